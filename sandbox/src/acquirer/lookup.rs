@@ -1,0 +1,65 @@
+//! `GET /lookup`: what the acquirer knows under a reference.
+
+use serde_json::{Value, json};
+
+use crate::journal::{Face, State};
+use crate::ledger::LedgerEvent;
+use crate::sandbox::Settings;
+use crate::tokens::Operation;
+use crate::work::Outcome;
+
+/// Lists the effects under `reference` that are at least `lookup_lag_ms` old.
+pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference: &str) -> Outcome {
+    let lag_ms = settings.dials.lookup_lag_ms;
+    let events: Vec<&LedgerEvent> = state
+        .ledger
+        .accounts
+        .get(reference)
+        .into_iter()
+        .flat_map(|account| &account.events)
+        .filter(|event| event.face == Face::Acquirer && now_ms.saturating_sub(event.at_ms) >= lag_ms)
+        .collect();
+    let effects = |wanted: &[Operation]| -> Vec<Value> {
+        let done = events
+            .iter()
+            .filter(|event| event.declined.is_none() && wanted.contains(&event.operation));
+        done.map(|event| row(event)).collect()
+    };
+    let declined: Vec<Value> = events
+        .iter()
+        .filter(|event| event.declined.is_some())
+        .map(|event| json!({"operation": event.operation, "id": event.id, "code": event.declined}))
+        .collect();
+    let waiting: Vec<Value> = state
+        .challenges
+        .values()
+        .filter(|challenge| challenge.reference == reference)
+        .map(|challenge| {
+            json!({
+                "id": challenge.id,
+                "amount": challenge.amount_minor,
+                "action_url": format!("{}/3ds/{}", settings.public_url, challenge.id),
+            })
+        })
+        .collect();
+    let body = json!({
+        "reference": reference,
+        "authorize": effects(&[Operation::Authorize]),
+        "capture": effects(&[Operation::Capture]),
+        // A void of something captured is a refund in the ledger, and still a void to who asked for it.
+        "void": effects(&[Operation::Void, Operation::Refund]),
+        "lapsed": effects(&[Operation::Lapse]),
+        "requires_action": waiting,
+        "declined": declined,
+    });
+    Outcome::refused(200, &body)
+}
+
+fn row(event: &LedgerEvent) -> Value {
+    match &event.authorization {
+        None => json!({"id": event.id, "amount": event.amount_minor}),
+        Some(authorization) => {
+            json!({"id": event.id, "amount": event.amount_minor, "psp_reference": authorization})
+        }
+    }
+}

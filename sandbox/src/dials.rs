@@ -1,0 +1,173 @@
+//! Every constant of the sandbox that may be turned, at start or over `PUT /dials`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A range of milliseconds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RangeMs {
+    /// Shortest, in milliseconds.
+    pub min: u64,
+    /// Longest, in milliseconds.
+    pub max: u64,
+}
+
+/// The dials. They are settings, not history: a restart goes back to what the command line says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dials {
+    /// How long after its arrival a call on either face is answered. The effect lands on arrival.
+    pub latency_ms: RangeMs,
+    /// How long an idempotency key is remembered, in milliseconds.
+    pub key_horizon_ms: u64,
+    /// Whether the acquirer face honours `Idempotency-Key`.
+    pub acquirer_keyed: bool,
+    /// Whether the acquirer face answers `GET /lookup` (404 otherwise).
+    pub lookup_enabled: bool,
+    /// Age in milliseconds below which `GET /lookup` does not list an effect yet.
+    pub lookup_lag_ms: u64,
+    /// How late a late request lands, in milliseconds after its arrival.
+    pub max_in_flight_ms: u64,
+    /// Whether the acquirer face declines a second capture of one authorization. Off, it captures again.
+    pub refuse_second_capture: bool,
+    /// How long an authorization lives uncaptured, in milliseconds.
+    pub authorization_lifetime_ms: u64,
+    /// Whether webhooks are sent at all (they also need a URL).
+    pub webhooks_enabled: bool,
+    /// How long after the answer a webhook is sent, in milliseconds.
+    pub webhook_delay_ms: u64,
+    /// How many extra copies of each webhook are sent.
+    pub webhook_duplicates: u8,
+    /// Per mille of calls that have no effect and no answer.
+    pub hang_before_permille: u16,
+    /// Per mille of calls that have their effect and no answer.
+    pub hang_after_permille: u16,
+    /// Per mille of calls that have no effect and answer 500.
+    pub error_before_permille: u16,
+    /// Per mille of calls that have their effect and answer 500 (from a gateway: the key is not spoilt).
+    pub error_after_permille: u16,
+    /// Per mille of calls that have their effect and answer 200 with an unparsable body.
+    pub garbage_permille: u16,
+    /// Per mille of calls that have no effect and answer 429.
+    pub throttle_permille: u16,
+    /// Per mille of calls that are not answered and land `max_in_flight_ms` later.
+    pub late_permille: u16,
+    /// Per mille of webhooks that are never sent.
+    pub webhook_lost_permille: u16,
+}
+
+impl Default for Dials {
+    fn default() -> Self {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        Self {
+            latency_ms: RangeMs { min: 100, max: 800 },
+            key_horizon_ms: DAY_MS,
+            acquirer_keyed: false,
+            lookup_enabled: true,
+            lookup_lag_ms: 0,
+            max_in_flight_ms: 5_000,
+            refuse_second_capture: false,
+            authorization_lifetime_ms: 7 * DAY_MS,
+            webhooks_enabled: true,
+            webhook_delay_ms: 50,
+            webhook_duplicates: 0,
+            hang_before_permille: 0,
+            hang_after_permille: 0,
+            error_before_permille: 0,
+            error_after_permille: 0,
+            garbage_permille: 0,
+            throttle_permille: 0,
+            late_permille: 0,
+            webhook_lost_permille: 0,
+        }
+    }
+}
+
+impl Dials {
+    /// These dials with the members of `patch` turned; the rest stays.
+    ///
+    /// # Errors
+    /// Says what is wrong with `patch`: not an object, an unknown name, a wrong type, or a value out of range.
+    pub fn patched(&self, patch: &Value) -> Result<Self, String> {
+        let Value::Object(patch) = patch else {
+            return Err("the body must be a JSON object".to_owned());
+        };
+        let Ok(Value::Object(mut merged)) = serde_json::to_value(self) else {
+            return Err("the dials cannot be written as JSON".to_owned());
+        };
+        for (name, value) in patch {
+            match (merged.get_mut(name), value) {
+                // `latency_ms` may be turned one end at a time.
+                (Some(Value::Object(old)), Value::Object(new)) => {
+                    old.extend(new.iter().map(|(name, value)| (name.clone(), value.clone())));
+                }
+                _ => drop(merged.insert(name.clone(), value.clone())),
+            }
+        }
+        let dials: Self = serde_json::from_value(Value::Object(merged)).map_err(|error| error.to_string())?;
+        dials.check()?;
+        Ok(dials)
+    }
+
+    /// # Errors
+    /// Names the dial that is out of range.
+    pub fn check(&self) -> Result<(), String> {
+        if self.latency_ms.min > self.latency_ms.max {
+            return Err("latency_ms: min is greater than max".to_owned());
+        }
+        let shares = [
+            ("hang_before_permille", self.hang_before_permille),
+            ("hang_after_permille", self.hang_after_permille),
+            ("error_before_permille", self.error_before_permille),
+            ("error_after_permille", self.error_after_permille),
+            ("garbage_permille", self.garbage_permille),
+            ("throttle_permille", self.throttle_permille),
+            ("late_permille", self.late_permille),
+            ("webhook_lost_permille", self.webhook_lost_permille),
+        ];
+        match shares.iter().find(|(_, permille)| *permille > 1000) {
+            Some((name, permille)) => Err(format!("{name}: {permille} is more than 1000")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_patch_turns_only_what_it_names() {
+        let dials = Dials::default();
+        let turned = dials
+            .patched(&json!({"latency_ms": {"min": 0}, "acquirer_keyed": true}))
+            .unwrap();
+        assert_eq!(turned.latency_ms, RangeMs { min: 0, max: 800 });
+        assert!(turned.acquirer_keyed);
+        assert_eq!(
+            Dials {
+                latency_ms: dials.latency_ms,
+                acquirer_keyed: false,
+                ..turned
+            },
+            dials
+        );
+    }
+
+    #[test]
+    fn a_bad_patch_is_refused() {
+        for bad in [
+            json!([]),
+            json!({"latency": 3}),
+            json!({"latency_ms": {"mean": 3}}),
+            json!({"latency_ms": {"min": 801}}),
+            json!({"late_permille": 1001}),
+            json!({"late_permille": -1}),
+            json!({"acquirer_keyed": "yes"}),
+        ] {
+            assert!(Dials::default().patched(&bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The way of a request through a face: faults before, idempotency, execution, faults after.
+
+use crate::acquirer;
+use crate::dials::Dials;
+use crate::draw::Draw;
+use crate::journal::{Change, Face, KeptAnswer};
+use crate::sandbox::Sandbox;
+use crate::stripe;
+use crate::tokens::{self, Behaviour, Operation};
+use crate::webhook::{self, Sending};
+use crate::wire::{Answer, Method, Reaction, Request, Scheduled, Timed};
+use crate::work::{Outcome, Work};
+
+/// How much later than its webhook an answer comes for [`Behaviour::WebhookFirst`], in milliseconds.
+const WEBHOOK_LEAD_MS: u64 = 250;
+
+/// A request and the circumstances of its arrival.
+pub(crate) struct Arrival<'a> {
+    pub(crate) now_ms: u64,
+    pub(crate) entropy: u64,
+    pub(crate) request: &'a Request,
+    /// It was held up and lands only now: no further faults, no answer.
+    pub(crate) landing: bool,
+}
+
+/// A parsed call of one of the faces.
+pub(crate) enum Call {
+    Stripe(stripe::Call),
+    Acquirer(acquirer::Call),
+}
+
+/// Where a token may act: which operation of which attempt, with which token.
+pub(crate) struct Site {
+    pub(crate) operation: Operation,
+    /// `None`: the attempt has no name yet.
+    pub(crate) attempt: Option<String>,
+    pub(crate) token: Option<String>,
+}
+
+/// Takes a request of `face` all the way.
+pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reaction {
+    let Sandbox {
+        settings,
+        state,
+        stats,
+    } = sandbox;
+    let dials = &settings.dials;
+    state.forget_keys(arrival.now_ms, dials.key_horizon_ms);
+    let mut draw = Draw::new(arrival.entropy);
+    let latency_ms = draw.between(dials.latency_ms.min, dials.latency_ms.max);
+    let drawn = draw_fault(dials, &mut draw).filter(|_| !arrival.landing);
+
+    let call = match Call::parse(face, dials, arrival.request) {
+        Ok(call) => call,
+        Err(outcome) => {
+            return Reaction {
+                answer: Some(plain(&outcome, latency_ms)),
+                ..Reaction::default()
+            };
+        }
+    };
+    if !arrival.landing {
+        stats.money_calls += u64::from(call.moves_money());
+    }
+    if let Some(reaction) = drawn.and_then(|fault| stopped(fault, face, dials, arrival, latency_ms)) {
+        return reaction;
+    }
+
+    let mut work = Work::new(state, settings, arrival.now_ms, draw);
+    work.late = arrival.landing;
+    work.key = arrival.request.header("idempotency-key").map(str::to_owned);
+    let keyed = match face {
+        Face::Stripe => true,
+        Face::Acquirer => dials.acquirer_keyed,
+    };
+    let key = work
+        .key
+        .clone()
+        .filter(|_| keyed && arrival.request.method == Method::Post);
+    let fingerprint = key
+        .as_ref()
+        .map(|_| call.fingerprint(arrival.request))
+        .unwrap_or_default();
+
+    if let Some(kept) = key
+        .as_ref()
+        .and_then(|key| work.state.keys.get(&(face, key.clone())))
+    {
+        let wait_ms = kept.answered_at_ms.saturating_sub(arrival.now_ms);
+        if kept.fingerprint != fingerprint {
+            let refusal = match face {
+                Face::Stripe => stripe::key_reused(&kept.key),
+                Face::Acquirer => acquirer::key_reused(),
+            };
+            return Reaction {
+                answer: Some(plain(&refusal, latency_ms)),
+                ..Reaction::default()
+            };
+        }
+        if wait_ms > 0 && face == Face::Stripe {
+            let answer = plain(&stripe::key_in_use(&kept.key), latency_ms);
+            return Reaction {
+                answer: Some(answer),
+                ..Reaction::default()
+            };
+        }
+        stats.replays += 1;
+        // The acquirer has no words for "in use": a twin is answered when the first one is.
+        let after_ms = latency_ms.max(wait_ms);
+        let outcome = Outcome {
+            status: kept.status,
+            body: kept.body.clone(),
+            keep: true,
+        };
+        let mut answer = altered(drawn, face, &outcome, after_ms);
+        if let Some(answer) = answer.as_mut().filter(|answer| answer.status == outcome.status) {
+            answer.headers.push(("Idempotent-Replayed", "true".to_owned()));
+        }
+        return Reaction {
+            answer,
+            ..Reaction::default()
+        };
+    }
+
+    let token_fault = if arrival.landing {
+        None
+    } else {
+        token_fault(&mut work, &call, key.as_deref())
+    };
+    if let Some(mut reaction) = token_fault.and_then(|fault| stopped(fault, face, dials, arrival, latency_ms))
+    {
+        reaction.log = work.finish().0;
+        return reaction;
+    }
+    let fault = token_fault.or(drawn);
+    let after_ms = match fault {
+        Some(Behaviour::Slow(ms)) => latency_ms.saturating_add(ms),
+        Some(Behaviour::WebhookFirst) => latency_ms.max(WEBHOOK_LEAD_MS),
+        _ => latency_ms,
+    };
+
+    let mut outcome = call.execute(&mut work);
+    if fault == Some(Behaviour::ErrorCached) && outcome.keep {
+        outcome = error_500(face);
+    }
+    if let Some(key) = key.filter(|_| outcome.keep && fault != Some(Behaviour::KeyForgotten)) {
+        work.commit(Change::Key(Box::new(KeptAnswer {
+            face,
+            key,
+            fingerprint,
+            at_ms: arrival.now_ms,
+            answered_at_ms: if arrival.landing {
+                arrival.now_ms
+            } else {
+                arrival.now_ms.saturating_add(after_ms)
+            },
+            status: outcome.status,
+            body: outcome.body.clone(),
+        })));
+    }
+
+    let mut draw = work.draw.clone();
+    let (log, notices) = work.finish();
+    let sending = Sending {
+        now_ms: arrival.now_ms,
+        after_ms: match fault {
+            Some(Behaviour::WebhookFirst) => 0,
+            _ if arrival.landing => dials.webhook_delay_ms,
+            _ => after_ms.saturating_add(dials.webhook_delay_ms),
+        },
+        copies: if fault == Some(Behaviour::WebhookThrice) {
+            3
+        } else {
+            1
+        },
+        certain: fault == Some(Behaviour::WebhookOnly),
+    };
+    Reaction {
+        log,
+        answer: if arrival.landing {
+            None
+        } else {
+            altered(fault, face, &outcome, after_ms)
+        },
+        scheduled: Vec::new(),
+        webhooks: webhook::send(settings, stats, notices, &sending, &mut draw),
+    }
+}
+
+impl Call {
+    fn parse(face: Face, dials: &Dials, request: &Request) -> Result<Self, Outcome> {
+        match face {
+            Face::Stripe => stripe::parse(request).map(Self::Stripe),
+            Face::Acquirer => acquirer::parse(request, dials).map(Self::Acquirer),
+        }
+    }
+
+    fn moves_money(&self) -> bool {
+        match self {
+            Self::Stripe(call) => call.moves_money(),
+            Self::Acquirer(call) => call.moves_money(),
+        }
+    }
+
+    fn fingerprint(&self, request: &Request) -> String {
+        match self {
+            Self::Stripe(_) => stripe::fingerprint(request),
+            Self::Acquirer(_) => acquirer::fingerprint(request),
+        }
+    }
+
+    fn execute(&self, work: &mut Work<'_>) -> Outcome {
+        match self {
+            Self::Stripe(call) => stripe::execute(call, work),
+            Self::Acquirer(call) => acquirer::execute(call, work),
+        }
+    }
+}
+
+/// The random fault that the dials and the entropy give this request, if any.
+fn draw_fault(dials: &Dials, draw: &mut Draw) -> Option<Behaviour> {
+    let shares = [
+        (dials.hang_before_permille, Behaviour::HangBefore),
+        (dials.hang_after_permille, Behaviour::HangAfter),
+        (dials.error_before_permille, Behaviour::ErrorBefore),
+        (dials.error_after_permille, Behaviour::ErrorAfter),
+        (dials.garbage_permille, Behaviour::Garbage),
+        (dials.throttle_permille, Behaviour::Throttle),
+        (dials.late_permille, Behaviour::Late),
+    ];
+    let mut drawn = None;
+    for (permille, fault) in shares {
+        // Every dial draws, whether or not an earlier one hit: see `Draw::chance`.
+        let hit = draw.chance(permille);
+        drawn = drawn.or(hit.then_some(fault));
+    }
+    drawn
+}
+
+/// How the token of this call behaves at it, and the note that a first-only token has acted.
+fn token_fault(work: &mut Work<'_>, call: &Call, key: Option<&str>) -> Option<Behaviour> {
+    let site = match call {
+        Call::Stripe(call) => stripe::site(call, work.state)?,
+        Call::Acquirer(call) => acquirer::site(call, work.state)?,
+    };
+    let row = tokens::find(site.token.as_deref()?, site.operation)?;
+    if row.first_only {
+        // An attempt without a name is known by its key; without either, every call is a first one.
+        if let Some(attempt) = site.attempt.or_else(|| key.map(|key| format!("key {key}"))) {
+            if work.state.spent.contains(&(attempt.clone(), site.operation)) {
+                return None;
+            }
+            work.commit(Change::Spent {
+                attempt,
+                operation: site.operation,
+            });
+        }
+    }
+    Some(row.behaviour)
+}
+
+/// What a fault that strikes before execution comes to; `None` for the others.
+fn stopped(
+    fault: Behaviour,
+    face: Face,
+    dials: &Dials,
+    arrival: &Arrival<'_>,
+    latency_ms: u64,
+) -> Option<Reaction> {
+    match fault {
+        Behaviour::HangBefore => Some(Reaction::default()),
+        Behaviour::ErrorBefore => Some(Reaction {
+            answer: Some(plain(&error_500(face), latency_ms)),
+            ..Reaction::default()
+        }),
+        Behaviour::Throttle => {
+            let outcome = match face {
+                Face::Stripe => stripe::throttled(),
+                Face::Acquirer => acquirer::throttled(),
+            };
+            Some(Reaction {
+                answer: Some(plain(&outcome, latency_ms)),
+                ..Reaction::default()
+            })
+        }
+        Behaviour::Late => {
+            let event = Timed::Land {
+                request: arrival.request.clone(),
+                entropy: arrival.entropy,
+            };
+            let scheduled = vec![Scheduled {
+                after_ms: dials.max_in_flight_ms,
+                event,
+            }];
+            Some(Reaction {
+                scheduled,
+                ..Reaction::default()
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The answer after execution, as the fault leaves it.
+fn altered(fault: Option<Behaviour>, face: Face, outcome: &Outcome, after_ms: u64) -> Option<Answer> {
+    match fault {
+        Some(Behaviour::HangAfter | Behaviour::WebhookOnly) => None,
+        Some(Behaviour::ErrorAfter) => Some(plain(&error_500(face), after_ms)),
+        Some(Behaviour::Garbage) => {
+            let outcome = Outcome {
+                status: 200,
+                body: "{\"status\": \"appr<html>".to_owned(),
+                keep: false,
+            };
+            Some(plain(&outcome, after_ms))
+        }
+        Some(Behaviour::Truncated) => {
+            let cut_at_bytes = Some(outcome.body.len() / 2);
+            Some(Answer {
+                cut_at_bytes,
+                ..plain(outcome, after_ms)
+            })
+        }
+        _ => Some(plain(outcome, after_ms)),
+    }
+}
+
+fn error_500(face: Face) -> Outcome {
+    match face {
+        Face::Stripe => stripe::failed(),
+        Face::Acquirer => acquirer::failed(),
+    }
+}
+
+fn plain(outcome: &Outcome, after_ms: u64) -> Answer {
+    Answer {
+        after_ms,
+        status: outcome.status,
+        headers: vec![("Content-Type", "application/json".to_owned())],
+        body: outcome.body.clone().into_bytes(),
+        cut_at_bytes: None,
+    }
+}

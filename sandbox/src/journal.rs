@@ -1,0 +1,131 @@
+//! The log's entries, and the state that is their fold.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::acquirer::Challenge;
+use crate::ledger::{Ledger, LedgerEvent};
+use crate::stripe::Intent;
+use crate::tokens::Operation;
+
+/// What one request or timed event changed. Opaque to the host, which keeps entries in order and gives them
+/// back to [`crate::Sandbox::replay`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    pub(crate) at_ms: u64,
+    /// Identifiers given out so far, so that none is given out twice after a restart.
+    pub(crate) ids: u64,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// One change of state. The only way state changes, live or replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Change {
+    /// A PaymentIntent is now this.
+    Intent(Box<Intent>),
+    /// Money moved, or was refused to.
+    Ledger(Box<LedgerEvent>),
+    /// The acquirer waits for a cardholder.
+    Challenge(Box<Challenge>),
+    /// The cardholder has answered.
+    ChallengeEnded { id: String },
+    /// An answer is kept under a key.
+    Key(Box<KeptAnswer>),
+    /// A token that acts on the first call only has acted.
+    Spent { attempt: String, operation: Operation },
+}
+
+/// Which face a thing belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Face {
+    Stripe,
+    Acquirer,
+}
+
+/// An answer kept under an idempotency key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KeptAnswer {
+    pub(crate) face: Face,
+    pub(crate) key: String,
+    /// Digest of method, path and parameters.
+    pub(crate) fingerprint: String,
+    pub(crate) at_ms: u64,
+    /// Until then the first request counts as being answered, and the key as in use.
+    pub(crate) answered_at_ms: u64,
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// All the sandbox remembers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) ledger: Ledger,
+    pub(crate) intents: BTreeMap<String, Intent>,
+    /// (created in unix seconds, serial number, id): the order of lists.
+    pub(crate) intents_by_age: BTreeSet<(u64, u64, String)>,
+    /// Stripe's authorization to the PaymentIntent it belongs to.
+    pub(crate) intent_of_charge: BTreeMap<String, String>,
+    pub(crate) challenges: BTreeMap<String, Challenge>,
+    pub(crate) keys: BTreeMap<(Face, String), KeptAnswer>,
+    keys_by_age: VecDeque<(u64, Face, String)>,
+    pub(crate) spent: BTreeSet<(String, Operation)>,
+    pub(crate) ids: u64,
+}
+
+impl State {
+    /// Takes in a whole entry of the log.
+    pub(crate) fn replay(&mut self, entry: LogEntry) {
+        for change in &entry.changes {
+            self.apply(change);
+        }
+        self.ids = self.ids.max(entry.ids);
+    }
+
+    /// Takes in one change.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Intent(intent) => {
+                self.intents_by_age
+                    .insert((intent.created_ms / 1000, intent.serial, intent.id.clone()));
+                if let Some(charge) = &intent.charge {
+                    self.intent_of_charge.insert(charge.clone(), intent.id.clone());
+                }
+                self.intents.insert(intent.id.clone(), (**intent).clone());
+            }
+            Change::Ledger(event) => self.ledger.apply(event),
+            Change::Challenge(challenge) => {
+                self.challenges
+                    .insert(challenge.id.clone(), (**challenge).clone());
+            }
+            Change::ChallengeEnded { id } => {
+                self.challenges.remove(id);
+            }
+            Change::Key(kept) => {
+                self.keys_by_age
+                    .push_back((kept.at_ms, kept.face, kept.key.clone()));
+                self.keys.insert((kept.face, kept.key.clone()), (**kept).clone());
+            }
+            Change::Spent { attempt, operation } => {
+                self.spent.insert((attempt.clone(), *operation));
+            }
+        }
+    }
+
+    /// Drops the keys of `horizon_ms` and older. Not in the log: it follows from the time.
+    pub(crate) fn forget_keys(&mut self, now_ms: u64, horizon_ms: u64) {
+        while let Some((at_ms, face, key)) = self.keys_by_age.front() {
+            if now_ms.saturating_sub(*at_ms) < horizon_ms {
+                break;
+            }
+            let place = (*face, key.clone());
+            // The key may have been used again since; then a younger row of the queue stands for it.
+            if self.keys.get(&place).is_some_and(|kept| kept.at_ms == *at_ms) {
+                self.keys.remove(&place);
+            }
+            self.keys_by_age.pop_front();
+        }
+    }
+}

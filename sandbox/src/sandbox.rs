@@ -1,0 +1,177 @@
+//! The sandbox: one ledger, two faces, no I/O.
+
+use crate::control;
+use crate::dials::Dials;
+use crate::draw::Draw;
+use crate::gateway::{self, Arrival};
+use crate::journal::{Face, LogEntry, State};
+use crate::lapse;
+use crate::webhook;
+use crate::wire::{Reaction, Request, Timed};
+use crate::work::Work;
+
+/// What a sandbox is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The dials; `PUT /dials` turns them later.
+    pub dials: Dials,
+    /// Where browsers find this sandbox, without a trailing slash: the base of 3-D Secure links.
+    pub public_url: String,
+    /// Base of the webhook addresses: `/stripe` and `/acquirer` are added. `None`: no webhooks.
+    pub webhook_url: Option<String>,
+    /// The secret that signs webhooks.
+    pub webhook_secret: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dials: Dials::default(),
+            public_url: "http://127.0.0.1".to_owned(),
+            webhook_url: None,
+            webhook_secret: "whsec_sandbox".to_owned(),
+        }
+    }
+}
+
+/// Counters since start; not in the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) requests: u64,
+    pub(crate) money_calls: u64,
+    pub(crate) replays: u64,
+    pub(crate) webhooks_sent: u64,
+}
+
+/// The sandbox PSP as a state machine: everything it does is a function of its arguments.
+///
+/// A host feeds it requests and the passing of time, and does what the [`Reaction`]s say, in this order:
+/// append the log entry, then schedule, deliver and answer. A request's effect lands on its arrival (or when
+/// a late one lands); the drawn latency is the way of the answer only.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    pub(crate) settings: Settings,
+    pub(crate) state: State,
+    pub(crate) stats: Stats,
+}
+
+impl Sandbox {
+    /// An empty sandbox.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            state: State::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// A sandbox with the ledger that `log` tells of, entries in the order in which they were made. Requests
+    /// that were still on their way to land late are lost, as with any PSP that dies.
+    pub fn replay(settings: Settings, log: impl IntoIterator<Item = LogEntry>) -> Self {
+        let mut sandbox = Self::new(settings);
+        for entry in log {
+            sandbox.take_in(entry);
+        }
+        sandbox
+    }
+
+    /// Takes in one entry of an earlier sandbox's log; [`Sandbox::replay`] for hosts that read it bit by bit.
+    pub fn take_in(&mut self, entry: LogEntry) {
+        self.state.replay(entry);
+    }
+
+    /// Takes in a request that arrives at `now_ms` (unix time in milliseconds). `entropy` decides its latency,
+    /// its random faults and its identifiers.
+    pub fn receive(&mut self, now_ms: u64, entropy: u64, request: &Request) -> Reaction {
+        self.stats.requests += 1;
+        let lapsed = self.lapse(now_ms, entropy);
+        let reaction = match route(request.path()) {
+            Route::Control => control::receive(self, now_ms, entropy, request),
+            Route::Face(face) => gateway::receive(
+                self,
+                face,
+                &Arrival {
+                    now_ms,
+                    entropy,
+                    request,
+                    landing: false,
+                },
+            ),
+        };
+        lapsed.then(reaction)
+    }
+
+    /// Takes in an event that it scheduled earlier, or a [`Timed::Tick`]. Never answers.
+    pub fn fire(&mut self, now_ms: u64, event: &Timed) -> Reaction {
+        match event {
+            Timed::Tick => self.lapse(now_ms, now_ms),
+            Timed::Land { request, entropy } => {
+                let lapsed = self.lapse(now_ms, *entropy);
+                let arrival = Arrival {
+                    now_ms,
+                    entropy: *entropy,
+                    request,
+                    landing: true,
+                };
+                match route(request.path()) {
+                    Route::Control => lapsed,
+                    Route::Face(face) => lapsed.then(gateway::receive(self, face, &arrival)),
+                }
+            }
+        }
+    }
+
+    /// Ends the authorizations whose time is over at `now_ms`.
+    fn lapse(&mut self, now_ms: u64, entropy: u64) -> Reaction {
+        if self.state.ledger.first_due(now_ms).is_none() {
+            return Reaction::default();
+        }
+        let mut work = Work::new(&mut self.state, &self.settings, now_ms, Draw::new(entropy));
+        lapse::run(&mut work);
+        let mut draw = work.draw.clone();
+        let (log, notices) = work.finish();
+        let sending = webhook::Sending {
+            now_ms,
+            after_ms: 0,
+            copies: 1,
+            certain: false,
+        };
+        let webhooks = webhook::send(&self.settings, &mut self.stats, notices, &sending, &mut draw);
+        Reaction {
+            log,
+            webhooks,
+            ..Reaction::default()
+        }
+    }
+}
+
+impl Reaction {
+    /// This reaction and then `next`, as one: their changes are logged together.
+    fn then(self, mut next: Self) -> Self {
+        next.log = match (self.log, next.log) {
+            (Some(mut first), Some(second)) => {
+                first.changes.extend(second.changes);
+                Some(LogEntry {
+                    changes: first.changes,
+                    ..second
+                })
+            }
+            (first, second) => first.or(second),
+        };
+        next.webhooks.splice(0..0, self.webhooks);
+        next
+    }
+}
+
+enum Route {
+    Control,
+    Face(Face),
+}
+
+fn route(path: &str) -> Route {
+    match path {
+        "/authorize" | "/capture" | "/void" | "/lookup" => Route::Face(Face::Acquirer),
+        _ if path.starts_with("/v1/") => Route::Face(Face::Stripe),
+        _ => Route::Control,
+    }
+}

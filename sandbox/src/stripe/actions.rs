@@ -1,0 +1,343 @@
+//! What the calls do to a PaymentIntent and to the ledger.
+
+use serde_json::json;
+
+use crate::journal::{Change, Face};
+use crate::tokens::{self, Behaviour, Operation};
+use crate::work::{Entry, Outcome, Work};
+
+use super::errors::{declined, invalid, missing, unexpected_state};
+use super::intent::{Failure, Intent, Refund, Status};
+use super::parse::Create;
+
+/// The intent as it is.
+pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Intent, Outcome> {
+    work.state
+        .intents
+        .get(id)
+        .cloned()
+        .ok_or_else(|| missing("intent", "payment_intent", id))
+}
+
+/// `POST /v1/payment_intents`.
+pub(crate) fn create(work: &mut Work<'_>, create: &Create) -> Result<Intent, Outcome> {
+    let id = work.new_id("pi");
+    let types = &create.payment_method_types;
+    let intent = Intent {
+        serial: work.state.ids,
+        created_ms: work.now_ms,
+        client_secret: format!("{id}_secret_{:016x}", work.draw.word()),
+        id,
+        amount_minor: create.amount_minor,
+        currency: create.currency.clone(),
+        automatic_capture: create.automatic_capture,
+        status: match create.payment_method {
+            Some(_) => Status::RequiresConfirmation,
+            None => Status::RequiresPaymentMethod,
+        },
+        payment_method: create.payment_method.clone(),
+        payment_method_types: if types.is_empty() {
+            vec!["card".to_owned()]
+        } else {
+            types.clone()
+        },
+        metadata: create.metadata.clone(),
+        description: create.description.clone(),
+        return_url: create.return_url.clone(),
+        charge: None,
+        charge_created_ms: None,
+        capture_before_ms: None,
+        captured_minor: 0,
+        refunds: Vec::new(),
+        failure: None,
+        canceled_at_ms: None,
+        cancellation_reason: None,
+    };
+    if !create.confirm {
+        return Ok(keep(work, intent));
+    }
+    if intent.payment_method.is_none() {
+        let message = "You cannot confirm this PaymentIntent because it's missing a payment method.";
+        return Err(invalid("parameter_missing", "payment_method", message));
+    }
+    confirmed(work, intent)
+}
+
+/// `POST /v1/payment_intents/{id}/confirm`.
+pub(crate) fn confirm(
+    work: &mut Work<'_>,
+    id: &str,
+    payment_method: Option<&str>,
+    return_url: Option<&str>,
+) -> Result<Intent, Outcome> {
+    let mut intent = find(work, id)?;
+    let before_money = [
+        Status::RequiresPaymentMethod,
+        Status::RequiresConfirmation,
+        Status::RequiresAction,
+    ];
+    if !before_money.contains(&intent.status) {
+        return Err(wrong_state(work, &intent, "confirmed"));
+    }
+    if let Some(token) = payment_method {
+        intent.payment_method = Some(token.to_owned());
+    }
+    if let Some(url) = return_url {
+        intent.return_url = Some(url.to_owned());
+    }
+    if intent.payment_method.is_none() {
+        let message = "You cannot confirm this PaymentIntent because it's missing a payment method.";
+        return Err(unexpected_state(&intent, &work.settings.public_url, message));
+    }
+    confirmed(work, intent)
+}
+
+/// `POST /v1/payment_intents/{id}/_authenticate`, and the buttons of the 3-D Secure page.
+pub(crate) fn authenticate(work: &mut Work<'_>, id: &str, success: bool) -> Result<Intent, Outcome> {
+    let intent = find(work, id)?;
+    if intent.status != Status::RequiresAction {
+        return Err(wrong_state(work, &intent, "authenticated"));
+    }
+    if success {
+        return Ok(authorized(work, intent));
+    }
+    let failure = Failure {
+        code: "payment_intent_authentication_failure".to_owned(),
+        decline_code: None,
+        message: "The provided PaymentMethod has failed authentication.".to_owned(),
+        payment_method: intent.payment_method.clone(),
+    };
+    Ok(failed(work, intent, failure))
+}
+
+/// `POST /v1/payment_intents/{id}/capture`.
+pub(crate) fn capture(work: &mut Work<'_>, id: &str, amount_minor: Option<u64>) -> Result<Intent, Outcome> {
+    let intent = find(work, id)?;
+    if intent.status != Status::RequiresCapture {
+        return Err(wrong_state(work, &intent, "captured"));
+    }
+    let amount_minor = amount_minor.unwrap_or(intent.amount_minor);
+    if amount_minor > intent.amount_minor {
+        let message = "The amount to capture is greater than the amount that can be captured.";
+        return Err(invalid("amount_too_large", "amount_to_capture", message));
+    }
+    let token = intent.payment_method.clone().unwrap_or_default();
+    if let Some(Behaviour::Decline { code, message }) =
+        tokens::find(&token, Operation::Capture).map(|row| row.behaviour)
+    {
+        let failure = decline(&token, code, message);
+        let id = work.new_id("cap");
+        work.enter_with(entry(&intent, Operation::Capture, &id, amount_minor), |event| {
+            event.declined = Some(code.to_owned());
+        });
+        return Err(declined(&intent, &failure, &work.settings.public_url));
+    }
+    Ok(captured(work, intent, amount_minor))
+}
+
+/// `POST /v1/payment_intents/{id}/cancel`.
+pub(crate) fn cancel(work: &mut Work<'_>, id: &str, reason: Option<&str>) -> Result<Intent, Outcome> {
+    let intent = find(work, id)?;
+    match intent.status {
+        Status::Succeeded | Status::Canceled => return Err(wrong_state(work, &intent, "canceled")),
+        Status::RequiresCapture => {
+            let id = work.new_id("void");
+            work.enter(entry(&intent, Operation::Void, &id, intent.amount_minor));
+        }
+        Status::RequiresPaymentMethod | Status::RequiresConfirmation | Status::RequiresAction => {}
+    }
+    let at_ms = work.now_ms;
+    Ok(canceled(work, intent, reason, at_ms))
+}
+
+/// The authorization `charge` has lapsed: its intent is canceled.
+pub(crate) fn lapse(work: &mut Work<'_>, charge: &str, at_ms: u64) {
+    let id = work.state.intent_of_charge.get(charge);
+    let Some(intent) = id.and_then(|id| work.state.intents.get(id)).cloned() else {
+        return;
+    };
+    if intent.status == Status::RequiresCapture {
+        canceled(work, intent, Some("automatic"), at_ms);
+    }
+}
+
+/// `POST /v1/refunds`.
+pub(crate) fn refund(
+    work: &mut Work<'_>,
+    id: &str,
+    amount_minor: Option<u64>,
+    reason: Option<&str>,
+) -> Outcome {
+    let Some(mut intent) = work.state.intents.get(id).cloned() else {
+        return missing("payment_intent", "payment_intent", id);
+    };
+    if intent.status != Status::Succeeded {
+        let message = "This PaymentIntent does not have a successful charge to refund.";
+        return unexpected_state(&intent, &work.settings.public_url, message);
+    }
+    let left_minor = intent.captured_minor.saturating_sub(intent.refunded_minor());
+    let amount_minor = amount_minor.unwrap_or(left_minor);
+    if left_minor == 0 {
+        let message = "Charge has already been refunded.";
+        return invalid("charge_already_refunded", "payment_intent", message);
+    }
+    if amount_minor > left_minor {
+        let message =
+            format!("Refund amount ({amount_minor}) is greater than unrefunded amount ({left_minor}).");
+        return invalid("amount_too_large", "amount", &message);
+    }
+    let refund = Refund {
+        id: work.new_id("re"),
+        created_ms: work.now_ms,
+        amount_minor,
+        reason: reason.map(str::to_owned),
+    };
+    work.enter(entry(&intent, Operation::Refund, &refund.id, amount_minor));
+    intent.refunds.push(refund.clone());
+    let intent = keep(work, intent);
+    Outcome::kept(200, &intent.render_refund(&refund))
+}
+
+/// The intent with a payment method meets the issuer.
+fn confirmed(work: &mut Work<'_>, mut intent: Intent) -> Result<Intent, Outcome> {
+    let token = intent.payment_method.clone().unwrap_or_default();
+    let at_capture = tokens::find(&token, Operation::Capture).filter(|_| intent.automatic_capture);
+    let found = tokens::find(&token, Operation::Authorize).or(at_capture);
+    match found.map(|row| row.behaviour) {
+        Some(Behaviour::Decline { code, message }) => {
+            let failure = decline(&token, code, message);
+            let charge = work.new_id("ch");
+            intent.charge = Some(charge.clone());
+            intent.charge_created_ms = Some(work.now_ms);
+            work.enter_with(
+                Entry {
+                    authorization: None,
+                    ..entry(&intent, Operation::Authorize, &charge, intent.amount_minor)
+                },
+                |event| event.declined = Some(code.to_owned()),
+            );
+            let intent = failed(work, intent, failure.clone());
+            Err(declined(&intent, &failure, &work.settings.public_url))
+        }
+        Some(Behaviour::Authenticate) => {
+            intent.status = Status::RequiresAction;
+            intent.failure = None;
+            let intent = keep(work, intent);
+            notify(work, &intent, "payment_intent.requires_action");
+            Ok(intent)
+        }
+        _ => Ok(authorized(work, intent)),
+    }
+}
+
+/// The issuer has said yes.
+fn authorized(work: &mut Work<'_>, mut intent: Intent) -> Intent {
+    let token = intent.payment_method.clone();
+    let found = token
+        .as_deref()
+        .and_then(|token| tokens::find(token, Operation::Authorize));
+    let lifetime_ms = match found.map(|row| row.behaviour) {
+        Some(Behaviour::Lifetime(ms)) => ms,
+        _ => work.settings.dials.authorization_lifetime_ms,
+    };
+    let capture_before_ms = work.now_ms.saturating_add(lifetime_ms);
+    let charge = work.new_id("ch");
+    intent.charge = Some(charge.clone());
+    intent.charge_created_ms = Some(work.now_ms);
+    intent.capture_before_ms = Some(capture_before_ms);
+    intent.failure = None;
+    work.enter_with(
+        Entry {
+            authorization: None,
+            ..entry(&intent, Operation::Authorize, &charge, intent.amount_minor)
+        },
+        |event| {
+            event.token = token;
+            event.lapses_at_ms = Some(capture_before_ms);
+        },
+    );
+    if intent.automatic_capture {
+        let amount_minor = intent.amount_minor;
+        return captured(work, intent, amount_minor);
+    }
+    intent.status = Status::RequiresCapture;
+    let intent = keep(work, intent);
+    notify(work, &intent, "payment_intent.amount_capturable_updated");
+    intent
+}
+
+fn captured(work: &mut Work<'_>, mut intent: Intent, amount_minor: u64) -> Intent {
+    let id = work.new_id("cap");
+    work.enter(entry(&intent, Operation::Capture, &id, amount_minor));
+    intent.status = Status::Succeeded;
+    intent.captured_minor = amount_minor;
+    let intent = keep(work, intent);
+    notify(work, &intent, "payment_intent.succeeded");
+    intent
+}
+
+fn canceled(work: &mut Work<'_>, mut intent: Intent, reason: Option<&str>, at_ms: u64) -> Intent {
+    intent.status = Status::Canceled;
+    intent.canceled_at_ms = Some(at_ms);
+    intent.cancellation_reason = reason.map(str::to_owned);
+    let intent = keep(work, intent);
+    notify(work, &intent, "payment_intent.canceled");
+    intent
+}
+
+fn failed(work: &mut Work<'_>, mut intent: Intent, failure: Failure) -> Intent {
+    intent.status = Status::RequiresPaymentMethod;
+    intent.payment_method = None;
+    intent.failure = Some(failure);
+    let intent = keep(work, intent);
+    notify(work, &intent, "payment_intent.payment_failed");
+    intent
+}
+
+fn keep(work: &mut Work<'_>, intent: Intent) -> Intent {
+    work.commit(Change::Intent(Box::new(intent.clone())));
+    intent
+}
+
+fn notify(work: &mut Work<'_>, intent: &Intent, kind: &str) {
+    work.notify(Face::Stripe, |work| {
+        json!({
+            "id": work.new_id("evt"),
+            "object": "event",
+            "type": kind,
+            "created": work.now_ms / 1000,
+            "livemode": false,
+            "data": {"object": intent.render(&work.settings.public_url, false)},
+        })
+    });
+}
+
+/// An entry about the intent's latest charge.
+fn entry<'a>(intent: &'a Intent, operation: Operation, id: &'a str, amount_minor: u64) -> Entry<'a> {
+    Entry {
+        face: Face::Stripe,
+        operation,
+        id,
+        attempt_id: intent.attempt_id(),
+        authorization: intent.charge.as_deref(),
+        amount_minor,
+        currency: &intent.currency,
+    }
+}
+
+fn decline(token: &str, code: &str, message: &str) -> Failure {
+    Failure {
+        code: "card_declined".to_owned(),
+        decline_code: Some(code.to_owned()),
+        message: message.to_owned(),
+        payment_method: Some(token.to_owned()),
+    }
+}
+
+fn wrong_state(work: &Work<'_>, intent: &Intent, done: &str) -> Outcome {
+    let status = intent.status.name();
+    let message = format!(
+        "This PaymentIntent could not be {done} because it has a status of {status}. Retrieve it to see its state."
+    );
+    unexpected_state(intent, &work.settings.public_url, &message)
+}

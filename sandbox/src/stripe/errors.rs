@@ -1,0 +1,96 @@
+//! Stripe's error bodies.
+
+use serde_json::{Value, json};
+
+use crate::work::Outcome;
+
+use super::intent::{Failure, Intent};
+
+/// 401: no key, or an empty one.
+pub(crate) fn unauthorized() -> Outcome {
+    let message =
+        "You did not provide an API key. Send 'Authorization: Bearer sk_…'; any non-empty key does.";
+    Outcome::refused(
+        401,
+        &json!({"error": {"type": "invalid_request_error", "message": message}}),
+    )
+}
+
+/// 400: a parameter is wrong.
+pub(crate) fn invalid(code: &str, param: &str, message: &str) -> Outcome {
+    let error = json!({"type": "invalid_request_error", "code": code, "param": param, "message": message});
+    Outcome::refused(400, &json!({"error": error}))
+}
+
+/// 404: no such object.
+pub(crate) fn missing(param: &str, kind: &str, id: &str) -> Outcome {
+    let message = format!("No such {kind}: '{id}'");
+    let error = json!({"type": "invalid_request_error", "code": "resource_missing", "param": param, "message": message});
+    Outcome::refused(404, &json!({"error": error}))
+}
+
+/// 404 or 405: no such address.
+pub(crate) fn no_such_route(status: u16, method: &str, path: &str) -> Outcome {
+    let message = format!("Unrecognized request URL ({method}: {path}).");
+    Outcome::refused(
+        status,
+        &json!({"error": {"type": "invalid_request_error", "message": message}}),
+    )
+}
+
+/// 400: the PaymentIntent is in a state that does not allow this. Kept under a key, as execution had begun.
+pub(crate) fn unexpected_state(intent: &Intent, public_url: &str, message: &str) -> Outcome {
+    let error = json!({
+        "type": "invalid_request_error",
+        "code": "payment_intent_unexpected_state",
+        "message": message,
+        "payment_intent": intent.render(public_url, false),
+    });
+    Outcome::kept(400, &json!({"error": error}))
+}
+
+/// 402: the card was declined.
+pub(crate) fn declined(intent: &Intent, failure: &Failure, public_url: &str) -> Outcome {
+    let mut error = failure.render(intent.charge.as_deref());
+    if let Value::Object(members) = &mut error {
+        members.insert("payment_intent".to_owned(), intent.render(public_url, false));
+    }
+    Outcome::kept(402, &json!({"error": error}))
+}
+
+/// 400: the key was used with other parameters.
+pub(crate) fn key_reused(key: &str) -> Outcome {
+    let message = format!(
+        "Keys for idempotent requests can only be used with the same parameters they were first used with. Try \
+         using a key other than '{key}' if you meant to execute a different request."
+    );
+    Outcome::refused(
+        400,
+        &json!({"error": {"type": "idempotency_error", "message": message}}),
+    )
+}
+
+/// 409: the first request with this key has not been answered yet.
+pub(crate) fn key_in_use(key: &str) -> Outcome {
+    let message = format!(
+        "There is currently another in-progress request using this Idempotent Key ({key}). Try again later."
+    );
+    let error = json!({"type": "idempotency_error", "code": "idempotency_key_in_use", "message": message});
+    Outcome::refused(409, &json!({"error": error}))
+}
+
+/// 429.
+pub(crate) fn throttled() -> Outcome {
+    let error = json!({
+        "type": "invalid_request_error",
+        "code": "rate_limit",
+        "message": "Too many requests hit the API too quickly.",
+    });
+    Outcome::refused(429, &json!({"error": error}))
+}
+
+/// 500.
+pub(crate) fn failed() -> Outcome {
+    let error = json!({"type": "api_error", "message": "An unknown error occurred."});
+    Outcome::kept(500, &json!({"error": error}))
+}

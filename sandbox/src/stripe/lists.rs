@@ -1,0 +1,76 @@
+//! Lists, newest first.
+
+use crate::journal::State;
+use crate::sandbox::Settings;
+use crate::work::Outcome;
+
+use super::errors::missing;
+use super::list_of;
+use super::parse::Page;
+
+/// A page of PaymentIntents.
+pub(crate) fn intents(state: &State, settings: &Settings, page: &Page, expand_charge: bool) -> Outcome {
+    let place = |param: &str, id: &Option<String>| match id {
+        None => Ok(None),
+        Some(id) => match state.intents.get(id) {
+            Some(intent) => Ok(Some((intent.created_ms / 1000, intent.serial, id.clone()))),
+            None => Err(missing(param, "payment_intent", id)),
+        },
+    };
+    let (older_than, newer_than) = match (
+        place("starting_after", &page.starting_after),
+        place("ending_before", &page.ending_before),
+    ) {
+        (Ok(older_than), Ok(newer_than)) => (older_than, newer_than),
+        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
+    };
+    let from = (page.created_gte.unwrap_or(0), 0, String::new());
+    let until = (
+        page.created_lte.map_or(u64::MAX, |at_s| at_s.saturating_add(1)),
+        0,
+        String::new(),
+    );
+    let from = newer_than.clone().map_or(from.clone(), |place| from.max(place));
+    let until = older_than.map_or(until.clone(), |place| until.min(place));
+    if from >= until {
+        return list_of("/v1/payment_intents", Vec::new(), false);
+    }
+    let range = state
+        .intents_by_age
+        .range(from..until)
+        .filter(|place| Some(*place) != newer_than.as_ref());
+    // One more than asked for tells whether there are more.
+    let wanted = page.limit.saturating_add(1);
+    let mut ids: Vec<&String> = if newer_than.is_some() {
+        // The page that ends at `ending_before` holds the rows next to it, which are the oldest of the range.
+        range.map(|(_, _, id)| id).take(wanted).collect()
+    } else {
+        range.rev().map(|(_, _, id)| id).take(wanted).collect()
+    };
+    let has_more = ids.len() > page.limit;
+    ids.truncate(page.limit);
+    if newer_than.is_some() {
+        ids.reverse();
+    }
+    let data = ids
+        .into_iter()
+        .filter_map(|id| state.intents.get(id))
+        .map(|intent| intent.render(&settings.public_url, expand_charge))
+        .collect();
+    list_of("/v1/payment_intents", data, has_more)
+}
+
+/// The refunds of one PaymentIntent.
+pub(crate) fn refunds(state: &State, id: &str, limit: usize) -> Outcome {
+    let Some(intent) = state.intents.get(id) else {
+        return missing("payment_intent", "payment_intent", id);
+    };
+    let data = intent
+        .refunds
+        .iter()
+        .rev()
+        .take(limit)
+        .map(|refund| intent.render_refund(refund))
+        .collect();
+    list_of("/v1/refunds", data, intent.refunds.len() > limit)
+}

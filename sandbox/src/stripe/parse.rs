@@ -1,0 +1,231 @@
+//! From a request to a call with checked parameters.
+
+use std::collections::BTreeMap;
+
+use crate::wire::{Method, Request};
+use crate::work::Outcome;
+
+use super::errors::{invalid, no_such_route, unauthorized};
+use super::params::Params;
+
+/// A call, and whether `latest_charge` is expanded in its answer.
+pub(crate) struct Call {
+    pub(crate) action: Action,
+    pub(crate) expand_charge: bool,
+}
+
+/// What is asked.
+pub(crate) enum Action {
+    Create(Create),
+    Confirm {
+        id: String,
+        payment_method: Option<String>,
+        return_url: Option<String>,
+    },
+    Capture {
+        id: String,
+        amount_minor: Option<u64>,
+    },
+    Cancel {
+        id: String,
+        reason: Option<String>,
+    },
+    Authenticate {
+        id: String,
+        success: bool,
+    },
+    Retrieve {
+        id: String,
+    },
+    List(Page),
+    Refund {
+        intent: String,
+        amount_minor: Option<u64>,
+        reason: Option<String>,
+    },
+    Refunds {
+        intent: String,
+        limit: usize,
+    },
+}
+
+/// Parameters of `POST /v1/payment_intents`.
+pub(crate) struct Create {
+    pub(crate) amount_minor: u64,
+    pub(crate) currency: String,
+    pub(crate) payment_method: Option<String>,
+    pub(crate) payment_method_types: Vec<String>,
+    pub(crate) automatic_capture: bool,
+    pub(crate) confirm: bool,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) return_url: Option<String>,
+    pub(crate) description: Option<String>,
+}
+
+/// Parameters of `GET /v1/payment_intents`.
+pub(crate) struct Page {
+    pub(crate) limit: usize,
+    pub(crate) starting_after: Option<String>,
+    pub(crate) ending_before: Option<String>,
+    /// Unix seconds.
+    pub(crate) created_gte: Option<u64>,
+    /// Unix seconds.
+    pub(crate) created_lte: Option<u64>,
+}
+
+/// # Errors
+/// The answer to give when the request is not a call: 400, 401, 404 or 405.
+pub(crate) fn parse(request: &Request) -> Result<Call, Outcome> {
+    let key = request
+        .header("authorization")
+        .and_then(|value| value.strip_prefix("Bearer "));
+    if key.is_none_or(|key| key.trim().is_empty()) {
+        return Err(unauthorized());
+    }
+    let path = request.path();
+    let unknown = |status| no_such_route(status, request.method.name(), path);
+    let rest = path.strip_prefix("/v1/").unwrap_or_default();
+    let mut steps = rest.split('/');
+    let (collection, id, verb) = (steps.next(), steps.next(), steps.next());
+    if steps.next().is_some() {
+        return Err(unknown(404));
+    }
+    let mut params = Params::new(match request.method {
+        Method::Get => request.query().as_bytes(),
+        _ => &request.body,
+    });
+    let expand_charge = expand(&mut params)?;
+    let action = match (request.method, collection, id, verb) {
+        (Method::Post, Some("payment_intents"), None, None) => Action::Create(create(&mut params)?),
+        (Method::Get, Some("payment_intents"), None, None) => Action::List(page(&mut params)?),
+        (Method::Get, Some("payment_intents"), Some(id), None) => {
+            // Publishable-key callers send it; here it proves nothing.
+            params.text("client_secret")?;
+            Action::Retrieve { id: id.to_owned() }
+        }
+        (Method::Post, Some("payment_intents"), Some(id), Some(verb)) => {
+            act(id.to_owned(), verb, &mut params)?.ok_or_else(|| unknown(404))?
+        }
+        (Method::Post, Some("refunds"), None, None) => Action::Refund {
+            intent: params.required("payment_intent")?,
+            amount_minor: params.amount_minor("amount")?,
+            reason: params.choice("reason", &["duplicate", "fraudulent", "requested_by_customer"])?,
+        },
+        (Method::Get, Some("refunds"), None, None) => Action::Refunds {
+            intent: params.required("payment_intent")?,
+            limit: limit(&mut params)?,
+        },
+        (_, Some("payment_intents" | "refunds"), None, None) => return Err(unknown(405)),
+        _ => return Err(unknown(404)),
+    };
+    params.finish()?;
+    Ok(Call {
+        action,
+        expand_charge,
+    })
+}
+
+fn expand(params: &mut Params) -> Result<bool, Outcome> {
+    let mut expand_charge = false;
+    for path in params.list("expand") {
+        match path.as_str() {
+            "latest_charge" | "data.latest_charge" => expand_charge = true,
+            _ => {
+                let message = format!("This property cannot be expanded ({path}).");
+                return Err(invalid("parameter_invalid_string", "expand", &message));
+            }
+        }
+    }
+    Ok(expand_charge)
+}
+
+fn act(id: String, verb: &str, params: &mut Params) -> Result<Option<Action>, Outcome> {
+    const REASONS: &[&str] = &["duplicate", "fraudulent", "requested_by_customer", "abandoned"];
+    Ok(Some(match verb {
+        "confirm" => Action::Confirm {
+            id,
+            payment_method: params.text("payment_method")?,
+            return_url: return_url(params)?,
+        },
+        "capture" => Action::Capture {
+            id,
+            amount_minor: params.amount_minor("amount_to_capture")?,
+        },
+        "cancel" => Action::Cancel {
+            id,
+            reason: params.choice("cancellation_reason", REASONS)?,
+        },
+        "_authenticate" => {
+            let success = params.flag("success")?;
+            let missing = || invalid("parameter_missing", "success", "Missing required param: success.");
+            Action::Authenticate {
+                id,
+                success: success.ok_or_else(missing)?,
+            }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn create(params: &mut Params) -> Result<Create, Outcome> {
+    let amount = params.amount_minor("amount")?;
+    let amount_minor =
+        amount.ok_or_else(|| invalid("parameter_missing", "amount", "Missing required param: amount."))?;
+    let currency = params.required("currency")?.to_lowercase();
+    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return Err(invalid(
+            "parameter_invalid_string",
+            "currency",
+            &format!("Invalid currency: {currency}"),
+        ));
+    }
+    Ok(Create {
+        amount_minor,
+        currency,
+        payment_method: params.text("payment_method")?,
+        payment_method_types: params.list("payment_method_types"),
+        automatic_capture: params
+            .choice("capture_method", &["manual", "automatic"])?
+            .as_deref()
+            != Some("manual"),
+        confirm: params.flag("confirm")?.unwrap_or(false),
+        metadata: params.map("metadata"),
+        return_url: return_url(params)?,
+        description: params.text("description")?,
+    })
+}
+
+/// The page of 3-D Secure sends the browser there, so it must be a web address.
+fn return_url(params: &mut Params) -> Result<Option<String>, Outcome> {
+    match params.text("return_url")? {
+        Some(url) if !is_web_address(&url) => Err(invalid("url_invalid", "return_url", "Not a valid URL.")),
+        url => Ok(url),
+    }
+}
+
+fn is_web_address(url: &str) -> bool {
+    (url.starts_with("https://") || url.starts_with("http://"))
+        && url.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn page(params: &mut Params) -> Result<Page, Outcome> {
+    Ok(Page {
+        limit: limit(params)?,
+        starting_after: params.text("starting_after")?,
+        ending_before: params.text("ending_before")?,
+        created_gte: params.integer("created[gte]")?,
+        created_lte: params.integer("created[lte]")?,
+    })
+}
+
+fn limit(params: &mut Params) -> Result<usize, Outcome> {
+    match params.integer("limit")? {
+        None => Ok(10),
+        Some(limit @ 1..=100) => Ok(usize::try_from(limit).unwrap_or(100)),
+        Some(_) => Err(invalid(
+            "parameter_invalid_integer",
+            "limit",
+            "This value must be between 1 and 100.",
+        )),
+    }
+}
