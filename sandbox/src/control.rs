@@ -151,3 +151,6 @@ fn answered(status: u16, headers: Vec<(&'static str, String)>, body: String) -> 
 fn error(code: &str, message: &str) -> Value {
     json!({"error": {"code": code, "message": message}})
 }
+
+#[cfg(test)]
+mod tests;

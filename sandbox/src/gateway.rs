@@ -341,3 +341,6 @@ fn plain(outcome: &Outcome, after_ms: u64) -> Answer {
         cut_at_bytes: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,10 +75,10 @@ pub async fn serve(
     tasks.spawn(timers::run(Arc::clone(&host), timers_due));
     tasks.spawn(deliver::run(webhooks_due));
     let mut shutdown = std::pin::pin!(shutdown);
-    loop {
+    let ended = loop {
         tokio::select! {
-            () = &mut shutdown => return Ok(()),
-            error = host.failure() => return Err(error),
+            () = &mut shutdown => break Ok(()),
+            error = host.failure() => break Err(error),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(tasks.spawn(connection(Arc::clone(&host), stream))),
                 // Out of file descriptors, most likely: let some connections end.
@@ -86,7 +86,10 @@ pub async fn serve(
             },
             Some(_) = tasks.join_next() => {}
         }
-    }
+    };
+    // So that the log is closed, and its lock gone, when this returns.
+    tasks.shutdown().await;
+    ended
 }
 
 async fn connection(host: Arc<Host>, stream: TcpStream) {

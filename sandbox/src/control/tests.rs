@@ -1,0 +1,74 @@
+use serde_json::json;
+
+use crate::Method;
+use crate::testing::Bench;
+
+#[test]
+fn control_addresses_answer_at_once() {
+    let mut bench =
+        Bench::new(json!({"latency_ms": {"min": 500, "max": 500}, "error_before_permille": 1000}));
+    for path in ["/healthz", "/stats", "/ledger", "/dials"] {
+        let got = bench.get(path);
+        assert_eq!((got.status, got.after_ms), (200, 0), "{path}");
+        assert_eq!(
+            bench.send(Method::Post, path, &[], b"").unwrap().status,
+            405,
+            "{path}"
+        );
+    }
+    assert_eq!(bench.get("/nothing").status, 404);
+    assert_eq!(bench.get("/ledger/pa_none").status, 404);
+    assert_eq!(
+        bench
+            .send(Method::Put, "/dials", &[], b"{\"latency\": 1}")
+            .unwrap()
+            .status,
+        400
+    );
+    assert_eq!(bench.send(Method::Put, "/dials", &[], b"{").unwrap().status, 400);
+}
+
+#[test]
+fn the_page_asks_answers_and_returns() {
+    let mut bench = Bench::new(json!({}));
+    let form = "amount=1&currency=gbp&confirm=true&payment_method=pm_card_authenticationRequired\
+                &return_url=https://shop.example/back?order%3D1";
+    let id = bench.stripe("payment_intents", form, "").unwrap().body["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/3ds/{id}");
+    assert_eq!(bench.get(&path).status, 200);
+    assert_eq!(
+        bench
+            .send(Method::Post, &path, &[], b"success=maybe")
+            .unwrap()
+            .status,
+        400
+    );
+    assert_eq!(
+        bench
+            .send(Method::Post, &path, &[], b"success=true")
+            .unwrap()
+            .status,
+        303
+    );
+    assert_eq!(
+        bench.stripe_get(&format!("payment_intents/{id}")).body["status"],
+        "succeeded"
+    );
+    assert_eq!(bench.get(&path).status, 404);
+}
+
+#[test]
+fn the_story_of_an_attempt_lists_its_events() {
+    let mut bench = Bench::new(json!({}));
+    bench.pay("pm_card_visa", "k1").unwrap();
+    let story = bench.get("/ledger/pa_1").body;
+    assert_eq!(story["authorizations"], 1);
+    let event = &story["events"][0];
+    assert_eq!(
+        (&event["operation"], &event["key"], &event["late"]),
+        (&json!("authorize"), &json!("k1"), &json!(false))
+    );
+}
