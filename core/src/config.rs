@@ -1,0 +1,216 @@
+//! What a deployment declares: merchants, PSPs, and the constants that the proofs rest on (DESIGN §5).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+/// Everything core needs to know about a deployment. Checked by [`Config::check`] before it is used.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long an answer may take before it becomes a 202, in milliseconds (DESIGN §2, “Time budget”).
+    pub time_budget_ms: u64,
+    /// The merchants, by id.
+    pub merchants: BTreeMap<String, Merchant>,
+    /// The PSPs, by the name that appears as `psp` and in `/webhooks/{psp}`.
+    pub psps: BTreeMap<String, Psp>,
+    /// A merchant that is served without a key. Only for a server that listens on loopback (DESIGN §2, “Merchants”).
+    pub open_merchant: Option<String>,
+}
+
+/// One merchant: sees only its own attempts.
+#[derive(Clone, Debug, Default)]
+pub struct Merchant {
+    /// SHA-256 of each API key that names this merchant; several while keys are being changed.
+    pub key_digests: Vec<[u8; 32]>,
+    /// Name of the PSP that its new attempts go to.
+    pub psp: String,
+    /// PSP token used when neither create nor authorize names one (the sandbox merchant has one).
+    pub default_payment_method: Option<String>,
+}
+
+/// A PSP as declared: its face on the wire, its class, its constants.
+#[derive(Clone, Debug)]
+pub struct Psp {
+    /// Which driver speaks to it.
+    pub face: Face,
+    /// Scheme, host and path prefix, without a closing slash.
+    pub base_url: String,
+    /// Its API key.
+    pub api_key: Secret,
+    /// The secret that its webhooks are signed with; without one they are refused.
+    pub webhook_secret: Option<Secret>,
+    /// What it offers for recovery.
+    pub class: Class,
+    /// Its constants.
+    pub timing: Timing,
+}
+
+/// The two drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Face {
+    /// Stripe's PaymentIntents.
+    Stripe,
+    /// A plain JSON card-network face.
+    Acquirer,
+}
+
+/// What a PSP offers for ending an unknown (DESIGN §5). Nothing set is `blind`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Class {
+    /// `keyed`: the same key within this many milliseconds has the same effect.
+    pub keyed_horizon_ms: Option<u64>,
+    /// `addressable`: acts on an object made beforehand, whose state is read by id and which refuses to act twice.
+    pub addressable: bool,
+    /// `queryable`: found by our reference, this many milliseconds after the effect at the latest.
+    pub lookup_lag_ms: Option<u64>,
+    /// Makes the object first and journals its id before any money can move, also where a key would do
+    /// (rule 12; one write and one call more per authorization).
+    pub prepare_first: bool,
+}
+
+impl Class {
+    /// Whether an authorization begins with a call that only makes the object.
+    #[must_use]
+    pub fn prepares(&self) -> bool {
+        self.addressable && (self.prepare_first || self.keyed_horizon_ms.is_none())
+    }
+}
+
+/// A PSP's constants, in milliseconds. Declared too low, they break the promise; the simulator shows how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From the commit of a dispatch entry to the last moment at which its request may be sent (rule 1).
+    pub send_window_ms: u64,
+    /// How long an answer is waited for.
+    pub call_timeout_ms: u64,
+    /// Longest time between sending a request and its effect at the PSP (rule 6).
+    pub max_in_flight_ms: u64,
+    /// Largest difference between any two clocks involved (rules 5, 6, 11).
+    pub max_clock_skew_ms: u64,
+    /// How old a webhook's signed timestamp may be.
+    pub webhook_tolerance_ms: u64,
+    /// How long an authorization lives where the PSP does not say (Stripe: 7 days).
+    pub authorization_lifetime_ms: u64,
+    /// How long before that an uncaptured authorization is voided (rule 10).
+    pub capture_margin_ms: u64,
+    /// How long a customer may take for 3-D Secure before the attempt is abandoned.
+    pub action_timeout_ms: u64,
+    /// How long after the request a new authorization may still be sent. A customer who left must not be charged
+    /// hours later because a PSP came back.
+    pub authorize_retry_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            send_window_ms: 2_000,
+            call_timeout_ms: 30_000,
+            max_in_flight_ms: 120_000,
+            max_clock_skew_ms: 2_000,
+            webhook_tolerance_ms: 300_000,
+            authorization_lifetime_ms: 7 * 24 * 3_600_000,
+            capture_margin_ms: 3_600_000,
+            action_timeout_ms: 3_600_000,
+            authorize_retry_ms: 120_000,
+        }
+    }
+}
+
+/// A secret: usable, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+    /// The text itself, for a header or a MAC.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The digest under which a merchant's API key is kept.
+#[must_use]
+pub fn key_digest(api_key: &str) -> [u8; 32] {
+    Sha256::digest(api_key.as_bytes()).into()
+}
+
+impl Config {
+    /// The merchant that a bearer token names. Every digest is compared, each in constant time.
+    #[must_use]
+    pub fn merchant_of(&self, bearer: &str) -> Option<&str> {
+        let digest = key_digest(bearer);
+        let mut found = None;
+        for (id, merchant) in &self.merchants {
+            let mut hit = Choice::from(0);
+            for known in &merchant.key_digests {
+                hit |= digest.ct_eq(known);
+            }
+            if bool::from(hit) {
+                found = Some(id.as_str());
+            }
+        }
+        found
+    }
+
+    /// Refuses a configuration on which no promise can be kept.
+    ///
+    /// # Errors
+    /// One sentence that says what to change.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, psp) in &self.psps {
+            let t = &psp.timing;
+            if psp
+                .class
+                .keyed_horizon_ms
+                .is_some_and(|h| h <= t.send_window_ms + t.max_in_flight_ms + t.max_clock_skew_ms)
+            {
+                return Err(format!(
+                    "psp \"{name}\": keyed_horizon_ms must exceed send_window_ms + max_in_flight_ms + max_clock_skew_ms, or no key could ever be sent again"
+                ));
+            }
+            if t.send_window_ms == 0 || t.call_timeout_ms == 0 {
+                return Err(format!(
+                    "psp \"{name}\": send_window_ms and call_timeout_ms must be above 0"
+                ));
+            }
+            if t.call_timeout_ms > t.max_in_flight_ms {
+                return Err(format!(
+                    "psp \"{name}\": max_in_flight_ms must be at least call_timeout_ms"
+                ));
+            }
+            if psp.class.addressable && psp.face == Face::Acquirer {
+                return Err(format!(
+                    "psp \"{name}\": the acquirer face has no objects to address; declare it keyed, queryable or blind"
+                ));
+            }
+        }
+        for (id, merchant) in &self.merchants {
+            if !self.psps.contains_key(&merchant.psp) {
+                return Err(format!(
+                    "merchant \"{id}\": no psp named \"{}\" is configured",
+                    merchant.psp
+                ));
+            }
+        }
+        match &self.open_merchant {
+            Some(id) if !self.merchants.contains_key(id) => {
+                Err(format!("open_merchant \"{id}\" is not a configured merchant"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

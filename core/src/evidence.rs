@@ -1,0 +1,237 @@
+//! Evidence: what a response, a webhook, a look-up or an operator lets us see. One type for all (rule 7).
+//!
+//! [`Knowledge`] is the join of all evidence: a set that only grows, so that merging commutes and repeats do nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::PSP_TEXT_BYTES_MAX;
+
+/// One observation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Effects that exist at the PSP.
+    pub effects: Vec<Effect>,
+    /// Whether this was all there was to see: an effect that is not listed was not there when the PSP looked.
+    pub complete: bool,
+    /// When an authorization seen here lapses, in milliseconds since the Unix epoch, where the PSP says so.
+    pub capture_before_ms: Option<u64>,
+    /// What else it says.
+    pub signal: Signal,
+}
+
+/// Something that happened at the PSP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Effect {
+    /// What.
+    pub kind: EffectKind,
+    /// The PSP's id for it.
+    pub id: String,
+    /// The id of the effect that it undoes or builds on, where the PSP says so.
+    pub of: Option<String>,
+    /// Minor units.
+    pub amount_minor: u64,
+    /// ISO 4217 code, upper case, where the PSP says so.
+    pub currency: Option<String>,
+    /// Whether `id` comes from the PSP's one namespace of effects: two such ids are two effects. An acquirer's
+    /// *answer* may name an effect otherwise than its *listing* does, and that alone must not look like a duplicate.
+    pub listed: bool,
+}
+
+/// Kinds of effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectKind {
+    /// Funds were reserved.
+    Authorize,
+    /// Funds were taken.
+    Capture,
+    /// Reserved funds were released by a call.
+    Void,
+    /// Reserved funds were released by time.
+    Lapse,
+    /// Taken funds were given back.
+    Refund,
+}
+
+/// What an observation says besides effects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signal {
+    /// Nothing.
+    #[default]
+    None,
+    /// The object exists and has not been acted on.
+    Prepared {
+        /// Its id.
+        reference: String,
+    },
+    /// The customer has to do something (3-D Secure).
+    ActionRequired {
+        /// The object's or effect's id.
+        reference: String,
+        /// Where the customer does it.
+        url: String,
+    },
+    /// A definite no (rule 9).
+    Refused {
+        /// The PSP's code.
+        code: String,
+        /// The PSP's words.
+        message: String,
+    },
+    /// The call's outcome is not known (rule 9: 429, 5xx, broken or unparsable answers, timeouts).
+    Unknown {
+        /// Why not.
+        reason: String,
+    },
+    /// No byte of the request can have left: the call itself had no effect.
+    NotSent {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Evidence {
+    /// Evidence that consists of a signal.
+    #[must_use]
+    pub fn signal(signal: Signal) -> Self {
+        Self {
+            signal,
+            ..Self::default()
+        }
+    }
+
+    /// An unknown outcome.
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Self::signal(Signal::Unknown { reason: clip(reason) })
+    }
+
+    /// Whether it lets us see anything of the PSP's own state.
+    #[must_use]
+    pub fn is_informative(&self) -> bool {
+        self.complete
+            || !self.effects.is_empty()
+            || !matches!(
+                self.signal,
+                Signal::None | Signal::Unknown { .. } | Signal::NotSent { .. }
+            )
+    }
+}
+
+impl Evidence {
+    /// Joins another part of the same observation: a further page, or a further object.
+    pub(crate) fn absorb(&mut self, other: Evidence) {
+        self.effects.extend(other.effects);
+        self.complete = other.complete;
+        self.capture_before_ms = match (self.capture_before_ms, other.capture_before_ms) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if self.signal == Signal::None {
+            self.signal = other.signal;
+        }
+    }
+}
+
+/// Cuts a text from a PSP to its bound, at a character.
+pub(crate) fn clip(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    if text.len() > PSP_TEXT_BYTES_MAX {
+        let end = (0..=PSP_TEXT_BYTES_MAX)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+/// All that has been seen of an attempt at the PSP: a join-semilattice under [`Knowledge::merge`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Knowledge {
+    effects: BTreeMap<(EffectKind, String), Seen>,
+    /// Earliest lapse that any observation named.
+    pub capture_before_ms: Option<u64>,
+}
+
+/// What is known of one effect. Conflicting reports are joined by their maximum, which commutes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The effect that it undoes or builds on.
+    pub of: Option<String>,
+    /// Minor units.
+    pub amount_minor: u64,
+    /// ISO 4217 code.
+    pub currency: Option<String>,
+    /// See [`Effect::listed`].
+    pub listed: bool,
+}
+
+impl Knowledge {
+    /// Takes evidence in. `of_call` is what the call that was answered aimed at: an answer need not repeat it.
+    /// Commutative, associative, idempotent (property-tested).
+    pub fn merge(&mut self, evidence: &Evidence, of_call: Option<&str>) {
+        for effect in &evidence.effects {
+            let seen = self.effects.entry((effect.kind, effect.id.clone())).or_default();
+            let of = effect.of.clone().or_else(|| of_call.map(str::to_owned));
+            seen.of = seen.of.take().max(of);
+            seen.amount_minor = seen.amount_minor.max(effect.amount_minor);
+            seen.currency = seen.currency.take().max(effect.currency.clone());
+            seen.listed |= effect.listed;
+        }
+        self.capture_before_ms = match (self.capture_before_ms, evidence.capture_before_ms) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Effects of one kind, by id.
+    pub fn of_kind(&self, kind: EffectKind) -> impl Iterator<Item = (&str, &Seen)> {
+        self.effects
+            .iter()
+            .filter(move |((k, _), _)| *k == kind)
+            .map(|((_, id), seen)| (id.as_str(), seen))
+    }
+
+    /// Whether any effect of this kind was seen.
+    #[must_use]
+    pub fn has(&self, kind: EffectKind) -> bool {
+        self.of_kind(kind).next().is_some()
+    }
+
+    /// Ids of one kind that are certainly different effects: the listed ones, or, before any listing, the one that
+    /// answers named.
+    #[must_use]
+    pub fn distinct(&self, kind: EffectKind) -> BTreeSet<&str> {
+        let listed: BTreeSet<&str> = self
+            .of_kind(kind)
+            .filter(|(_, s)| s.listed)
+            .map(|(id, _)| id)
+            .collect();
+        if listed.is_empty() {
+            self.of_kind(kind).map(|(id, _)| id).take(1).collect()
+        } else {
+            listed
+        }
+    }
+
+    /// Whether the authorization `id` no longer holds funds: voided, lapsed, or used by a capture. An undoing that
+    /// does not say of what counts for `own`, the attempt's own authorization.
+    #[must_use]
+    pub fn is_spent(&self, id: &str, own: Option<&str>) -> bool {
+        [EffectKind::Void, EffectKind::Lapse, EffectKind::Capture]
+            .into_iter()
+            .flat_map(|kind| self.of_kind(kind))
+            .any(|(by, seen)| by == id || seen.of.as_deref().map_or(own == Some(id), |of| of == id))
+    }
+
+    /// Whether the capture `id` was given back.
+    #[must_use]
+    pub fn is_refunded(&self, id: &str) -> bool {
+        [EffectKind::Refund, EffectKind::Void]
+            .into_iter()
+            .flat_map(|kind| self.of_kind(kind))
+            .any(|(_, seen)| seen.of.as_deref() == Some(id))
+    }
+}

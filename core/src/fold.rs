@@ -1,0 +1,326 @@
+//! The fold: what one more entry does to the state. The only place where a state changes.
+
+use crate::evidence::{Effect, EffectKind, Evidence, Signal};
+use crate::id::LocalId;
+use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
+use crate::running::{CallTrack, Running, Tried};
+use crate::state::{Action, Authorization, BoundKey, Capture, Decline, State};
+use crate::status::{Event, Status};
+
+impl State {
+    /// Takes one more entry in.
+    pub fn apply(&mut self, index: usize, entry: &Entry) {
+        match &entry.fact {
+            // A journal has one beginning; `Record` refuses a second.
+            Fact::Created { .. } => {}
+            Fact::Requested {
+                key,
+                fingerprint,
+                request,
+                payment_method,
+            } => {
+                let bound = BoundKey {
+                    key: key.clone(),
+                    fingerprint: *fingerprint,
+                    request: *request,
+                    settled_at: None,
+                };
+                self.keys.push(bound);
+                if self.terms.payment_method.is_none() {
+                    self.terms.payment_method.clone_from(payment_method);
+                }
+            }
+            Fact::Intended {
+                operation,
+                cause,
+                amount_minor,
+                target,
+            } => {
+                self.begin(*operation, *cause, *amount_minor, target.clone(), entry.at_ms);
+            }
+            Fact::Dispatched {
+                call,
+                operation,
+                step,
+                effect,
+                psp_key,
+                target: _,
+                sent_at_ms,
+                send_by_ms,
+            } => {
+                let used = self.effects_used.entry(*operation).or_default();
+                *used = (*used).max(*effect);
+                if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
+                    running.effect = *effect;
+                    running.proven_absent = false;
+                    running.calls.push(CallTrack {
+                        id: *call,
+                        step: *step,
+                        effect: *effect,
+                        psp_key: psp_key.clone(),
+                        sent_at_ms: *sent_at_ms,
+                        send_by_ms: *send_by_ms,
+                        tried: Tried::Pending,
+                    });
+                }
+            }
+            Fact::Observed {
+                source,
+                call,
+                id,
+                evidence,
+            } => self.observe(entry.at_ms, source, *call, *id, evidence),
+            Fact::Inferred { conclusion } => self.conclude(conclusion),
+        }
+        self.end_if_done();
+        self.settle_keys(index, &entry.fact);
+    }
+
+    fn begin(
+        &mut self,
+        operation: Operation,
+        cause: Cause,
+        amount_minor: u64,
+        target: Option<String>,
+        at_ms: u64,
+    ) {
+        let event = match (operation, cause) {
+            // Compensation runs beside the status: the attempt's own story is over, or goes on undisturbed.
+            (_, Cause::Compensation) | (Operation::Refund, _) => None,
+            (Operation::Authorize, _) => Some(Event::BeganAuthorize),
+            (Operation::Capture, _) => Some(Event::BeganCapture),
+            (Operation::Void, _) => Some(Event::BeganVoid),
+        };
+        if let Some(event) = event {
+            self.status = self.status.next(event);
+        }
+        if operation == Operation::Void && cause != Cause::Compensation {
+            self.void_cause = cause;
+        }
+        self.running = Some(Running::new(operation, cause, amount_minor, target, at_ms));
+    }
+
+    fn observe(
+        &mut self,
+        at_ms: u64,
+        source: &Source,
+        call: Option<LocalId>,
+        id: LocalId,
+        evidence: &Evidence,
+    ) {
+        let answered = self
+            .running
+            .as_mut()
+            .and_then(|running| running.answer(call, at_ms, &evidence.signal));
+        let aimed_at = match (&self.running, answered) {
+            (Some(running), Some(_)) => running
+                .target
+                .clone()
+                .or_else(|| self.own_reference().map(str::to_owned)),
+            _ => None,
+        };
+        self.knowledge.merge(evidence, aimed_at.as_deref());
+        // One order for the effects of one observation, whatever order the PSP lists them in.
+        let mut effects: Vec<&Effect> = evidence.effects.iter().collect();
+        effects.sort();
+        for effect in effects {
+            self.see(at_ms, id, effect);
+        }
+        match &evidence.signal {
+            Signal::None | Signal::Unknown { .. } | Signal::NotSent { .. } => {}
+            Signal::Prepared { reference } => self.object = self.object.take().max(Some(reference.clone())),
+            Signal::ActionRequired { reference, url } => {
+                self.status = self.status.next(Event::ActionRequired);
+                if self.status == Status::RequiresAction && self.action.is_none() {
+                    self.action = Some(Action {
+                        reference: reference.clone(),
+                        url: url.clone(),
+                        since_ms: at_ms,
+                    });
+                }
+            }
+            Signal::Refused { code, message } => {
+                let whose = match (answered, source) {
+                    (Some((operation, true)), _) => Some(operation),
+                    // An answer to a call that is history: its effect number was already proven absent.
+                    (Some((_, false)), _) | (None, Source::Response) => None,
+                    (None, Source::Webhook | Source::Lookup) => Some(Operation::Authorize),
+                    (None, Source::Operator { .. }) => self.running.as_ref().map(|r| r.operation),
+                };
+                if let Some(operation) = whose {
+                    self.refuse(operation, code, message);
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, at_ms: u64, id: LocalId, effect: &Effect) {
+        match effect.kind {
+            EffectKind::Authorize => self.see_authorization(at_ms, id, effect),
+            EffectKind::Capture => {
+                let before = self.status;
+                self.status = self.status.next(Event::SeenCapture);
+                if before != Status::Captured && self.status == Status::Captured {
+                    let reference = effect.of.clone().unwrap_or_else(|| effect.id.clone());
+                    self.authorization.get_or_insert(Authorization {
+                        id,
+                        psp_reference: reference,
+                        authorized_at_ms: at_ms,
+                    });
+                    self.capture.get_or_insert(Capture {
+                        id,
+                        psp_reference: effect.id.clone(),
+                        captured_at_ms: at_ms,
+                        amount_minor: effect.amount_minor,
+                    });
+                }
+            }
+            EffectKind::Void if self.is_own(effect) => {
+                let event = if self.void_cause == Cause::Client {
+                    Event::SeenVoid
+                } else {
+                    Event::SeenLapse
+                };
+                self.status = self.status.next(event);
+            }
+            EffectKind::Lapse if self.is_own(effect) => self.status = self.status.next(Event::SeenLapse),
+            // Somebody else's release (a duplicate that was compensated), and refunds, do not move the status.
+            EffectKind::Void | EffectKind::Lapse | EffectKind::Refund => {}
+        }
+    }
+
+    fn see_authorization(&mut self, at_ms: u64, id: LocalId, effect: &Effect) {
+        let as_asked = effect.amount_minor == self.terms.amount_minor
+            && effect
+                .currency
+                .as_ref()
+                .is_none_or(|currency| *currency == self.terms.currency);
+        if !as_asked && self.authorization.is_none() {
+            let message =
+                "The PSP authorized another amount or currency than was asked for; it is being released.";
+            self.refuse(Operation::Authorize, "amount_mismatch", message);
+            return;
+        }
+        self.status = self.status.next(Event::SeenAuthorize);
+        if !matches!(self.status, Status::Voided | Status::Declined | Status::Expired) {
+            self.authorization.get_or_insert(Authorization {
+                id,
+                psp_reference: effect.id.clone(),
+                authorized_at_ms: at_ms,
+            });
+        }
+    }
+
+    /// Whether a release is of the attempt's own authorization.
+    fn is_own(&self, effect: &Effect) -> bool {
+        // A compensation of another effect may be answered without saying of what.
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|r| r.cause == Cause::Compensation)
+            && effect.of.is_none()
+        {
+            return self.own_reference() == Some(effect.id.as_str());
+        }
+        match self.own_reference() {
+            None => true,
+            Some(own) => effect.id == own || effect.of.as_deref().is_none_or(|of| of == own),
+        }
+    }
+
+    fn refuse(&mut self, operation: Operation, code: &str, message: &str) {
+        let before = self.status;
+        let event = match operation {
+            Operation::Authorize => Event::RefusedAuthorize,
+            Operation::Capture => Event::RefusedCapture,
+            Operation::Void | Operation::Refund => Event::RefusedVoid,
+        };
+        self.status = self.status.next(event);
+        if before != Status::Declined && self.status == Status::Declined {
+            self.decline = Some(Decline {
+                code: code.to_owned(),
+                message: message.to_owned(),
+            });
+        }
+        if let Some(running) = self.running.as_mut().filter(|_| event == Event::RefusedVoid) {
+            running.parked = Some(format!("the PSP refused it: {code}"));
+            if let Some(target) = running
+                .target
+                .clone()
+                .filter(|_| running.cause == Cause::Compensation)
+            {
+                self.uncompensated.insert(target);
+            }
+        }
+    }
+
+    fn conclude(&mut self, conclusion: &Conclusion) {
+        match conclusion {
+            Conclusion::NoEffect { operation, effect } => {
+                let proven =
+                    |running: &&mut Running| running.operation == *operation && running.effect == *effect;
+                if let Some(running) = self.running.as_mut().filter(proven) {
+                    running.proven_absent = true;
+                    running.parked = None;
+                }
+            }
+            Conclusion::NotCarriedOut {
+                operation,
+                code,
+                message,
+            } => self.refuse(*operation, code, message),
+            Conclusion::Parked { operation, reason } => {
+                if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
+                    running.parked = Some(reason.clone());
+                }
+            }
+            Conclusion::Unwanted { operation, reference } => {
+                self.unwanted.insert((*operation, reference.clone()));
+            }
+        }
+    }
+
+    /// Ends the running operation once the status or the knowledge says that it is over.
+    fn end_if_done(&mut self) {
+        let Some(running) = &self.running else { return };
+        let done = match (running.operation, running.cause) {
+            (Operation::Void | Operation::Refund, Cause::Compensation) => match running.target.as_deref() {
+                None => true,
+                Some(target) if running.operation == Operation::Refund => self.knowledge.is_refunded(target),
+                Some(target) => self.knowledge.is_spent(target, None),
+            },
+            (Operation::Authorize, _) => !matches!(self.status, Status::Authorizing | Status::RequiresAction),
+            (Operation::Capture, _) => self.status != Status::Capturing,
+            (Operation::Void | Operation::Refund, _) => self.status != Status::Voiding,
+        };
+        if done {
+            self.running = None;
+        }
+    }
+
+    fn settle_keys(&mut self, index: usize, fact: &Fact) {
+        let resolved = matches!(
+            fact,
+            Fact::Observed {
+                source: Source::Operator { .. },
+                ..
+            }
+        );
+        let (status, automatic) = (self.status, self.is_automatic());
+        for bound in self.keys.iter_mut().filter(|bound| bound.settled_at.is_none()) {
+            let settled = match bound.request {
+                RequestKind::Create => true,
+                RequestKind::Authorize if !automatic => {
+                    status.is_final() || matches!(status, Status::Authorized | Status::Capturing)
+                }
+                RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture | RequestKind::Void => {
+                    status.is_final()
+                }
+                RequestKind::Resolve => resolved,
+            };
+            if settled {
+                bound.settled_at = Some(index);
+            }
+        }
+    }
+}

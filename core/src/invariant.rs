@@ -1,0 +1,193 @@
+//! What must hold of every record, whatever happened. One definition of correct, shared by debug assertions, fuzzing,
+//! simulation and adapters (DESIGN §3). Each names its DESIGN rule.
+
+use std::collections::BTreeSet;
+
+use crate::id::LocalId;
+use crate::journal::{CaptureMethod, Conclusion, Entry, Fact, Operation};
+use crate::limits::{ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_MAX};
+use crate::record::Record;
+use crate::state::State;
+use crate::status::Status;
+
+/// A broken invariant: which, and a sentence.
+pub type Broken = (&'static str, String);
+
+/// Checks every invariant of one record.
+///
+/// # Errors
+/// The first that does not hold.
+pub fn check(record: &Record) -> Result<(), Broken> {
+    bounds(record)?;
+    keys_are_unique(record.state())?;
+    capture_needs_authorization(record.state())?;
+    capture_within_authorized(record.state())?;
+    calls_are_unique(record.entries())?;
+    effect_moves_only_with_proof(record.entries())?;
+    status_never_goes_back(record)?;
+    answers_stay_as_they_are(record)
+}
+
+/// DESIGN §3: bounded size, at most 32 keys.
+fn bounds(record: &Record) -> Result<(), Broken> {
+    let keys = record.state().keys.len();
+    ensure(keys <= KEYS_PER_ATTEMPT_MAX, "§3 bounded keys", || {
+        format!("{keys} keys")
+    })?;
+    let entries = record.entries().len();
+    ensure(entries <= ENTRIES_MAX, "§3 bounded entries", || {
+        format!("{entries} entries")
+    })?;
+    let bytes = record.size_bytes();
+    ensure(bytes <= RECORD_BYTES_MAX, "§3 bounded bytes", || {
+        format!("{bytes} bytes")
+    })
+}
+
+/// DESIGN §2, “Keys”: a key belongs to one request.
+fn keys_are_unique(state: &State) -> Result<(), Broken> {
+    let names: BTreeSet<&str> = state.keys.iter().map(|bound| bound.key.as_str()).collect();
+    ensure(
+        names.len() == state.keys.len(),
+        "§2 one key, one request",
+        || "a key is bound twice".to_owned(),
+    )
+}
+
+/// No CAPTURED without what was captured from, and no capture shown in any other status.
+fn capture_needs_authorization(state: &State) -> Result<(), Broken> {
+    let captured = state.status == Status::Captured;
+    ensure(
+        captured == state.capture.is_some(),
+        "§1 captured means captured",
+        || format!("status {:?}, capture {:?}", state.status, state.capture),
+    )?;
+    let needs = matches!(
+        state.status,
+        Status::Authorized | Status::Capturing | Status::Captured
+    );
+    ensure(
+        !needs || state.authorization.is_some(),
+        "§1 no capture without authorization",
+        || format!("{:?}", state.status),
+    )
+}
+
+/// §1: of at most the authorized amount. (An amount that the PSP took of itself is shown as it is.)
+fn capture_within_authorized(state: &State) -> Result<(), Broken> {
+    let intended = state
+        .running
+        .as_ref()
+        .filter(|running| running.operation == Operation::Capture);
+    let amount_minor = intended.map_or(0, |running| running.amount_minor);
+    ensure(
+        amount_minor <= state.terms.amount_minor,
+        "§1 at most the authorized amount",
+        || {
+            format!(
+                "capture of {amount_minor} intended, {} authorized",
+                state.terms.amount_minor
+            )
+        },
+    )
+}
+
+/// Rule 1: a dispatch names its call.
+fn calls_are_unique(entries: &[Entry]) -> Result<(), Broken> {
+    let mut seen: BTreeSet<LocalId> = BTreeSet::new();
+    for entry in entries {
+        if let Fact::Dispatched {
+            call,
+            sent_at_ms,
+            send_by_ms,
+            ..
+        } = &entry.fact
+        {
+            ensure(seen.insert(*call), "rule 1 calls have names of their own", || {
+                "a call id is there twice".to_owned()
+            })?;
+            ensure(sent_at_ms <= send_by_ms, "rule 1 a window to send in", || {
+                "send_by before sent_at".to_owned()
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Rule 3: the effect number moves on only with proof that the one before had no effect, or with an operation of
+/// its own.
+fn effect_moves_only_with_proof(entries: &[Entry]) -> Result<(), Broken> {
+    let mut proven: BTreeSet<(Operation, u16)> = BTreeSet::new();
+    let mut current: Option<(Operation, u16)> = None;
+    for entry in entries {
+        match &entry.fact {
+            Fact::Intended { .. } => current = None,
+            Fact::Inferred {
+                conclusion: Conclusion::NoEffect { operation, effect },
+            } => {
+                proven.insert((*operation, *effect));
+            }
+            Fact::Dispatched {
+                operation, effect, ..
+            } => {
+                if let Some((same, before)) =
+                    current.filter(|(same, before)| same == operation && before != effect)
+                {
+                    ensure(
+                        *effect == before + 1 && proven.contains(&(same, before)),
+                        "rule 3 proof of non-effect",
+                        || format!("{} moved from effect {before} to {effect}", operation.as_str()),
+                    )?;
+                }
+                current = Some((*operation, *effect));
+            }
+            Fact::Created { .. } | Fact::Requested { .. } | Fact::Observed { .. } | Fact::Inferred { .. } => {
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rule 10 and “status never goes back for any reader”: checked on every prefix.
+fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
+    let mut entries = record.entries().iter().enumerate();
+    let Some(mut state) = entries.next().and_then(|(_, first)| State::fold([first])) else {
+        return Err(("§3 a journal begins with Created", "it does not".to_owned()));
+    };
+    for (index, entry) in entries {
+        let before = state.status;
+        state.apply(index, entry);
+        let after = state.status;
+        ensure(
+            after.rank() >= before.rank() && (!before.is_final() || after == before),
+            "rule 10 final is final",
+            || format!("{before:?} became {after:?} at entry {index}"),
+        )?;
+    }
+    Ok(())
+}
+
+/// DESIGN §2, “Replays”: a settled key points at a prefix in which its answer was final.
+fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
+    for bound in &record.state().keys {
+        let Some(index) = bound.settled_at else { continue };
+        let then = record
+            .state_at(index)
+            .bound(&bound.key)
+            .and_then(|b| b.settled_at);
+        ensure(then == Some(index), "§2 replays are final", || {
+            format!("key settled at {index}, then at {then:?}")
+        })?;
+    }
+    let manual = record.state().terms.capture_method == CaptureMethod::Manual;
+    let fresh = record.state().status == Status::Created && manual;
+    ensure(
+        !fresh || record.state().running.is_none(),
+        "§2 created means idle",
+        || "something is under way".to_owned(),
+    )
+}
+
+fn ensure(holds: bool, which: &'static str, what: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err((which, what())) }
+}

@@ -1,0 +1,54 @@
+//! Every bound of the contract, named with its unit. A limit that is not here does not exist.
+
+/// Largest request body, in bytes (DESIGN §2).
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Largest amount, in minor units: 2^53 − 1, the last integer that every JSON reader keeps exact (DESIGN §2).
+pub const AMOUNT_MINOR_MAX: u64 = (1 << 53) - 1;
+/// Longest `Idempotency-Key`, in characters (DESIGN §2).
+pub const KEY_CHARS_MAX: usize = 255;
+/// Most keys bound to one attempt, its create key included (DESIGN §3).
+pub const KEYS_PER_ATTEMPT_MAX: usize = 32;
+/// Longest `order_id`, in bytes.
+pub const ORDER_ID_BYTES_MAX: usize = 255;
+/// Longest `payment_method` token, in bytes.
+pub const PAYMENT_METHOD_BYTES_MAX: usize = 255;
+/// Most members of `metadata`.
+pub const METADATA_MEMBERS_MAX: usize = 16;
+/// Longest member name in `metadata`, in bytes (Stripe's own bound, so that it can be passed on).
+pub const METADATA_NAME_BYTES_MAX: usize = 40;
+/// Longest value in `metadata`, in bytes.
+pub const METADATA_VALUE_BYTES_MAX: usize = 256;
+/// Longest operator name or reason given to `/resolve`, in bytes.
+pub const RESOLVE_TEXT_BYTES_MAX: usize = 500;
+/// Longest `Prefer: wait`, in seconds (DESIGN §2).
+pub const PREFER_WAIT_S_MAX: u64 = 30;
+/// Deepest nesting of a JSON request body.
+pub const JSON_DEPTH_MAX: usize = 4;
+
+/// Largest record, in bytes. One that is larger is refused, never truncated.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// A new request is refused once the record is this large, in bytes: the rest is kept for evidence,
+/// which must always find room.
+pub const RECORD_BYTES_FOR_REQUESTS_MAX: usize = 40 * 1024;
+/// Most entries of a journal. Evidence past it is dropped with an error, never by overwriting.
+pub const ENTRIES_MAX: usize = 400;
+/// Longest text taken over from a PSP (codes, messages, references, URLs), in bytes; longer is cut.
+pub const PSP_TEXT_BYTES_MAX: usize = 512;
+/// Largest PSP answer that is read, in bytes; a longer one is an unknown outcome.
+pub const PSP_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Most effects that one PSP answer may show for one attempt.
+pub const EFFECTS_PER_EVIDENCE_MAX: usize = 32;
+
+/// First delay between two tries of the same call, in milliseconds; it doubles from there.
+pub const BACKOFF_FIRST_MS: u64 = 500;
+/// Longest delay between two look-ups, in milliseconds.
+pub const BACKOFF_MAX_MS: u64 = 60 * 60 * 1000;
+/// Re-sends under one key before reads and look-ups are asked as well: an error that the PSP has cached
+/// under the key would be answered for ever.
+pub const RESENDS_BEFORE_LOOKUP: usize = 3;
+/// Re-sends under one key in all. With doubling delays this outlasts a day-long outage.
+pub const RESENDS_MAX: usize = 20;
+/// Effect numbers that one operation may use before it is ended (authorize) or parked (others).
+pub const EFFECTS_PER_OPERATION_MAX: u16 = 8;
+/// Pages read in one look-up before it is given up as incomplete.
+pub const LOOKUP_PAGES_MAX: u32 = 100;

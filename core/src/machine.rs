@@ -1,0 +1,168 @@
+//! The one door: `handle(record, input, now, entropy)` decides, and does nothing (DESIGN §3).
+//!
+//! The adapter carries the step out in this order: *persist* (compare-and-swap; on conflict load and handle again),
+//! *call the PSP* and *arm the timer*, feed results back, *reply*.
+
+use crate::config::Config;
+use crate::http::Response;
+use crate::id::{AttemptId, Entropy};
+use crate::journal::Source;
+use crate::limits::LOOKUP_PAGES_MAX;
+use crate::psp::webhook::{self, News};
+use crate::psp::{self, Call, CallResult, Purpose};
+use crate::record::{Record, RecordError};
+use crate::request::Ticket;
+use crate::work::{Moment, Work};
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client asks for something, or is still waiting for its answer.
+    Request(Box<Ticket>),
+    /// A PSP told us something.
+    Webhook(Box<News>),
+    /// Something came of a call.
+    Outcome(Box<Outcome>),
+    /// A timer fired, or the record was found with a due time in the past.
+    Wake,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The call, as it was given out.
+    pub call: Call,
+    /// What came of it.
+    pub result: CallResult,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub struct Step {
+    /// Persist first. Nothing below may happen before this is durable (rules 1 and 2).
+    pub write: Option<Write>,
+    /// Then perform these.
+    pub calls: Vec<Call>,
+    /// And wake the machine at this time, in milliseconds since the Unix epoch. `None` leaves timers as they are.
+    pub wake_at_ms: Option<u64>,
+    /// Then reply.
+    pub reply: Reply,
+}
+
+/// A compare-and-swap of one record.
+#[derive(Debug)]
+pub struct Write {
+    /// The version that must be there; `None` if no record may be there.
+    pub expected_version: Option<u64>,
+    /// What to put there.
+    pub record: Record,
+    /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
+    pub wake_at_ms: Option<u64>,
+}
+
+/// What to tell whoever asked.
+#[derive(Debug)]
+pub enum Reply {
+    /// Nobody is waiting.
+    Nothing,
+    /// Send this.
+    Now(Response),
+    /// Hand the ticket in again when the record has changed, and at `until_ms` at the latest.
+    Wait {
+        /// When an answer is due, in milliseconds since the Unix epoch.
+        until_ms: u64,
+        /// The ticket to hand in.
+        ticket: Box<Ticket>,
+    },
+}
+
+impl Step {
+    pub(crate) fn reply(response: Response) -> Self {
+        Self {
+            write: None,
+            calls: Vec::new(),
+            wake_at_ms: None,
+            reply: Reply::Now(response),
+        }
+    }
+}
+
+/// Decides. `record` is what the store holds for `id` now; `entropy` is fresh for every call.
+///
+/// # Errors
+/// [`RecordError::Full`] if evidence finds no room, which the bounds make unreachable for an honest PSP. Nothing is
+/// to be written then.
+pub fn handle(
+    config: &Config,
+    id: AttemptId,
+    record: Option<&Record>,
+    input: &Input,
+    now_ms: u64,
+    entropy: Entropy,
+) -> Result<Step, RecordError> {
+    let clock = Moment {
+        config,
+        now_ms,
+        entropy,
+    };
+    match (input, record) {
+        (Input::Request(ticket), _) => crate::ticket::handle(clock, id, record, ticket),
+        // Our own PSP account, but no attempt of ours.
+        (Input::Webhook(_), None) => Ok(Step::reply(webhook::received())),
+        (Input::Webhook(news), Some(record)) => on_webhook(Work::on(clock, record), news),
+        (Input::Outcome(outcome), Some(record)) => on_outcome(Work::on(clock, record), outcome),
+        (Input::Wake, Some(record)) => {
+            let mut work = Work::on(clock, record);
+            work.advance()?;
+            Ok(work.finish(Reply::Nothing, true))
+        }
+        // Nothing is ever dispatched before its record is durable, and records are never deleted.
+        (Input::Outcome(_) | Input::Wake, None) => Ok(Step {
+            write: None,
+            calls: Vec::new(),
+            wake_at_ms: None,
+            reply: Reply::Nothing,
+        }),
+    }
+}
+
+fn on_webhook(mut work: Work<'_>, news: &News) -> Result<Step, RecordError> {
+    // A PSP vouches for its own payments only.
+    if work.state().psp == news.psp {
+        work.take_in(Source::Webhook, None, &news.evidence)?;
+    }
+    let changed = work.has_changed();
+    Ok(work.finish(Reply::Now(webhook::received()), changed))
+}
+
+fn on_outcome(mut work: Work<'_>, outcome: &Outcome) -> Result<Step, RecordError> {
+    let Some(psp) = work.psp() else {
+        return Ok(work.finish(Reply::Nothing, false));
+    };
+    let answer = psp::read(
+        psp,
+        work.record.id(),
+        &work.state().terms,
+        &outcome.call.purpose,
+        &outcome.result,
+    );
+    match &outcome.call.purpose {
+        Purpose::Dispatched { call, .. } => work.take_in(Source::Response, Some(*call), &answer.evidence)?,
+        Purpose::Read { asked_at_ms } => work.take_in_look(psp, *asked_at_ms, false, &answer.evidence)?,
+        Purpose::Lookup {
+            asked_at_ms,
+            page,
+            found,
+        } => {
+            let mut evidence = found.clone();
+            evidence.absorb(answer.evidence);
+            match answer.next_page {
+                Some(next) if *page < LOOKUP_PAGES_MAX => {
+                    work.look_up(psp, *asked_at_ms, page + 1, evidence, Some(&next))
+                }
+                _ => work.take_in_look(psp, *asked_at_ms, true, &evidence)?,
+            }
+        }
+    }
+    Ok(work.finish(Reply::Nothing, true))
+}

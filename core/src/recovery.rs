@@ -1,0 +1,359 @@
+//! What comes next, and when: re-sends, reads, look-ups, proofs, parking, expiry, compensation (DESIGN §4, rules 3–6,
+//! 8–12). A pure function of the state, the PSP's declared constants and the time: a restart forgets nothing.
+
+use serde::Serialize;
+
+use crate::config::{Face, Psp};
+use crate::journal::{CallStep, Cause, Operation};
+use crate::limits::{
+    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
+};
+use crate::running::{Running, Tried};
+use crate::state::State;
+use crate::status::Status;
+
+/// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
+const ACTION_POLL_FIRST_MS: u64 = 2_000;
+/// Longest such pause, in milliseconds.
+const ACTION_POLL_MAX_MS: u64 = 300_000;
+
+/// How well the operation under way is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Its answer may still come.
+    InFlight,
+    /// Its answer was lost; its outcome is unknown and is being found out.
+    InDoubt,
+    /// Only a webhook or an operator can end it.
+    Parked,
+}
+
+/// What lies ahead of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// How well the operation under way is known.
+    pub doubt: Doubt,
+    /// When the machine wants to be woken, in milliseconds since the Unix epoch.
+    pub wake_at_ms: Option<u64>,
+}
+
+/// The next thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// Begin an operation that no client asked for.
+    Begin {
+        operation: Operation,
+        cause: Cause,
+        target: Option<String>,
+        amount_minor: u64,
+    },
+    /// Dispatch a call of the running operation.
+    Send { step: CallStep, effect: u16 },
+    /// Read the object.
+    Read { reference: String },
+    /// Look for effects by our reference.
+    Lookup,
+    /// Give the unknown to an operator.
+    Park { reason: &'static str },
+    /// End the operation: it had no effect, and will not be tried again.
+    End {
+        code: &'static str,
+        message: &'static str,
+    },
+}
+
+/// A move and the time from which it may be made, in milliseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) due_ms: u64,
+    pub(crate) what: Move,
+}
+
+/// What lies ahead, for answers and timers.
+#[must_use]
+pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
+    let doubt = match &state.running {
+        Some(running) if running.parked.is_some() => Doubt::Parked,
+        Some(running) if state.status != Status::RequiresAction && is_in_doubt(running, psp, now_ms) => {
+            Doubt::InDoubt
+        }
+        Some(_) | None => Doubt::InFlight,
+    };
+    let wake_at_ms = plan(state, psp, now_ms).map(|plan| match plan.what {
+        // A look that is due has just been taken, or is being taken: the next one comes later.
+        Move::Read { .. } | Move::Lookup if plan.due_ms <= now_ms => poll_again_ms(state, psp, now_ms),
+        _ => plan.due_ms.max(now_ms),
+    });
+    Outlook { doubt, wake_at_ms }
+}
+
+/// The next move, if the attempt wants one.
+pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
+    match &state.running {
+        Some(running) if running.parked.is_some() => None,
+        Some(running)
+            if state.status == Status::RequiresAction && running.operation == Operation::Authorize =>
+        {
+            Some(plan_action(state, psp, now_ms))
+        }
+        Some(running) => Some(plan_running(state, running, psp, now_ms)),
+        None => plan_idle(state, psp),
+    }
+}
+
+/// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
+pub(crate) fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
+    let lag_ms = if by_lookup {
+        psp.class.lookup_lag_ms.unwrap_or(0)
+    } else {
+        0
+    };
+    // An owner may send as late as `send_by`, by a clock that may be behind by the skew.
+    running.last_send_ms().unwrap_or(running.since_ms)
+        + psp.timing.max_in_flight_ms
+        + lag_ms
+        + psp.timing.max_clock_skew_ms
+}
+
+/// Rule 5: whether the current PSP key may be sent again at `at_ms`.
+pub(crate) fn within_horizon(running: &Running, psp: &Psp, at_ms: u64) -> bool {
+    let t = &psp.timing;
+    match (psp.class.keyed_horizon_ms, running.first_send_ms()) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(horizon_ms), Some(first_ms)) => {
+            at_ms + t.send_window_ms + t.max_in_flight_ms + t.max_clock_skew_ms < first_ms + horizon_ms
+        }
+    }
+}
+
+fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
+    if let Some((operation, target, amount_minor)) = state.obligations().into_iter().next() {
+        let what = Move::Begin {
+            operation,
+            cause: Cause::Compensation,
+            target: Some(target),
+            amount_minor,
+        };
+        return Some(Plan { due_ms: 0, what });
+    }
+    if state.status != Status::Authorized {
+        return None;
+    }
+    if state.is_automatic() {
+        let amount_minor = state.terms.amount_minor;
+        let what = Move::Begin {
+            operation: Operation::Capture,
+            cause: Cause::Automatic,
+            target: None,
+            amount_minor,
+        };
+        return Some(Plan { due_ms: 0, what });
+    }
+    let authorized_at_ms = state
+        .authorization
+        .as_ref()
+        .map_or(state.created_at_ms, |a| a.authorized_at_ms);
+    let lapse_ms = state
+        .knowledge
+        .capture_before_ms
+        .unwrap_or(authorized_at_ms.saturating_add(psp.timing.authorization_lifetime_ms));
+    // A margin longer than a tenth of a short life would leave nothing to capture in.
+    let margin_ms = psp
+        .timing
+        .capture_margin_ms
+        .min(lapse_ms.saturating_sub(authorized_at_ms) / 10);
+    Some(Plan {
+        due_ms: lapse_ms.saturating_sub(margin_ms),
+        what: give_up(state),
+    })
+}
+
+/// Rule 10: what nobody uses in time is released.
+fn give_up(state: &State) -> Move {
+    let amount_minor = state.terms.amount_minor;
+    Move::Begin {
+        operation: Operation::Void,
+        cause: Cause::Expiry,
+        target: None,
+        amount_minor,
+    }
+}
+
+fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
+    let since_ms = state.action.as_ref().map_or(now_ms, |action| action.since_ms);
+    let deadline_ms = since_ms.saturating_add(psp.timing.action_timeout_ms);
+    if now_ms >= deadline_ms {
+        return Plan {
+            due_ms: deadline_ms,
+            what: give_up(state),
+        };
+    }
+    match look(state, psp) {
+        Some(what) => Plan {
+            due_ms: (since_ms + ACTION_POLL_FIRST_MS).min(deadline_ms),
+            what,
+        },
+        None => Plan {
+            due_ms: deadline_ms,
+            what: give_up(state),
+        },
+    }
+}
+
+fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Plan {
+    let due_ms = ready_at_ms(running, psp);
+    // The move is made at `due_ms` or later; what the clock allows must hold then.
+    let at_ms = due_ms.max(now_ms);
+    let is_stale = running.operation == Operation::Authorize
+        && at_ms > running.since_ms.saturating_add(psp.timing.authorize_retry_ms);
+    let no_act_left = running.maybe_sent().all(|call| call.step == CallStep::Prepare);
+    let what = if running.proven_absent {
+        retry(
+            running,
+            is_stale,
+            running.effect.saturating_add(1),
+            first_step(state, psp, running),
+        )
+    } else if no_act_left {
+        retry(
+            running,
+            is_stale,
+            running.effect.max(1),
+            first_step(state, psp, running),
+        )
+    } else {
+        reconcile(state, running, psp, at_ms, is_stale)
+    };
+    Plan { due_ms, what }
+}
+
+/// Rule 4: an expired lease means reconcile. Re-sending is right only where the PSP promised to know the key.
+fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: bool) -> Move {
+    let resends = running
+        .maybe_sent()
+        .filter(|call| call.step == CallStep::Act)
+        .count()
+        .saturating_sub(1);
+    let may_resend = within_horizon(running, psp, at_ms) && resends < RESENDS_MAX;
+    let look = look(state, psp);
+    let resend = Move::Send {
+        step: CallStep::Act,
+        effect: running.effect,
+    };
+    match look {
+        Some(_) if may_resend && !is_stale && resends < RESENDS_BEFORE_LOOKUP => resend,
+        Some(look) => look,
+        None if may_resend => resend,
+        None => Move::Park {
+            reason: "its outcome is unknown, and this PSP offers no way to find out",
+        },
+    }
+}
+
+/// Tries again what is proven not to have happened, within bounds.
+fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move {
+    let is_spent = running.calls.len() >= RESENDS_MAX
+        || running
+            .calls
+            .iter()
+            .any(|c| c.effect >= EFFECTS_PER_OPERATION_MAX + first_effect(running) - 1);
+    match running.operation {
+        Operation::Authorize if is_stale || is_spent => Move::End {
+            code: "psp_unavailable",
+            message: "The PSP did not carry the authorization out, which is proven; it is not tried any more.",
+        },
+        Operation::Capture | Operation::Void | Operation::Refund if is_spent => Move::Park {
+            reason: "the PSP did not carry it out in many tries",
+        },
+        Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund => {
+            Move::Send { step, effect }
+        }
+    }
+}
+
+fn first_effect(running: &Running) -> u16 {
+    running.calls.first().map_or(1, |call| call.effect)
+}
+
+/// The first call of an effect number: makes the object where the class has one and it is not made yet (rule 12).
+pub(crate) fn first_step(state: &State, psp: &Psp, running: &Running) -> CallStep {
+    if running.operation == Operation::Authorize && psp.class.prepares() && state.object.is_none() {
+        CallStep::Prepare
+    } else {
+        CallStep::Act
+    }
+}
+
+/// The way to look at the PSP's own state, if there is one: by id where it is known (rule 12), else by reference.
+fn look(state: &State, psp: &Psp) -> Option<Move> {
+    let running = state.running.as_ref()?;
+    // Stripe's PaymentIntents do not show their refunds.
+    if running.operation == Operation::Refund && psp.face == Face::Stripe {
+        return None;
+    }
+    let reference = running.target.as_deref().or(state.own_reference());
+    match reference.filter(|_| psp.class.addressable) {
+        Some(reference) => Some(Move::Read {
+            reference: reference.to_owned(),
+        }),
+        None => psp.class.lookup_lag_ms.map(|_| Move::Lookup),
+    }
+}
+
+/// From when on the running operation may be taken further.
+fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
+    let tries = running.current().count();
+    running
+        .current()
+        .map(|call| match call.tried {
+            Tried::Pending => call.send_by_ms + psp.timing.call_timeout_ms,
+            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } => at_ms + backoff_ms(tries),
+            Tried::Answered => 0,
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+fn is_in_doubt(running: &Running, psp: &Psp, now_ms: u64) -> bool {
+    running.current().any(|call| match call.tried {
+        Tried::Pending => now_ms > call.send_by_ms + psp.timing.call_timeout_ms,
+        Tried::Unknown { .. } => true,
+        Tried::NotSent { .. } | Tried::Answered => false,
+    })
+}
+
+fn backoff_ms(tries: usize) -> u64 {
+    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
+    (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS)
+}
+
+/// When to look again after a look at `now_ms` that settled nothing: pauses grow with the time that has passed.
+pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
+    let Some(running) = &state.running else {
+        return now_ms.saturating_add(BACKOFF_MAX_MS);
+    };
+    if let (Status::RequiresAction, Some(action)) = (state.status, &state.action) {
+        let pause_ms = now_ms
+            .saturating_sub(action.since_ms)
+            .clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
+        return (now_ms + pause_ms).min(
+            action
+                .since_ms
+                .saturating_add(psp.timing.action_timeout_ms)
+                .max(now_ms),
+        );
+    }
+    let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
+    let next_ms = now_ms
+        + now_ms
+            .saturating_sub(last_ms)
+            .clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+    let counts_ms = absence_counts_at_ms(running, psp, true);
+    if now_ms < counts_ms {
+        next_ms.min(counts_ms)
+    } else {
+        next_ms
+    }
+}

@@ -1,0 +1,475 @@
+//! From an HTTP request to a ticket: paths, methods, merchants, keys, bodies (DESIGN §2). Nothing here needs a record,
+//! and nothing here changes one.
+
+use crate::answer::{self, Dress};
+use crate::config::Config;
+use crate::error::{ApiError, Code};
+use crate::http::{Request, Response};
+use crate::id::AttemptId;
+use crate::journal::{CaptureMethod, RequestKind, Terms};
+use crate::json::{Body, Fingerprint, invalid, missing};
+use crate::key::idempotency_key;
+use crate::limits::{
+    BODY_BYTES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_BYTES_MAX, METADATA_VALUE_BYTES_MAX,
+    ORDER_ID_BYTES_MAX, PAYMENT_METHOD_BYTES_MAX, PREFER_WAIT_S_MAX, RESOLVE_TEXT_BYTES_MAX,
+};
+use crate::machine::Input;
+use crate::psp::webhook;
+use crate::record::RecordError;
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Routed {
+    /// Answer at once; no record is concerned.
+    Reply(Response),
+    /// Load the record at `id` and hand `input` to [`crate::machine::handle`].
+    Attempt {
+        /// The address of the record.
+        id: AttemptId,
+        /// What to hand over.
+        input: Input,
+    },
+}
+
+/// A request that concerns one attempt, checked as far as it can be without the attempt. Adapters carry it, and
+/// present it again after a conflict or a change of the record; they do not look inside.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    pub(crate) merchant: String,
+    pub(crate) asked: Asked,
+    /// When an answer is due, in milliseconds since the Unix epoch.
+    pub(crate) answer_by_ms: u64,
+    pub(crate) dress: Dress,
+    /// Whether this very ticket brought its key into the journal: its answer is no replay.
+    pub(crate) is_first: bool,
+}
+
+/// What a ticket asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Read,
+    Do {
+        key: String,
+        fingerprint: Fingerprint,
+        order: Order,
+    },
+}
+
+/// The operation asked for, with its members.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    Create {
+        terms: Terms,
+        psp: String,
+    },
+    Charge {
+        terms: Terms,
+        psp: String,
+    },
+    Authorize {
+        payment_method: Option<String>,
+        default_payment_method: Option<String>,
+    },
+    Capture {
+        amount_minor: Option<u64>,
+    },
+    Void,
+    Resolve {
+        operator: String,
+        reason: String,
+        happened: bool,
+        psp_reference: Option<String>,
+    },
+}
+
+impl Order {
+    pub(crate) fn kind(&self) -> RequestKind {
+        match self {
+            Self::Create { .. } => RequestKind::Create,
+            Self::Charge { .. } => RequestKind::Charge,
+            Self::Authorize { .. } => RequestKind::Authorize,
+            Self::Capture { .. } => RequestKind::Capture,
+            Self::Void => RequestKind::Void,
+            Self::Resolve { .. } => RequestKind::Resolve,
+        }
+    }
+}
+
+impl Ticket {
+    /// When an answer is due, in milliseconds since the Unix epoch. An adapter that cannot finish by then presents
+    /// the ticket once more and gets a 202.
+    #[must_use]
+    pub fn answer_by_ms(&self) -> u64 {
+        self.answer_by_ms
+    }
+}
+
+impl Input {
+    /// What to tell whoever asked when the store cannot be reached: whether the input took effect is not known.
+    #[must_use]
+    pub fn store_unavailable(&self) -> Option<Response> {
+        let (message, dress) = match self {
+            Self::Request(ticket) => (
+                "The store did not answer, so it is not known whether this request took effect. Retry it with the same Idempotency-Key.",
+                ticket.dress.clone(),
+            ),
+            Self::Webhook(_) => (
+                "The store did not answer; send this webhook again.",
+                Dress::default(),
+            ),
+            Self::Outcome(_) | Self::Wake => return None,
+        };
+        Some(answer::error(
+            &ApiError::new(Code::StoreUnavailable, message),
+            &dress,
+        ))
+    }
+
+    /// What to tell whoever asked when the stored record cannot be used. Nothing was overwritten.
+    #[must_use]
+    pub fn record_refused(&self, why: &RecordError) -> Option<Response> {
+        let dress = match self {
+            Self::Request(ticket) => ticket.dress.clone(),
+            Self::Webhook(_) => Dress::default(),
+            Self::Outcome(_) | Self::Wake => return None,
+        };
+        let message = format!("The stored record of this attempt was refused and left as it is: {why}.");
+        Some(answer::error(
+            &ApiError::new(Code::RecordRefused, message),
+            &dress,
+        ))
+    }
+}
+
+/// Reads a request: either an answer at once, or the attempt that it concerns.
+#[must_use]
+pub fn route(config: &Config, request: &Request<'_>, now_ms: u64) -> Routed {
+    let mut dress = Dress {
+        problem_json: wants_problem_json(request),
+        ..Dress::default()
+    };
+    match read(config, request, now_ms, &mut dress) {
+        Ok(routed) => routed,
+        Err(refusal) => Routed::Reply(answer::error(&refusal, &dress)),
+    }
+}
+
+/// The paths of the contract.
+enum Path<'a> {
+    Create,
+    Charge,
+    Attempt(&'a str),
+    Operation(&'a str, RequestKind),
+    Webhook(&'a str),
+}
+
+fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) -> Result<Routed, ApiError> {
+    let path = path(request.path())?;
+    let (allow, wanted) = match path {
+        Path::Attempt(_) => ("GET", "GET"),
+        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => ("POST", "POST"),
+    };
+    if request.method != wanted {
+        let mut error = ApiError::new(
+            Code::MethodNotAllowed,
+            format!("{} knows only {allow}.", request.path()),
+        );
+        error.allow = Some(allow);
+        return Err(error);
+    }
+    if let Path::Webhook(psp) = path {
+        return webhook::route(config, psp, request, now_ms);
+    }
+    let merchant = merchant(config, request)?;
+    if request.body.len() > BODY_BYTES_MAX {
+        return Err(ApiError::new(
+            Code::BodyTooLarge,
+            format!("The body is larger than {BODY_BYTES_MAX} bytes."),
+        ));
+    }
+    let (parameter, kind) = match path {
+        Path::Create => ("", RequestKind::Create),
+        Path::Charge => ("", RequestKind::Charge),
+        Path::Operation(id, kind) => (id, kind),
+        Path::Attempt(id) => return read_attempt(id, merchant, now_ms, dress),
+        Path::Webhook(_) => return Err(not_found(request.path())),
+    };
+    let key = idempotency_key(request)?;
+    dress.key = Some(key.clone());
+    let id = match kind {
+        RequestKind::Create | RequestKind::Charge => AttemptId::derive(merchant, &key),
+        RequestKind::Authorize | RequestKind::Capture | RequestKind::Void | RequestKind::Resolve => {
+            AttemptId::parse(parameter).ok_or_else(attempt_not_found)?
+        }
+    };
+    let body = Body::read(request.body)?;
+    let fingerprint = body.fingerprint(kind.as_str(), parameter);
+    let order = order(config, merchant, kind, body)?;
+    dress.waited_s = prefer_wait_s(request);
+    let wait_ms = dress
+        .waited_s
+        .map_or(config.time_budget_ms, |seconds| seconds * 1000);
+    let ticket = Ticket {
+        merchant: merchant.to_owned(),
+        asked: Asked::Do {
+            key,
+            fingerprint,
+            order,
+        },
+        answer_by_ms: now_ms.saturating_add(wait_ms),
+        dress: dress.clone(),
+        is_first: false,
+    };
+    Ok(Routed::Attempt {
+        id,
+        input: Input::Request(Box::new(ticket)),
+    })
+}
+
+fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<Routed, ApiError> {
+    let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
+    let ticket = Ticket {
+        merchant: merchant.to_owned(),
+        asked: Asked::Read,
+        answer_by_ms: now_ms,
+        dress: dress.clone(),
+        is_first: false,
+    };
+    Ok(Routed::Attempt {
+        id,
+        input: Input::Request(Box::new(ticket)),
+    })
+}
+
+fn path(path: &str) -> Result<Path<'_>, ApiError> {
+    let mut parts = path.strip_prefix('/').unwrap_or_default().split('/');
+    let found = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("attempts"), None, None, None) => Some(Path::Create),
+        (Some("charge"), None, None, None) => Some(Path::Charge),
+        (Some("attempts"), Some(id), None, None) => Some(Path::Attempt(id)),
+        (Some("attempts"), Some(id), Some("authorize"), None) => {
+            Some(Path::Operation(id, RequestKind::Authorize))
+        }
+        (Some("attempts"), Some(id), Some("capture"), None) => {
+            Some(Path::Operation(id, RequestKind::Capture))
+        }
+        (Some("attempts"), Some(id), Some("void"), None) => Some(Path::Operation(id, RequestKind::Void)),
+        (Some("attempts"), Some(id), Some("resolve"), None) => {
+            Some(Path::Operation(id, RequestKind::Resolve))
+        }
+        (Some("webhooks"), Some(psp), None, None) => Some(Path::Webhook(psp)),
+        _ => None,
+    };
+    found.ok_or_else(|| not_found(path))
+}
+
+fn not_found(_path: &str) -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts/{id} and POST /webhooks/{psp}.",
+    )
+}
+
+/// The error for an attempt that is not there, or not this merchant's: the two must look the same.
+pub(crate) fn attempt_not_found() -> ApiError {
+    ApiError::new(
+        Code::AttemptNotFound,
+        "There is no such attempt. Check the attempt_id, or create one with POST /attempts.",
+    )
+}
+
+fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, ApiError> {
+    if config.merchants.is_empty() {
+        return Err(ApiError::new(
+            Code::NotConfigured,
+            "No merchants are configured, so nobody can be served.",
+        ));
+    }
+    if let Some(open) = &config.open_merchant {
+        return Ok(open);
+    }
+    let mut lines = request.header_values("authorization");
+    let bearer = match (lines.next().map(std::str::from_utf8), lines.next()) {
+        (Some(Ok(line)), None) => line
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")),
+        _ => None,
+    };
+    bearer
+        .and_then(|(_, key)| config.merchant_of(key.trim()))
+        .ok_or_else(|| {
+            ApiError::new(
+                Code::Unauthorized,
+                "Send your API key as \"Authorization: Bearer …\"; this request named no merchant.",
+            )
+        })
+}
+
+fn order(config: &Config, merchant: &str, kind: RequestKind, mut body: Body) -> Result<Order, ApiError> {
+    let settings = config.merchants.get(merchant);
+    let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
+    let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
+    let order = match kind {
+        RequestKind::Create => Order::Create {
+            terms: terms(&mut body, kind)?,
+            psp,
+        },
+        RequestKind::Charge => {
+            let mut terms = terms(&mut body, kind)?;
+            terms.payment_method = terms.payment_method.or(default_payment_method);
+            if terms.payment_method.is_none() {
+                return Err(missing("payment_method"));
+            }
+            Order::Charge { terms, psp }
+        }
+        RequestKind::Authorize => Order::Authorize {
+            payment_method: payment_method(&mut body)?,
+            default_payment_method,
+        },
+        RequestKind::Capture => Order::Capture {
+            amount_minor: body.amount("amount")?,
+        },
+        RequestKind::Void => Order::Void,
+        RequestKind::Resolve => resolve(&mut body)?,
+    };
+    body.finish()?;
+    Ok(order)
+}
+
+fn terms(body: &mut Body, kind: RequestKind) -> Result<Terms, ApiError> {
+    let order_id = match kind {
+        RequestKind::Charge => body.string("order_id", ORDER_ID_BYTES_MAX)?,
+        _ => Some(body.required_string("order_id", ORDER_ID_BYTES_MAX)?),
+    };
+    let amount_minor = body.amount("amount")?.ok_or_else(|| missing("amount"))?;
+    let currency = body.required_string("currency", 16)?;
+    if iso_currency::Currency::from_code(&currency).is_none() {
+        let message = format!("\"{currency}\" is not an ISO 4217 currency code in upper case, like GBP.");
+        return Err(ApiError::new(Code::InvalidCurrency, message).field("currency"));
+    }
+    let capture_method = match (body.string("capture_method", 16)?.as_deref(), kind) {
+        (None | Some("automatic"), RequestKind::Charge) | (Some("automatic"), _) => CaptureMethod::Automatic,
+        (None | Some("manual"), RequestKind::Create) => CaptureMethod::Manual,
+        (_, RequestKind::Charge) => {
+            return Err(invalid("capture_method", "A charge captures at once: \"capture_method\" can only be \"automatic\". For manual capture use POST /attempts.".to_owned()));
+        }
+        _ => {
+            return Err(invalid(
+                "capture_method",
+                "\"capture_method\" must be \"manual\" or \"automatic\".".to_owned(),
+            ));
+        }
+    };
+    Ok(Terms {
+        order_id,
+        amount_minor,
+        currency,
+        capture_method,
+        payment_method: payment_method(body)?,
+        metadata: body.string_map(
+            "metadata",
+            METADATA_MEMBERS_MAX,
+            METADATA_NAME_BYTES_MAX,
+            METADATA_VALUE_BYTES_MAX,
+        )?,
+    })
+}
+
+fn payment_method(body: &mut Body) -> Result<Option<String>, ApiError> {
+    let token = body.string("payment_method", PAYMENT_METHOD_BYTES_MAX)?;
+    if token.as_deref().is_some_and(looks_like_card_number) {
+        return Err(ApiError::new(
+            Code::CardNumberRefused,
+            "\"payment_method\" looks like a card number. Send the PSP's token for it; card numbers must never come here. It was not stored.",
+        )
+        .field("payment_method"));
+    }
+    Ok(token)
+}
+
+/// 12 to 19 digits, spaces and dashes aside, that pass the Luhn check (ISO/IEC 7812-1).
+fn looks_like_card_number(text: &str) -> bool {
+    let mut digits = Vec::new();
+    for c in text.chars().filter(|c| !matches!(c, ' ' | '-')) {
+        match c.to_digit(10) {
+            Some(digit) => digits.push(digit),
+            None => return false,
+        }
+    }
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| match (place % 2, digit * 2) {
+            (0, _) => *digit,
+            (_, double) if double > 9 => double - 9,
+            (_, double) => double,
+        })
+        .sum();
+    (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)
+}
+
+fn resolve(body: &mut Body) -> Result<Order, ApiError> {
+    let operator = body.required_string("operator", RESOLVE_TEXT_BYTES_MAX)?;
+    let reason = body.required_string("reason", RESOLVE_TEXT_BYTES_MAX)?;
+    let happened = match body.required_string("outcome", 32)?.as_str() {
+        "happened" => true,
+        "did_not_happen" => false,
+        _ => {
+            return Err(invalid(
+                "outcome",
+                "\"outcome\" must be \"happened\" or \"did_not_happen\", as the PSP's own books show."
+                    .to_owned(),
+            ));
+        }
+    };
+    Ok(Order::Resolve {
+        operator,
+        reason,
+        happened,
+        psp_reference: body.string("psp_reference", PAYMENT_METHOD_BYTES_MAX)?,
+    })
+}
+
+fn wants_problem_json(request: &Request<'_>) -> bool {
+    request
+        .header_values("accept")
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .flat_map(|line| line.split(','))
+        .any(|part| {
+            part.split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .eq_ignore_ascii_case("application/problem+json")
+        })
+}
+
+/// `Prefer: wait=N` (RFC 7240), at most [`PREFER_WAIT_S_MAX`].
+fn prefer_wait_s(request: &Request<'_>) -> Option<u64> {
+    request
+        .header_values("prefer")
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .flat_map(|line| line.split([',', ';']))
+        .filter_map(|part| part.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse::<u64>().ok())
+        .map(|seconds| seconds.min(PREFER_WAIT_S_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn card_numbers_are_known_and_tokens_are_not() {
+        assert!(looks_like_card_number("4242 4242 4242 4242"));
+        assert!(looks_like_card_number("378282246310005"));
+        assert!(
+            !looks_like_card_number("4242424242424241"),
+            "fails the check digit"
+        );
+        assert!(!looks_like_card_number("pm_card_visa"));
+        assert!(!looks_like_card_number(""));
+    }
+}

@@ -1,0 +1,139 @@
+//! The operation under way, and its calls.
+
+use crate::evidence::Signal;
+use crate::id::LocalId;
+use crate::journal::{CallStep, Cause, Operation};
+
+/// An operation that was intended and has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Which.
+    pub operation: Operation,
+    /// On whose behalf.
+    pub cause: Cause,
+    /// Minor units.
+    pub amount_minor: u64,
+    /// What it is aimed at, when not at the attempt's own authorization.
+    pub target: Option<String>,
+    /// When it was intended, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Current effect number; 0 before the first dispatch.
+    pub effect: u16,
+    /// Whether the current effect number was proven not to have happened (rule 3).
+    pub proven_absent: bool,
+    /// Why nothing more is tried, if so.
+    pub parked: Option<String>,
+    /// Its calls, oldest first.
+    pub calls: Vec<CallTrack>,
+}
+
+/// One dispatched call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallTrack {
+    /// Its name.
+    pub id: LocalId,
+    /// Makes the object, or acts.
+    pub step: CallStep,
+    /// Effect number.
+    pub effect: u16,
+    /// PSP key.
+    pub psp_key: String,
+    /// Sent at, earliest, in milliseconds since the Unix epoch.
+    pub sent_at_ms: u64,
+    /// Sent by, latest, in milliseconds since the Unix epoch.
+    pub send_by_ms: u64,
+    /// What became of it.
+    pub tried: Tried,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// Nothing is known. Its owner may be about to send it, until `send_by_ms`.
+    Pending,
+    /// It was sent and its outcome is unknown.
+    Unknown {
+        /// When that was seen.
+        at_ms: u64,
+    },
+    /// Nothing of it left.
+    NotSent {
+        /// When that was seen.
+        at_ms: u64,
+    },
+    /// The PSP answered it.
+    Answered,
+}
+
+impl Running {
+    pub(crate) fn new(
+        operation: Operation,
+        cause: Cause,
+        amount_minor: u64,
+        target: Option<String>,
+        since_ms: u64,
+    ) -> Self {
+        Self {
+            operation,
+            cause,
+            amount_minor,
+            target,
+            since_ms,
+            effect: 0,
+            proven_absent: false,
+            parked: None,
+            calls: Vec::new(),
+        }
+    }
+
+    /// Notes the answer to one of its calls. Returns the operation, and whether the call was of the current effect;
+    /// `None` if it is not one of its calls.
+    pub(crate) fn answer(
+        &mut self,
+        call: Option<LocalId>,
+        at_ms: u64,
+        signal: &Signal,
+    ) -> Option<(Operation, bool)> {
+        let call = call?;
+        let track = self.calls.iter_mut().find(|track| track.id == call)?;
+        let now = match signal {
+            Signal::Unknown { .. } => Tried::Unknown { at_ms },
+            Signal::NotSent { .. } => Tried::NotSent { at_ms },
+            Signal::None
+            | Signal::Prepared { .. }
+            | Signal::ActionRequired { .. }
+            | Signal::Refused { .. } => Tried::Answered,
+        };
+        // A later, better answer replaces an unknown; nothing replaces an answer, and what may have been sent is
+        // never taken back.
+        track.tried = match (track.tried, now) {
+            (Tried::Answered, _) => Tried::Answered,
+            (Tried::Unknown { at_ms }, Tried::NotSent { .. }) => Tried::Unknown { at_ms },
+            (Tried::Pending | Tried::Unknown { .. } | Tried::NotSent { .. }, now) => now,
+        };
+        Some((self.operation, track.effect == self.effect))
+    }
+
+    /// Calls of the current effect number.
+    pub fn current(&self) -> impl DoubleEndedIterator<Item = &CallTrack> {
+        self.calls.iter().filter(|call| call.effect == self.effect)
+    }
+
+    /// Calls of the current effect number of which something may have left.
+    pub fn maybe_sent(&self) -> impl DoubleEndedIterator<Item = &CallTrack> {
+        self.current()
+            .filter(|call| !matches!(call.tried, Tried::NotSent { .. }))
+    }
+
+    /// The last moment at which any call of the current effect may have been sent (rule 6).
+    #[must_use]
+    pub fn last_send_ms(&self) -> Option<u64> {
+        self.maybe_sent().map(|call| call.send_by_ms).max()
+    }
+
+    /// The first moment at which the current PSP key may have been used (rule 5).
+    #[must_use]
+    pub fn first_send_ms(&self) -> Option<u64> {
+        self.maybe_sent().map(|call| call.sent_at_ms).min()
+    }
+}

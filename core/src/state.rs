@@ -1,0 +1,251 @@
+//! State: the fold of a journal. Nothing is stored that the journal does not say, and folding any prefix gives the
+//! state as it was then: that is how a replay gives the same bytes for ever (DESIGN §2, “Replays”).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::Face;
+use crate::evidence::{EffectKind, Knowledge};
+use crate::id::LocalId;
+use crate::journal::{CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
+use crate::json::Fingerprint;
+use crate::running::Running;
+use crate::status::Status;
+
+/// An attempt, as its journal tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Owner.
+    pub merchant: String,
+    /// What is to be paid, and how.
+    pub terms: Terms,
+    /// Name of the PSP in the configuration.
+    pub psp: String,
+    /// How that PSP is spoken to.
+    pub face: Face,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+    /// Where it stands.
+    pub status: Status,
+    /// Keys bound to it, in order; the first is the create key.
+    pub keys: Vec<BoundKey>,
+    /// The one authorization that counts.
+    pub authorization: Option<Authorization>,
+    /// The one capture that counts.
+    pub capture: Option<Capture>,
+    /// Why it was declined.
+    pub decline: Option<Decline>,
+    /// What the customer has to do.
+    pub action: Option<Action>,
+    /// The PSP's object, once its id is in the journal (rule 12).
+    pub object: Option<String>,
+    /// The operation under way.
+    pub running: Option<Running>,
+    /// All that was seen at the PSP.
+    pub knowledge: Knowledge,
+    /// Effects that were found not to be wanted (rule 8), by kind of operation and id.
+    pub unwanted: BTreeSet<(Operation, String)>,
+    /// Unwanted effects whose compensation the PSP refused: an operator's.
+    pub uncompensated: BTreeSet<String>,
+    /// Highest effect number used, by operation (rule 3).
+    pub(crate) effects_used: BTreeMap<Operation, u16>,
+    /// Whether a void under way ends in VOIDED (a client's) or EXPIRED (nobody's).
+    pub(crate) void_cause: Cause,
+}
+
+/// A key and what it was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundKey {
+    /// The key.
+    pub key: String,
+    /// Digest of the request.
+    pub fingerprint: Fingerprint,
+    /// What was asked.
+    pub request: RequestKind,
+    /// Index of the entry by which its answer became final; the answer is the state as of there.
+    pub settled_at: Option<usize>,
+}
+
+/// The authorization that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// `auth_…`.
+    pub id: LocalId,
+    /// The PSP's id.
+    pub psp_reference: String,
+    /// When it was first seen, in milliseconds since the Unix epoch.
+    pub authorized_at_ms: u64,
+}
+
+/// The capture that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// `cap_…`.
+    pub id: LocalId,
+    /// The PSP's id.
+    pub psp_reference: String,
+    /// When it was first seen, in milliseconds since the Unix epoch.
+    pub captured_at_ms: u64,
+    /// Minor units.
+    pub amount_minor: u64,
+}
+
+/// A definite no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decline {
+    /// The PSP's code, or one of ours.
+    pub code: String,
+    /// Words for people.
+    pub message: String,
+}
+
+/// 3-D Secure, waiting for the customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// The PSP's object.
+    pub reference: String,
+    /// Where the customer goes.
+    pub url: String,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+}
+
+impl State {
+    /// Folds a journal, or a prefix of one. `None` if it does not begin with `Created`.
+    #[must_use]
+    pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
+        let mut entries = entries.into_iter().enumerate();
+        let (_, first) = entries.next()?;
+        let mut state = Self::from_first(first)?;
+        for (index, entry) in entries {
+            state.apply(index, entry);
+        }
+        Some(state)
+    }
+
+    /// The state that a first entry makes.
+    fn from_first(entry: &Entry) -> Option<Self> {
+        let Fact::Created {
+            merchant,
+            key,
+            fingerprint,
+            request,
+            terms,
+            psp,
+            face,
+        } = &entry.fact
+        else {
+            return None;
+        };
+        let settled_at = (*request == RequestKind::Create).then_some(0);
+        Some(Self {
+            merchant: merchant.clone(),
+            terms: terms.clone(),
+            psp: psp.clone(),
+            face: *face,
+            created_at_ms: entry.at_ms,
+            status: Status::Created,
+            keys: vec![BoundKey {
+                key: key.clone(),
+                fingerprint: *fingerprint,
+                request: *request,
+                settled_at,
+            }],
+            authorization: None,
+            capture: None,
+            decline: None,
+            action: None,
+            object: None,
+            running: None,
+            knowledge: Knowledge::default(),
+            unwanted: BTreeSet::new(),
+            uncompensated: BTreeSet::new(),
+            effects_used: BTreeMap::new(),
+            void_cause: Cause::Client,
+        })
+    }
+
+    /// The bound key of this name.
+    #[must_use]
+    pub fn bound(&self, key: &str) -> Option<&BoundKey> {
+        self.keys.iter().find(|bound| bound.key == key)
+    }
+
+    /// The highest effect number that an operation has used; 0 if none.
+    #[must_use]
+    pub fn effects_used(&self, operation: Operation) -> u16 {
+        self.effects_used.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// Whether the terms ask for capture along with the authorization.
+    #[must_use]
+    pub fn is_automatic(&self) -> bool {
+        self.terms.capture_method == CaptureMethod::Automatic
+    }
+
+    /// The PSP's id of the attempt's own authorization or object, once known.
+    #[must_use]
+    pub fn own_reference(&self) -> Option<&str> {
+        self.authorization
+            .as_ref()
+            .map(|a| a.psp_reference.as_str())
+            .or(self.action.as_ref().map(|a| a.reference.as_str()))
+            .or(self.object.as_deref())
+    }
+
+    /// Effects that must not stand and still do (rules 8 and 10): first authorizations, then captures.
+    #[must_use]
+    pub fn obligations(&self) -> Vec<(Operation, String, u64)> {
+        let kept_auth = self.authorization.as_ref().map(|a| a.psp_reference.as_str());
+        let kept_capture = self.capture.as_ref().map(|c| c.psp_reference.as_str());
+        let released = matches!(self.status, Status::Voided | Status::Declined | Status::Expired);
+        let mut found = Vec::new();
+        let authorizations = self.knowledge.distinct(EffectKind::Authorize);
+        let kept = if released {
+            None
+        } else {
+            keep(kept_auth, &authorizations)
+        };
+        for id in authorizations {
+            if Some(id) != kept && !self.knowledge.is_spent(id, self.own_reference()) {
+                found.push((Operation::Void, id));
+            }
+        }
+        let captures = self.knowledge.distinct(EffectKind::Capture);
+        let kept = if self.status == Status::Captured {
+            keep(kept_capture, &captures)
+        } else {
+            None
+        };
+        for id in captures {
+            if Some(id) != kept && !self.knowledge.is_refunded(id) {
+                found.push((Operation::Refund, id));
+            }
+        }
+        found
+            .into_iter()
+            .filter(|(_, id)| !self.uncompensated.contains(*id))
+            .map(|(operation, id)| (operation, id.to_owned(), self.amount_of(operation, id)))
+            .collect()
+    }
+
+    fn amount_of(&self, operation: Operation, id: &str) -> u64 {
+        let kind = if operation == Operation::Refund {
+            EffectKind::Capture
+        } else {
+            EffectKind::Authorize
+        };
+        self.knowledge
+            .of_kind(kind)
+            .find(|(known, _)| *known == id)
+            .map_or(0, |(_, seen)| seen.amount_minor)
+    }
+}
+
+/// Which of several certain effects is the attempt's own: the one already shown to the client, else the first.
+fn keep<'a>(shown: Option<&'a str>, ids: &BTreeSet<&'a str>) -> Option<&'a str> {
+    match shown {
+        Some(id) if ids.contains(id) => Some(id),
+        // Shown under another name than the listing's: the listing's first stands for it.
+        _ => ids.first().copied(),
+    }
+}

@@ -1,0 +1,206 @@
+//! The transition table: every status against every event, with no wildcard arm (DESIGN §3, “one door”).
+
+use serde::Serialize;
+
+/// Where an attempt stands (DESIGN §2). Derived from the journal, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// Nothing was asked of the PSP yet.
+    Created,
+    /// An authorization was dispatched.
+    Authorizing,
+    /// The customer has to act (3-D Secure).
+    RequiresAction,
+    /// Funds are reserved.
+    Authorized,
+    /// A capture was dispatched.
+    Capturing,
+    /// Funds were taken. Final.
+    Captured,
+    /// A void was dispatched.
+    Voiding,
+    /// Funds were released. Final.
+    Voided,
+    /// The PSP said no. Final.
+    Declined,
+    /// The authorization lapsed, or was released because nobody used it in time. Final.
+    Expired,
+}
+
+/// What can happen to a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An authorize was begun.
+    BeganAuthorize,
+    /// A capture was begun.
+    BeganCapture,
+    /// A void was begun.
+    BeganVoid,
+    /// The authorization was seen at the PSP.
+    SeenAuthorize,
+    /// The capture was seen.
+    SeenCapture,
+    /// The void was seen.
+    SeenVoid,
+    /// The authorization was seen to have lapsed, or a void for expiry was seen.
+    SeenLapse,
+    /// The authorization was refused for good.
+    RefusedAuthorize,
+    /// The capture was refused for good.
+    RefusedCapture,
+    /// The void was refused for good: what it should release may still be held.
+    RefusedVoid,
+    /// 3-D Secure was asked for.
+    ActionRequired,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Status; 10] = [
+        Status::Created,
+        Status::Authorizing,
+        Status::RequiresAction,
+        Status::Authorized,
+        Status::Capturing,
+        Status::Captured,
+        Status::Voiding,
+        Status::Voided,
+        Status::Declined,
+        Status::Expired,
+    ];
+
+    /// Whether it never changes again (rule 10).
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Captured | Self::Voided | Self::Declined | Self::Expired => true,
+            Self::Created
+            | Self::Authorizing
+            | Self::RequiresAction
+            | Self::Authorized
+            | Self::Capturing
+            | Self::Voiding => false,
+        }
+    }
+
+    /// The second seed's wording.
+    #[must_use]
+    pub fn charge_state(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Authorizing | Self::Authorized | Self::Capturing | Self::Voiding => "processing",
+            Self::RequiresAction => "requires_action",
+            Self::Captured => "succeeded",
+            Self::Voided | Self::Declined | Self::Expired => "failed",
+        }
+    }
+
+    /// How far along it is: no transition leads to a lower rank (“status never goes back for any reader”).
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Created => 0,
+            Self::Authorizing => 1,
+            Self::RequiresAction => 2,
+            Self::Authorized => 3,
+            Self::Capturing | Self::Voiding => 4,
+            Self::Captured | Self::Voided | Self::Declined | Self::Expired => 5,
+        }
+    }
+
+    /// The table. A pair that changes nothing is written out as such: evidence comes late, twice and in any order
+    /// (rule 7), and final is final (rule 10).
+    #[must_use]
+    pub fn next(self, event: Event) -> Status {
+        use Event as E;
+        use Status as S;
+        match (self, event) {
+            (S::Created, E::BeganAuthorize) => S::Authorizing,
+            (S::Authorized, E::BeganCapture) => S::Capturing,
+            (S::RequiresAction | S::Authorized, E::BeganVoid) => S::Voiding,
+
+            (S::Created | S::Authorizing | S::RequiresAction, E::SeenAuthorize) => S::Authorized,
+            (
+                S::Created | S::Authorizing | S::RequiresAction | S::Authorized | S::Capturing | S::Voiding,
+                E::SeenCapture,
+            ) => S::Captured,
+            (S::Authorizing | S::RequiresAction | S::Authorized | S::Capturing | S::Voiding, E::SeenVoid) => S::Voided,
+            (S::Authorizing | S::RequiresAction | S::Authorized | S::Capturing | S::Voiding, E::SeenLapse) => {
+                S::Expired
+            }
+            (S::Authorizing | S::RequiresAction, E::RefusedAuthorize) => S::Declined,
+            (S::Capturing, E::RefusedCapture) => S::Declined,
+            (S::Authorizing, E::ActionRequired) => S::RequiresAction,
+
+            // A void that was refused leaves the attempt where it is: it is parked for an operator.
+            (
+                S::Created
+                | S::Authorizing
+                | S::RequiresAction
+                | S::Authorized
+                | S::Capturing
+                | S::Captured
+                | S::Voiding
+                | S::Voided
+                | S::Declined
+                | S::Expired,
+                E::RefusedVoid,
+            ) => self,
+            // Late, repeated or foreign news changes nothing.
+            (
+                S::Created,
+                E::BeganCapture
+                | E::BeganVoid
+                | E::SeenVoid
+                | E::SeenLapse
+                | E::RefusedAuthorize
+                | E::RefusedCapture
+                | E::ActionRequired,
+            )
+            | (S::Authorizing, E::BeganAuthorize | E::BeganCapture | E::BeganVoid | E::RefusedCapture)
+            | (S::RequiresAction, E::BeganAuthorize | E::BeganCapture | E::RefusedCapture | E::ActionRequired)
+            | (
+                S::Authorized,
+                E::BeganAuthorize
+                | E::SeenAuthorize
+                | E::RefusedAuthorize
+                | E::RefusedCapture
+                | E::ActionRequired,
+            )
+            | (
+                S::Capturing,
+                E::BeganAuthorize
+                | E::BeganCapture
+                | E::BeganVoid
+                | E::SeenAuthorize
+                | E::RefusedAuthorize
+                | E::ActionRequired,
+            )
+            | (
+                S::Voiding,
+                E::BeganAuthorize
+                | E::BeganCapture
+                | E::BeganVoid
+                | E::SeenAuthorize
+                | E::RefusedAuthorize
+                | E::RefusedCapture
+                | E::ActionRequired,
+            )
+            // Final is final.
+            | (
+                S::Captured | S::Voided | S::Declined | S::Expired,
+                E::BeganAuthorize
+                | E::BeganCapture
+                | E::BeganVoid
+                | E::SeenAuthorize
+                | E::SeenCapture
+                | E::SeenVoid
+                | E::SeenLapse
+                | E::RefusedAuthorize
+                | E::RefusedCapture
+                | E::ActionRequired,
+            ) => self,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The timeline: the journal in words. GET shows it; nothing else is kept beside it (DESIGN §3).
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::evidence::{EffectKind, Evidence, Signal};
+use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Knowing, Source};
+use crate::record::Record;
+use crate::time::rfc3339_ms;
+
+/// One line of the story.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    seq: usize,
+    at: String,
+    knowing: Knowing,
+    event: String,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    details: Map<String, Value>,
+    hash: String,
+}
+
+/// The whole story of a record.
+#[must_use]
+pub fn timeline(record: &Record) -> Vec<Line> {
+    record
+        .entries()
+        .iter()
+        .zip(record.links())
+        .enumerate()
+        .map(|(seq, (entry, link))| Line {
+            seq,
+            at: rfc3339_ms(entry.at_ms),
+            knowing: entry.fact.knowing(),
+            event: event(&entry.fact),
+            details: details(entry),
+            hash: hex(link),
+        })
+        .collect()
+}
+
+/// What happened, in a few words; also the `event` of log lines.
+#[must_use]
+pub fn event(fact: &Fact) -> String {
+    match fact {
+        Fact::Created { .. } => "attempt created".to_owned(),
+        Fact::Requested { request, .. } => format!("{} requested", request.as_str()),
+        Fact::Intended { operation, cause, .. } => match cause {
+            Cause::Client => format!("{} intended", operation.as_str()),
+            Cause::Automatic => format!("{} intended, as capture is automatic", operation.as_str()),
+            Cause::Expiry => format!(
+                "{} intended, as nobody used the authorization in time",
+                operation.as_str()
+            ),
+            Cause::Compensation => format!(
+                "{} intended, to undo an effect that must not stand",
+                operation.as_str()
+            ),
+        },
+        Fact::Dispatched { operation, step, .. } => match step {
+            CallStep::Prepare => "preparation sent to the PSP".to_owned(),
+            CallStep::Act => format!("{} sent to the PSP", operation.as_str()),
+        },
+        Fact::Observed { source, evidence, .. } => format!("{} {}", by(source), saw(evidence)),
+        Fact::Inferred { conclusion } => concluded(conclusion),
+    }
+}
+
+fn by(source: &Source) -> &'static str {
+    match source {
+        Source::Response => "the PSP answered:",
+        Source::Webhook => "a webhook said:",
+        Source::Lookup => "a look-up found:",
+        Source::Operator { .. } => "an operator said:",
+    }
+}
+
+fn saw(evidence: &Evidence) -> String {
+    let mut words: Vec<&str> = evidence
+        .effects
+        .iter()
+        .map(|effect| match effect.kind {
+            EffectKind::Authorize => "authorized",
+            EffectKind::Capture => "captured",
+            EffectKind::Void => "voided",
+            EffectKind::Lapse => "lapsed",
+            EffectKind::Refund => "refunded",
+        })
+        .collect();
+    match &evidence.signal {
+        Signal::None if words.is_empty() => words.push("nothing there"),
+        Signal::None => {}
+        Signal::Prepared { .. } => words.push("prepared, not acted on"),
+        Signal::ActionRequired { .. } => words.push("the customer must act"),
+        Signal::Refused { .. } => words.push("refused"),
+        Signal::Unknown { .. } => words.push("outcome unknown"),
+        Signal::NotSent { .. } => words.push("the request did not leave"),
+    }
+    words.join(", ")
+}
+
+fn concluded(conclusion: &Conclusion) -> String {
+    match conclusion {
+        Conclusion::NoEffect { operation, .. } => {
+            format!("{} proven not to have happened", operation.as_str())
+        }
+        Conclusion::NotCarriedOut { operation, .. } => format!("{} ended without effect", operation.as_str()),
+        Conclusion::Parked { operation, .. } => format!("{} parked for an operator", operation.as_str()),
+        Conclusion::Unwanted { operation, .. } => format!(
+            "an effect was seen that must not stand; {} follows",
+            operation.as_str()
+        ),
+    }
+}
+
+fn details(entry: &Entry) -> Map<String, Value> {
+    let value = match &entry.fact {
+        Fact::Created {
+            key, request, psp, ..
+        } => json!({"idempotency_key": key, "request": request, "psp": psp}),
+        Fact::Requested { key, .. } => json!({"idempotency_key": key}),
+        Fact::Intended {
+            amount_minor, target, ..
+        } => json!({"amount": amount_minor, "target": target}),
+        Fact::Dispatched {
+            call,
+            effect,
+            psp_key,
+            target,
+            sent_at_ms,
+            send_by_ms,
+            ..
+        } => json!({
+            "call": call.with_prefix("call_"),
+            "effect": effect,
+            "psp_key": psp_key,
+            "target": target,
+            "sent_at": rfc3339_ms(*sent_at_ms),
+            "send_by": rfc3339_ms(*send_by_ms),
+        }),
+        Fact::Observed {
+            source,
+            call,
+            evidence,
+            ..
+        } => observed(source, call.map(|c| c.with_prefix("call_")), evidence),
+        Fact::Inferred { conclusion } => match conclusion {
+            Conclusion::NoEffect { effect, .. } => json!({"effect": effect}),
+            Conclusion::NotCarriedOut { code, message, .. } => json!({"code": code, "message": message}),
+            Conclusion::Parked { reason, .. } => json!({"reason": reason}),
+            Conclusion::Unwanted { reference, .. } => json!({"psp_reference": reference}),
+        },
+    };
+    match value {
+        Value::Object(members) => members.into_iter().filter(|(_, v)| !v.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
+
+fn observed(source: &Source, call: Option<String>, evidence: &Evidence) -> Value {
+    let effects: Vec<Value> = evidence
+        .effects
+        .iter()
+        .map(|e| json!({"kind": e.kind, "psp_reference": e.id, "amount": e.amount_minor}))
+        .collect();
+    let (operator, reason) = match source {
+        Source::Operator { operator, reason } => (Some(operator), Some(reason.as_str())),
+        Source::Response | Source::Webhook | Source::Lookup => (None, None),
+    };
+    let (code, words) = match &evidence.signal {
+        Signal::Refused { code, message } => (Some(code), Some(message.as_str())),
+        Signal::Unknown { reason } | Signal::NotSent { reason } => (None, Some(reason.as_str())),
+        Signal::None | Signal::Prepared { .. } | Signal::ActionRequired { .. } => (None, None),
+    };
+    json!({
+        "call": call,
+        "effects": if effects.is_empty() { Value::Null } else { Value::Array(effects) },
+        "code": code,
+        "message": words,
+        "operator": operator,
+        "reason": reason,
+    })
+}
+
+fn hex(link: &[u8]) -> String {
+    link.iter().fold(String::with_capacity(64), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+        text
+    })
+}

@@ -1,0 +1,424 @@
+//! A step in the making: what a decision may use, what it appends, and what follows from it.
+
+use std::borrow::Cow;
+
+use crate::answer;
+use crate::config::{Config, Psp};
+use crate::evidence::{Evidence, Signal};
+use crate::http::Response;
+use crate::id::{AttemptId, Entropy, LocalId};
+use crate::invariant;
+use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, Source};
+use crate::machine::{Reply, Step, Write};
+use crate::psp::{self, Call, Order, Purpose};
+use crate::record::{Record, RecordError};
+use crate::recovery::{self, Move};
+use crate::running::Running;
+use crate::state::State;
+use crate::status::Status;
+
+/// The arguments that every decision may use besides the record.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) now_ms: u64,
+    pub(crate) entropy: Entropy,
+}
+
+/// A step in the making: the record as it will be, and the calls that follow.
+pub(crate) struct Work<'a> {
+    clock: Moment<'a>,
+    pub(crate) record: Cow<'a, Record>,
+    expected_version: Option<u64>,
+    calls: Vec<Call>,
+    ids_made: u8,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn on(clock: Moment<'a>, record: &'a Record) -> Self {
+        let expected_version = Some(record.version());
+        Self {
+            clock,
+            record: Cow::Borrowed(record),
+            expected_version,
+            calls: Vec::new(),
+            ids_made: 0,
+        }
+    }
+
+    pub(crate) fn on_new(clock: Moment<'a>, record: Record) -> Self {
+        Self {
+            clock,
+            record: Cow::Owned(record),
+            expected_version: None,
+            calls: Vec::new(),
+            ids_made: 0,
+        }
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.record.state()
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms
+    }
+
+    /// The PSP of this attempt, if it is still configured.
+    pub(crate) fn psp(&self) -> Option<&'a Psp> {
+        self.clock.config.psps.get(&self.record.state().psp)
+    }
+
+    pub(crate) fn has_changed(&self) -> bool {
+        Some(self.record.version()) != self.expected_version
+    }
+
+    pub(crate) fn push(&mut self, fact: Fact) -> Result<(), RecordError> {
+        self.record.to_mut().append(Entry {
+            at_ms: self.clock.now_ms,
+            fact,
+        })
+    }
+
+    fn new_id(&mut self) -> LocalId {
+        self.ids_made += 1;
+        LocalId::new(self.clock.now_ms, self.clock.entropy, self.ids_made)
+    }
+
+    /// Takes evidence in, if it says anything new, and whatever follows from it (rule 7).
+    pub(crate) fn take_in(
+        &mut self,
+        source: Source,
+        call: Option<LocalId>,
+        evidence: &Evidence,
+    ) -> Result<(), RecordError> {
+        let entry = Entry {
+            at_ms: self.clock.now_ms,
+            fact: Fact::Observed {
+                source,
+                call,
+                id: self.new_id(),
+                evidence: evidence.clone(),
+            },
+        };
+        let mut after = self.state().clone();
+        after.apply(self.record.entries().len(), &entry);
+        if after == *self.state() {
+            return Ok(());
+        }
+        self.record.to_mut().append(entry)?;
+        self.advance()
+    }
+
+    /// Takes in what a read or a look-up showed, absence included (rule 6).
+    pub(crate) fn take_in_look(
+        &mut self,
+        psp: &Psp,
+        asked_at_ms: u64,
+        by_lookup: bool,
+        evidence: &Evidence,
+    ) -> Result<(), RecordError> {
+        if !evidence.is_informative() {
+            return Ok(());
+        }
+        let before = self
+            .state()
+            .running
+            .as_ref()
+            .map(|running| (running.operation, running.since_ms, running.effect));
+        self.take_in(Source::Lookup, None, evidence)?;
+        let Some(running) = &self.state().running else {
+            return Ok(());
+        };
+        let still = Some((running.operation, running.since_ms, running.effect)) == before;
+        let counts = asked_at_ms >= recovery::absence_counts_at_ms(running, psp, by_lookup);
+        let waits_for_customer = matches!(evidence.signal, Signal::ActionRequired { .. });
+        if !(still && counts && evidence.complete)
+            || waits_for_customer
+            || running.proven_absent
+            || running.parked.is_some()
+        {
+            return Ok(());
+        }
+        let (operation, effect) = (running.operation, running.effect);
+        let id = self.new_id();
+        self.push(Fact::Observed {
+            source: Source::Lookup,
+            call: None,
+            id,
+            evidence: evidence.clone(),
+        })?;
+        self.push(Fact::Inferred {
+            conclusion: Conclusion::NoEffect { operation, effect },
+        })?;
+        self.advance()
+    }
+
+    /// Makes every move that is due. One that sends or asks ends it: what comes next depends on the answer.
+    pub(crate) fn advance(&mut self) -> Result<(), RecordError> {
+        let Some(psp) = self.psp() else { return Ok(()) };
+        // A move either waits for an answer or brings the attempt nearer to its end; the bound only guards against
+        // a mistake in the plan.
+        for _ in 0..8 {
+            let now_ms = self.clock.now_ms;
+            let Some(plan) = recovery::plan(self.state(), psp, now_ms).filter(|plan| plan.due_ms <= now_ms)
+            else {
+                return Ok(());
+            };
+            if !self.calls.is_empty() {
+                return Ok(());
+            }
+            self.make(psp, plan.what)?;
+        }
+        debug_assert!(false, "the plan did not come to rest");
+        Ok(())
+    }
+
+    fn make(&mut self, psp: &Psp, what: Move) -> Result<(), RecordError> {
+        match what {
+            Move::Begin {
+                operation,
+                cause,
+                target,
+                amount_minor,
+            } => {
+                if let (Cause::Compensation, Some(reference)) = (cause, &target) {
+                    let conclusion = Conclusion::Unwanted {
+                        operation,
+                        reference: reference.clone(),
+                    };
+                    self.push(Fact::Inferred { conclusion })?;
+                }
+                self.begin(psp, operation, cause, amount_minor, target)
+            }
+            Move::Send { step, effect } => self.dispatch(psp, step, effect),
+            Move::Read { reference } => {
+                if let Some(http) = psp::write_read(psp, &reference) {
+                    self.ask(
+                        psp,
+                        http,
+                        Purpose::Read {
+                            asked_at_ms: self.clock.now_ms,
+                        },
+                    );
+                }
+                Ok(())
+            }
+            Move::Lookup => {
+                self.look_up(psp, self.clock.now_ms, 1, Evidence::default(), None);
+                Ok(())
+            }
+            Move::Park { reason } => self.conclude(|operation| Conclusion::Parked {
+                operation,
+                reason: reason.to_owned(),
+            }),
+            Move::End { code, message } => self.conclude(|operation| Conclusion::NotCarriedOut {
+                operation,
+                code: code.to_owned(),
+                message: message.to_owned(),
+            }),
+        }
+    }
+
+    fn conclude(&mut self, make: impl FnOnce(Operation) -> Conclusion) -> Result<(), RecordError> {
+        let Some(operation) = self.state().running.as_ref().map(|running| running.operation) else {
+            return Ok(());
+        };
+        self.push(Fact::Inferred {
+            conclusion: make(operation),
+        })
+    }
+
+    /// Begins an operation and dispatches its first call, in one write.
+    pub(crate) fn begin(
+        &mut self,
+        psp: &Psp,
+        operation: Operation,
+        cause: Cause,
+        amount_minor: u64,
+        target: Option<String>,
+    ) -> Result<(), RecordError> {
+        let effect = self.state().effects_used(operation).saturating_add(1);
+        self.push(Fact::Intended {
+            operation,
+            cause,
+            amount_minor,
+            target,
+        })?;
+        let step = match &self.state().running {
+            Some(running) => recovery::first_step(self.state(), psp, running),
+            None => return Ok(()),
+        };
+        self.dispatch(psp, step, effect)
+    }
+
+    /// Rule 1: the dispatch entry, and the call that it names.
+    fn dispatch(&mut self, psp: &Psp, step: CallStep, effect: u16) -> Result<(), RecordError> {
+        let call = self.new_id();
+        let state = self.state();
+        let Some(running) = &state.running else {
+            return Ok(());
+        };
+        let Running {
+            operation,
+            amount_minor,
+            ..
+        } = *running;
+        let target = match (step, operation) {
+            (CallStep::Prepare, _) => None,
+            (CallStep::Act, Operation::Authorize) => state.object.clone(),
+            (CallStep::Act, _) => running
+                .target
+                .clone()
+                .or_else(|| state.own_reference().map(str::to_owned)),
+        };
+        let psp_key = psp_key(self.record.id(), operation, step, effect);
+        let now_ms = self.clock.now_ms;
+        let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
+        let order = Order {
+            id: self.record.id(),
+            terms: &state.terms,
+            operation,
+            step,
+            psp_key: &psp_key,
+            amount_minor,
+            target: target.as_deref(),
+        };
+        let http = psp::write(psp, &order);
+        self.push(Fact::Dispatched {
+            call,
+            operation,
+            step,
+            effect,
+            psp_key,
+            target: target.clone(),
+            sent_at_ms: now_ms,
+            send_by_ms,
+        })?;
+        self.calls.push(Call {
+            attempt: self.record.id(),
+            psp: self.record.state().psp.clone(),
+            http,
+            send_by_ms,
+            timeout_ms: psp.timing.call_timeout_ms,
+            moves_money: step == CallStep::Act,
+            purpose: Purpose::Dispatched {
+                call,
+                operation,
+                step,
+                target,
+                amount_minor,
+            },
+        });
+        Ok(())
+    }
+
+    pub(crate) fn look_up(
+        &mut self,
+        psp: &Psp,
+        asked_at_ms: u64,
+        page: u32,
+        found: Evidence,
+        after: Option<&str>,
+    ) {
+        let Some(running) = &self.state().running else {
+            return;
+        };
+        let skew_ms = psp.timing.max_clock_skew_ms;
+        let since_ms = running.since_ms.saturating_sub(skew_ms);
+        let http = psp::write_lookup(
+            psp,
+            self.record.id(),
+            since_ms,
+            asked_at_ms.saturating_add(skew_ms),
+            after,
+        );
+        self.ask(
+            psp,
+            http,
+            Purpose::Lookup {
+                asked_at_ms,
+                page,
+                found,
+            },
+        );
+    }
+
+    /// A question moves nothing and carries no key, so it needs no entry.
+    fn ask(&mut self, psp: &Psp, http: psp::HttpCall, purpose: Purpose) {
+        self.calls.push(Call {
+            attempt: self.record.id(),
+            psp: self.record.state().psp.clone(),
+            http,
+            send_by_ms: self.clock.now_ms.saturating_add(psp.timing.send_window_ms),
+            timeout_ms: psp.timing.call_timeout_ms,
+            moves_money: false,
+            purpose,
+        });
+    }
+
+    /// Closes the step. `arm` says whether the timer is to be set anew.
+    pub(crate) fn finish(self, reply: Reply, arm: bool) -> Step {
+        let changed = self.has_changed();
+        let wake_at_ms = self
+            .psp()
+            .and_then(|psp| recovery::outlook(self.state(), psp, self.clock.now_ms).wake_at_ms);
+        let write = changed.then(|| {
+            let record = self.record.into_owned();
+            debug_assert_eq!(
+                invariant::check(&record),
+                Ok(()),
+                "a step must keep every invariant"
+            );
+            Write {
+                expected_version: self.expected_version,
+                record,
+                wake_at_ms,
+            }
+        });
+        Step {
+            wake_at_ms: wake_at_ms.filter(|_| arm || changed),
+            write,
+            calls: self.calls,
+            reply,
+        }
+    }
+
+    /// The 202 of this moment.
+    pub(crate) fn under_way(&self, dress: &answer::Dress) -> Response {
+        answer::under_way(self.record.id(), self.state(), &self.outlook(), dress)
+    }
+
+    /// What lies ahead.
+    pub(crate) fn outlook(&self) -> recovery::Outlook {
+        match self.psp() {
+            Some(psp) => recovery::outlook(self.state(), psp, self.clock.now_ms),
+            None => recovery::Outlook {
+                doubt: recovery::Doubt::InDoubt,
+                wake_at_ms: None,
+            },
+        }
+    }
+
+    /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use.
+    pub(crate) fn waits_for_people(&self) -> bool {
+        let parked = self
+            .state()
+            .running
+            .as_ref()
+            .is_some_and(|running| running.parked.is_some());
+        parked || self.state().status == Status::RequiresAction
+    }
+}
+
+/// Rule 3: one key per (attempt, operation, effect number). It names the attempt, so that a PSP's own log can be read.
+fn psp_key(id: AttemptId, operation: Operation, step: CallStep, effect: u16) -> String {
+    match step {
+        CallStep::Prepare => format!("{id}-prepare-{effect}"),
+        CallStep::Act => format!("{id}-{}-{effect}", operation.as_str()),
+    }
+}
