@@ -1,5 +1,7 @@
 //! The way of a request through a face: faults before, idempotency, execution, faults after.
 
+use std::sync::Arc;
+
 use crate::acquirer;
 use crate::dials::Dials;
 use crate::draw::Draw;
@@ -68,7 +70,11 @@ pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) 
 
     let mut work = Work::new(state, settings, arrival.now_ms, draw);
     work.late = arrival.landing;
-    work.key = arrival.request.header("idempotency-key").map(str::to_owned);
+    work.key = arrival
+        .request
+        .header("idempotency-key")
+        .filter(|key| !key.is_empty())
+        .map(str::to_owned);
     let keyed = match face {
         Face::Stripe => true,
         Face::Acquirer => dials.acquirer_keyed,
@@ -144,7 +150,7 @@ pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) 
         outcome = error_500(face);
     }
     if let Some(key) = key.filter(|_| outcome.keep && fault != Some(Behaviour::KeyForgotten)) {
-        work.commit(Change::Key(Box::new(KeptAnswer {
+        work.commit(Change::Key(Arc::new(KeptAnswer {
             face,
             key,
             fingerprint,

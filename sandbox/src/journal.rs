@@ -1,6 +1,7 @@
 //! The log's entries, and the state that is their fold.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,15 +25,15 @@ pub struct LogEntry {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Change {
     /// A PaymentIntent is now this.
-    Intent(Box<Intent>),
+    Intent(Arc<Intent>),
     /// Money moved, or was refused to.
-    Ledger(Box<LedgerEvent>),
+    Ledger(Arc<LedgerEvent>),
     /// The acquirer waits for a cardholder.
-    Challenge(Box<Challenge>),
+    Challenge(Arc<Challenge>),
     /// The cardholder has answered.
     ChallengeEnded { id: String },
     /// An answer is kept under a key.
-    Key(Box<KeptAnswer>),
+    Key(Arc<KeptAnswer>),
     /// A token that acts on the first call only has acted.
     Spent { attempt: String, operation: Operation },
 }
@@ -63,13 +64,13 @@ pub(crate) struct KeptAnswer {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) ledger: Ledger,
-    pub(crate) intents: BTreeMap<String, Intent>,
+    pub(crate) intents: BTreeMap<String, Arc<Intent>>,
     /// (created in unix seconds, serial number, id): the order of lists.
     pub(crate) intents_by_age: BTreeSet<(u64, u64, String)>,
     /// Stripe's authorization to the PaymentIntent it belongs to.
     pub(crate) intent_of_charge: BTreeMap<String, String>,
-    pub(crate) challenges: BTreeMap<String, Challenge>,
-    pub(crate) keys: BTreeMap<(Face, String), KeptAnswer>,
+    pub(crate) challenges: BTreeMap<String, Arc<Challenge>>,
+    pub(crate) keys: BTreeMap<(Face, String), Arc<KeptAnswer>>,
     keys_by_age: VecDeque<(u64, Face, String)>,
     pub(crate) spent: BTreeSet<(String, Operation)>,
     pub(crate) ids: u64,
@@ -93,12 +94,12 @@ impl State {
                 if let Some(charge) = &intent.charge {
                     self.intent_of_charge.insert(charge.clone(), intent.id.clone());
                 }
-                self.intents.insert(intent.id.clone(), (**intent).clone());
+                self.intents.insert(intent.id.clone(), Arc::clone(intent));
             }
             Change::Ledger(event) => self.ledger.apply(event),
             Change::Challenge(challenge) => {
                 self.challenges
-                    .insert(challenge.id.clone(), (**challenge).clone());
+                    .insert(challenge.id.clone(), Arc::clone(challenge));
             }
             Change::ChallengeEnded { id } => {
                 self.challenges.remove(id);
@@ -106,7 +107,7 @@ impl State {
             Change::Key(kept) => {
                 self.keys_by_age
                     .push_back((kept.at_ms, kept.face, kept.key.clone()));
-                self.keys.insert((kept.face, kept.key.clone()), (**kept).clone());
+                self.keys.insert((kept.face, kept.key.clone()), Arc::clone(kept));
             }
             Change::Spent { attempt, operation } => {
                 self.spent.insert((attempt.clone(), *operation));

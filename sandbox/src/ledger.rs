@@ -1,6 +1,7 @@
 //! The ledger: what really happened to the money, whatever was answered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -81,7 +82,7 @@ impl Authorization {
 /// The money of one attempt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
-    pub(crate) events: Vec<LedgerEvent>,
+    pub(crate) events: Vec<Arc<LedgerEvent>>,
     authorization_ids: Vec<String>,
     captures: u64,
     captured_minor: u64,
@@ -105,9 +106,9 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Takes in one event.
-    pub(crate) fn apply(&mut self, event: &LedgerEvent) {
+    pub(crate) fn apply(&mut self, event: &Arc<LedgerEvent>) {
         let account = self.accounts.entry(event.attempt_id.clone()).or_default();
-        account.events.push(event.clone());
+        account.events.push(Arc::clone(event));
         if event.declined.is_some() {
             account.declines += 1;
             return;

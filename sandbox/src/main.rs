@@ -53,6 +53,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> io::Result<()> {
+    if !arguments.listen.ip().is_loopback() {
+        let message = format!(
+            "{} is not a loopback address; the sandbox listens on no other",
+            arguments.listen
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     let listener = TcpListener::bind(arguments.listen)?;
     let address = listener.local_addr()?;
     let options = Options {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Operation {
     /// Reserving funds: `POST /authorize`, or creating with `confirm=true`, or `…/confirm`.
     Authorize,
-    /// `POST /capture`, `…/capture`, and the capture inside an automatic confirm.
+    /// `POST /capture`, `…/capture`. Of the tokens that act here only a decline also acts inside a confirm with
+    /// automatic capture, which it then declines whole.
     Capture,
     /// `POST /void`, `…/cancel`.
     Void,
@@ -251,5 +252,22 @@ const fn first(name: &'static str, operation: Operation, behaviour: Behaviour, a
         behaviour,
         first_only: true,
         about,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_and_the_help_list_every_token() {
+        let readme = include_str!("../README.md");
+        for row in TOKENS {
+            let operation = format!("{:?}", row.operation).to_lowercase();
+            let once = if row.first_only { " Once." } else { "" };
+            let line = format!("| `{}` | {operation} | {}{once} |", row.name, row.about);
+            assert!(readme.contains(&line), "{line}");
+            assert!(help().contains(row.name));
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! The room in which one request does its work: state behind it, changes and notices coming out of it.
 
+use std::sync::Arc;
+
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::draw::Draw;
@@ -84,7 +87,7 @@ impl<'a> Work<'a> {
             lapses_at_ms: None,
         };
         more(&mut event);
-        self.commit(Change::Ledger(Box::new(event)));
+        self.commit(Change::Ledger(Arc::new(event)));
     }
 
     /// A fresh identifier: `prefix_` and 24 digits, of which the last eight count and so never repeat.
@@ -123,10 +126,10 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// An outcome of execution.
-    pub(crate) fn kept(status: u16, body: &Value) -> Self {
+    pub(crate) fn kept(status: u16, body: &impl Serialize) -> Self {
         Self {
             status,
-            body: body.to_string(),
+            body: written(body),
             keep: true,
         }
     }
@@ -139,4 +142,9 @@ impl Outcome {
             keep: false,
         }
     }
+}
+
+fn written(body: &impl Serialize) -> String {
+    // Bodies are plain structs and values with text for names, so writing them does not fail.
+    serde_json::to_string(body).unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 //! What the calls do to the ledger.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::journal::{Change, Face};
@@ -37,7 +39,7 @@ pub(crate) fn authorize(
             Some((code, message)),
         ),
         Some(Behaviour::Authenticate) => {
-            work.commit(Change::Challenge(Box::new(challenge.clone())));
+            work.commit(Change::Challenge(Arc::new(challenge.clone())));
             let mut answer = answer(&told(Operation::Authorize, &challenge), "requires_action");
             if let Value::Object(members) = &mut answer {
                 let url = format!("{}/3ds/{}", work.settings.public_url, challenge.id);

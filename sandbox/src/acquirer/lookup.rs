@@ -1,5 +1,7 @@
 //! `GET /lookup`: what the acquirer knows under a reference.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::journal::{Face, State};
@@ -11,7 +13,7 @@ use crate::work::Outcome;
 /// Lists the effects under `reference` that are at least `lookup_lag_ms` old.
 pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference: &str) -> Outcome {
     let lag_ms = settings.dials.lookup_lag_ms;
-    let events: Vec<&LedgerEvent> = state
+    let events: Vec<&Arc<LedgerEvent>> = state
         .ledger
         .accounts
         .get(reference)

@@ -1,5 +1,7 @@
 //! What the calls do to a PaymentIntent and to the ledger.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::journal::{Change, Face};
@@ -11,7 +13,7 @@ use super::intent::{Failure, Intent, Refund, Status};
 use super::parse::Create;
 
 /// The intent as it is.
-pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Intent, Outcome> {
+pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Arc<Intent>, Outcome> {
     work.state
         .intents
         .get(id)
@@ -20,7 +22,7 @@ pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Intent, Outcome> {
 }
 
 /// `POST /v1/payment_intents`.
-pub(crate) fn create(work: &mut Work<'_>, create: &Create) -> Result<Intent, Outcome> {
+pub(crate) fn create(work: &mut Work<'_>, create: &Create) -> Result<Arc<Intent>, Outcome> {
     let id = work.new_id("pi");
     let types = &create.payment_method_types;
     let intent = Intent {
@@ -69,8 +71,8 @@ pub(crate) fn confirm(
     id: &str,
     payment_method: Option<&str>,
     return_url: Option<&str>,
-) -> Result<Intent, Outcome> {
-    let mut intent = find(work, id)?;
+) -> Result<Arc<Intent>, Outcome> {
+    let mut intent = Arc::unwrap_or_clone(find(work, id)?);
     let before_money = [
         Status::RequiresPaymentMethod,
         Status::RequiresConfirmation,
@@ -93,13 +95,13 @@ pub(crate) fn confirm(
 }
 
 /// `POST /v1/payment_intents/{id}/_authenticate`, and the buttons of the 3-D Secure page.
-pub(crate) fn authenticate(work: &mut Work<'_>, id: &str, success: bool) -> Result<Intent, Outcome> {
+pub(crate) fn authenticate(work: &mut Work<'_>, id: &str, success: bool) -> Result<Arc<Intent>, Outcome> {
     let intent = find(work, id)?;
     if intent.status != Status::RequiresAction {
         return Err(wrong_state(work, &intent, "authenticated"));
     }
     if success {
-        return Ok(authorized(work, intent));
+        return Ok(authorized(work, Arc::unwrap_or_clone(intent)));
     }
     let failure = Failure {
         code: "payment_intent_authentication_failure".to_owned(),
@@ -107,11 +109,15 @@ pub(crate) fn authenticate(work: &mut Work<'_>, id: &str, success: bool) -> Resu
         message: "The provided PaymentMethod has failed authentication.".to_owned(),
         payment_method: intent.payment_method.clone(),
     };
-    Ok(failed(work, intent, failure))
+    Ok(failed(work, Arc::unwrap_or_clone(intent), failure))
 }
 
 /// `POST /v1/payment_intents/{id}/capture`.
-pub(crate) fn capture(work: &mut Work<'_>, id: &str, amount_minor: Option<u64>) -> Result<Intent, Outcome> {
+pub(crate) fn capture(
+    work: &mut Work<'_>,
+    id: &str,
+    amount_minor: Option<u64>,
+) -> Result<Arc<Intent>, Outcome> {
     let intent = find(work, id)?;
     if intent.status != Status::RequiresCapture {
         return Err(wrong_state(work, &intent, "captured"));
@@ -132,11 +138,11 @@ pub(crate) fn capture(work: &mut Work<'_>, id: &str, amount_minor: Option<u64>) 
         });
         return Err(declined(&intent, &failure, &work.settings.public_url));
     }
-    Ok(captured(work, intent, amount_minor))
+    Ok(captured(work, Arc::unwrap_or_clone(intent), amount_minor))
 }
 
 /// `POST /v1/payment_intents/{id}/cancel`.
-pub(crate) fn cancel(work: &mut Work<'_>, id: &str, reason: Option<&str>) -> Result<Intent, Outcome> {
+pub(crate) fn cancel(work: &mut Work<'_>, id: &str, reason: Option<&str>) -> Result<Arc<Intent>, Outcome> {
     let intent = find(work, id)?;
     match intent.status {
         Status::Succeeded | Status::Canceled => return Err(wrong_state(work, &intent, "canceled")),
@@ -147,7 +153,7 @@ pub(crate) fn cancel(work: &mut Work<'_>, id: &str, reason: Option<&str>) -> Res
         Status::RequiresPaymentMethod | Status::RequiresConfirmation | Status::RequiresAction => {}
     }
     let at_ms = work.now_ms;
-    Ok(canceled(work, intent, reason, at_ms))
+    Ok(canceled(work, Arc::unwrap_or_clone(intent), reason, at_ms))
 }
 
 /// The authorization `charge` has lapsed: its intent is canceled.
@@ -157,7 +163,7 @@ pub(crate) fn lapse(work: &mut Work<'_>, charge: &str, at_ms: u64) {
         return;
     };
     if intent.status == Status::RequiresCapture {
-        canceled(work, intent, Some("automatic"), at_ms);
+        canceled(work, Arc::unwrap_or_clone(intent), Some("automatic"), at_ms);
     }
 }
 
@@ -168,7 +174,7 @@ pub(crate) fn refund(
     amount_minor: Option<u64>,
     reason: Option<&str>,
 ) -> Outcome {
-    let Some(mut intent) = work.state.intents.get(id).cloned() else {
+    let Some(mut intent) = work.state.intents.get(id).map(|intent| (**intent).clone()) else {
         return missing("payment_intent", "payment_intent", id);
     };
     if intent.status != Status::Succeeded {
@@ -199,7 +205,7 @@ pub(crate) fn refund(
 }
 
 /// The intent with a payment method meets the issuer.
-fn confirmed(work: &mut Work<'_>, mut intent: Intent) -> Result<Intent, Outcome> {
+fn confirmed(work: &mut Work<'_>, mut intent: Intent) -> Result<Arc<Intent>, Outcome> {
     let token = intent.payment_method.clone().unwrap_or_default();
     let at_capture = tokens::find(&token, Operation::Capture).filter(|_| intent.automatic_capture);
     let found = tokens::find(&token, Operation::Authorize).or(at_capture);
@@ -231,7 +237,7 @@ fn confirmed(work: &mut Work<'_>, mut intent: Intent) -> Result<Intent, Outcome>
 }
 
 /// The issuer has said yes.
-fn authorized(work: &mut Work<'_>, mut intent: Intent) -> Intent {
+fn authorized(work: &mut Work<'_>, mut intent: Intent) -> Arc<Intent> {
     let token = intent.payment_method.clone();
     let found = token
         .as_deref()
@@ -266,7 +272,7 @@ fn authorized(work: &mut Work<'_>, mut intent: Intent) -> Intent {
     intent
 }
 
-fn captured(work: &mut Work<'_>, mut intent: Intent, amount_minor: u64) -> Intent {
+fn captured(work: &mut Work<'_>, mut intent: Intent, amount_minor: u64) -> Arc<Intent> {
     let id = work.new_id("cap");
     work.enter(entry(&intent, Operation::Capture, &id, amount_minor));
     intent.status = Status::Succeeded;
@@ -276,7 +282,7 @@ fn captured(work: &mut Work<'_>, mut intent: Intent, amount_minor: u64) -> Inten
     intent
 }
 
-fn canceled(work: &mut Work<'_>, mut intent: Intent, reason: Option<&str>, at_ms: u64) -> Intent {
+fn canceled(work: &mut Work<'_>, mut intent: Intent, reason: Option<&str>, at_ms: u64) -> Arc<Intent> {
     intent.status = Status::Canceled;
     intent.canceled_at_ms = Some(at_ms);
     intent.cancellation_reason = reason.map(str::to_owned);
@@ -285,7 +291,7 @@ fn canceled(work: &mut Work<'_>, mut intent: Intent, reason: Option<&str>, at_ms
     intent
 }
 
-fn failed(work: &mut Work<'_>, mut intent: Intent, failure: Failure) -> Intent {
+fn failed(work: &mut Work<'_>, mut intent: Intent, failure: Failure) -> Arc<Intent> {
     intent.status = Status::RequiresPaymentMethod;
     intent.payment_method = None;
     intent.failure = Some(failure);
@@ -294,8 +300,9 @@ fn failed(work: &mut Work<'_>, mut intent: Intent, failure: Failure) -> Intent {
     intent
 }
 
-fn keep(work: &mut Work<'_>, intent: Intent) -> Intent {
-    work.commit(Change::Intent(Box::new(intent.clone())));
+fn keep(work: &mut Work<'_>, intent: Intent) -> Arc<Intent> {
+    let intent = Arc::new(intent);
+    work.commit(Change::Intent(Arc::clone(&intent)));
     intent
 }
 

@@ -53,7 +53,10 @@ pub(crate) fn unexpected_state(intent: &Intent, public_url: &str, message: &str)
 pub(crate) fn declined(intent: &Intent, failure: &Failure, public_url: &str) -> Outcome {
     let mut error = failure.render(intent.charge.as_deref());
     if let Value::Object(members) = &mut error {
-        members.insert("payment_intent".to_owned(), intent.render(public_url, false));
+        members.insert(
+            "payment_intent".to_owned(),
+            json!(intent.render(public_url, false)),
+        );
     }
     Outcome::kept(402, &json!({"error": error}))
 }

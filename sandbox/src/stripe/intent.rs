@@ -118,44 +118,49 @@ impl Intent {
     }
 
     /// The object as Stripe shows it.
-    pub(crate) fn render(&self, public_url: &str, expand_charge: bool) -> Value {
-        let capturable = if self.status == Status::RequiresCapture {
-            self.amount_minor
-        } else {
-            0
-        };
+    pub(crate) fn render(&self, public_url: &str, expand_charge: bool) -> Rendered<'_> {
         let next_action = (self.status == Status::RequiresAction).then(|| {
             json!({
                 "type": "redirect_to_url",
                 "redirect_to_url": {"url": format!("{public_url}/3ds/{}", self.id), "return_url": self.return_url},
             })
         });
-        let latest_charge = match &self.charge {
-            Some(id) if expand_charge => self.render_charge(id),
-            id => json!(id),
-        };
-        json!({
-            "id": self.id,
-            "object": "payment_intent",
-            "amount": self.amount_minor,
-            "amount_capturable": capturable,
-            "amount_received": self.captured_minor,
-            "currency": self.currency,
-            "status": self.status.name(),
-            "capture_method": if self.automatic_capture { "automatic" } else { "manual" },
-            "client_secret": self.client_secret,
-            "created": self.created_ms / 1000,
-            "description": self.description,
-            "metadata": self.metadata,
-            "payment_method": self.payment_method,
-            "payment_method_types": self.payment_method_types,
-            "latest_charge": latest_charge,
-            "next_action": next_action,
-            "last_payment_error": self.failure.as_ref().map(|failure| failure.render(self.charge.as_deref())),
-            "canceled_at": self.canceled_at_ms.map(|at_ms| at_ms / 1000),
-            "cancellation_reason": self.cancellation_reason,
-            "livemode": false,
-        })
+        Rendered {
+            id: &self.id,
+            object: "payment_intent",
+            amount: self.amount_minor,
+            amount_capturable: if self.status == Status::RequiresCapture {
+                self.amount_minor
+            } else {
+                0
+            },
+            amount_received: self.captured_minor,
+            currency: &self.currency,
+            status: self.status,
+            capture_method: if self.automatic_capture {
+                "automatic"
+            } else {
+                "manual"
+            },
+            client_secret: &self.client_secret,
+            created: self.created_ms / 1000,
+            description: self.description.as_deref(),
+            metadata: &self.metadata,
+            payment_method: self.payment_method.as_deref(),
+            payment_method_types: &self.payment_method_types,
+            latest_charge: match &self.charge {
+                Some(id) if expand_charge => Charge::Expanded(self.render_charge(id)),
+                id => Charge::Id(id.as_deref()),
+            },
+            next_action,
+            last_payment_error: self
+                .failure
+                .as_ref()
+                .map(|failure| failure.render(self.charge.as_deref())),
+            canceled_at: self.canceled_at_ms.map(|at_ms| at_ms / 1000),
+            cancellation_reason: self.cancellation_reason.as_deref(),
+            livemode: false,
+        }
     }
 
     fn render_charge(&self, id: &str) -> Value {
@@ -195,4 +200,36 @@ impl Intent {
             "status": "succeeded",
         })
     }
+}
+
+/// A PaymentIntent in Stripe's words. A struct rather than a JSON value: it is written on nearly every call.
+#[derive(Serialize)]
+pub(crate) struct Rendered<'a> {
+    id: &'a str,
+    object: &'static str,
+    amount: u64,
+    amount_capturable: u64,
+    amount_received: u64,
+    currency: &'a str,
+    status: Status,
+    capture_method: &'static str,
+    client_secret: &'a str,
+    created: u64,
+    description: Option<&'a str>,
+    metadata: &'a BTreeMap<String, String>,
+    payment_method: Option<&'a str>,
+    payment_method_types: &'a [String],
+    latest_charge: Charge<'a>,
+    next_action: Option<Value>,
+    last_payment_error: Option<Value>,
+    canceled_at: Option<u64>,
+    cancellation_reason: Option<&'a str>,
+    livemode: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Charge<'a> {
+    Id(Option<&'a str>),
+    Expanded(Value),
 }

@@ -55,7 +55,7 @@ pub(crate) fn intents(state: &State, settings: &Settings, page: &Page, expand_ch
     let data = ids
         .into_iter()
         .filter_map(|id| state.intents.get(id))
-        .map(|intent| intent.render(&settings.public_url, expand_charge))
+        .map(|intent| serde_json::json!(intent.render(&settings.public_url, expand_charge)))
         .collect();
     list_of("/v1/payment_intents", data, has_more)
 }
@@ -74,3 +74,6 @@ pub(crate) fn refunds(state: &State, id: &str, limit: usize) -> Outcome {
         .collect();
     list_of("/v1/refunds", data, intent.refunds.len() > limit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,3 +229,6 @@ fn limit(params: &mut Params) -> Result<usize, Outcome> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;
