@@ -121,11 +121,8 @@ impl State {
             if now_ms.saturating_sub(*at_ms) < horizon_ms {
                 break;
             }
-            let place = (*face, key.clone());
-            // The key may have been used again since; then a younger row of the queue stands for it.
-            if self.keys.get(&place).is_some_and(|kept| kept.at_ms == *at_ms) {
-                self.keys.remove(&place);
-            }
+            // A key is used again only once it was forgotten, so the row is the only one of its key.
+            self.keys.remove(&(*face, key.clone()));
             self.keys_by_age.pop_front();
         }
     }
