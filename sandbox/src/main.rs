@@ -68,9 +68,9 @@ fn run(arguments: Arguments) -> io::Result<()> {
                 latency_ms: arguments.latency_ms,
                 ..Dials::default()
             },
-            public_url: String::new(),
             webhook_url: arguments.webhook_url,
             webhook_secret: arguments.webhook_secret,
+            ..Settings::default()
         },
         data_dir: arguments.data,
         seed: arguments.seed,

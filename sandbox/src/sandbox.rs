@@ -16,6 +16,7 @@ pub struct Settings {
     /// The dials; `PUT /dials` turns them later.
     pub dials: Dials,
     /// Where browsers find this sandbox, without a trailing slash: the base of 3-D Secure links.
+    /// Empty, the server fills in its own address; without a server the links are then paths.
     pub public_url: String,
     /// Base of the webhook addresses: `/stripe` and `/acquirer` are added. `None`: no webhooks.
     pub webhook_url: Option<String>,
@@ -27,7 +28,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             dials: Dials::default(),
-            public_url: "http://127.0.0.1".to_owned(),
+            public_url: String::new(),
             webhook_url: None,
             webhook_secret: "whsec_sandbox".to_owned(),
         }

@@ -30,6 +30,7 @@ impl Bench {
     /// A sandbox that answers at once, with `dials` turned and webhooks on.
     pub(crate) fn new(dials: Value) -> Self {
         let settings = Settings {
+            public_url: "http://127.0.0.1".to_owned(),
             webhook_url: Some("http://127.0.0.1:1/hooks".to_owned()),
             ..Settings::default()
         };

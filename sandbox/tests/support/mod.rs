@@ -70,7 +70,6 @@ pub fn options(data_dir: Option<&Path>, webhook_url: Option<String>) -> Options 
         settings: Settings {
             dials,
             webhook_url,
-            public_url: String::new(),
             ..Settings::default()
         },
         data_dir: data_dir.map(Path::to_owned),
