@@ -1,0 +1,30 @@
+//! Tests of the pure machine: one crate, one link step. Each test names the DESIGN section or rule that it holds to.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+mod contract_bodies;
+mod contract_errors;
+mod contract_keys;
+mod contract_operations;
+mod contract_people;
+mod contract_webhooks;
+mod golden;
+mod model;
+mod properties;
+mod property_bytes;
+mod property_evidence;
+mod purity;
+mod record_bytes;
+mod rules_calls;
+mod rules_ends;
+mod rules_evidence;
+mod rules_lookup;
+mod seed;
+mod wire_acquirer;
+mod wire_stripe;

@@ -1,0 +1,483 @@
+//! A small deterministic world: records as bytes, a clock, a PSP that keeps a true ledger, and every fault by hand.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::http::{Request, Response};
+use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::invariant;
+use pay_once_core::journal::{Fact, Operation};
+use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
+use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::record::Record;
+use pay_once_core::request::{Routed, route};
+use serde_json::Value;
+
+use crate::model::Ledger;
+
+/// 2025-11-26T12:34:56Z, the seed's own moment.
+pub(crate) const START_MS: u64 = 1_764_160_496_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
+pub(crate) const SECRET: &str = "whsec_test";
+pub(crate) const LOOKUP_LAG_MS: u64 = 5_000;
+pub(crate) const CREATE: &str =
+    r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
+
+/// The PSP classes of DESIGN §5, on the faces that can have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Keyed 24 h and addressable.
+    Stripe,
+    /// Addressable only: keys are sent and not honoured.
+    StripeNoKeys,
+    /// Keyed and found by listing, but not read by id.
+    StripeListed,
+    AcquirerKeyed,
+    AcquirerQueryable,
+    AcquirerKeyedQueryable,
+    Blind,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 7] = [
+        Kind::Stripe,
+        Kind::StripeNoKeys,
+        Kind::StripeListed,
+        Kind::AcquirerKeyed,
+        Kind::AcquirerQueryable,
+        Kind::AcquirerKeyedQueryable,
+        Kind::Blind,
+    ];
+
+    pub(crate) fn face(self) -> Face {
+        match self {
+            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Face::Stripe,
+            Kind::AcquirerKeyed | Kind::AcquirerQueryable | Kind::AcquirerKeyedQueryable | Kind::Blind => {
+                Face::Acquirer
+            }
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self.face() {
+            Face::Stripe => "stripe",
+            Face::Acquirer => "acquirer",
+        }
+    }
+
+    pub(crate) fn class(self) -> Class {
+        let keyed = Some(DAY_MS);
+        let lag = Some(LOOKUP_LAG_MS);
+        let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
+            Kind::Stripe => (keyed, true, lag),
+            Kind::StripeNoKeys => (None, true, lag),
+            Kind::StripeListed => (keyed, false, lag),
+            Kind::AcquirerKeyed => (keyed, false, None),
+            Kind::AcquirerQueryable => (None, false, lag),
+            Kind::AcquirerKeyedQueryable => (keyed, false, lag),
+            Kind::Blind => (None, false, None),
+        };
+        Class {
+            keyed_horizon_ms,
+            addressable,
+            lookup_lag_ms,
+            prepare_first: false,
+        }
+    }
+}
+
+pub(crate) fn config(kind: Kind) -> Config {
+    let psp = Psp {
+        face: kind.face(),
+        base_url: "http://psp.test".to_owned(),
+        api_key: Secret::new("sk_test"),
+        webhook_secret: Some(Secret::new(SECRET)),
+        class: kind.class(),
+        timing: Timing::default(),
+    };
+    let merchant = Merchant {
+        psp: kind.name().to_owned(),
+        ..Merchant::default()
+    };
+    let config = Config {
+        time_budget_ms: 150,
+        merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
+        psps: BTreeMap::from([(kind.name().to_owned(), psp)]),
+        open_merchant: Some("demo".to_owned()),
+    };
+    config.check().unwrap();
+    config
+}
+
+/// What the PSP does with a call that reaches it.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// The ledger acts and its answer comes back.
+    Truth,
+    /// The ledger acts; this comes back instead.
+    Lost(CallResult),
+    /// Nothing acts; this comes back.
+    Instead(CallResult),
+    /// Nothing happens yet: the call waits in [`World::held`].
+    Hold,
+}
+
+pub(crate) fn answered(status: u16, body: impl Into<Vec<u8>>) -> CallResult {
+    CallResult::Answered {
+        status,
+        body: body.into(),
+    }
+}
+
+pub(crate) fn timeout() -> CallResult {
+    CallResult::Unknown {
+        reason: "timeout".to_owned(),
+    }
+}
+
+pub(crate) fn not_sent() -> CallResult {
+    CallResult::NotSent {
+        reason: "refused".to_owned(),
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) now_ms: u64,
+    pub(crate) store: BTreeMap<AttemptId, Vec<u8>>,
+    pub(crate) wakes: BTreeMap<AttemptId, u64>,
+    pub(crate) ledger: Ledger,
+    /// Consulted first, one a call; the truth when empty.
+    pub(crate) script: VecDeque<Told>,
+    pub(crate) held: Vec<Call>,
+    /// Every call that was given out.
+    pub(crate) calls: Vec<Call>,
+    /// Compare-and-swaps that applied.
+    pub(crate) writes: usize,
+    /// Calls given out by which money can move.
+    pub(crate) money_calls: usize,
+    entropy: u128,
+}
+
+impl World {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self::with(config(kind), kind)
+    }
+
+    pub(crate) fn with(config: Config, kind: Kind) -> Self {
+        Self {
+            config,
+            now_ms: START_MS,
+            store: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            ledger: Ledger::new(kind.class().keyed_horizon_ms.is_some()),
+            script: VecDeque::new(),
+            held: Vec::new(),
+            calls: Vec::new(),
+            writes: 0,
+            money_calls: 0,
+            entropy: 0,
+        }
+    }
+
+    pub(crate) fn psp_mut(&mut self) -> &mut Psp {
+        self.config.psps.values_mut().next().unwrap()
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        self.config.psps.values().next().unwrap().timing
+    }
+
+    /// The record of an attempt, decoded anew.
+    pub(crate) fn record(&self, id: AttemptId) -> Record {
+        Record::decode(id, &self.store[&id]).unwrap()
+    }
+
+    pub(crate) fn load(&self, id: AttemptId) -> Option<Record> {
+        self.store
+            .get(&id)
+            .map(|bytes| Record::decode(id, bytes).unwrap())
+    }
+
+    /// One decision on what some server believes the record to be. Twice, to show that it is a function.
+    pub(crate) fn decide(&mut self, id: AttemptId, base: Option<&Record>, input: &Input) -> Step {
+        self.entropy += 1;
+        let entropy = Entropy(
+            self.entropy
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
+        );
+        let step = handle(&self.config, id, base, input, self.now_ms, entropy).unwrap();
+        let again = handle(&self.config, id, base, input, self.now_ms, entropy).unwrap();
+        assert_eq!(format!("{step:?}"), format!("{again:?}"), "handle is a function");
+        step
+    }
+
+    /// Compare-and-swap. `false` on conflict.
+    pub(crate) fn commit(&mut self, id: AttemptId, write: &Write) -> bool {
+        let there = self.load(id).map(|record| record.version());
+        if there != write.expected_version {
+            return false;
+        }
+        invariant::check(&write.record).unwrap();
+        if let Some(before) = self.load(id) {
+            assert!(write.record.grew_from(&before), "a journal only grows");
+        }
+        self.store.insert(id, write.record.encode());
+        self.writes += 1;
+        true
+    }
+
+    /// Load, decide, commit; calls are given out and not performed.
+    pub(crate) fn step(&mut self, id: AttemptId, input: &Input) -> (Vec<Call>, Reply) {
+        let base = self.load(id);
+        let step = self.decide(id, base.as_ref(), input);
+        self.carry_out(id, step)
+    }
+
+    /// Carries a step out whose swap must succeed.
+    pub(crate) fn carry_out(&mut self, id: AttemptId, step: Step) -> (Vec<Call>, Reply) {
+        if let Some(write) = &step.write {
+            assert!(self.commit(id, write), "conflict");
+        }
+        if let Some(at_ms) = step.wake_at_ms {
+            self.wakes.insert(id, at_ms);
+        } else if step.write.is_some() {
+            self.wakes.remove(&id);
+        }
+        self.money_calls += step.calls.iter().filter(|call| call.moves_money).count();
+        self.calls.extend(step.calls.iter().cloned());
+        (step.calls, step.reply)
+    }
+
+    /// Steps, and performs what follows until it rests.
+    pub(crate) fn drive(&mut self, id: AttemptId, input: Input) -> Reply {
+        let (calls, reply) = self.step(id, &input);
+        for call in calls {
+            self.perform(call);
+        }
+        reply
+    }
+
+    pub(crate) fn perform(&mut self, call: Call) {
+        assert!(call.may_send(self.now_ms), "rule 1: past send_by");
+        let result = match self.script.pop_front().unwrap_or(Told::Truth) {
+            Told::Hold => return self.held.push(call),
+            Told::Truth => self.ledger.act(&call.http, self.now_ms),
+            Told::Lost(instead) => {
+                self.ledger.act(&call.http, self.now_ms);
+                instead
+            }
+            Told::Instead(result) => result,
+        };
+        self.outcome(call, result);
+    }
+
+    pub(crate) fn outcome(&mut self, call: Call, result: CallResult) {
+        let id = call.attempt;
+        self.drive(id, Input::Outcome(Box::new(Outcome { call, result })));
+    }
+
+    /// Performs the first held call by the ledger's truth.
+    pub(crate) fn release(&mut self) {
+        let call = self.held.remove(0);
+        let result = self.ledger.act(&call.http, self.now_ms);
+        self.outcome(call, result);
+    }
+
+    pub(crate) fn route(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Routed {
+        let headers: Vec<(&str, &[u8])> = headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+        let request = Request {
+            method,
+            target,
+            headers: &headers,
+            body,
+        };
+        route(&self.config, &request, self.now_ms)
+    }
+
+    /// A whole request; if nothing comes in time, the clock goes on to the budget's end.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        let (id, mut input) = match self.route(method, target, headers, body) {
+            Routed::Reply(response) => return response,
+            Routed::Attempt { id, input } => (id, input),
+        };
+        for _ in 0..3 {
+            match self.drive(id, input) {
+                Reply::Now(response) => return response,
+                Reply::Nothing => panic!("a request is answered"),
+                Reply::Wait { until_ms, ticket } => {
+                    let settled = self.record(id).state().running.is_none();
+                    if !settled {
+                        self.now_ms = self.now_ms.max(until_ms);
+                    }
+                    input = Input::Request(ticket);
+                }
+            }
+        }
+        panic!("no answer when it was due")
+    }
+
+    pub(crate) fn post(&mut self, target: &str, key: &str, body: &str) -> Response {
+        self.send("POST", target, &[("idempotency-key", key)], body.as_bytes())
+    }
+
+    pub(crate) fn get(&mut self, id: AttemptId) -> Value {
+        let response = self.send("GET", &format!("/attempts/{id}"), &[], b"");
+        assert_eq!(response.status, 200);
+        json(&response)
+    }
+
+    /// `POST /attempts` under `k1`.
+    pub(crate) fn create(&mut self) -> AttemptId {
+        self.create_with("k1", CREATE)
+    }
+
+    pub(crate) fn create_with(&mut self, key: &str, body: &str) -> AttemptId {
+        let response = self.post("/attempts", key, body);
+        assert_eq!(response.status, 201, "{}", text(&response));
+        AttemptId::parse(json(&response)["attempt_id"].as_str().unwrap()).unwrap()
+    }
+
+    pub(crate) fn authorized(&mut self) -> AttemptId {
+        let id = self.create();
+        let response = self.op(id, "authorize", "k2");
+        assert_eq!(response.status, 200, "{}", text(&response));
+        id
+    }
+
+    pub(crate) fn op(&mut self, id: AttemptId, operation: &str, key: &str) -> Response {
+        self.post(&format!("/attempts/{id}/{operation}"), key, "")
+    }
+
+    /// A signed webhook.
+    pub(crate) fn webhook(&mut self, body: &Value) -> Response {
+        let body = body.to_string();
+        let name = self.config.psps.keys().next().unwrap().clone();
+        let signature = sign(SECRET, self.now_ms / 1000, body.as_bytes());
+        let header = format!("{name}-signature");
+        self.send(
+            "POST",
+            &format!("/webhooks/{name}"),
+            &[(&header, &signature)],
+            body.as_bytes(),
+        )
+    }
+
+    pub(crate) fn wake(&mut self, id: AttemptId) {
+        self.drive(id, Input::Wake);
+    }
+
+    pub(crate) fn wake_at(&mut self, id: AttemptId, at_ms: u64) {
+        self.now_ms = at_ms;
+        self.wake(id);
+    }
+
+    /// The next wake-up of an attempt, if it wants one.
+    pub(crate) fn due(&self, id: AttemptId) -> Option<u64> {
+        self.wakes.get(&id).copied()
+    }
+
+    /// Lets timers fire, in their order, until nothing wants to be woken or `limit` wakes have passed.
+    pub(crate) fn settle(&mut self, id: AttemptId, limit: usize) {
+        for _ in 0..limit {
+            let Some(at_ms) = self.wakes.remove(&id) else {
+                return;
+            };
+            self.now_ms = self.now_ms.max(at_ms);
+            self.wake(id);
+        }
+    }
+
+    pub(crate) fn status(&self, id: AttemptId) -> String {
+        word(self.record(id).state().status)
+    }
+
+    pub(crate) fn is_parked(&self, id: AttemptId) -> bool {
+        let record = self.record(id);
+        record
+            .state()
+            .running
+            .as_ref()
+            .is_some_and(|r| r.parked.is_some())
+    }
+
+    /// Effect numbers and PSP keys of the dispatches of one operation.
+    pub(crate) fn dispatches(&self, id: AttemptId, wanted: Operation) -> Vec<(u16, String)> {
+        let record = self.record(id);
+        let found = record.entries().iter().filter_map(|entry| match &entry.fact {
+            Fact::Dispatched {
+                operation,
+                effect,
+                psp_key,
+                ..
+            } if *operation == wanted => Some((*effect, psp_key.clone())),
+            _ => None,
+        });
+        found.collect()
+    }
+
+    /// The timeline's events.
+    pub(crate) fn story(&mut self, id: AttemptId) -> Vec<String> {
+        let shown = self.get(id);
+        let lines = shown["timeline"].as_array().unwrap();
+        lines
+            .iter()
+            .map(|line| line["event"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+pub(crate) fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+}
+
+pub(crate) fn json(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap_or_else(|_| panic!("{}", text(response)))
+}
+
+pub(crate) fn text(response: &Response) -> String {
+    format!("{} {}", response.status, String::from_utf8_lossy(&response.body))
+}
+
+/// The error code of a refusal.
+pub(crate) fn code(response: &Response) -> String {
+    json(response)["error"]["code"]
+        .as_str()
+        .unwrap_or("none")
+        .to_owned()
+}
+
+pub(crate) fn sign(secret: &str, at_s: u64, body: &[u8]) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("{at_s}.").as_bytes());
+    mac.update(body);
+    let hex: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    format!("t={at_s},v1={hex}")
+}
+
+/// Two merchants with keys of their own, and nobody served without one.
+pub(crate) fn closed(kind: Kind) -> Config {
+    let mut config = config(kind);
+    config.open_merchant = None;
+    for (name, key) in [("demo", "mk_demo"), ("other", "mk_other")] {
+        let merchant = Merchant {
+            key_digests: vec![key_digest(key)],
+            psp: kind.name().to_owned(),
+            default_payment_method: None,
+        };
+        config.merchants.insert(name.to_owned(), merchant);
+    }
+    config
+}
