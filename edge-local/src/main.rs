@@ -1,2 +1,48 @@
-//! edge
-fn main() {}
+//! The `pay-once` binary: `cargo run --release`, and `--help` says the rest.
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use clap::Parser;
+use pay_once::settings::Arguments;
+use pay_once::start;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.hash_key {
+        return hash_key();
+    }
+    let (lines, _flush_at_end) = tracing_appender::non_blocking(std::io::stderr());
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_max_level(arguments.log)
+        .with_writer(lines)
+        .init();
+    match start::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("pay-once: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The key comes by standard input, so that it stays out of the shell's history.
+fn hash_key() -> ExitCode {
+    let mut key = String::new();
+    if let Err(error) = std::io::stdin().read_to_string(&mut key) {
+        eprintln!("pay-once: standard input: {error}");
+        return ExitCode::FAILURE;
+    }
+    let digest = pay_once_core::config::key_digest(key.trim_end_matches(['\n', '\r']));
+    println!(
+        "{}",
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    );
+    ExitCode::SUCCESS
+}

@@ -43,7 +43,8 @@ pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     };
     let mut body = Serializer::new(String::new());
     body.extend_pairs(form);
-    if order.operation == Operation::Authorize {
+    // The object carries our name from the call that makes it; `confirm` takes no metadata.
+    if order.operation == Operation::Authorize && order.target.is_none() {
         body.append_pair("metadata[attempt_id]", &order.id.to_string());
     }
     if order.operation != Operation::Refund {

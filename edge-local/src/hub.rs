@@ -1,0 +1,61 @@
+//! Who is waiting for which attempt, and whose turn it is.
+//!
+//! The turn only saves work: within one process it keeps steps on one attempt from running into each other's swaps.
+//! That money moves once rests on the swap alone.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+
+use pay_once_core::id::AttemptId;
+use tokio::sync::{Mutex, Notify};
+
+/// One attempt that somebody is working on or waiting for.
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// Held for the length of one step: load, decide, swap. Never across a PSP call.
+    pub turn: Mutex<()>,
+    /// Told whenever the record has changed.
+    pub changed: Notify,
+}
+
+/// All attempts in use.
+#[derive(Debug, Default)]
+pub struct Hub {
+    slots: RefCell<BTreeMap<AttemptId, Weak<Slot>>>,
+}
+
+impl Hub {
+    /// The slot of an attempt; it lives as long as anybody holds it.
+    pub fn slot(self: &Rc<Self>, id: AttemptId) -> Guard {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let slot = Rc::new(Slot::default());
+            slots.insert(id, Rc::downgrade(&slot));
+            slot
+        });
+        Guard {
+            hub: Rc::clone(self),
+            id,
+            slot,
+        }
+    }
+}
+
+/// A hold on a slot.
+#[derive(Debug)]
+pub struct Guard {
+    hub: Rc<Hub>,
+    id: AttemptId,
+    /// The slot.
+    pub slot: Rc<Slot>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // This hold is the last one.
+        if Rc::strong_count(&self.slot) == 1 {
+            self.hub.slots.borrow_mut().remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the server loop needs from the world. Each port has one real implementation here and may have another in a
+//! simulator.
+
+use std::fmt;
+use std::future::Future;
+
+use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::psp::{Call, CallResult};
+
+/// The clock, and randomness.
+pub trait Clock: 'static {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+    /// Returns at `at_ms` or soon after.
+    fn sleep_until(&self, at_ms: u64) -> impl Future<Output = ()>;
+    /// Fresh random bits.
+    fn entropy(&self) -> Entropy;
+}
+
+/// One record per attempt, with a linearizable compare-and-swap (DESIGN §3, “Stores”).
+pub trait Store: 'static {
+    /// The bytes of a record, if there is one.
+    fn load(&self, id: AttemptId) -> impl Future<Output = Result<Option<Vec<u8>>, Unavailable>>;
+    /// Puts `swap` in place if the version that it expects is there.
+    fn swap(&self, swap: Swap) -> impl Future<Output = Swapped>;
+    /// Records that want to be woken at `until_ms` or before, soonest first, at most `limit`.
+    fn due(
+        &self,
+        until_ms: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(AttemptId, u64)>, Unavailable>>;
+}
+
+/// The way to PSPs.
+pub trait PspTransport: 'static {
+    /// Sends one call, at most once, if `may_send` still says so right before the first byte, and waits for its answer.
+    fn send(&self, call: &Call, may_send: impl Fn() -> bool) -> impl Future<Output = CallResult>;
+}
+
+/// A compare-and-swap.
+#[derive(Debug)]
+pub struct Swap {
+    /// Which record.
+    pub id: AttemptId,
+    /// The version that must be there; `None` if nothing may be there.
+    pub expected_version: Option<u64>,
+    /// Its new version.
+    pub version: u64,
+    /// Its new bytes.
+    pub bytes: Vec<u8>,
+    /// When it wants to be woken, in milliseconds since the Unix epoch.
+    pub wake_at_ms: Option<u64>,
+}
+
+/// What became of a swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    /// It is durable.
+    Applied,
+    /// Another version was there. Nothing changed.
+    Conflict,
+    /// It may or may not be durable.
+    Unknown,
+}
+
+/// The store did not answer.
+#[derive(Clone, Debug)]
+pub struct Unavailable(pub String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}

@@ -1,0 +1,286 @@
+//! The loop (ARCHITECTURE.md, “The loop”): load, decide, persist, perform, arm, reply. It fits one screen, in
+//! [`Server::step`].
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pay_once_core::config::Config;
+use pay_once_core::http::{Request, Response};
+use pay_once_core::id::AttemptId;
+use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_core::machine::{Input, Outcome, Reply, Write, handle};
+use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::record::{Record, RecordError};
+use pay_once_core::request::{Routed, route};
+use pay_once_core::timeline;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::spawn_local;
+
+use crate::counters::{Count, Counters};
+use crate::hub::Hub;
+use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
+use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
+
+/// Swaps of one step that may be lost to others before the step is given up as “store unavailable”.
+const CONFLICTS_MAX: usize = 64;
+/// How long the outcome of a PSP call is offered to a store that does not answer, in milliseconds. After that the
+/// outcome is found out again by recovery.
+const OUTCOME_RETRY_MS: u64 = 60_000;
+/// First pause between two such offers, in milliseconds; it doubles.
+const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
+
+/// One server process: any number of them may share a store.
+pub struct Server<C, S, P> {
+    config: Config,
+    clock: C,
+    store: S,
+    psp: P,
+    hub: Rc<Hub>,
+    timers: Timers,
+    counters: Arc<Counters>,
+    calls_under_way: Cell<usize>,
+    call_ended: Notify,
+}
+
+/// Why a step came to nothing.
+#[derive(Debug)]
+enum Stuck {
+    Unavailable,
+    Refused(RecordError),
+}
+
+impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
+    /// Puts a server together. [`Config::check`] is the caller's to have passed.
+    pub fn new(config: Config, clock: C, store: S, psp: P, counters: Arc<Counters>) -> Rc<Self> {
+        Rc::new(Self {
+            config,
+            clock,
+            store,
+            psp,
+            hub: Rc::default(),
+            timers: Timers::default(),
+            counters,
+            calls_under_way: Cell::new(0),
+            call_ended: Notify::new(),
+        })
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Answers one request. Once accepted, the work goes on though the client may hang up.
+    pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
+        self.counters.add(Count::Request);
+        match route(&self.config, request, self.clock.now_ms()) {
+            Routed::Reply(response) => Some(response),
+            Routed::Attempt { id, input } => {
+                let (answer, answered) = oneshot::channel();
+                let server = Rc::clone(self);
+                spawn_local(async move {
+                    // A client that hung up has no use for it.
+                    let _ = answer.send(server.drive(id, input).await);
+                });
+                answered.await.ok().flatten()
+            }
+        }
+    }
+
+    /// Carries one input through, waiting where the machine says so, to its reply.
+    async fn drive(self: &Rc<Self>, id: AttemptId, mut input: Input) -> Option<Response> {
+        let guard = self.hub.slot(id);
+        loop {
+            // Listening begins before the step, so that no change falls in between.
+            let changed = guard.slot.changed.notified();
+            match self.step(id, &input).await {
+                Err(Stuck::Unavailable) => return input.store_unavailable(),
+                Err(Stuck::Refused(why)) => return input.record_refused(&why),
+                Ok(Reply::Nothing) => return None,
+                Ok(Reply::Now(response)) => return Some(response),
+                Ok(Reply::Wait { until_ms, ticket }) => {
+                    tokio::select! {
+                        biased;
+                        () = changed => {}
+                        () = self.clock.sleep_until(until_ms) => {}
+                    }
+                    input = Input::Request(ticket);
+                }
+            }
+        }
+    }
+
+    /// One turn of the loop.
+    async fn step(self: &Rc<Self>, id: AttemptId, input: &Input) -> Result<Reply, Stuck> {
+        let guard = self.hub.slot(id);
+        let _turn = guard.slot.turn.lock().await;
+        for _ in 0..CONFLICTS_MAX {
+            let record = self.load(id).await?;
+            let step = handle(
+                &self.config,
+                id,
+                record.as_ref(),
+                input,
+                self.clock.now_ms(),
+                self.clock.entropy(),
+            )
+            .map_err(|why| self.refused(id, why))?;
+            if let Some(write) = step.write {
+                if !self.persist(id, &write).await? {
+                    continue;
+                }
+                self.log(&write);
+                // A far timer is in the store already.
+                let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
+                self.timers
+                    .set(id, write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms));
+                guard.slot.changed.notify_waiters();
+            } else if let Some(at_ms) = step.wake_at_ms {
+                self.timers.set(id, Some(at_ms));
+            }
+            for call in step.calls {
+                self.calls_under_way.set(self.calls_under_way.get() + 1);
+                let server = Rc::clone(self);
+                spawn_local(async move {
+                    server.perform(call).await;
+                    server.calls_under_way.set(server.calls_under_way.get() - 1);
+                    server.call_ended.notify_waiters();
+                });
+            }
+            return Ok(step.reply);
+        }
+        Err(Stuck::Unavailable)
+    }
+
+    async fn load(&self, id: AttemptId) -> Result<Option<Record>, Stuck> {
+        let bytes = self.store.load(id).await.map_err(|error| {
+            tracing::error!(attempt = %id, %error, "the store cannot be read");
+            Stuck::Unavailable
+        })?;
+        bytes
+            .map(|bytes| Record::decode(id, &bytes))
+            .transpose()
+            .map_err(|why| self.refused(id, why))
+    }
+
+    /// Swaps. `false` means that another version is there and the input is to be handled again.
+    async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
+        let swap = Swap {
+            id,
+            expected_version: write.expected_version,
+            version: write.record.version(),
+            bytes: write.record.encode(),
+            wake_at_ms: write.wake_at_ms,
+        };
+        let applied = match self.store.swap(swap).await {
+            Swapped::Applied => true,
+            Swapped::Conflict => false,
+            // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own).
+            Swapped::Unknown => {
+                tracing::warn!(attempt = %id, "a swap ended unknown; reading back");
+                self.load(id)
+                    .await?
+                    .is_some_and(|now| now.grew_from(&write.record))
+            }
+        };
+        self.counters.add(if applied {
+            Count::DurableWrite
+        } else {
+            Count::Conflict
+        });
+        Ok(applied)
+    }
+
+    /// Performs one PSP call and feeds back what came of it.
+    async fn perform(self: &Rc<Self>, call: Call) {
+        self.counters.add(if call.moves_money {
+            Count::PspMoneyCall
+        } else {
+            Count::PspOtherCall
+        });
+        let id = call.attempt;
+        let result = self.psp.send(&call, || call.may_send(self.clock.now_ms())).await;
+        if let CallResult::Unknown { reason } = &result {
+            self.counters.add(Count::PspUnknownOutcome);
+            tracing::warn!(attempt = %id, call = ?call.http, reason, "a PSP call's outcome is unknown");
+        }
+        let input = Input::Outcome(Box::new(Outcome { call, result }));
+        let give_up_ms = self.clock.now_ms().saturating_add(OUTCOME_RETRY_MS);
+        let mut pause_ms = OUTCOME_PAUSE_FIRST_MS;
+        while let Err(Stuck::Unavailable) = self.step(id, &input).await {
+            let now_ms = self.clock.now_ms();
+            if now_ms >= give_up_ms {
+                tracing::error!(attempt = %id, "a PSP's answer could not be stored; recovery will ask again");
+                return;
+            }
+            self.clock.sleep_until(now_ms.saturating_add(pause_ms)).await;
+            pause_ms = pause_ms.saturating_mul(2);
+        }
+    }
+
+    /// Fires timers, for ever. What was in doubt when the process last ended is due at once.
+    pub async fn run_timers(self: Rc<Self>) {
+        let mut scan_at_ms = 0;
+        loop {
+            let now_ms = self.clock.now_ms();
+            if now_ms >= scan_at_ms {
+                match self
+                    .store
+                    .due(now_ms.saturating_add(HORIZON_MS), SCAN_LIMIT)
+                    .await
+                {
+                    Ok(due) => self.timers.found(&due),
+                    Err(error) => tracing::error!(%error, "the store cannot be scanned for timers"),
+                }
+                scan_at_ms = now_ms.saturating_add(SCAN_EVERY_MS);
+            }
+            for id in self.timers.take_due(now_ms) {
+                let server = Rc::clone(&self);
+                spawn_local(async move { server.drive(id, Input::Wake).await });
+            }
+            let next_ms = self.timers.next_ms().unwrap_or(u64::MAX).min(scan_at_ms);
+            tokio::select! {
+                biased;
+                () = self.timers.earlier() => {}
+                () = self.clock.sleep_until(next_ms) => {}
+            }
+        }
+    }
+
+    /// Returns once no PSP call is under way.
+    pub async fn quiet(&self) {
+        while self.calls_under_way.get() > 0 {
+            self.call_ended.notified().await;
+        }
+    }
+
+    fn refused(&self, id: AttemptId, why: RecordError) -> Stuck {
+        self.counters.add(Count::RefusedRecord);
+        tracing::error!(attempt = %id, %why, "a record was refused and left as it is");
+        Stuck::Refused(why)
+    }
+
+    /// One line for each new entry, with the attempt's id. Entries hold no secrets.
+    fn log(&self, write: &Write) {
+        let from = usize::try_from(write.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+        let status = write.record.state().status;
+        for (seq, entry) in write.record.entries().iter().enumerate().skip(from) {
+            if let Fact::Inferred {
+                conclusion: Conclusion::Unwanted { .. },
+            } = &entry.fact
+            {
+                self.counters.add(Count::UnwantedEffect);
+            }
+            if tracing::enabled!(tracing::Level::INFO) {
+                let event = timeline::event(&entry.fact);
+                tracing::info!(attempt = %write.record.id(), seq, event, ?status);
+            }
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! What a deployment says: arguments, environment, one TOML file. Secrets come from the environment or from files of
+//! their own, never from the TOML file or the command line, where others can read them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
+use serde::Deserialize;
+
+/// Pay Once: a checkout may call it as often as it likes; the money moves once.
+///
+/// Without a configuration it serves one merchant on loopback, with a sandbox PSP inside. Nothing real is charged.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "pay-once", version, after_help = AFTER_HELP)]
+pub struct Arguments {
+    /// Address to listen on; port 0 picks a free one. Without merchants' keys: loopback only.
+    #[arg(
+        long,
+        env = "PAY_ONCE_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+    /// Directory of the store (and of the sandbox's ledger).
+    #[arg(long, env = "PAY_ONCE_DATA", default_value = "data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Configuration file (TOML): merchants, PSPs, constants. Without it: the sandbox.
+    #[arg(long, env = "PAY_ONCE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How long an answer may take before it becomes a 202, in milliseconds. Overrides the file's.
+    #[arg(long, env = "PAY_ONCE_TIME_BUDGET_MS", value_name = "MS")]
+    pub time_budget_ms: Option<u64>,
+    /// Loopback address of the sandbox PSP; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    pub sandbox_listen: SocketAddr,
+    /// How long the sandbox PSP takes to answer, in milliseconds.
+    #[arg(long, default_value = "100..800", value_name = "MIN..MAX", value_parser = range_ms)]
+    pub sandbox_latency_ms: (u64, u64),
+    /// What the sandbox PSP offers for recovery (its class; see README, “PSP classes”).
+    #[arg(long, default_value = "stripe", value_name = "CLASS")]
+    pub sandbox_psp: SandboxPsp,
+    /// Least level of log lines on standard error: error, warn, info or off.
+    #[arg(long, env = "PAY_ONCE_LOG", default_value = "info", value_name = "LEVEL")]
+    pub log: tracing_subscriber::filter::LevelFilter,
+    /// Prints the SHA-256 of the API key on standard input, for `api_key_sha256`, and ends.
+    #[arg(long)]
+    pub hash_key: bool,
+}
+
+const AFTER_HELP: &str = "\
+Try it:
+  pay-once --data /tmp/pay-once &
+  curl -X POST http://127.0.0.1:8080/attempts -H 'Idempotency-Key: k1' \\
+       -d '{\"order_id\": \"ord_123\", \"amount\": 2599, \"currency\": \"GBP\"}'
+  curl http://127.0.0.1:8081/ledger      # what really happened to the money
+
+Configuration by file: see pay-once.example.toml. The answer to GET /healthz has the counters.";
+
+/// The sandbox's faces and classes (DESIGN §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SandboxPsp {
+    /// Stripe's face: keyed and addressable.
+    Stripe,
+    /// Stripe's face, its object made and journalled before any money can move.
+    StripePrepared,
+    /// The acquirer's face with a key that it honours.
+    AcquirerKeyed,
+    /// The acquirer's face without keys, but with look-ups.
+    AcquirerQueryable,
+    /// The acquirer's face with neither: an unknown is parked.
+    AcquirerBlind,
+}
+
+/// What to run.
+#[derive(Debug)]
+pub struct Settings {
+    /// For core.
+    pub config: Config,
+    /// The sandbox to start, if any.
+    pub sandbox: Option<SandboxSettings>,
+}
+
+/// The sandbox inside.
+#[derive(Clone, Debug)]
+pub struct SandboxSettings {
+    /// Which class it plays.
+    pub psp: SandboxPsp,
+    /// The secret that it signs webhooks with: made anew at each start, known to nobody else.
+    pub webhook_secret: String,
+}
+
+/// Puts arguments and file together.
+///
+/// # Errors
+/// One sentence that says what to change.
+pub fn settings(
+    arguments: &Arguments,
+    sandbox_url: &str,
+    webhook_secret: String,
+) -> Result<Settings, String> {
+    let mut settings = match &arguments.config {
+        Some(path) => Settings {
+            config: from_file(path)?,
+            sandbox: None,
+        },
+        None => quick_start(arguments, sandbox_url, webhook_secret),
+    };
+    if let Some(budget_ms) = arguments.time_budget_ms {
+        settings.config.time_budget_ms = budget_ms;
+    }
+    settings.config.check()?;
+    let has_keys = settings
+        .config
+        .merchants
+        .values()
+        .any(|merchant| !merchant.key_digests.is_empty());
+    if !arguments.listen.ip().is_loopback() && (!has_keys || settings.config.open_merchant.is_some()) {
+        return Err(format!(
+            "{} is not a loopback address, and without a key anybody there could move money. Give every merchant api_key_sha256 (and no open_merchant), or listen on 127.0.0.1",
+            arguments.listen
+        ));
+    }
+    Ok(settings)
+}
+
+/// One merchant without a key, the sandbox as its PSP.
+fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String) -> Settings {
+    let (name, face, class) = match arguments.sandbox_psp {
+        SandboxPsp::Stripe | SandboxPsp::StripePrepared => (
+            "stripe",
+            Face::Stripe,
+            Class {
+                keyed_horizon_ms: Some(86_400_000),
+                addressable: true,
+                lookup_lag_ms: Some(1_000),
+                prepare_first: arguments.sandbox_psp == SandboxPsp::StripePrepared,
+            },
+        ),
+        SandboxPsp::AcquirerKeyed => (
+            "acquirer",
+            Face::Acquirer,
+            Class {
+                keyed_horizon_ms: Some(86_400_000),
+                ..Class::default()
+            },
+        ),
+        SandboxPsp::AcquirerQueryable => (
+            "acquirer",
+            Face::Acquirer,
+            Class {
+                lookup_lag_ms: Some(1_000),
+                ..Class::default()
+            },
+        ),
+        SandboxPsp::AcquirerBlind => ("acquirer", Face::Acquirer, Class::default()),
+    };
+    // The sandbox runs on this machine, and lands what it takes within its own dial of 5 s: unknowns end soon.
+    let call_timeout_ms = arguments.sandbox_latency_ms.1.saturating_add(2_000);
+    let timing = Timing {
+        send_window_ms: 1_000,
+        call_timeout_ms,
+        max_in_flight_ms: call_timeout_ms.max(6_000),
+        max_clock_skew_ms: 500,
+        ..Timing::default()
+    };
+    let psp = Psp {
+        face,
+        base_url: sandbox_url.to_owned(),
+        api_key: Secret::new("sk_sandbox"),
+        webhook_secret: Some(Secret::new(webhook_secret.clone())),
+        class,
+        timing,
+    };
+    let merchant = Merchant {
+        key_digests: Vec::new(),
+        psp: name.to_owned(),
+        default_payment_method: Some("pm_card_visa".to_owned()),
+    };
+    let config = Config {
+        time_budget_ms: TIME_BUDGET_MS,
+        merchants: BTreeMap::from([("sandbox".to_owned(), merchant)]),
+        psps: BTreeMap::from([(name.to_owned(), psp)]),
+        open_merchant: Some("sandbox".to_owned()),
+    };
+    Settings {
+        config,
+        sandbox: Some(SandboxSettings {
+            psp: arguments.sandbox_psp,
+            webhook_secret,
+        }),
+    }
+}
+
+const TIME_BUDGET_MS: u64 = 150;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    time_budget_ms: Option<u64>,
+    open_merchant: Option<String>,
+    merchants: BTreeMap<String, MerchantEntry>,
+    psps: BTreeMap<String, PspEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MerchantEntry {
+    psp: String,
+    #[serde(default)]
+    api_key_sha256: Vec<String>,
+    default_payment_method: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PspEntry {
+    face: Face,
+    base_url: String,
+    api_key_env: Option<String>,
+    api_key_file: Option<PathBuf>,
+    webhook_secret_env: Option<String>,
+    webhook_secret_file: Option<PathBuf>,
+    keyed_horizon_ms: Option<u64>,
+    #[serde(default)]
+    addressable: bool,
+    lookup_lag_ms: Option<u64>,
+    #[serde(default)]
+    prepare_first: bool,
+    #[serde(default)]
+    timing: TimingEntry,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimingEntry {
+    send_window_ms: Option<u64>,
+    call_timeout_ms: Option<u64>,
+    max_in_flight_ms: Option<u64>,
+    max_clock_skew_ms: Option<u64>,
+    webhook_tolerance_ms: Option<u64>,
+    authorization_lifetime_ms: Option<u64>,
+    capture_margin_ms: Option<u64>,
+    action_timeout_ms: Option<u64>,
+    authorize_retry_ms: Option<u64>,
+}
+
+fn from_file(path: &Path) -> Result<Config, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let file: File = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut merchants = BTreeMap::new();
+    for (id, entry) in file.merchants {
+        let digests = entry.api_key_sha256.iter().map(|hex| {
+            digest(hex).ok_or_else(|| format!("merchant \"{id}\": \"{hex}\" is not 64 hexadecimal digits; make it with: printf %s KEY | pay-once --hash-key"))
+        });
+        let key_digests = digests.collect::<Result<_, _>>()?;
+        let merchant = Merchant {
+            key_digests,
+            psp: entry.psp,
+            default_payment_method: entry.default_payment_method,
+        };
+        merchants.insert(id, merchant);
+    }
+    let mut psps = BTreeMap::new();
+    for (name, entry) in file.psps {
+        let psp = psp(&name, entry)?;
+        psps.insert(name, psp);
+    }
+    Ok(Config {
+        time_budget_ms: file.time_budget_ms.unwrap_or(TIME_BUDGET_MS),
+        merchants,
+        psps,
+        open_merchant: file.open_merchant,
+    })
+}
+
+fn psp(name: &str, entry: PspEntry) -> Result<Psp, String> {
+    let url: hyper::Uri = entry
+        .base_url
+        .parse()
+        .map_err(|_| format!("psp \"{name}\": base_url \"{}\" is not a URL", entry.base_url))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
+        return Err(format!(
+            "psp \"{name}\": base_url must begin with https:// (or http://) and name a host"
+        ));
+    }
+    let api_key = secret(
+        name,
+        "api_key",
+        entry.api_key_env.as_deref(),
+        entry.api_key_file.as_deref(),
+    )?
+    .ok_or_else(|| format!("psp \"{name}\": name its key with api_key_env or api_key_file"))?;
+    let webhook_secret = secret(
+        name,
+        "webhook_secret",
+        entry.webhook_secret_env.as_deref(),
+        entry.webhook_secret_file.as_deref(),
+    )?;
+    let (given, known) = (entry.timing, Timing::default());
+    Ok(Psp {
+        face: entry.face,
+        base_url: entry.base_url.trim_end_matches('/').to_owned(),
+        api_key,
+        webhook_secret,
+        class: Class {
+            keyed_horizon_ms: entry.keyed_horizon_ms,
+            addressable: entry.addressable,
+            lookup_lag_ms: entry.lookup_lag_ms,
+            prepare_first: entry.prepare_first,
+        },
+        timing: Timing {
+            send_window_ms: given.send_window_ms.unwrap_or(known.send_window_ms),
+            call_timeout_ms: given.call_timeout_ms.unwrap_or(known.call_timeout_ms),
+            max_in_flight_ms: given.max_in_flight_ms.unwrap_or(known.max_in_flight_ms),
+            max_clock_skew_ms: given.max_clock_skew_ms.unwrap_or(known.max_clock_skew_ms),
+            webhook_tolerance_ms: given.webhook_tolerance_ms.unwrap_or(known.webhook_tolerance_ms),
+            authorization_lifetime_ms: given
+                .authorization_lifetime_ms
+                .unwrap_or(known.authorization_lifetime_ms),
+            capture_margin_ms: given.capture_margin_ms.unwrap_or(known.capture_margin_ms),
+            action_timeout_ms: given.action_timeout_ms.unwrap_or(known.action_timeout_ms),
+            authorize_retry_ms: given.authorize_retry_ms.unwrap_or(known.authorize_retry_ms),
+        },
+    })
+}
+
+fn secret(psp: &str, what: &str, env: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, String> {
+    let text = match (env, file) {
+        (Some(_), Some(_)) => return Err(format!("psp \"{psp}\": give {what}_env or {what}_file, not both")),
+        (Some(name), None) => std::env::var(name)
+            .map_err(|_| format!("psp \"{psp}\": the environment variable {name} ({what}_env) is not set"))?,
+        (None, Some(path)) => std::fs::read_to_string(path).map_err(|error| {
+            format!(
+                "psp \"{psp}\": {} ({what}_file) cannot be read: {error}",
+                path.display()
+            )
+        })?,
+        (None, None) => return Ok(None),
+    };
+    match text.trim() {
+        "" => Err(format!("psp \"{psp}\": {what} is empty")),
+        text => Ok(Some(Secret::new(text))),
+    }
+}
+
+fn digest(hex: &str) -> Option<[u8; 32]> {
+    let bytes: Option<Vec<u8>> = hex
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            std::str::from_utf8(pair)
+                .ok()
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
+        .collect();
+    bytes
+        .filter(|_| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        .and_then(|b| b.try_into().ok())
+}
+
+fn range_ms(text: &str) -> Result<(u64, u64), String> {
+    let (min, max) = text
+        .split_once("..")
+        .ok_or("write it as MIN..MAX, for example 100..800")?;
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .map_err(|_| format!("'{text}' is not a number of milliseconds"))
+    };
+    match (number(min)?, number(max)?) {
+        (min, max) if min > max => Err("MIN is greater than MAX".to_owned()),
+        range => Ok(range),
+    }
+}

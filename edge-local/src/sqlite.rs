@@ -1,0 +1,287 @@
+//! The embedded store: SQLite, WAL, `synchronous=FULL`. One writer thread commits swaps in groups, so that many
+//! payments share one sync of the disk; readers see what is committed and nothing else.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pay_once_core::id::AttemptId;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tokio::sync::oneshot;
+
+use crate::counters::{Count, Counters};
+use crate::ports::{Store, Swap, Swapped, Unavailable};
+
+/// Most swaps in one commit.
+const GROUP_MAX: usize = 256;
+/// Once swaps come in company, a commit waits this long for more of them, in microseconds. A lone swap never waits.
+const GATHER_US: u64 = 300;
+/// A commit that has this many swaps waits for no more.
+const GATHER_ENOUGH: usize = 24;
+/// The write-ahead log is checkpointed past this size, in bytes.
+const WAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How often its size is looked at, in milliseconds.
+const CHECKPOINT_EVERY_MS: u64 = 500;
+/// How long a statement waits for another process's lock, in seconds.
+const BUSY_TIMEOUT_S: u64 = 5;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS records (
+    id BLOB PRIMARY KEY NOT NULL,
+    version INTEGER NOT NULL,
+    wake_at_ms INTEGER,
+    bytes BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_by_wake ON records (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
+";
+const LOAD: &str = "SELECT bytes FROM records WHERE id = ?1";
+const INSERT: &str = "INSERT INTO records (id, version, wake_at_ms, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING";
+const UPDATE: &str =
+    "UPDATE records SET version = ?2, wake_at_ms = ?3, bytes = ?4 WHERE id = ?1 AND version = ?5";
+const DUE: &str = "SELECT id, wake_at_ms FROM records WHERE wake_at_ms <= ?1 ORDER BY wake_at_ms LIMIT ?2";
+
+/// The store of one process. Several processes may share the file: the swap holds between them too.
+#[derive(Debug)]
+pub struct SqliteStore {
+    reader: RefCell<Connection>,
+    writer: Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Job {
+    swap: Swap,
+    done: oneshot::Sender<Swapped>,
+}
+
+impl SqliteStore {
+    /// Opens, or makes, the store in `dir`, and starts its threads.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong: the directory, the file, or a store that fails its probe.
+    pub fn open(dir: &Path, counters: Arc<Counters>) -> Result<Self, Unavailable> {
+        let at = |what: &str| {
+            let what = what.to_owned();
+            move |error: rusqlite::Error| Unavailable(format!("{what} in {}: {error}", dir.display()))
+        };
+        std::fs::create_dir_all(dir).map_err(|error| {
+            Unavailable(format!(
+                "the data directory {} cannot be made: {error}",
+                dir.display()
+            ))
+        })?;
+        let path = dir.join("pay-once.sqlite3");
+        let writing = connect(&path).map_err(at("the store cannot be opened"))?;
+        writing
+            .execute_batch(SCHEMA)
+            .map_err(at("the store's tables cannot be made"))?;
+        probe(&writing)
+            .map_err(|why| Unavailable(format!("the store in {} is refused: {why}", dir.display())))?;
+        let reader = connect(&path).map_err(at("the store cannot be opened"))?;
+        let checkpointing = connect(&path).map_err(at("the store cannot be opened"))?;
+        let (writer, jobs) = channel();
+        let wal = path.with_extension("sqlite3-wal");
+        let for_checkpoints = Arc::clone(&counters);
+        spawn("store-writer", move || write_groups(writing, &jobs, &counters))?;
+        spawn("store-checkpoint", move || {
+            checkpoint(&checkpointing, &wal, &for_checkpoints)
+        })?;
+        Ok(Self {
+            reader: RefCell::new(reader),
+            writer,
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, Unavailable> {
+        let reader = self.reader.borrow();
+        let mut statement = reader.prepare_cached(LOAD).map_err(unavailable)?;
+        statement
+            .query_row(params![id.to_bytes()], |row| row.get(0))
+            .optional()
+            .map_err(unavailable)
+    }
+
+    async fn swap(&self, swap: Swap) -> Swapped {
+        let (done, result) = oneshot::channel();
+        // A writer that is gone has taken nothing; a writer that goes away now may have.
+        if self.writer.send(Job { swap, done }).is_err() {
+            return Swapped::Unknown;
+        }
+        result.await.unwrap_or(Swapped::Unknown)
+    }
+
+    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, Unavailable> {
+        let reader = self.reader.borrow();
+        let mut statement = reader.prepare_cached(DUE).map_err(unavailable)?;
+        let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![until_ms, limit], |row| {
+                Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?))
+            })
+            .map_err(unavailable)?;
+        rows.map(|row| row.map(|(id, at)| (AttemptId::from_bytes(id), u64::try_from(at).unwrap_or(0))))
+            .collect::<Result<_, _>>()
+            .map_err(unavailable)
+    }
+}
+
+fn unavailable(error: rusqlite::Error) -> Unavailable {
+    Unavailable(error.to_string())
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Unavailable> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(|_| ())
+        .map_err(|error| Unavailable(format!("the thread {name} cannot be started: {error}")))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(BUSY_TIMEOUT_S))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Checkpoints have a thread of their own: none inside a commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.set_prepared_statement_cache_capacity(16);
+    Ok(connection)
+}
+
+/// A store that fails its probe is refused, not trusted (DESIGN §3): durable settings, and a swap that swaps once.
+fn probe(connection: &Connection) -> Result<(), String> {
+    let text = |pragma: &str| {
+        connection
+            .query_row(&format!("PRAGMA {pragma}"), [], |row| {
+                row.get::<_, rusqlite::types::Value>(0)
+            })
+            .map(|value| format!("{value:?}"))
+            .map_err(|error| error.to_string())
+    };
+    let (journal, synchronous) = (text("journal_mode")?, text("synchronous")?);
+    if !journal.to_lowercase().contains("wal") || !synchronous.contains('2') {
+        return Err(format!(
+            "journal_mode is {journal} and synchronous is {synchronous}, not WAL and FULL"
+        ));
+    }
+    let outcome = || -> rusqlite::Result<[usize; 5]> {
+        let transaction = connection.unchecked_transaction()?;
+        let id = [0u8; 16];
+        let insert = |v: i64| transaction.execute(INSERT, params![id, v, None::<i64>, b"probe"]);
+        let update = |v: i64, expected: i64| {
+            transaction.execute(UPDATE, params![id, v, None::<i64>, b"probe", expected])
+        };
+        let counts = [
+            insert(1)?,
+            insert(2)?,
+            update(2, 1)?,
+            update(3, 1)?,
+            update(3, 2)?,
+        ];
+        transaction.rollback()?;
+        Ok(counts)
+    };
+    match outcome() {
+        Ok([1, 0, 1, 0, 1]) => Ok(()),
+        Ok(counts) => Err(format!(
+            "its compare-and-swap is none: {counts:?} rows changed instead of [1, 0, 1, 0, 1]"
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn write_groups(mut connection: Connection, jobs: &Receiver<Job>, counters: &Counters) {
+    let mut last_group = 1;
+    while let Ok(first) = jobs.recv() {
+        let group = gather(first, jobs, last_group > 1);
+        last_group = group.len();
+        let outcome = commit(&mut connection, &group);
+        counters.add(Count::Commit);
+        let results = outcome.unwrap_or_else(|error| {
+            tracing::error!(%error, swaps = group.len(), "a commit failed; its swaps ended unknown");
+            vec![Swapped::Unknown; group.len()]
+        });
+        for (job, result) in group.into_iter().zip(results) {
+            // Whoever waited may be gone; the swap stands.
+            let _ = job.done.send(result);
+        }
+    }
+}
+
+/// Takes what is there, and, in company, waits a little for more: one sync for all of them.
+fn gather(first: Job, jobs: &Receiver<Job>, in_company: bool) -> Vec<Job> {
+    let mut group = vec![first];
+    let until = Instant::now() + Duration::from_micros(GATHER_US);
+    while group.len() < GROUP_MAX {
+        match jobs.try_recv() {
+            Ok(job) => group.push(job),
+            Err(_) if !in_company || group.len() >= GATHER_ENOUGH => break,
+            Err(_) => match jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(job) => group.push(job),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            },
+        }
+    }
+    group
+}
+
+fn commit(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Swapped>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let results = group
+        .iter()
+        .map(|job| apply(&transaction, &job.swap))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    transaction.commit()?;
+    Ok(results)
+}
+
+fn apply(transaction: &Transaction<'_>, swap: &Swap) -> rusqlite::Result<Swapped> {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let (id, version, wake) = (
+        swap.id.to_bytes(),
+        signed(swap.version),
+        swap.wake_at_ms.map(signed),
+    );
+    let changed = match swap.expected_version {
+        None => transaction
+            .prepare_cached(INSERT)?
+            .execute(params![id, version, wake, swap.bytes])?,
+        Some(expected) => transaction.prepare_cached(UPDATE)?.execute(params![
+            id,
+            version,
+            wake,
+            swap.bytes,
+            signed(expected)
+        ])?,
+    };
+    Ok(if changed == 1 {
+        Swapped::Applied
+    } else {
+        Swapped::Conflict
+    })
+}
+
+/// Keeps the write-ahead log short. The passive pass copies while commits go on; the restart that follows has little
+/// left to do and lets the log begin anew.
+fn checkpoint(connection: &Connection, wal: &Path, counters: &Counters) {
+    loop {
+        thread::sleep(Duration::from_millis(CHECKPOINT_EVERY_MS));
+        if std::fs::metadata(wal).map_or(0, |file| file.len()) < WAL_BYTES_MAX {
+            continue;
+        }
+        for pass in ["PASSIVE", "TRUNCATE"] {
+            if let Err(error) =
+                connection.query_row(&format!("PRAGMA wal_checkpoint({pass})"), [], |_| Ok(()))
+            {
+                tracing::warn!(%error, pass, "a checkpoint did not finish; it is tried again");
+            }
+        }
+        counters.add(Count::Checkpoint);
+    }
+}

@@ -1,0 +1,33 @@
+//! The real clock and the real entropy.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pay_once_core::id::Entropy;
+
+use crate::ports::Clock;
+
+/// The machine's clock, tokio's timers, the operating system's randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        // A clock before 1970 is a broken clock; 0 makes every signature and deadline look as wrong as it is.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn sleep_until(&self, at_ms: u64) {
+        tokio::time::sleep(Duration::from_millis(at_ms.saturating_sub(self.now_ms()))).await;
+    }
+
+    fn entropy(&self) -> Entropy {
+        let mut bytes = [0u8; 16];
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            // Identifiers that may repeat are worse than no service.
+            tracing::error!(%error, "the operating system gives no randomness");
+            std::process::abort();
+        }
+        Entropy(u128::from_le_bytes(bytes))
+    }
+}

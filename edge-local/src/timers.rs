@@ -1,0 +1,103 @@
+//! Timers: when the machine wants to be woken. Far ones stay in the store, near ones come into memory; both are only
+//! hints, since what is due is a function of the record and the time (rule 11: safety never rests on timers firing).
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use pay_once_core::id::AttemptId;
+use tokio::sync::Notify;
+
+/// Timers further away than this stay in the store until a scan finds them, in milliseconds.
+pub const HORIZON_MS: u64 = 60_000;
+/// How often the store is scanned for timers that have come near, in milliseconds.
+pub const SCAN_EVERY_MS: u64 = HORIZON_MS / 2;
+/// Most timers that one scan brings in; the next scan brings more.
+pub const SCAN_LIMIT: usize = 10_000;
+
+/// Timers in memory: at most one per attempt.
+#[derive(Debug, Default)]
+pub struct Timers {
+    inner: RefCell<Inner>,
+    earlier: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_time: BTreeSet<(u64, AttemptId)>,
+    by_id: BTreeMap<AttemptId, u64>,
+}
+
+impl Timers {
+    /// Sets, moves or removes the timer of an attempt.
+    pub fn set(&self, id: AttemptId, at_ms: Option<u64>) {
+        let mut inner = self.inner.borrow_mut();
+        let first = inner.by_time.first().map(|(at, _)| *at);
+        if let Some(old) = inner.by_id.remove(&id) {
+            inner.by_time.remove(&(old, id));
+        }
+        if let Some(at_ms) = at_ms {
+            inner.by_id.insert(id, at_ms);
+            inner.by_time.insert((at_ms, id));
+            if first.is_none_or(|first| at_ms < first) {
+                self.earlier.notify_one();
+            }
+        }
+    }
+
+    /// Brings in what a scan of the store found; a timer that memory already has is newer than the store's.
+    pub fn found(&self, due: &[(AttemptId, u64)]) {
+        for (id, at_ms) in due {
+            let known = self.inner.borrow().by_id.contains_key(id);
+            if !known {
+                self.set(*id, Some(*at_ms));
+            }
+        }
+    }
+
+    /// Takes out every timer that is due.
+    pub fn take_due(&self, now_ms: u64) -> Vec<AttemptId> {
+        let mut inner = self.inner.borrow_mut();
+        let mut due = Vec::new();
+        while let Some((at_ms, id)) = inner
+            .by_time
+            .first()
+            .copied()
+            .filter(|(at_ms, _)| *at_ms <= now_ms)
+        {
+            inner.by_time.remove(&(at_ms, id));
+            inner.by_id.remove(&id);
+            due.push(id);
+        }
+        due
+    }
+
+    /// The time of the next timer.
+    pub fn next_ms(&self) -> Option<u64> {
+        self.inner.borrow().by_time.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Waits for a timer that comes before all others.
+    pub async fn earlier(&self) {
+        self.earlier.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_timer_an_attempt_and_memory_beats_the_store() {
+        let (a, b) = (AttemptId::derive("m", "a"), AttemptId::derive("m", "b"));
+        let timers = Timers::default();
+        timers.set(a, Some(100));
+        timers.set(a, Some(50));
+        timers.found(&[(a, 10), (b, 60)]);
+        assert_eq!(timers.next_ms(), Some(50));
+        assert_eq!(timers.take_due(49), Vec::new());
+        assert_eq!(timers.take_due(60), vec![a, b]);
+        timers.set(a, Some(70));
+        timers.set(a, None);
+        assert_eq!(timers.next_ms(), None);
+    }
+}
