@@ -119,6 +119,20 @@ impl Evidence {
     }
 }
 
+impl Signal {
+    /// How much it leaves open, where several objects of one attempt are seen at once.
+    fn openness(&self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::NotSent { .. } => 1,
+            Self::Prepared { .. } => 2,
+            Self::Refused { .. } => 3,
+            Self::ActionRequired { .. } => 4,
+            Self::Unknown { .. } => 5,
+        }
+    }
+}
+
 impl Evidence {
     /// Joins another part of the same observation: a further page, or a further object.
     pub(crate) fn absorb(&mut self, other: Evidence) {
@@ -128,7 +142,8 @@ impl Evidence {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        if self.signal == Signal::None {
+        // The signal that leaves most open wins, whichever part it came in.
+        if other.signal.openness() > self.signal.openness() {
             self.signal = other.signal;
         }
     }

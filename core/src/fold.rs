@@ -44,7 +44,7 @@ impl State {
                 step,
                 effect,
                 psp_key,
-                target: _,
+                target,
                 sent_at_ms,
                 send_by_ms,
             } => {
@@ -58,6 +58,7 @@ impl State {
                         step: *step,
                         effect: *effect,
                         psp_key: psp_key.clone(),
+                        target: target.clone(),
                         sent_at_ms: *sent_at_ms,
                         send_by_ms: *send_by_ms,
                         tried: Tried::Pending,
@@ -222,9 +223,15 @@ impl State {
         {
             return self.own_reference() == Some(effect.id.as_str());
         }
+        // A repeated report may leave out what the first one said.
+        let of = self
+            .knowledge
+            .of_kind(effect.kind)
+            .find(|(id, _)| *id == effect.id)
+            .and_then(|(_, seen)| seen.of.as_deref());
         match self.own_reference() {
             None => true,
-            Some(own) => effect.id == own || effect.of.as_deref().is_none_or(|of| of == own),
+            Some(own) => effect.id == own || of.is_none_or(|of| of == own),
         }
     }
 

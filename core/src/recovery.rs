@@ -293,7 +293,9 @@ fn look(state: &State, psp: &Psp) -> Option<Move> {
     if running.operation == Operation::Refund && psp.face == Face::Stripe {
         return None;
     }
-    let reference = running.target.as_deref().or(state.own_reference());
+    // What was acted on is what must be looked at: a later object may have come to be known meanwhile.
+    let acted_on = running.current().rev().find_map(|call| call.target.as_deref());
+    let reference = running.target.as_deref().or(acted_on).or(state.own_reference());
     match reference.filter(|_| psp.class.addressable) {
         Some(reference) => Some(Move::Read {
             reference: reference.to_owned(),

@@ -38,6 +38,8 @@ pub struct CallTrack {
     pub effect: u16,
     /// PSP key.
     pub psp_key: String,
+    /// The object or effect that it addressed.
+    pub target: Option<String>,
     /// Sent at, earliest, in milliseconds since the Unix epoch.
     pub sent_at_ms: u64,
     /// Sent by, latest, in milliseconds since the Unix epoch.
@@ -108,7 +110,11 @@ impl Running {
         // never taken back.
         track.tried = match (track.tried, now) {
             (Tried::Answered, _) => Tried::Answered,
-            (Tried::Unknown { at_ms }, Tried::NotSent { .. }) => Tried::Unknown { at_ms },
+            // Told twice, it is as it was told first.
+            (Tried::Unknown { at_ms }, Tried::Unknown { .. } | Tried::NotSent { .. }) => {
+                Tried::Unknown { at_ms }
+            }
+            (Tried::NotSent { at_ms }, Tried::NotSent { .. }) => Tried::NotSent { at_ms },
             (Tried::Pending | Tried::Unknown { .. } | Tried::NotSent { .. }, now) => now,
         };
         Some((self.operation, track.effect == self.effect))

@@ -96,6 +96,19 @@ impl<'a> Work<'a> {
         call: Option<LocalId>,
         evidence: &Evidence,
     ) -> Result<(), RecordError> {
+        if self.note(source, call, evidence)? {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Appends evidence if it says anything new. Whether it did.
+    fn note(
+        &mut self,
+        source: Source,
+        call: Option<LocalId>,
+        evidence: &Evidence,
+    ) -> Result<bool, RecordError> {
         let entry = Entry {
             at_ms: self.clock.now_ms,
             fact: Fact::Observed {
@@ -108,10 +121,10 @@ impl<'a> Work<'a> {
         let mut after = self.state().clone();
         after.apply(self.record.entries().len(), &entry);
         if after == *self.state() {
-            return Ok(());
+            return Ok(false);
         }
         self.record.to_mut().append(entry)?;
-        self.advance()
+        Ok(true)
     }
 
     /// Takes in what a read or a look-up showed, absence included (rule 6).
@@ -125,37 +138,43 @@ impl<'a> Work<'a> {
         if !evidence.is_informative() {
             return Ok(());
         }
-        let before = self
-            .state()
-            .running
-            .as_ref()
-            .map(|running| (running.operation, running.since_ms, running.effect));
-        self.take_in(Source::Lookup, None, evidence)?;
-        let Some(running) = &self.state().running else {
-            return Ok(());
+        let name = |running: &Running| (running.operation, running.since_ms, running.effect);
+        let before = self.state().running.as_ref().map(name);
+        let is_news = self.note(Source::Lookup, None, evidence)?;
+        let Some(running) = self.state().running.as_ref().filter(|r| Some(name(r)) == before) else {
+            return self.advance();
         };
-        let still = Some((running.operation, running.since_ms, running.effect)) == before;
+        // An action that the customer has not finished is no effect yet, and may become one at any time.
+        let waits_for_customer = matches!(evidence.signal, Signal::ActionRequired { .. })
+            || (running.operation == Operation::Authorize && self.state().status == Status::RequiresAction);
         let counts = asked_at_ms >= recovery::absence_counts_at_ms(running, psp, by_lookup);
-        let waits_for_customer = matches!(evidence.signal, Signal::ActionRequired { .. });
-        if !(still && counts && evidence.complete)
-            || waits_for_customer
-            || running.proven_absent
-            || running.parked.is_some()
-        {
-            return Ok(());
+        let proves = evidence.complete
+            && counts
+            && !waits_for_customer
+            && !running.proven_absent
+            && running.parked.is_none();
+        if proves {
+            let (operation, effect) = (running.operation, running.effect);
+            if !is_news {
+                // What a conclusion rests on is in the journal, also when it is not new.
+                let id = self.new_id();
+                self.push(Fact::Observed {
+                    source: Source::Lookup,
+                    call: None,
+                    id,
+                    evidence: evidence.clone(),
+                })?;
+            }
+            self.push(Fact::Inferred {
+                conclusion: Conclusion::NoEffect { operation, effect },
+            })?;
+            return self.advance();
         }
-        let (operation, effect) = (running.operation, running.effect);
-        let id = self.new_id();
-        self.push(Fact::Observed {
-            source: Source::Lookup,
-            call: None,
-            id,
-            evidence: evidence.clone(),
-        })?;
-        self.push(Fact::Inferred {
-            conclusion: Conclusion::NoEffect { operation, effect },
-        })?;
-        self.advance()
+        // The same look once more, at once, would show the same.
+        match recovery::plan(self.state(), psp, self.clock.now_ms) {
+            Some(plan) if !matches!(plan.what, Move::Read { .. } | Move::Lookup) && is_news => self.advance(),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Makes every move that is due. One that sends or asks ends it: what comes next depends on the answer.
@@ -268,10 +287,16 @@ impl<'a> Work<'a> {
             amount_minor,
             ..
         } = *running;
-        let target = match (step, operation) {
-            (CallStep::Prepare, _) => None,
-            (CallStep::Act, Operation::Authorize) => state.object.clone(),
-            (CallStep::Act, _) => running
+        // One PSP key, one request (rule 3): what was learned since the first sending must not change it.
+        let sent_before = running
+            .calls
+            .iter()
+            .find(|call| call.effect == effect && call.step == step);
+        let target = match (step, operation, sent_before) {
+            (_, _, Some(call)) => call.target.clone(),
+            (CallStep::Prepare, _, None) => None,
+            (CallStep::Act, Operation::Authorize, None) => state.object.clone(),
+            (CallStep::Act, _, None) => running
                 .target
                 .clone()
                 .or_else(|| state.own_reference().map(str::to_owned)),
@@ -329,7 +354,12 @@ impl<'a> Work<'a> {
             return;
         };
         let skew_ms = psp.timing.max_clock_skew_ms;
-        let since_ms = running.since_ms.saturating_sub(skew_ms);
+        // An authorization is looked for from when it was asked for; anything else where the object was made.
+        let since_ms = match running.operation {
+            Operation::Authorize => running.since_ms,
+            Operation::Capture | Operation::Void | Operation::Refund => self.state().created_at_ms,
+        }
+        .saturating_sub(skew_ms);
         let http = psp::write_lookup(
             psp,
             self.record.id(),

@@ -157,6 +157,7 @@ fn listing(status: u16, body: &[u8]) -> Evidence {
         (EffectKind::Authorize, listing.authorize),
         (EffectKind::Capture, listing.capture),
         (EffectKind::Void, listing.void),
+        (EffectKind::Lapse, listing.lapsed),
     ];
     let effects = all.into_iter().flat_map(|(kind, items)| {
         items.into_iter().map(move |item| Effect {
@@ -171,10 +172,18 @@ fn listing(status: u16, body: &[u8]) -> Evidence {
             listed: true,
         })
     });
+    let signal = match listing.requires_action.into_iter().next() {
+        Some(waiting) => Signal::ActionRequired {
+            reference: clip(waiting.id),
+            url: clip(waiting.action_url),
+        },
+        None => Signal::None,
+    };
     Evidence {
         effects: effects.collect(),
         complete: true,
-        ..Evidence::default()
+        capture_before_ms: None,
+        signal,
     }
 }
 
@@ -204,6 +213,19 @@ struct Listing {
     authorize: Vec<Item>,
     capture: Vec<Item>,
     void: Vec<Item>,
+    /// Authorizations that time released, where the acquirer lists them.
+    #[serde(default)]
+    lapsed: Vec<Item>,
+    /// 3-D Secure that the customer has not finished, where the acquirer lists it: no effect yet, and not nothing.
+    #[serde(default)]
+    requires_action: Vec<Waiting>,
+}
+
+#[derive(Deserialize)]
+struct Waiting {
+    id: String,
+    #[serde(default)]
+    action_url: String,
 }
 
 #[derive(Deserialize)]

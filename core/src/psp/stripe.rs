@@ -197,6 +197,10 @@ fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Evidence {
             evidence.effects.iter().any(|e| e.kind != EffectKind::Authorize)
         }
     };
+    // Refused because it is being worked on: that is no outcome.
+    if matches!(evidence.signal, Signal::Unknown { .. }) {
+        return evidence;
+    }
     if !is_done {
         evidence.signal = Signal::Refused {
             code: clip(code),
@@ -252,7 +256,8 @@ impl List {
         {
             evidence.absorb(intent.evidence(false));
         }
-        evidence.complete = !self.has_more;
+        // What is still being worked on is there, and is not yet an effect: such a list proves no absence.
+        evidence.complete = !self.has_more && !matches!(evidence.signal, Signal::Unknown { .. });
         Answer { evidence, next_page }
     }
 }

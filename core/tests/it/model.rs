@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use pay_once_core::psp::{CallResult, HttpCall};
 use serde_json::{Value, json};
 
+/// How long keys are honoured, in milliseconds.
+const HORIZON_MS: u64 = 86_400_000;
+
 /// One authorization (acquirer) or one PaymentIntent (stripe).
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
@@ -27,7 +30,9 @@ pub(crate) struct Ledger {
     /// Effects younger than this are not listed yet, in milliseconds.
     pub(crate) listing_lag_ms: u64,
     pub(crate) held: Vec<Held>,
-    kept: BTreeMap<String, (String, CallResult)>,
+    /// Every notice that the PSP would send, as things stood then.
+    pub(crate) notices: Vec<Value>,
+    kept: BTreeMap<String, (String, CallResult, u64)>,
     times: BTreeMap<String, u64>,
     made: u64,
 }
@@ -77,11 +82,16 @@ impl Ledger {
 
     /// The customer finishes 3-D Secure.
     pub(crate) fn finish_action(&mut self) {
+        let before = self.held.clone();
         for held in &mut self.held {
-            if held.status == "requires_action" {
+            if held.status == "requires_action" && held.automatic {
+                held.status = "succeeded";
+                held.captures.push((held.id.clone(), held.amount, false));
+            } else if held.status == "requires_action" {
                 held.status = "requires_capture";
             }
         }
+        self.note_changes(&before);
     }
 
     fn new_id(&mut self, prefix: &str) -> String {
@@ -90,19 +100,69 @@ impl Ledger {
     }
 
     pub(crate) fn act(&mut self, http: &HttpCall, now_ms: u64) -> CallResult {
+        let before = self.held.clone();
+        let result = self.act_by_key(http, now_ms);
+        self.note_changes(&before);
+        result
+    }
+
+    fn act_by_key(&mut self, http: &HttpCall, now_ms: u64) -> CallResult {
         let key = http.headers.iter().find(|(name, _)| *name == "idempotency-key");
         let asked = format!("{} {}", http.url, String::from_utf8_lossy(&http.body));
-        if let Some((_, key)) = key.filter(|_| self.honours_keys) {
-            if let Some((before, answer)) = self.kept.get(key) {
-                // A key that comes with another request is an error of the caller's (Stripe, “Idempotent requests”).
-                assert_eq!(*before, asked, "one PSP key, one request");
+        let Some((_, key)) = key.filter(|_| self.honours_keys) else {
+            return self.answer(http, now_ms);
+        };
+        if let Some((before, answer, at_ms)) = self.kept.get(key) {
+            // A key that comes with another request is an error of the caller's (Stripe, “Idempotent requests”).
+            assert_eq!(*before, asked, "one PSP key, one request");
+            if now_ms <= at_ms + HORIZON_MS {
                 return answer.clone();
             }
-            let answer = self.answer(http, now_ms);
-            self.kept.insert(key.clone(), (asked, answer.clone()));
-            return answer;
         }
-        self.answer(http, now_ms)
+        let answer = self.answer(http, now_ms);
+        self.kept.insert(key.clone(), (asked, answer.clone(), now_ms));
+        answer
+    }
+
+    /// Notices for whatever `before` did not have. An acquirer's do not say of what they are.
+    fn note_changes(&mut self, before: &[Held]) {
+        for (index, held) in self.held.clone().iter().enumerate() {
+            let old = before.get(index);
+            if held.id.starts_with("pi_") {
+                if old.is_none_or(|old| old.status != held.status) {
+                    let object = self.intent(&held.id);
+                    self.notices
+                        .push(json!({"type": "payment_intent.changed", "data": {"object": object}}));
+                }
+                continue;
+            }
+            let mut say = |kind: &str, id: &str, amount: u64| {
+                self.notices.push(json!({
+                    "type": kind, "reference": held.attempt, "status": "approved", "psp_reference": id,
+                    "amount": amount, "currency": held.currency,
+                }));
+            };
+            let waits = |held: &Held| ["requires_action", "abandoned"].contains(&held.status);
+            if !waits(held) && old.is_none_or(waits) {
+                say("authorize", &held.id, held.amount);
+            }
+            for (id, amount, back) in &held.captures {
+                let known = old.and_then(|old| old.captures.iter().find(|c| c.0 == *id));
+                if known.is_none() {
+                    say("capture", id, *amount);
+                }
+                if *back && !known.is_some_and(|c| c.2) {
+                    say("void", &format!("{id}_back"), *amount);
+                }
+            }
+            if let Some(id) = held
+                .void
+                .as_ref()
+                .filter(|_| old.is_none_or(|old| old.void.is_none()))
+            {
+                say("void", id, held.amount);
+            }
+        }
     }
 
     fn answer(&mut self, http: &HttpCall, now_ms: u64) -> CallResult {
@@ -359,6 +419,11 @@ impl Ledger {
             .filter(|(_, id)| listed(id))
             .map(|(h, id)| json!({"id": id, "amount": h.amount, "psp_reference": h.id}))
             .collect();
-        json!({"authorize": authorize, "capture": capture, "void": void})
+        let waiting: Vec<Value> = mine
+            .iter()
+            .filter(|h| h.status == "requires_action")
+            .map(|h| json!({"id": h.id, "amount": h.amount, "action_url": "http://psp.test/3ds"}))
+            .collect();
+        json!({"authorize": authorize, "capture": capture, "void": void, "lapsed": [], "requires_action": waiting})
     }
 }
