@@ -120,6 +120,17 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// How long after the commit of a dispatch its effect can still come about, by any clock: the window to send in,
+    /// the flight and the skew together.
+    #[must_use]
+    pub fn landed_after_ms(&self) -> u64 {
+        self.send_window_ms
+            .saturating_add(self.max_in_flight_ms)
+            .saturating_add(self.max_clock_skew_ms)
+    }
+}
+
 /// A secret: usable, never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -176,7 +187,7 @@ impl Config {
             if psp
                 .class
                 .keyed_horizon_ms
-                .is_some_and(|h| h <= t.send_window_ms + t.max_in_flight_ms + t.max_clock_skew_ms)
+                .is_some_and(|h| h <= t.landed_after_ms())
             {
                 return Err(format!(
                     "psp \"{name}\": keyed_horizon_ms must exceed send_window_ms + max_in_flight_ms + max_clock_skew_ms, or no key could ever be sent again"

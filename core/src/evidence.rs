@@ -181,19 +181,32 @@ pub struct Seen {
     pub currency: Option<String>,
     /// See [`Effect::listed`].
     pub listed: bool,
+    /// Effect numbers of the calls whose answers named it (rule 3): what answers to two numbers name is two effects.
+    pub answers_to: BTreeSet<u16>,
+}
+
+/// The call that evidence answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered<'a> {
+    /// Its effect number (rule 3).
+    pub effect: u16,
+    /// What it was aimed at: an answer need not repeat it.
+    pub of: Option<&'a str>,
 }
 
 impl Knowledge {
-    /// Takes evidence in. `of_call` is what the call that was answered aimed at: an answer need not repeat it.
+    /// Takes evidence in, with the call that it answers, if it answers one.
     /// Commutative, associative, idempotent (property-tested).
-    pub fn merge(&mut self, evidence: &Evidence, of_call: Option<&str>) {
+    pub fn merge(&mut self, evidence: &Evidence, answered: Option<Answered<'_>>) {
         for effect in &evidence.effects {
             let seen = self.effects.entry((effect.kind, effect.id.clone())).or_default();
+            let of_call = answered.and_then(|call| call.of);
             let of = effect.of.clone().or_else(|| of_call.map(str::to_owned));
             seen.of = seen.of.take().max(of);
             seen.amount_minor = seen.amount_minor.max(effect.amount_minor);
             seen.currency = seen.currency.take().max(effect.currency.clone());
             seen.listed |= effect.listed;
+            seen.answers_to.extend(answered.map(|call| call.effect));
         }
         self.capture_before_ms = match (self.capture_before_ms, evidence.capture_before_ms) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -215,8 +228,8 @@ impl Knowledge {
         self.of_kind(kind).next().is_some()
     }
 
-    /// Ids of one kind that are certainly different effects: the listed ones, or, before any listing, the one that
-    /// answers named.
+    /// Ids of one kind that are certainly different effects: the listed ones; or, where they are more, those that
+    /// answers to different effect numbers named; or, before either, one.
     #[must_use]
     pub fn distinct(&self, kind: EffectKind) -> BTreeSet<&str> {
         let listed: BTreeSet<&str> = self
@@ -224,7 +237,16 @@ impl Knowledge {
             .filter(|(_, s)| s.listed)
             .map(|(id, _)| id)
             .collect();
-        if listed.is_empty() {
+        let mut answered: BTreeMap<u16, &str> = BTreeMap::new();
+        for (id, seen) in self.of_kind(kind) {
+            for effect in &seen.answers_to {
+                answered.entry(*effect).or_insert(id);
+            }
+        }
+        let answered: BTreeSet<&str> = answered.into_values().collect();
+        if answered.len() > listed.len() {
+            answered
+        } else if listed.is_empty() {
             self.of_kind(kind).map(|(id, _)| id).take(1).collect()
         } else {
             listed

@@ -1,6 +1,6 @@
 //! The fold: what one more entry does to the state. The only place where a state changes.
 
-use crate::evidence::{Effect, EffectKind, Evidence, Signal};
+use crate::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::id::LocalId;
 use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::running::{CallTrack, Running, Tried};
@@ -50,6 +50,7 @@ impl State {
             } => {
                 let used = self.effects_used.entry(*operation).or_default();
                 *used = (*used).max(*effect);
+                self.effect_of_call.insert(*call, *effect);
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
                     running.effect = *effect;
                     running.proven_absent = false;
@@ -113,6 +114,7 @@ impl State {
             .running
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
+        let number = call.and_then(|call| self.effect_of_call.get(&call).copied());
         let aimed_at = match (&self.running, answered) {
             (Some(running), Some(_)) => running
                 .target
@@ -120,7 +122,11 @@ impl State {
                 .or_else(|| self.own_reference().map(str::to_owned)),
             _ => None,
         };
-        self.knowledge.merge(evidence, aimed_at.as_deref());
+        let answers = number.map(|effect| Answered {
+            effect,
+            of: aimed_at.as_deref(),
+        });
+        self.knowledge.merge(evidence, answers);
         // One order for the effects of one observation, whatever order the PSP lists them in.
         let mut effects: Vec<&Effect> = evidence.effects.iter().collect();
         effects.sort();
@@ -176,17 +182,19 @@ impl State {
                     });
                 }
             }
-            EffectKind::Void if self.is_own(effect) => {
-                let event = if self.void_cause == Cause::Client {
-                    Event::SeenVoid
-                } else {
-                    Event::SeenLapse
-                };
-                self.status = self.status.next(event);
-            }
+            EffectKind::Void if self.is_own(effect) => self.status = self.status.next(self.seen_void()),
             EffectKind::Lapse if self.is_own(effect) => self.status = self.status.next(Event::SeenLapse),
             // Somebody else's release (a duplicate that was compensated), and refunds, do not move the status.
             EffectKind::Void | EffectKind::Lapse | EffectKind::Refund => {}
+        }
+    }
+
+    /// A client's void ends in VOIDED, nobody's in EXPIRED.
+    fn seen_void(&self) -> Event {
+        if self.void_cause == Cause::Client {
+            Event::SeenVoid
+        } else {
+            Event::SeenLapse
         }
     }
 
@@ -237,9 +245,13 @@ impl State {
 
     fn refuse(&mut self, operation: Operation, code: &str, message: &str) {
         let before = self.status;
+        let holds_something = self.authorization.is_some() || self.knowledge.has(EffectKind::Authorize);
         let event = match operation {
             Operation::Authorize => Event::RefusedAuthorize,
             Operation::Capture => Event::RefusedCapture,
+            // 3-D Secure that nobody finished: there is nothing to release, and the PSP says so. Should the customer
+            // finish after all, what comes of it is undone then (rule 10).
+            Operation::Void if self.status == Status::Voiding && !holds_something => self.seen_void(),
             Operation::Void | Operation::Refund => Event::RefusedVoid,
         };
         self.status = self.status.next(event);

@@ -8,7 +8,7 @@ use crate::journal::{CallStep, Cause, Operation};
 use crate::limits::{
     BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
 };
-use crate::running::{Running, Tried};
+use crate::running::{CallTrack, Running, Tried};
 use crate::state::State;
 use crate::status::Status;
 
@@ -110,20 +110,21 @@ pub(crate) fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool
         0
     };
     // An owner may send as late as `send_by`, by a clock that may be behind by the skew.
-    running.last_send_ms().unwrap_or(running.since_ms)
-        + psp.timing.max_in_flight_ms
-        + lag_ms
-        + psp.timing.max_clock_skew_ms
+    running
+        .last_send_ms()
+        .unwrap_or(running.since_ms)
+        .saturating_add(psp.timing.max_in_flight_ms)
+        .saturating_add(lag_ms)
+        .saturating_add(psp.timing.max_clock_skew_ms)
 }
 
 /// Rule 5: whether the current PSP key may be sent again at `at_ms`.
 pub(crate) fn within_horizon(running: &Running, psp: &Psp, at_ms: u64) -> bool {
-    let t = &psp.timing;
     match (psp.class.keyed_horizon_ms, running.first_send_ms()) {
         (None, _) => false,
         (Some(_), None) => true,
         (Some(horizon_ms), Some(first_ms)) => {
-            at_ms + t.send_window_ms + t.max_in_flight_ms + t.max_clock_skew_ms < first_ms + horizon_ms
+            at_ms.saturating_add(psp.timing.landed_after_ms()) < first_ms.saturating_add(horizon_ms)
         }
     }
 }
@@ -192,7 +193,7 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
     }
     match look(state, psp) {
         Some(what) => Plan {
-            due_ms: (since_ms + ACTION_POLL_FIRST_MS).min(deadline_ms),
+            due_ms: since_ms.saturating_add(ACTION_POLL_FIRST_MS).min(deadline_ms),
             what,
         },
         None => Plan {
@@ -310,17 +311,22 @@ fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
     running
         .current()
         .map(|call| match call.tried {
-            Tried::Pending => call.send_by_ms + psp.timing.call_timeout_ms,
-            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } => at_ms + backoff_ms(tries),
+            Tried::Pending => silent_from_ms(call, psp),
+            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
             Tried::Answered => 0,
         })
         .max()
         .unwrap_or(0)
 }
 
+/// From when on the owner of a call must have its answer, or has lost it.
+fn silent_from_ms(call: &CallTrack, psp: &Psp) -> u64 {
+    call.send_by_ms.saturating_add(psp.timing.call_timeout_ms)
+}
+
 fn is_in_doubt(running: &Running, psp: &Psp, now_ms: u64) -> bool {
     running.current().any(|call| match call.tried {
-        Tried::Pending => now_ms > call.send_by_ms + psp.timing.call_timeout_ms,
+        Tried::Pending => now_ms > silent_from_ms(call, psp),
         Tried::Unknown { .. } => true,
         Tried::NotSent { .. } | Tried::Answered => false,
     })
@@ -340,7 +346,7 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
         let pause_ms = now_ms
             .saturating_sub(action.since_ms)
             .clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
-        return (now_ms + pause_ms).min(
+        return now_ms.saturating_add(pause_ms).min(
             action
                 .since_ms
                 .saturating_add(psp.timing.action_timeout_ms)
@@ -348,10 +354,11 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
         );
     }
     let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
-    let next_ms = now_ms
-        + now_ms
+    let next_ms = now_ms.saturating_add(
+        now_ms
             .saturating_sub(last_ms)
-            .clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+            .clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
+    );
     let counts_ms = absence_counts_at_ms(running, psp, true);
     if now_ms < counts_ms {
         next_ms.min(counts_ms)

@@ -48,6 +48,8 @@ pub struct State {
     pub uncompensated: BTreeSet<String>,
     /// Highest effect number used, by operation (rule 3).
     pub(crate) effects_used: BTreeMap<Operation, u16>,
+    /// Effect number of every call that was dispatched.
+    pub(crate) effect_of_call: BTreeMap<LocalId, u16>,
     /// Whether a void under way ends in VOIDED (a client's) or EXPIRED (nobody's).
     pub(crate) void_cause: Cause,
 }
@@ -160,6 +162,7 @@ impl State {
             unwanted: BTreeSet::new(),
             uncompensated: BTreeSet::new(),
             effects_used: BTreeMap::new(),
+            effect_of_call: BTreeMap::new(),
             void_cause: Cause::Client,
         })
     }

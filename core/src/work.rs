@@ -145,8 +145,9 @@ impl<'a> Work<'a> {
             return self.advance();
         };
         // An action that the customer has not finished is no effect yet, and may become one at any time.
-        let waits_for_customer = matches!(evidence.signal, Signal::ActionRequired { .. })
-            || (running.operation == Operation::Authorize && self.state().status == Status::RequiresAction);
+        let waits_for_customer = running.operation == Operation::Authorize
+            && (matches!(evidence.signal, Signal::ActionRequired { .. })
+                || self.state().status == Status::RequiresAction);
         let counts = asked_at_ms >= recovery::absence_counts_at_ms(running, psp, by_lookup);
         let proves = evidence.complete
             && counts

@@ -1,1 +1,289 @@
-//! To be written.
+//! DESIGN §2, “Errors”: a closed set. Each code is reached over the API at least once, says what it must, and has its
+//! RFC 9457 form.
+
+use std::collections::BTreeMap;
+
+use pay_once_core::config::Face;
+use pay_once_core::error::Code;
+use pay_once_core::http::Response;
+use pay_once_core::machine::Input;
+use pay_once_core::record::RecordError;
+use pay_once_core::request::Routed;
+use serde_json::{Value, json};
+
+use crate::support::{
+    CREATE, Kind, SECRET, Told, World, answered, closed, json as body, sign, text, timeout,
+};
+
+const PROBLEM: (&str, &str) = ("accept", "text/html, application/problem+json;q=0.9");
+
+/// One refusal of every code, as `(application/json, application/problem+json)`.
+fn refusals() -> BTreeMap<&'static str, (Response, Response)> {
+    let mut found = BTreeMap::new();
+    for code in Code::ALL {
+        let of = |problem: bool| {
+            let answer = refusal(code, problem);
+            assert_eq!(answer.status, code.status(), "{code:?}: {}", text(&answer));
+            answer
+        };
+        found.insert(code.as_str(), (of(false), of(true)));
+    }
+    found
+}
+
+fn headers<'a>(problem: bool, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut all = more.to_vec();
+    if problem {
+        all.push(PROBLEM);
+    }
+    all
+}
+
+fn refusal(code: Code, problem: bool) -> Response {
+    let mut world = World::new(Kind::Stripe);
+    let key = headers(problem, &[("idempotency-key", "k2")]);
+    let id = world.create();
+    let create = |world: &mut World, sent: &str| world.send("POST", "/attempts", &key, sent.as_bytes());
+    match code {
+        Code::IdempotencyKeyRequired => world.send("POST", "/attempts", &headers(problem, &[]), b""),
+        Code::IdempotencyKeyInvalid => world.send(
+            "POST",
+            "/attempts",
+            &headers(problem, &[("idempotency-key", "a b")]),
+            b"",
+        ),
+        Code::IdempotencyKeyReuse => world.send(
+            "POST",
+            "/attempts",
+            &headers(problem, &[("idempotency-key", "k1")]),
+            CREATE.replace('9', "8").as_bytes(),
+        ),
+        Code::TooManyKeys => parked_for_long(problem),
+        Code::RecordFull => full_of_evidence(problem),
+        Code::InvalidJson => create(&mut world, "{"),
+        Code::UnknownField => create(
+            &mut world,
+            &CREATE
+                .replace("order_id", "order")
+                .replace('{', "{\"order_id\":\"o\","),
+        ),
+        Code::MissingField => create(&mut world, "{}"),
+        Code::InvalidField => create(&mut world, &CREATE.replace("\"ord_123\"", "1")),
+        Code::InvalidAmount => create(&mut world, &CREATE.replace("2599", "0")),
+        Code::InvalidCurrency => create(&mut world, &CREATE.replace("GBP", "XXY")),
+        Code::CardNumberRefused => create(&mut world, &CREATE.replace("pm_card_visa", "4111111111111111")),
+        Code::BodyTooLarge => create(&mut world, &" ".repeat(16 * 1024 + 1)),
+        Code::Unauthorized => {
+            let mut world = World::with(closed(Kind::Stripe), Kind::Stripe);
+            world.send("POST", "/attempts", &key, CREATE.as_bytes())
+        }
+        Code::NotFound => world.send("GET", "/nothing", &headers(problem, &[]), b""),
+        Code::AttemptNotFound => world.send(
+            "GET",
+            "/attempts/pa_00000000000000000000000000",
+            &headers(problem, &[]),
+            b"",
+        ),
+        Code::MethodNotAllowed => world.send("GET", "/charge", &headers(problem, &[]), b""),
+        Code::InvalidState => world.send("POST", &format!("/attempts/{id}/capture"), &key, b""),
+        Code::Declined => {
+            let id = world.create_with("k9", &CREATE.replace("visa", "declined"));
+            world.send("POST", &format!("/attempts/{id}/authorize"), &key, b"")
+        }
+        Code::UnknownPsp => world.send("POST", "/webhooks/nobody", &headers(problem, &[]), b""),
+        Code::WebhookSignatureInvalid => {
+            world.send("POST", "/webhooks/stripe", &headers(problem, &[]), b"{}")
+        }
+        Code::WebhookInvalid => {
+            let signature = sign(SECRET, world.now_ms / 1000, b"{}");
+            world.send(
+                "POST",
+                "/webhooks/stripe",
+                &headers(problem, &[("stripe-signature", &signature)]),
+                b"{}",
+            )
+        }
+        Code::RecordRefused => {
+            let Routed::Attempt { input, .. } = world.route("POST", "/attempts", &key, CREATE.as_bytes())
+            else {
+                panic!("routed");
+            };
+            input.record_refused(&RecordError::ChainBroken).unwrap()
+        }
+        Code::StoreUnavailable => {
+            let Routed::Attempt { input, .. } = world.route("POST", "/attempts", &key, CREATE.as_bytes())
+            else {
+                panic!("routed");
+            };
+            input.store_unavailable().unwrap()
+        }
+        Code::NotConfigured => {
+            world.config.merchants.clear();
+            world.send("POST", "/attempts", &key, CREATE.as_bytes())
+        }
+    }
+}
+
+/// A PSP that keeps naming the authorization otherwise.
+fn full_of_evidence(problem: bool) -> Response {
+    let mut world = World::new(Kind::Blind);
+    let id = world.authorized();
+    for nth in 0..80 {
+        let name = format!("{nth}{}", "x".repeat(500));
+        let news = json!({"type": "authorize", "reference": id.to_string(), "status": "approved",
+            "psp_reference": name, "amount": 2599, "currency": "GBP"});
+        assert_eq!(world.webhook(&news).status, 200, "evidence always finds room");
+    }
+    let headers = headers(problem, &[("idempotency-key", "k3")]);
+    world.send("POST", &format!("/attempts/{id}/capture"), &headers, b"")
+}
+
+/// A blind PSP, an operator who keeps saying that a void did not happen, and a new key each time.
+fn parked_for_long(problem: bool) -> Response {
+    let mut world = World::new(Kind::Blind);
+    let id = world.authorized();
+    world.script = std::iter::repeat_n(Told::Instead(timeout()), 100).collect();
+    world.op(id, "void", "v");
+    let target = format!("/attempts/{id}/resolve");
+    for nth in 0..40 {
+        world.settle(id, 4);
+        let key = format!("r{nth}");
+        let sent = json!({"operator": "ada", "reason": "r", "outcome": "did_not_happen"});
+        let headers = headers(problem, &[("idempotency-key", &key)]);
+        let answer = world.send("POST", &target, &headers, sent.to_string().as_bytes());
+        if answer.status >= 400 {
+            return answer;
+        }
+    }
+    panic!("room for 40 keys");
+}
+
+#[test]
+fn every_code_is_reached_and_says_what_to_do() {
+    let refusals = refusals();
+    assert_eq!(refusals.len(), Code::ALL.len());
+    for (word, (plain, problem)) in &refusals {
+        assert_eq!(plain.header("Content-Type"), Some("application/json"), "{word}");
+        let error = &body(plain)["error"];
+        assert_eq!(error["code"], *word);
+        assert!(error["message"].as_str().unwrap().len() > 10, "{word}");
+        assert!(
+            error["retryable"].is_boolean() && error["safe_new_key"].is_boolean(),
+            "{word}"
+        );
+        assert_eq!(
+            plain.header("Retry-After").is_some(),
+            error["retryable"] == true,
+            "{word}"
+        );
+
+        assert_eq!(
+            problem.header("Content-Type"),
+            Some("application/problem+json"),
+            "{word}"
+        );
+        let facts = body(problem);
+        assert_eq!(facts["type"], format!("urn:pay-once:error:{word}"));
+        assert_eq!(facts["status"], problem.status);
+        assert_eq!(facts["detail"], error["message"], "{word}");
+        assert!(!facts["title"].as_str().unwrap().is_empty());
+        for member in ["code", "retryable", "safe_new_key", "field", "decline_code"] {
+            assert_eq!(
+                facts.get(member),
+                error.get(member),
+                "{word}.{member}: the same facts"
+            );
+        }
+    }
+    assert_eq!(
+        refusals["UNAUTHORIZED"].0.header("WWW-Authenticate"),
+        Some("Bearer")
+    );
+    assert_eq!(refusals["METHOD_NOT_ALLOWED"].0.header("Allow"), Some("POST"));
+}
+
+#[test]
+fn safe_new_key_is_said_only_where_a_new_key_cannot_pay_twice() {
+    let unsafe_words: Vec<&str> = refusals()
+        .iter()
+        .filter(|(_, (plain, _))| body(plain)["error"]["safe_new_key"] == false)
+        .map(|(word, _)| *word)
+        .collect();
+    // Where something may be under way or done under the key at hand.
+    let wanted = [
+        "IDEMPOTENCY_KEY_REUSE",
+        "INVALID_STATE",
+        "RECORD_FULL",
+        "RECORD_REFUSED",
+        "STORE_UNAVAILABLE",
+        "TOO_MANY_KEYS",
+    ];
+    assert_eq!(unsafe_words, wanted);
+}
+
+#[test]
+fn nobody_is_told_where_nobody_waits() {
+    assert!(Input::Wake.store_unavailable().is_none());
+    assert!(Input::Wake.record_refused(&RecordError::NotARecord).is_none());
+}
+
+#[test]
+fn a_psp_that_is_no_longer_configured_is_said_so_and_nothing_is_lost() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    let psps = std::mem::take(&mut world.config.psps);
+    let answer = world.op(id, "capture", "k3");
+    assert_eq!(
+        (answer.status, &body(&answer)["error"]["code"]),
+        (503, &Value::from("NOT_CONFIGURED"))
+    );
+    assert_eq!(
+        world.op(id, "authorize", "k2").status,
+        200,
+        "a replay needs no PSP"
+    );
+    world.wake(id);
+    world.config.psps = psps;
+    assert_eq!(world.op(id, "capture", "k3").status, 200);
+}
+
+#[test]
+fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
+    let broken = |change: &dyn Fn(&mut pay_once_core::config::Config)| {
+        let mut config = crate::support::config(Kind::Stripe);
+        change(&mut config);
+        config.check().unwrap_err()
+    };
+    let psp = |change: fn(&mut pay_once_core::config::Psp)| {
+        broken(&move |config| change(config.psps.get_mut("stripe").unwrap()))
+    };
+    assert!(psp(|psp| psp.class.keyed_horizon_ms = Some(124_000)).contains("keyed_horizon_ms"));
+    assert!(psp(|psp| psp.timing.send_window_ms = 0).contains("send_window_ms"));
+    assert!(psp(|psp| psp.timing.call_timeout_ms = 120_001).contains("max_in_flight_ms"));
+    assert!(psp(|psp| psp.face = Face::Acquirer).contains("no objects to address"));
+    assert!(
+        psp(|psp| psp.timing.max_in_flight_ms = u64::MAX).contains("stripe"),
+        "and it does not overflow"
+    );
+    assert!(broken(&|config| config.psps.clear()).contains("no psp named"));
+    assert!(broken(&|config| config.open_merchant = Some("x".to_owned())).contains("open_merchant"));
+    let mut config = crate::support::config(Kind::Stripe);
+    config.psps.get_mut("stripe").unwrap().class.keyed_horizon_ms = Some(124_001);
+    assert_eq!(config.check(), Ok(()), "one millisecond more is enough");
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_unknown() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.create();
+    let mut huge = br#"{"status":"declined"}"#.to_vec();
+    huge.resize(1024 * 1024 + 1, b' ');
+    world.script.push_back(Told::Instead(answered(200, huge.clone())));
+    world.op(id, "authorize", "k2");
+    assert_eq!(world.status(id), "AUTHORIZING");
+    huge.pop();
+    let id = world.create_with("again", CREATE);
+    world.script.push_back(Told::Instead(answered(200, huge)));
+    world.op(id, "authorize", "k2");
+    assert_eq!(world.status(id), "DECLINED");
+}

@@ -1,1 +1,251 @@
-//! To be written.
+//! DESIGN §2, “Merchants” and `/resolve`: who may see and do what, and what an operator can end.
+
+use serde_json::json;
+
+use crate::support::{CREATE, Kind, Told, World, closed, code, json as body, text, timeout};
+
+const DEMO: (&str, &str) = ("authorization", "Bearer mk_demo");
+const OTHER: (&str, &str) = ("authorization", "Bearer mk_other");
+
+#[test]
+fn a_merchant_sees_only_its_own_attempts() {
+    let mut world = World::with(closed(Kind::Stripe), Kind::Stripe);
+    let answer = world.send(
+        "POST",
+        "/attempts",
+        &[DEMO, ("idempotency-key", "k1")],
+        CREATE.as_bytes(),
+    );
+    let id = body(&answer)["attempt_id"].as_str().unwrap().to_owned();
+    let before = world.store.clone();
+    let foreign = world.send("GET", &format!("/attempts/{id}"), &[OTHER], b"");
+    let none = world.send("GET", "/attempts/pa_00000000000000000000000000", &[OTHER], b"");
+    assert_eq!(
+        (foreign.status, &foreign.body),
+        (404, &none.body),
+        "not there and not yours look the same"
+    );
+    for operation in ["authorize", "capture", "void"] {
+        let headers = [OTHER, ("idempotency-key", "k1")];
+        let answer = world.send("POST", &format!("/attempts/{id}/{operation}"), &headers, b"");
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (404, "ATTEMPT_NOT_FOUND"),
+            "{operation}"
+        );
+    }
+    assert_eq!((world.store.clone(), world.calls.len()), (before, 0));
+    assert_eq!(
+        world.send("GET", &format!("/attempts/{id}"), &[DEMO], b"").status,
+        200
+    );
+}
+
+#[test]
+fn a_bearer_key_names_the_merchant_and_nothing_else_does() {
+    let mut world = World::with(closed(Kind::Stripe), Kind::Stripe);
+    let key = ("idempotency-key", "k1");
+    for headers in [
+        &[key][..],
+        &[key, ("authorization", "Bearer ")],
+        &[key, ("authorization", "Bearer mk_demo2")],
+        &[key, ("authorization", "Basic mk_demo")],
+        &[key, ("authorization", "mk_demo")],
+        &[key, DEMO, DEMO],
+        &[key, DEMO, OTHER],
+    ] {
+        let answer = world.send("POST", "/attempts", headers, CREATE.as_bytes());
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (401, "UNAUTHORIZED"),
+            "{headers:?}"
+        );
+    }
+    assert_eq!(world.writes, 0);
+    let lower = [key, ("authorization", "bearer mk_demo")];
+    assert_eq!(
+        world.send("POST", "/attempts", &lower, CREATE.as_bytes()).status,
+        201,
+        "the scheme has no case"
+    );
+}
+
+#[test]
+fn several_keys_may_name_one_merchant_while_keys_are_changed() {
+    let mut config = closed(Kind::Stripe);
+    let demo = config.merchants.get_mut("demo").unwrap();
+    demo.key_digests
+        .push(pay_once_core::config::key_digest("mk_next"));
+    let mut world = World::with(config, Kind::Stripe);
+    let with = |bearer| [("authorization", bearer), ("idempotency-key", "k1")];
+    assert_eq!(
+        world
+            .send("POST", "/attempts", &with("Bearer mk_demo"), CREATE.as_bytes())
+            .status,
+        201
+    );
+    assert_eq!(
+        world
+            .send("POST", "/attempts", &with("Bearer mk_next"), CREATE.as_bytes())
+            .status,
+        200
+    );
+}
+
+#[test]
+fn no_merchants_means_no_service() {
+    let mut world = World::new(Kind::Stripe);
+    world.config.merchants.clear();
+    for open in [None, Some("demo".to_owned())] {
+        world.config.open_merchant = open;
+        let answer = world.send(
+            "POST",
+            "/attempts",
+            &[DEMO, ("idempotency-key", "k1")],
+            CREATE.as_bytes(),
+        );
+        assert_eq!((answer.status, code(&answer).as_str()), (503, "NOT_CONFIGURED"));
+    }
+}
+
+#[test]
+fn authentication_comes_before_anything_that_tells() {
+    let mut world = World::with(closed(Kind::Stripe), Kind::Stripe);
+    assert_eq!(code(&world.send("POST", "/attempts", &[], b"{")), "UNAUTHORIZED");
+    assert_eq!(
+        code(&world.send("GET", "/attempts/nonsense", &[], b"")),
+        "UNAUTHORIZED"
+    );
+}
+
+fn parked(operation: &str) -> (World, pay_once_core::id::AttemptId) {
+    let mut world = World::new(Kind::Blind);
+    let id = if operation == "authorize" {
+        world.create()
+    } else {
+        world.authorized()
+    };
+    world.script.push_back(Told::Instead(timeout()));
+    assert_eq!(world.op(id, operation, "key").status, 202);
+    world.settle(id, 3);
+    assert!(world.is_parked(id));
+    (world, id)
+}
+
+fn resolve(
+    world: &mut World,
+    id: pay_once_core::id::AttemptId,
+    key: &str,
+    outcome: &str,
+    reference: Option<&str>,
+) -> pay_once_core::http::Response {
+    let mut sent = json!({"operator": "ada", "reason": "seen in the books", "outcome": outcome});
+    if let Some(reference) = reference {
+        sent["psp_reference"] = reference.into();
+    }
+    world.post(&format!("/attempts/{id}/resolve"), key, &sent.to_string())
+}
+
+#[test]
+fn an_operator_ends_a_parked_unknown() {
+    for (operation, outcome, status, http) in [
+        ("authorize", "happened", "AUTHORIZED", 200),
+        ("authorize", "did_not_happen", "DECLINED", 402),
+        ("capture", "happened", "CAPTURED", 200),
+        ("capture", "did_not_happen", "DECLINED", 402),
+        ("void", "happened", "VOIDED", 200),
+        ("void", "did_not_happen", "VOIDED", 200),
+    ] {
+        let (mut world, id) = parked(operation);
+        let answer = resolve(&mut world, id, "r1", outcome, Some("ref_1"));
+        assert_eq!(answer.status, 200, "{operation} {outcome}: {}", text(&answer));
+        assert_eq!(world.status(id), status, "{operation} {outcome}");
+        assert_eq!(
+            world.op(id, operation, "key").status,
+            http,
+            "the first key gets its answer"
+        );
+        let line = world.get(id)["timeline"].to_string();
+        assert!(
+            line.contains("\"operator\":\"ada\"") && line.contains("seen in the books"),
+            "{line}"
+        );
+        let replay = resolve(&mut world, id, "r1", outcome, Some("ref_1"));
+        assert_eq!((replay.status, replay.body), (200, answer.body));
+    }
+}
+
+#[test]
+fn an_operator_who_says_happened_says_under_which_reference() {
+    let (mut world, id) = parked("authorize");
+    let answer = resolve(&mut world, id, "r1", "happened", None);
+    assert_eq!(
+        (answer.status, &body(&answer)["error"]["field"]),
+        (400, &"psp_reference".into())
+    );
+    assert!(world.is_parked(id));
+    assert_eq!(resolve(&mut world, id, "r1", "happened", Some("ref")).status, 200);
+    assert_eq!(world.get(id)["authorization"]["psp_reference"], "ref");
+}
+
+#[test]
+fn what_is_not_parked_cannot_be_resolved() {
+    let mut world = World::new(Kind::Blind);
+    let id = world.create();
+    let before = resolve(&mut world, id, "r1", "did_not_happen", None);
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let during = resolve(&mut world, id, "r1", "did_not_happen", None);
+    world.release();
+    let after = resolve(&mut world, id, "r1", "did_not_happen", None);
+    for answer in [before, during, after] {
+        assert_eq!((answer.status, code(&answer).as_str()), (409, "INVALID_STATE"));
+        assert!(body(&answer)["error"]["attempt"].is_object());
+    }
+    assert_eq!(world.status(id), "AUTHORIZED");
+}
+
+#[test]
+fn a_resolution_names_operator_reason_and_outcome() {
+    let (mut world, id) = parked("authorize");
+    let whole = json!({"operator": "ada", "reason": "r", "outcome": "did_not_happen"});
+    for member in ["operator", "reason", "outcome"] {
+        let mut sent = whole.clone();
+        sent.as_object_mut().unwrap().remove(member);
+        let answer = world.post(&format!("/attempts/{id}/resolve"), "r1", &sent.to_string());
+        assert_eq!(
+            (code(&answer).as_str(), &body(&answer)["error"]["field"]),
+            ("MISSING_FIELD", &member.into())
+        );
+        sent[member] = "x".repeat(501).into();
+        let answer = world.post(&format!("/attempts/{id}/resolve"), "r1", &sent.to_string());
+        assert_eq!(
+            (code(&answer).as_str(), &body(&answer)["error"]["field"]),
+            ("INVALID_FIELD", &member.into())
+        );
+    }
+    assert!(world.is_parked(id));
+}
+
+#[test]
+fn a_webhook_ends_a_parked_unknown_too() {
+    let (mut world, id) = parked("capture");
+    let news = json!({"type": "capture", "reference": id.to_string(), "status": "approved", "psp_reference": "cap_9",
+        "amount": 2599, "currency": "GBP"});
+    world.webhook(&news);
+    assert_eq!(world.status(id), "CAPTURED");
+    assert_eq!(world.op(id, "capture", "key").status, 200);
+}
+
+#[test]
+fn an_operators_mistake_is_mended_by_evidence() {
+    let (mut world, id) = parked("authorize");
+    resolve(&mut world, id, "r1", "did_not_happen", None);
+    assert_eq!(world.status(id), "DECLINED");
+    // It had happened after all: it is released, and DECLINED stays true.
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    let notice = world.ledger.notices[0].clone();
+    world.webhook(&notice);
+    assert_eq!((world.status(id).as_str(), world.ledger.live()), ("DECLINED", 0));
+}

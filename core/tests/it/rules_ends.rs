@@ -1,1 +1,333 @@
-//! To be written.
+//! DESIGN §4, rules 10 and 11, each with its negative: what is final, what expires, and what timers are for.
+
+use pay_once_core::status::{Event, Status};
+use serde_json::json;
+
+use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, code, json as body};
+
+const EVENTS: [Event; 11] = [
+    Event::BeganAuthorize,
+    Event::BeganCapture,
+    Event::BeganVoid,
+    Event::SeenAuthorize,
+    Event::SeenCapture,
+    Event::SeenVoid,
+    Event::SeenLapse,
+    Event::RefusedAuthorize,
+    Event::RefusedCapture,
+    Event::RefusedVoid,
+    Event::ActionRequired,
+];
+
+#[test]
+fn rule_10_final_is_final_and_nothing_goes_back() {
+    let mut moves = 0;
+    for status in Status::ALL {
+        for event in EVENTS {
+            let next = status.next(event);
+            assert!(next.rank() >= status.rank(), "{status:?} {event:?} → {next:?}");
+            assert!(
+                !status.is_final() || next == status,
+                "{status:?} {event:?} → {next:?}"
+            );
+            moves += usize::from(next != status);
+        }
+    }
+    assert_eq!(moves, 27, "the table has moved: is it meant?");
+}
+
+#[test]
+fn rule_10_a_final_status_stays_whatever_a_webhook_says() {
+    for (operation, status) in [("capture", "CAPTURED"), ("void", "VOIDED")] {
+        let mut world = World::new(Kind::Stripe);
+        let id = world.authorized();
+        let first = world.op(id, operation, "k3");
+        for state in [
+            "requires_action",
+            "requires_payment_method",
+            "processing",
+            "requires_capture",
+        ] {
+            let mut intent = world.ledger.intent("pi_3N00001");
+            intent["status"] = state.into();
+            world.webhook(&json!({"type": "payment_intent.x", "data": {"object": intent}}));
+            assert_eq!(world.status(id), status, "{state}");
+        }
+        assert_eq!(world.op(id, operation, "k3").body, first.body);
+    }
+}
+
+#[test]
+fn rule_10_what_nobody_captures_is_voided_before_it_lapses_and_not_sooner() {
+    for kind in Kind::ALL {
+        let mut world = World::new(kind);
+        let id = world.authorized();
+        let authorized_ms = world
+            .record(id)
+            .state()
+            .authorization
+            .as_ref()
+            .unwrap()
+            .authorized_at_ms;
+        let due_ms = authorized_ms + 7 * DAY_MS - 3_600_000;
+        assert_eq!(world.due(id), Some(due_ms), "{kind:?}");
+        world.wake_at(id, due_ms - 1);
+        assert_eq!(
+            (world.status(id).as_str(), world.ledger.live()),
+            ("AUTHORIZED", 1)
+        );
+        world.wake_at(id, due_ms);
+        assert_eq!(
+            (world.status(id).as_str(), world.ledger.live()),
+            ("EXPIRED", 0),
+            "{kind:?}"
+        );
+        assert_eq!(
+            body(&world.op(id, "authorize", "k2"))["status"],
+            "AUTHORIZED",
+            "as it was answered then"
+        );
+        assert_eq!(code(&world.op(id, "capture", "k3")), "INVALID_STATE");
+    }
+}
+
+#[test]
+fn rule_10_the_psps_own_capture_before_counts() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create();
+    let before_s = world.now_ms / 1000 + 2 * 86_400;
+    let mut intent = json!({"id": "pi_1", "amount": 2599, "currency": "gbp", "status": "requires_capture"});
+    intent["latest_charge"] = json!({"payment_method_details": {"card": {"capture_before": before_s}}});
+    world
+        .script
+        .push_back(Told::Instead(answered(200, intent.to_string())));
+    world.op(id, "authorize", "k2");
+    assert_eq!(world.due(id), Some(before_s * 1000 - 3_600_000));
+}
+
+#[test]
+fn rule_10_a_lapse_that_the_psp_reports_is_expired() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    let mut intent = world.ledger.intent("pi_3N00001");
+    intent["status"] = "canceled".into();
+    intent["cancellation_reason"] = "automatic".into();
+    world.webhook(&json!({"type": "payment_intent.canceled", "data": {"object": intent}}));
+    assert_eq!(world.status(id), "EXPIRED");
+    assert_eq!(world.money_calls, 1, "there is nothing to release");
+}
+
+#[test]
+fn rule_10_three_d_secure_that_nobody_finishes_is_released() {
+    for kind in Kind::ALL {
+        let mut world = World::new(kind);
+        let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+        let answer = world.op(id, "authorize", "k2");
+        assert_eq!(
+            (answer.status, &body(&answer)["status"]),
+            (202, &"REQUIRES_ACTION".into()),
+            "{kind:?}"
+        );
+        assert_eq!(body(&answer)["next_action"]["url"], "http://psp.test/3ds");
+        assert_eq!(body(&answer)["charge_state"], "requires_action");
+        let since_ms = world.record(id).state().action.as_ref().unwrap().since_ms;
+        world.wake_at(id, since_ms + 3_600_000 - 1);
+        assert_eq!(world.status(id), "REQUIRES_ACTION");
+        world.wake_at(id, since_ms + 3_600_000);
+        assert_eq!(
+            (world.status(id).as_str(), world.ledger.live()),
+            ("EXPIRED", 0),
+            "{kind:?}"
+        );
+        assert!(!world.is_parked(id));
+    }
+}
+
+#[test]
+fn rule_10_late_success_on_an_abandoned_attempt_is_voided_not_kept() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+    world.op(id, "authorize", "k2");
+    // The void finds nothing to void, and says so; the customer finishes a moment later.
+    let nothing = answered(200, r#"{"status":"declined","code":"unknown_authorization"}"#);
+    world.script.push_back(Told::Instead(nothing));
+    let answer = world.op(id, "void", "k3");
+    assert_eq!(
+        (answer.status, &body(&answer)["status"]),
+        (200, &"VOIDED".into()),
+        "nothing was ever held"
+    );
+    world.ledger.finish_action();
+    assert_eq!(world.ledger.live(), 1);
+    let notice = world.ledger.notices[0].clone();
+    world.webhook(&notice);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("VOIDED", 0),
+        "{:#?}",
+        world.story(id)
+    );
+}
+
+#[test]
+fn a_refused_void_of_what_is_held_is_an_operators() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    let no = answered(200, r#"{"status":"declined","code":"try_later"}"#);
+    world.script.push_back(Told::Instead(no));
+    assert_eq!(world.op(id, "void", "k3").status, 202);
+    assert!(
+        world.is_parked(id),
+        "funds may still be held: nobody says that they are not"
+    );
+}
+
+#[test]
+fn three_d_secure_that_is_finished_goes_on() {
+    for kind in Kind::ALL {
+        for automatic in [false, true] {
+            let mut world = World::new(kind);
+            let mut create = CREATE.replace("visa", "3ds");
+            if automatic {
+                create = create.replace('}', ",\"capture_method\":\"automatic\"}");
+            }
+            let id = world.create_with("k1", &create);
+            assert_eq!(world.op(id, "authorize", "k2").status, 202);
+            world.ledger.finish_action();
+            let notice = world.ledger.notices.last().unwrap().clone();
+            world.webhook(&notice);
+            let wanted = if automatic { "CAPTURED" } else { "AUTHORIZED" };
+            let answer = world.op(id, "authorize", "k2");
+            assert_eq!(
+                (answer.status, &body(&answer)["status"]),
+                (200, &wanted.into()),
+                "{kind:?}"
+            );
+            assert!(body(&answer).get("next_action").is_none());
+        }
+    }
+}
+
+#[test]
+fn three_d_secure_that_fails_is_a_decline() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+    world.op(id, "authorize", "k2");
+    let mut intent = world.ledger.intent("pi_3N00001");
+    intent["status"] = "requires_payment_method".into();
+    intent["last_payment_error"] = json!({"code": "payment_intent_authentication_failure", "message": "No."});
+    world.webhook(&json!({"type": "payment_intent.payment_failed", "data": {"object": intent}}));
+    let answer = world.op(id, "authorize", "k2");
+    assert_eq!((answer.status, code(&answer).as_str()), (402, "DECLINED"));
+    assert_eq!(
+        body(&answer)["error"]["decline_code"],
+        "payment_intent_authentication_failure"
+    );
+}
+
+#[test]
+fn three_d_secure_is_found_finished_without_a_webhook_where_the_psp_can_be_asked() {
+    for kind in [
+        Kind::Stripe,
+        Kind::StripeNoKeys,
+        Kind::StripeListed,
+        Kind::AcquirerQueryable,
+    ] {
+        let mut world = World::new(kind);
+        let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+        world.op(id, "authorize", "k2");
+        world.settle(id, 6);
+        assert_eq!(
+            world.status(id),
+            "REQUIRES_ACTION",
+            "asking proves nothing about a customer"
+        );
+        let story = world.story(id);
+        assert!(
+            !story.iter().any(|line| line.contains("proven not")),
+            "{kind:?}: {story:#?}"
+        );
+        world.ledger.finish_action();
+        for _ in 0..3 {
+            if world.status(id) == "REQUIRES_ACTION" {
+                world.settle(id, 1);
+            }
+        }
+        assert_eq!(world.status(id), "AUTHORIZED", "{kind:?}");
+    }
+}
+
+#[test]
+fn rule_11_timers_that_fire_early_late_twice_or_at_the_wrong_server_do_no_harm() {
+    for kind in Kind::ALL {
+        let mut world = World::new(kind);
+        let id = world.authorized();
+        let (writes, money) = (world.writes, world.money_calls);
+        for _ in 0..5 {
+            world.wake(id);
+        }
+        assert_eq!(
+            (world.writes, world.money_calls),
+            (writes, money),
+            "{kind:?}: early"
+        );
+        world.now_ms += 30 * DAY_MS;
+        world.wake(id);
+        world.wake(id);
+        assert_eq!(
+            (world.status(id).as_str(), world.money_calls),
+            ("EXPIRED", money + 1),
+            "{kind:?}: late, twice"
+        );
+    }
+}
+
+#[test]
+fn rule_11_two_servers_that_wake_at_once_send_once() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    world.now_ms = world.due(id).unwrap();
+    let base = world.record(id);
+    let input = pay_once_core::machine::Input::Wake;
+    let (a, b) = (
+        world.decide(id, Some(&base), &input),
+        world.decide(id, Some(&base), &input),
+    );
+    assert!(world.commit(id, a.write.as_ref().unwrap()));
+    assert!(
+        !world.commit(id, b.write.as_ref().unwrap()),
+        "the second swap conflicts"
+    );
+    let (calls, _) = world.step(id, &input);
+    assert!(calls.is_empty(), "handled again, it has nothing to send");
+}
+
+#[test]
+fn rule_11_a_swap_whose_end_is_unknown_is_told_by_reading_back() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create();
+    let base = world.record(id);
+    let pay_once_core::request::Routed::Attempt { input, .. } = world.route(
+        "POST",
+        &format!("/attempts/{id}/authorize"),
+        &[("idempotency-key", "k2")],
+        b"",
+    ) else {
+        panic!("routed");
+    };
+    let (a, b) = (
+        world.decide(id, Some(&base), &input),
+        world.decide(id, Some(&base), &input),
+    );
+    let (a, b) = (a.write.unwrap(), b.write.unwrap());
+    assert!(world.commit(id, &a));
+    let there = world.record(id);
+    assert!(there.grew_from(&a.record), "mine was applied");
+    assert!(
+        !there.grew_from(&b.record),
+        "the other's was not, though it says the same"
+    );
+    assert!(there.grew_from(&base));
+}

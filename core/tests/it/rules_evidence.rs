@@ -1,1 +1,336 @@
-//! To be written.
+//! DESIGN §4, rules 7–9, each with its negative: evidence of every kind and order, duplicates, what is an outcome.
+
+use pay_once_core::journal::{Fact, Operation};
+use serde_json::{Value, json};
+
+use crate::support::{CREATE, Kind, Told, World, answered, json as body, timeout};
+
+fn approved(kind: &str, id: pay_once_core::id::AttemptId, name: &str) -> Value {
+    json!({"type": kind, "reference": id.to_string(), "status": "approved", "psp_reference": name,
+        "amount": 2599, "currency": "GBP"})
+}
+
+#[test]
+fn rule_07_response_webhook_and_look_up_end_an_unknown_alike() {
+    for way in ["response", "webhook", "look-up"] {
+        let mut world = World::new(Kind::AcquirerQueryable);
+        let id = world.create();
+        world.script.push_back(Told::Hold);
+        world.op(id, "authorize", "k2");
+        let call = world.held.remove(0);
+        let result = world.ledger.act(&call.http, world.now_ms);
+        match way {
+            "response" => world.outcome(call, result),
+            "webhook" => {
+                let notice = world.ledger.notices[0].clone();
+                world.webhook(&notice);
+            }
+            _ => world.settle(id, 1),
+        }
+        let shown = body(&world.op(id, "authorize", "k2"));
+        assert_eq!(
+            (&shown["status"], &shown["authorization"]["psp_reference"]),
+            (&"AUTHORIZED".into(), &"auth_3N00001".into()),
+            "{way}"
+        );
+        assert_eq!(world.money_calls, 1);
+    }
+}
+
+#[test]
+fn rule_07_what_is_known_already_is_not_written_again() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    let writes = world.writes;
+    for _ in 0..3 {
+        world.webhook(&approved("authorize", id, "auth_3N00001"));
+    }
+    assert_eq!(world.writes, writes);
+    world.webhook(&approved("authorize", id, "auth_other"));
+    assert_eq!(world.writes, writes + 1, "and what is not known is");
+}
+
+#[test]
+fn rule_07_an_unknown_that_is_told_twice_is_written_once() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let call = world.held.remove(0);
+    world.outcome(call.clone(), timeout());
+    let writes = world.writes;
+    world.now_ms += 3;
+    world.outcome(call.clone(), timeout());
+    world.outcome(call.clone(), crate::support::not_sent());
+    assert_eq!(
+        world.writes, writes,
+        "nor can what may have been sent be taken back"
+    );
+    world.outcome(
+        call,
+        answered(200, r#"{"status":"approved","psp_reference":"a"}"#),
+    );
+    assert_eq!(world.status(id), "AUTHORIZED", "the answer itself still counts");
+}
+
+#[test]
+fn rule_07_late_evidence_for_an_old_call_is_always_taken_in() {
+    // Effect 1 was proven absent and 2 was sent; then the answer to 1 comes after all: it was approved.
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let first = world.held.remove(0);
+    world.outcome(first.clone(), timeout());
+    world.script.clear();
+    while world.dispatches(id, Operation::Authorize).len() < 2 {
+        world.script = [Told::Truth, Told::Hold].into();
+        world.settle(id, 1);
+    }
+    world.outcome(
+        first,
+        answered(200, r#"{"status":"approved","psp_reference":"late"}"#),
+    );
+    let shown = world.get(id);
+    assert_eq!(
+        shown["authorization"]["psp_reference"],
+        "late",
+        "{:#?}",
+        world.story(id)
+    );
+}
+
+#[test]
+fn rule_07_a_late_refusal_of_a_history_call_declines_nothing() {
+    for late in [false, true] {
+        let mut world = World::new(Kind::AcquirerQueryable);
+        world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+        let id = world.create();
+        world.script.push_back(Told::Hold);
+        world.op(id, "authorize", "k2");
+        let first = world.held.remove(0);
+        world.outcome(first.clone(), timeout());
+        while late && world.dispatches(id, Operation::Authorize).len() < 2 {
+            world.script = [Told::Truth, Told::Hold].into();
+            world.settle(id, 1);
+        }
+        world.outcome(first, answered(200, r#"{"status":"declined","code":"no"}"#));
+        // Effect 1 is proven not to have happened: that it was refused is old news. In time it is a decline.
+        assert_eq!(world.status(id), if late { "AUTHORIZING" } else { "DECLINED" });
+    }
+}
+
+#[test]
+fn rule_08_a_duplicate_authorization_is_voided_and_shown() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    // The assumption breaks: the network authorized twice.
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    assert_eq!(world.ledger.live(), 2);
+    world.settle(id, 1);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1)
+    );
+    let story = world.story(id);
+    assert!(
+        story
+            .iter()
+            .any(|line| line.contains("an effect was seen that must not stand")),
+        "{story:#?}"
+    );
+    // What is kept is what was shown, and it can be captured.
+    let shown = world.get(id);
+    let kept = shown["authorization"]["psp_reference"].clone();
+    assert_eq!(world.op(id, "capture", "k3").status, 200);
+    assert_eq!(
+        world
+            .ledger
+            .held
+            .iter()
+            .filter(|h| h.id == kept && h.captures.len() == 1)
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn rule_08_a_repeated_notice_of_the_compensation_does_not_end_the_attempt() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    world.settle(id, 1);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1)
+    );
+    for notice in world.ledger.notices.clone() {
+        world.webhook(&notice);
+    }
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1),
+        "{:#?}",
+        world.story(id)
+    );
+}
+
+#[test]
+fn rule_08_a_duplicate_capture_is_given_back() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "capture", "k3");
+    let http = world.calls[1].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    assert_eq!(world.ledger.taken(), 2);
+    world.settle(id, 1);
+    assert_eq!((world.status(id).as_str(), world.ledger.taken()), ("CAPTURED", 1));
+    // The negative: one capture is nobody's duplicate.
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "capture", "k3");
+    world.settle(id, 5);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.taken(), world.money_calls),
+        ("CAPTURED", 1, 2)
+    );
+}
+
+#[test]
+fn rule_08_two_answers_to_two_effects_are_two_authorizations() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let first = world.held.remove(0);
+    world.outcome(first.clone(), timeout());
+    while world.status(id) != "AUTHORIZED" {
+        world.settle(id, 1);
+    }
+    // The first request lands after all, later than any request may.
+    let result = world.ledger.act(&first.http, world.now_ms);
+    assert_eq!(world.ledger.live(), 2);
+    world.outcome(first, result);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1),
+        "{:#?}",
+        world.story(id)
+    );
+    assert_eq!(world.get(id)["authorization"]["psp_reference"], "auth_3N00001");
+}
+
+#[test]
+fn rule_08_an_answer_that_is_named_otherwise_than_the_listing_is_no_duplicate() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    let named = answered(200, r#"{"status":"approved","psp_reference":"approval-0815"}"#);
+    world.script.push_back(Told::Lost(named));
+    assert_eq!(world.op(id, "authorize", "k2").status, 200);
+    world.webhook(&approved("authorize", id, "approval-0815"));
+    assert_eq!((world.money_calls, world.ledger.live()), (1, 1));
+}
+
+#[test]
+fn rule_09_a_definite_4xx_is_an_outcome_and_everything_else_is_not() {
+    let no = r#"{"error":{"type":"card_error","code":"card_declined","message":"No."}}"#;
+    for kind in [Kind::Stripe, Kind::AcquirerKeyed] {
+        for status in 100..600_u16 {
+            let mut world = World::new(kind);
+            let id = world.create();
+            world.script.push_back(Told::Instead(answered(status, no)));
+            world.script.extend(std::iter::repeat_n(Told::Hold, 2));
+            world.op(id, "authorize", "k2");
+            let definite = (400..500).contains(&status) && ![408, 409, 425, 429].contains(&status);
+            let wanted = if definite { "DECLINED" } else { "AUTHORIZING" };
+            assert_eq!(world.status(id), wanted, "{kind:?} {status}");
+        }
+    }
+}
+
+#[test]
+fn rule_09_a_4xx_that_the_psp_did_not_write_is_unknown() {
+    for kind in [Kind::Stripe, Kind::AcquirerKeyed] {
+        for page in [
+            "",
+            "<html>404 Not Found</html>",
+            "null",
+            "[]",
+            "{}",
+            r#"{"error":"no"}"#,
+            "\u{0}",
+        ] {
+            let mut world = World::new(kind);
+            let id = world.create();
+            world.script.push_back(Told::Instead(answered(404, page)));
+            world.op(id, "authorize", "k2");
+            assert_eq!(world.get(id)["operation"]["state"], "in_doubt", "{kind:?} {page}");
+        }
+    }
+}
+
+#[test]
+fn rule_09_an_error_about_the_key_is_not_an_outcome() {
+    for (kind, wanted) in [("idempotency_error", "in_doubt"), ("api_error", "in_doubt")] {
+        let mut world = World::new(Kind::Stripe);
+        let id = world.create();
+        let error = json!({"error": {"type": kind, "message": "Keys for idempotent requests can only be used with …"}});
+        world
+            .script
+            .push_back(Told::Instead(answered(400, error.to_string())));
+        world.op(id, "authorize", "k2");
+        assert_eq!(world.get(id)["operation"]["state"], wanted, "{kind}");
+    }
+}
+
+#[test]
+fn rule_09_refused_because_it_is_being_worked_on_is_not_an_outcome() {
+    for (state, wanted) in [
+        ("processing", "AUTHORIZING"),
+        ("requires_payment_method", "DECLINED"),
+    ] {
+        let mut world = World::new(Kind::StripeNoKeys);
+        let id = world.create();
+        let intent = json!({"id": "pi_3N00001", "amount": 2599, "currency": "gbp", "status": state});
+        let error = json!({"error": {"type": "invalid_request_error", "code": "payment_intent_unexpected_state",
+            "message": "…", "payment_intent": intent}});
+        world
+            .script
+            .extend([Told::Truth, Told::Instead(answered(400, error.to_string()))]);
+        world.op(id, "authorize", "k2");
+        assert_eq!(world.status(id), wanted, "{state}");
+    }
+}
+
+#[test]
+fn every_observation_names_its_source_and_its_call() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create_with("k1", CREATE);
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    world.settle(id, 1);
+    let record = world.record(id);
+    let named: Vec<bool> = record
+        .entries()
+        .iter()
+        .filter_map(|entry| match &entry.fact {
+            Fact::Observed { call, .. } => Some(call.is_some()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        named,
+        [true, false],
+        "the timeout answers its call, the look-up answers none"
+    );
+}
