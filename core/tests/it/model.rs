@@ -219,15 +219,14 @@ impl Ledger {
             }
             ("GET", ["payment_intents", id]) => match self.find(id) {
                 Some(_) => (200, self.intent(id)),
-                None => (
-                    404,
-                    json!({"error": {"type": "invalid_request_error", "code": "resource_missing"}}),
-                ),
+                None => missing(),
             },
             ("GET", ["payment_intents"]) => (200, self.list(query, now_ms)),
             ("POST", ["refunds"]) => {
                 let id = form["payment_intent"].clone();
-                let held = self.held.iter_mut().find(|h| h.id == id).unwrap();
+                let Some(held) = self.held.iter_mut().find(|h| h.id == id) else {
+                    return missing();
+                };
                 held.captures.iter_mut().for_each(|c| c.2 = true);
                 let amount: u64 = form["amount"].parse().unwrap();
                 let refund = self.new_id("re");
@@ -270,15 +269,16 @@ impl Ledger {
                 return (400, json!({"error": error}));
             }
             None => {
-                let error = json!({"type": "invalid_request_error", "code": "resource_missing"});
-                return (404, json!({"error": error}));
+                return missing();
             }
         }
         (200, self.intent(id))
     }
 
     fn confirm(&mut self, id: &str, token: &str) -> (u16, Value) {
-        let held = self.held.iter_mut().find(|h| h.id == id).unwrap();
+        let Some(held) = self.held.iter_mut().find(|h| h.id == id) else {
+            return missing();
+        };
         if held.status != "requires_confirmation" {
             return self.change(id, "never", |_| {});
         }
@@ -426,4 +426,9 @@ impl Ledger {
             .collect();
         json!({"authorize": authorize, "capture": capture, "void": void, "lapsed": [], "requires_action": waiting})
     }
+}
+
+fn missing() -> (u16, Value) {
+    let error = json!({"type": "invalid_request_error", "code": "resource_missing"});
+    (404, json!({"error": error}))
 }
