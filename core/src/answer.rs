@@ -97,7 +97,7 @@ impl AttemptView {
             created_at: rfc3339_s(state.created_at_ms),
             authorization: state.authorization.as_ref().map(|a| AuthorizationView {
                 authorization_id: a.id.with_prefix("auth_"),
-                psp: psp.clone(),
+                psp: psp.to_string(),
                 psp_reference: a.psp_reference.clone(),
                 authorized_at: rfc3339_s(a.authorized_at_ms),
             }),

@@ -1,5 +1,7 @@
 //! The fold: what one more entry does to the state. The only place where a state changes.
 
+use std::sync::Arc;
+
 use crate::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::id::LocalId;
 use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
@@ -20,14 +22,16 @@ impl State {
                 payment_method,
             } => {
                 let bound = BoundKey {
-                    key: key.clone(),
+                    key: key.as_str().into(),
                     fingerprint: *fingerprint,
                     request: *request,
                     settled_at: None,
                 };
                 self.keys.push(bound);
                 if self.terms.payment_method.is_none() {
-                    self.terms.payment_method.clone_from(payment_method);
+                    Arc::make_mut(&mut self.terms)
+                        .payment_method
+                        .clone_from(payment_method);
                 }
             }
             Fact::Intended {
@@ -58,7 +62,7 @@ impl State {
                         id: *call,
                         step: *step,
                         effect: *effect,
-                        psp_key: psp_key.clone(),
+                        psp_key: psp_key.as_str().into(),
                         target: target.clone(),
                         sent_at_ms: *sent_at_ms,
                         send_by_ms: *send_by_ms,

@@ -2,6 +2,7 @@
 //! simulation and adapters (DESIGN §3). Each names its DESIGN rule.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::id::LocalId;
 use crate::journal::{CaptureMethod, Conclusion, Entry, Fact, Operation};
@@ -46,7 +47,7 @@ fn bounds(record: &Record) -> Result<(), Broken> {
 
 /// DESIGN §2, “Keys”: a key belongs to one request.
 fn keys_are_unique(state: &State) -> Result<(), Broken> {
-    let names: BTreeSet<&str> = state.keys.iter().map(|bound| bound.key.as_str()).collect();
+    let names: BTreeSet<&str> = state.keys.iter().map(|bound| &*bound.key).collect();
     ensure(
         names.len() == state.keys.len(),
         "§2 one key, one request",
@@ -93,7 +94,7 @@ fn capture_within_authorized(state: &State) -> Result<(), Broken> {
 }
 
 /// Rule 1: a dispatch names its call.
-fn calls_are_unique(entries: &[Entry]) -> Result<(), Broken> {
+fn calls_are_unique(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     let mut seen: BTreeSet<LocalId> = BTreeSet::new();
     for entry in entries {
         if let Fact::Dispatched {
@@ -116,7 +117,7 @@ fn calls_are_unique(entries: &[Entry]) -> Result<(), Broken> {
 
 /// Rule 3: the effect number moves on only with proof that the one before had no effect, or with an operation of
 /// its own.
-fn effect_moves_only_with_proof(entries: &[Entry]) -> Result<(), Broken> {
+fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     let mut proven: BTreeSet<(Operation, u16)> = BTreeSet::new();
     let mut current: Option<(Operation, u16)> = None;
     for entry in entries {
@@ -151,7 +152,10 @@ fn effect_moves_only_with_proof(entries: &[Entry]) -> Result<(), Broken> {
 /// Rule 10 and “status never goes back for any reader”: checked on every prefix.
 fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
     let mut entries = record.entries().iter().enumerate();
-    let Some(mut state) = entries.next().and_then(|(_, first)| State::fold([first])) else {
+    let Some(mut state) = entries
+        .next()
+        .and_then(|(_, first)| State::fold([first.as_ref()]))
+    else {
         return Err(("§3 a journal begins with Created", "it does not".to_owned()));
     };
     for (index, entry) in entries {

@@ -128,7 +128,7 @@ pub fn handle(
 
 fn on_webhook(mut work: Work<'_>, news: &News) -> Result<Step, RecordError> {
     // A PSP vouches for its own payments only.
-    if work.state().psp == news.psp {
+    if *work.state().psp == *news.psp {
         work.take_in(Source::Webhook, None, &news.evidence)?;
     }
     let changed = work.has_changed();

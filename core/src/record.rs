@@ -8,6 +8,7 @@
 //! All integers big-endian; an entry is postcard bytes of [`Entry`]. A flipped bit anywhere breaks the head.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -29,7 +30,8 @@ pub type Link = [u8; 32];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     id: AttemptId,
-    entries: Vec<Entry>,
+    /// Shared, so that a step copies none of what it does not change.
+    entries: Vec<Arc<Entry>>,
     links: Vec<Link>,
     /// Header and entries as written, without count and head.
     encoded: Vec<u8>,
@@ -123,7 +125,7 @@ impl Record {
             state,
         };
         record.chain(&first)?;
-        record.entries.push(first);
+        record.entries.push(Arc::new(first));
         Ok(record)
     }
 
@@ -140,7 +142,18 @@ impl Record {
         }
         self.chain(&entry)?;
         self.state.apply(self.entries.len(), &entry);
-        self.entries.push(entry);
+        self.entries.push(Arc::new(entry));
+        Ok(())
+    }
+
+    /// [`Record::append`] for a caller that has applied the entry to the state already.
+    pub(crate) fn append_folded(&mut self, entry: Entry, state: State) -> Result<(), RecordError> {
+        if self.entries.len() >= ENTRIES_MAX {
+            return Err(RecordError::Full);
+        }
+        self.chain(&entry)?;
+        self.state = state;
+        self.entries.push(Arc::new(entry));
         Ok(())
     }
 
@@ -167,8 +180,10 @@ impl Record {
             return Err(RecordError::WrongAttempt { expected });
         }
         let (count, mut rest) = take_u16(rest)?;
+        let entries_end = rest.len().saturating_sub(HEAD_BYTES);
         let mut encoded = Vec::with_capacity(bytes.len() + 512);
         encoded.extend_from_slice(header);
+        encoded.extend_from_slice(rest.get(..entries_end).unwrap_or_default());
         let mut link = first_link(header);
         let (mut entries, mut links) = (Vec::with_capacity(count + 4), Vec::with_capacity(count + 4));
         for index in 0..count {
@@ -180,8 +195,7 @@ impl Record {
             if !left.is_empty() {
                 return Err(RecordError::BadEntry { index });
             }
-            put(&mut encoded, body)?;
-            entries.push(entry);
+            entries.push(Arc::new(entry));
             links.push(link);
             rest = after;
         }
@@ -196,12 +210,12 @@ impl Record {
         if entries
             .iter()
             .skip(1)
-            .any(|entry| matches!(entry.fact, Fact::Created { .. }))
+            .any(|entry: &Arc<Entry>| matches!(entry.fact, Fact::Created { .. }))
             || count > ENTRIES_MAX
         {
             return Err(RecordError::NotAJournal);
         }
-        let state = State::fold(&entries).ok_or(RecordError::NotAJournal)?;
+        let state = State::fold(entries.iter().map(Arc::as_ref)).ok_or(RecordError::NotAJournal)?;
         Ok(Self {
             id: expected,
             entries,
@@ -248,7 +262,7 @@ impl Record {
 
     /// The entries, oldest first.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Arc<Entry>] {
         &self.entries
     }
 
@@ -276,7 +290,8 @@ impl Record {
         if index + 1 >= self.entries.len() {
             return self.state.clone();
         }
-        State::fold(self.entries.iter().take(index + 1)).unwrap_or_else(|| self.state.clone())
+        State::fold(self.entries.iter().take(index + 1).map(Arc::as_ref))
+            .unwrap_or_else(|| self.state.clone())
     }
 
     /// Whether this journal has grown out of `other`: every entry of `other` is in it, at its place. After a swap

@@ -1,6 +1,8 @@
 //! From an HTTP request to a ticket: paths, methods, merchants, keys, bodies (DESIGN §2). Nothing here needs a record,
 //! and nothing here changes one.
 
+use std::sync::Arc;
+
 use crate::answer::{self, Dress};
 use crate::config::Config;
 use crate::error::{ApiError, Code};
@@ -35,8 +37,9 @@ pub enum Routed {
 /// present it again after a conflict or a change of the record; they do not look inside.
 #[derive(Clone, Debug)]
 pub struct Ticket {
-    pub(crate) merchant: String,
-    pub(crate) asked: Asked,
+    pub(crate) merchant: Arc<str>,
+    /// Shared: a ticket is copied whenever it has to wait.
+    pub(crate) asked: Arc<Asked>,
     /// When an answer is due, in milliseconds since the Unix epoch.
     pub(crate) answer_by_ms: u64,
     pub(crate) dress: Dress,
@@ -210,12 +213,12 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
         .waited_s
         .map_or(config.time_budget_ms, |seconds| seconds * 1000);
     let ticket = Ticket {
-        merchant: merchant.to_owned(),
-        asked: Asked::Do {
+        merchant: merchant.into(),
+        asked: Arc::new(Asked::Do {
             key,
             fingerprint,
             order,
-        },
+        }),
         answer_by_ms: now_ms.saturating_add(wait_ms),
         dress: dress.clone(),
         is_first: false,
@@ -229,8 +232,8 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
 fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<Routed, ApiError> {
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
     let ticket = Ticket {
-        merchant: merchant.to_owned(),
-        asked: Asked::Read,
+        merchant: merchant.into(),
+        asked: Arc::new(Asked::Read),
         answer_by_ms: now_ms,
         dress: dress.clone(),
         is_first: false,

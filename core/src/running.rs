@@ -1,5 +1,7 @@
 //! The operation under way, and its calls.
 
+use std::sync::Arc;
+
 use crate::evidence::Signal;
 use crate::id::LocalId;
 use crate::journal::{CallStep, Cause, Operation};
@@ -37,7 +39,7 @@ pub struct CallTrack {
     /// Effect number.
     pub effect: u16,
     /// PSP key.
-    pub psp_key: String,
+    pub psp_key: Arc<str>,
     /// The object or effect that it addressed.
     pub target: Option<String>,
     /// Sent at, earliest, in milliseconds since the Unix epoch.

@@ -2,6 +2,7 @@
 //! state as it was then: that is how a replay gives the same bytes for ever (DESIGN §2, “Replays”).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::config::Face;
 use crate::evidence::{EffectKind, Knowledge};
@@ -15,11 +16,11 @@ use crate::status::Status;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// Owner.
-    pub merchant: String,
+    pub merchant: Arc<str>,
     /// What is to be paid, and how.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// Name of the PSP in the configuration.
-    pub psp: String,
+    pub psp: Arc<str>,
     /// How that PSP is spoken to.
     pub face: Face,
     /// When it was created, in milliseconds since the Unix epoch.
@@ -58,7 +59,7 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundKey {
     /// The key.
-    pub key: String,
+    pub key: Arc<str>,
     /// Digest of the request.
     pub fingerprint: Fingerprint,
     /// What was asked.
@@ -140,14 +141,14 @@ impl State {
         };
         let settled_at = (*request == RequestKind::Create).then_some(0);
         Some(Self {
-            merchant: merchant.clone(),
-            terms: terms.clone(),
-            psp: psp.clone(),
+            merchant: merchant.as_str().into(),
+            terms: Arc::new(terms.clone()),
+            psp: psp.as_str().into(),
             face: *face,
             created_at_ms: entry.at_ms,
             status: Status::Created,
             keys: vec![BoundKey {
-                key: key.clone(),
+                key: key.as_str().into(),
                 fingerprint: *fingerprint,
                 request: *request,
                 settled_at,
@@ -170,7 +171,7 @@ impl State {
     /// The bound key of this name.
     #[must_use]
     pub fn bound(&self, key: &str) -> Option<&BoundKey> {
-        self.keys.iter().find(|bound| bound.key == key)
+        self.keys.iter().find(|bound| *bound.key == *key)
     }
 
     /// The highest effect number that an operation has used; 0 if none.

@@ -26,8 +26,8 @@ pub(crate) fn handle(
     record: Option<&Record>,
     ticket: &Ticket,
 ) -> Result<Step, RecordError> {
-    match (&ticket.asked, record) {
-        (_, Some(record)) if record.state().merchant != ticket.merchant => {
+    match (&*ticket.asked, record) {
+        (_, Some(record)) if *record.state().merchant != *ticket.merchant => {
             Ok(refuse(&attempt_not_found(), ticket))
         }
         (Asked::Read, Some(record)) => Ok(Step::reply(show(&Work::on(clock, record), &ticket.dress))),
@@ -96,7 +96,7 @@ fn create(
         return Ok(refuse(&psp_not_configured(psp_name), ticket));
     };
     let fact = Fact::Created {
-        merchant: ticket.merchant.clone(),
+        merchant: ticket.merchant.to_string(),
         key: key.to_owned(),
         fingerprint: *fingerprint,
         request,
@@ -382,7 +382,7 @@ fn answer_first(work: Work<'_>, ticket: &Ticket) -> Step {
         is_first: true,
         ..ticket.clone()
     };
-    let reply = match &ticket.asked {
+    let reply = match &*ticket.asked {
         Asked::Do { key, .. } => answer_bound(&work, &ticket, key),
         Asked::Read => Reply::Now(show(&work, &ticket.dress)),
     };

@@ -70,7 +70,7 @@ impl<'a> Work<'a> {
 
     /// The PSP of this attempt, if it is still configured.
     pub(crate) fn psp(&self) -> Option<&'a Psp> {
-        self.clock.config.psps.get(&self.record.state().psp)
+        self.clock.config.psps.get(&*self.record.state().psp)
     }
 
     pub(crate) fn has_changed(&self) -> bool {
@@ -123,7 +123,7 @@ impl<'a> Work<'a> {
         if after == *self.state() {
             return Ok(false);
         }
-        self.record.to_mut().append(entry)?;
+        self.record.to_mut().append_folded(entry, after)?;
         Ok(true)
     }
 
@@ -327,7 +327,7 @@ impl<'a> Work<'a> {
         })?;
         self.calls.push(Call {
             attempt: self.record.id(),
-            psp: self.record.state().psp.clone(),
+            psp: self.record.state().psp.to_string(),
             http,
             send_by_ms,
             timeout_ms: psp.timing.call_timeout_ms,
@@ -383,7 +383,7 @@ impl<'a> Work<'a> {
     fn ask(&mut self, psp: &Psp, http: psp::HttpCall, purpose: Purpose) {
         self.calls.push(Call {
             attempt: self.record.id(),
-            psp: self.record.state().psp.clone(),
+            psp: self.record.state().psp.to_string(),
             http,
             send_by_ms: self.clock.now_ms.saturating_add(psp.timing.send_window_ms),
             timeout_ms: psp.timing.call_timeout_ms,

@@ -20,6 +20,7 @@ pub mod front;
 pub mod hub;
 pub mod ports;
 pub mod psp_client;
+pub mod recent;
 pub mod server;
 pub mod settings;
 pub mod sqlite;

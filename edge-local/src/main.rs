@@ -7,6 +7,9 @@ use clap::Parser;
 use pay_once::settings::Arguments;
 use pay_once::start;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.hash_key {

@@ -19,6 +19,8 @@ pub trait Clock: 'static {
 
 /// One record per attempt, with a linearizable compare-and-swap (DESIGN §3, “Stores”).
 pub trait Store: 'static {
+    /// Whether nobody else can write to it. Only then may a server answer from records that it holds in memory.
+    fn is_exclusive(&self) -> bool;
     /// The bytes of a record, if there is one.
     fn load(&self, id: AttemptId) -> impl Future<Output = Result<Option<Vec<u8>>, Unavailable>>;
     /// Puts `swap` in place if the version that it expects is there.

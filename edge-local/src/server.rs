@@ -20,6 +20,7 @@ use tokio::task::spawn_local;
 use crate::counters::{Count, Counters};
 use crate::hub::Hub;
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
+use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
 /// Swaps of one step that may be lost to others before the step is given up as “store unavailable”.
@@ -37,6 +38,7 @@ pub struct Server<C, S, P> {
     store: S,
     psp: P,
     hub: Rc<Hub>,
+    recent: Recent,
     timers: Timers,
     counters: Arc<Counters>,
     calls_under_way: Cell<usize>,
@@ -59,6 +61,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             store,
             psp,
             hub: Rc::default(),
+            recent: Recent::default(),
             timers: Timers::default(),
             counters,
             calls_under_way: Cell::new(0),
@@ -125,7 +128,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let step = handle(
                 &self.config,
                 id,
-                record.as_ref(),
+                record.as_deref(),
                 input,
                 self.clock.now_ms(),
                 self.clock.entropy(),
@@ -136,6 +139,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     continue;
                 }
                 self.log(&write);
+                if self.store.is_exclusive() {
+                    self.recent.put(Rc::new(write.record));
+                }
                 // A far timer is in the store already.
                 let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
                 self.timers
@@ -158,15 +164,24 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         Err(Stuck::Unavailable)
     }
 
-    async fn load(&self, id: AttemptId) -> Result<Option<Record>, Stuck> {
+    /// What is durable now.
+    async fn load(&self, id: AttemptId) -> Result<Option<Rc<Record>>, Stuck> {
+        if let Some(record) = self.recent.get(id) {
+            return Ok(Some(record));
+        }
         let bytes = self.store.load(id).await.map_err(|error| {
             tracing::error!(attempt = %id, %error, "the store cannot be read");
             Stuck::Unavailable
         })?;
-        bytes
+        let record = bytes
             .map(|bytes| Record::decode(id, &bytes))
             .transpose()
-            .map_err(|why| self.refused(id, why))
+            .map_err(|why| self.refused(id, why))?;
+        let record = record.map(Rc::new);
+        if let Some(record) = record.as_ref().filter(|_| self.store.is_exclusive()) {
+            self.recent.put(Rc::clone(record));
+        }
+        Ok(record)
     }
 
     /// Swaps. `false` means that another version is there and the input is to be handled again.
@@ -178,7 +193,11 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             bytes: write.record.encode(),
             wake_at_ms: write.wake_at_ms,
         };
-        let applied = match self.store.swap(swap).await {
+        let swapped = self.store.swap(swap).await;
+        if swapped != Swapped::Applied {
+            self.recent.forget(id);
+        }
+        let applied = match swapped {
             Swapped::Applied => true,
             Swapped::Conflict => false,
             // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own).

@@ -2,6 +2,7 @@
 //! payments share one sync of the disk; readers see what is committed and nothing else.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,20 +22,22 @@ const GROUP_MAX: usize = 256;
 const GATHER_US: u64 = 300;
 /// A commit that has this many swaps waits for no more.
 const GATHER_ENOUGH: usize = 24;
-/// The write-ahead log is checkpointed past this size, in bytes.
-const WAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How often its size is looked at, in milliseconds.
+/// The write-ahead log is checkpointed after this many commits and swaps, about 15 MB of it.
+const CHECKPOINT_AFTER: u64 = 2_000;
+/// How often that is looked at, in milliseconds.
 const CHECKPOINT_EVERY_MS: u64 = 500;
 /// How long a statement waits for another process's lock, in seconds.
 const BUSY_TIMEOUT_S: u64 = 5;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS records (
-    id BLOB PRIMARY KEY NOT NULL,
+    -- Rows in order of arrival: payments of the same minute share pages, and a commit of many writes few.
+    place INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
     version INTEGER NOT NULL,
     wake_at_ms INTEGER,
     bytes BLOB NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX IF NOT EXISTS records_by_wake ON records (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
 ";
 const LOAD: &str = "SELECT bytes FROM records WHERE id = ?1";
@@ -43,9 +46,11 @@ const UPDATE: &str =
     "UPDATE records SET version = ?2, wake_at_ms = ?3, bytes = ?4 WHERE id = ?1 AND version = ?5";
 const DUE: &str = "SELECT id, wake_at_ms FROM records WHERE wake_at_ms <= ?1 ORDER BY wake_at_ms LIMIT ?2";
 
-/// The store of one process. Several processes may share the file: the swap holds between them too.
+/// The store of one process, which holds its directory for itself.
 #[derive(Debug)]
 pub struct SqliteStore {
+    /// Locked as long as the process lives, also by a `kill -9`.
+    _lock: File,
     reader: RefCell<Connection>,
     writer: Sender<Job>,
 }
@@ -72,6 +77,7 @@ impl SqliteStore {
                 dir.display()
             ))
         })?;
+        let lock = lock(dir)?;
         let path = dir.join("pay-once.sqlite3");
         let writing = connect(&path).map_err(at("the store cannot be opened"))?;
         writing
@@ -82,13 +88,13 @@ impl SqliteStore {
         let reader = connect(&path).map_err(at("the store cannot be opened"))?;
         let checkpointing = connect(&path).map_err(at("the store cannot be opened"))?;
         let (writer, jobs) = channel();
-        let wal = path.with_extension("sqlite3-wal");
         let for_checkpoints = Arc::clone(&counters);
         spawn("store-writer", move || write_groups(writing, &jobs, &counters))?;
         spawn("store-checkpoint", move || {
-            checkpoint(&checkpointing, &wal, &for_checkpoints)
+            checkpoint(&checkpointing, &for_checkpoints)
         })?;
         Ok(Self {
+            _lock: lock,
             reader: RefCell::new(reader),
             writer,
         })
@@ -96,6 +102,10 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, Unavailable> {
         let reader = self.reader.borrow();
         let mut statement = reader.prepare_cached(LOAD).map_err(unavailable)?;
@@ -128,6 +138,23 @@ impl Store for SqliteStore {
             .collect::<Result<_, _>>()
             .map_err(unavailable)
     }
+}
+
+fn lock(dir: &Path) -> Result<File, Unavailable> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(|error| {
+        Unavailable(format!(
+            "the lock file {} cannot be made: {error}",
+            path.display()
+        ))
+    })?;
+    file.try_lock().map_err(|_| {
+        Unavailable(format!(
+            "another process is serving from {}. Stop it, or choose another directory with --data",
+            dir.display()
+        ))
+    })?;
+    Ok(file)
 }
 
 fn unavailable(error: rusqlite::Error) -> Unavailable {
@@ -268,14 +295,17 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap) -> rusqlite::Result<Swapped
 }
 
 /// Keeps the write-ahead log short. The passive pass copies while commits go on; the restart that follows has little
-/// left to do and lets the log begin anew.
-fn checkpoint(connection: &Connection, wal: &Path, counters: &Counters) {
+/// left to do and lets the log begin anew in the same file, whose space is then there already.
+fn checkpoint(connection: &Connection, counters: &Counters) {
+    let mut done_at = 0;
     loop {
         thread::sleep(Duration::from_millis(CHECKPOINT_EVERY_MS));
-        if std::fs::metadata(wal).map_or(0, |file| file.len()) < WAL_BYTES_MAX {
+        let now = counters.snapshot();
+        let written = now.commits + now.durable_writes;
+        if written < done_at + CHECKPOINT_AFTER {
             continue;
         }
-        for pass in ["PASSIVE", "TRUNCATE"] {
+        for pass in ["PASSIVE", "RESTART"] {
             if let Err(error) =
                 connection.query_row(&format!("PRAGMA wal_checkpoint({pass})"), [], |_| Ok(()))
             {
@@ -283,5 +313,6 @@ fn checkpoint(connection: &Connection, wal: &Path, counters: &Counters) {
             }
         }
         counters.add(Count::Checkpoint);
+        done_at = written;
     }
 }

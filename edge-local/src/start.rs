@@ -61,7 +61,10 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let (Some(sandbox), Some(listener)) = (sandbox, sandbox_listener) {
         start_sandbox(arguments, &sandbox, listener, address)?;
     }
-    announce(address, sandbox_address).map_err(|error| format!("standard output: {error}"))?;
+    if let Err(error) = announce(address, sandbox_address) {
+        // Whoever started us may have closed our standard output; payments do not depend on it.
+        tracing::warn!(%error, "standard output is closed");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

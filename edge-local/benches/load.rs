@@ -1,0 +1,376 @@
+//! Load against the real binary: `cargo bench -p pay-once --bench load [-- closed|open|all] [--seconds N]`.
+//!
+//! *closed*: a 0 ms PSP, a fixed number of payments in flight, a payment being create, authorize, capture and one
+//! replay of each. *open*: 100 payments a second against a PSP of 100–800 ms, every single call timed.
+//! Server, PSP and this generator share the machine. Figures for people; nothing here fails on a slow machine, but
+//! an error, a wrong answer or a missing write ends it with one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let mode = arguments
+        .iter()
+        .find(|a| !a.starts_with("--") && a.parse::<u64>().is_err())
+        .map_or("all", String::as_str);
+    let seconds = arguments
+        .iter()
+        .position(|a| a == "--seconds")
+        .and_then(|at| arguments[at + 1].parse().ok());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    if matches!(mode, "closed" | "all") {
+        println!("closed loop, PSP 0 ms; a payment is create, authorize, capture and one replay of each");
+        let only: Option<usize> = std::env::var("IN_FLIGHT").ok().and_then(|n| n.parse().ok());
+        for in_flight in [1, 16, 64]
+            .into_iter()
+            .filter(|n| only.is_none_or(|only| only == *n))
+        {
+            runtime.block_on(closed(in_flight, Duration::from_secs(seconds.unwrap_or(10))));
+        }
+    }
+    if matches!(mode, "open" | "all") {
+        println!("open loop, 100 payments/s, PSP 100–800 ms; every call timed");
+        runtime.block_on(open(100, Duration::from_secs(seconds.unwrap_or(60))));
+    }
+}
+
+/// The binary under load, with a store of its own.
+struct Server {
+    child: Child,
+    address: String,
+    sandbox: String,
+    dir: std::path::PathBuf,
+}
+
+impl Server {
+    fn start(latency: &str) -> Self {
+        let dir =
+            std::env::temp_dir().join(format!("pay-once-load-{}-{}", std::process::id(), latency.len()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pay-once"))
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--sandbox-listen",
+                "127.0.0.1:0",
+                "--sandbox-latency-ms",
+                latency,
+            ])
+            .args(["--log", "warn", "--data"])
+            .arg(&dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut after = |what: &str| {
+            lines
+                .next()
+                .unwrap()
+                .unwrap()
+                .strip_prefix(what)
+                .unwrap()
+                .to_owned()
+        };
+        let address = after("listening on http://");
+        let sandbox = after("sandbox PSP on http://");
+        Self {
+            child,
+            address,
+            sandbox,
+            dir,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// One keep-alive connection that knows just enough HTTP to cost little.
+struct Client {
+    stream: TcpStream,
+    host: String,
+    buffer: Vec<u8>,
+}
+
+struct Answer {
+    status: u16,
+    replayed: bool,
+    body: Vec<u8>,
+}
+
+impl Client {
+    async fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            host: address.to_owned(),
+            buffer: Vec::with_capacity(8192),
+        }
+    }
+
+    async fn call(&mut self, method: &str, path: &str, key: &str, body: &str) -> Answer {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nIdempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.host,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        self.buffer.clear();
+        loop {
+            assert_ne!(
+                self.stream.read_buf(&mut self.buffer).await.unwrap(),
+                0,
+                "the server closed the connection"
+            );
+            let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") else {
+                continue;
+            };
+            let head = std::str::from_utf8(&self.buffer[..end])
+                .unwrap()
+                .to_ascii_lowercase();
+            let length: usize = head
+                .lines()
+                .find_map(|l| l.strip_prefix("content-length: "))
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap();
+            while self.buffer.len() < end + 4 + length {
+                assert_ne!(
+                    self.stream.read_buf(&mut self.buffer).await.unwrap(),
+                    0,
+                    "the server closed the connection"
+                );
+            }
+            return Answer {
+                status: head[9..12].parse().unwrap(),
+                replayed: head.contains("idempotency-replayed: true"),
+                body: self.buffer[end + 4..].to_vec(),
+            };
+        }
+    }
+}
+
+fn attempt_id(body: &[u8]) -> String {
+    let text = std::str::from_utf8(body).unwrap();
+    let at = text.find("pa_").unwrap();
+    text[at..at + 29].to_owned()
+}
+
+async fn counters(address: &str) -> serde_json::Value {
+    let answer = Client::connect(address)
+        .await
+        .call("GET", "/healthz", "-", "")
+        .await;
+    serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()["counters"].clone()
+}
+
+const CREATE: &str =
+    r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
+
+async fn closed(in_flight: usize, length: Duration) {
+    let server = Server::start("0..0");
+    let before = counters(&server.address).await;
+    let begin = Instant::now();
+    let workers = (0..in_flight).map(|worker| {
+        let address = server.address.clone();
+        async move {
+            let mut client = Client::connect(&address).await;
+            let mut latencies = Vec::new();
+            let mut replays = Vec::new();
+            for n in 0.. {
+                if begin.elapsed() >= length {
+                    return (latencies, replays);
+                }
+                pay_closed(
+                    &mut client,
+                    &format!("w{worker}-{n}"),
+                    &mut latencies,
+                    &mut replays,
+                )
+                .await;
+            }
+            unreachable!()
+        }
+    });
+    let cpu_before = (cpu_ms(server.child.id()), cpu_ms(std::process::id()));
+    let (mut latencies, mut replays) = (Vec::new(), Vec::new());
+    for (a, b) in join_all(workers).await {
+        latencies.extend(a);
+        replays.extend(b);
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let payments = replays.len() as f64 / 3.0;
+    let after = counters(&server.address).await;
+    let grown = |name: &str| (after[name].as_u64().unwrap() - before[name].as_u64().unwrap()) as f64;
+    println!(
+        "  {in_flight:>3} in flight: {:>5.0} payments/s  writes/payment {:.3}  syncs/payment {:.3}  money calls/payment {:.3}  call {}  replay {}",
+        payments / seconds,
+        grown("durable_writes") / payments,
+        (grown("commits") + 2.0 * grown("checkpoints")) / payments,
+        grown("psp_money_calls") / payments,
+        percentiles(&mut latencies),
+        percentiles(&mut replays),
+    );
+    println!(
+        "                 processor time a payment: server with PSP {:.3} ms, generator {:.3} ms",
+        (cpu_ms(server.child.id()) - cpu_before.0) / payments,
+        (cpu_ms(std::process::id()) - cpu_before.1) / payments,
+    );
+    check_ledger(&server, payments as u64).await;
+}
+
+/// User and system time of a process, in milliseconds; Linux counts it in ticks of 10 ms.
+fn cpu_ms(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    fields.get(11..13).map_or(0.0, |times| {
+        times.iter().filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() * 10.0
+    })
+}
+
+async fn pay_closed(client: &mut Client, name: &str, latencies: &mut Vec<f64>, replays: &mut Vec<f64>) {
+    let mut id = String::new();
+    for (operation, first, again) in [("", 201, 200), ("/authorize", 200, 200), ("/capture", 200, 200)] {
+        let path = if id.is_empty() {
+            "/attempts".to_owned()
+        } else {
+            format!("/attempts/{id}{operation}")
+        };
+        let key = format!("{name}{operation}");
+        let body = if id.is_empty() { CREATE } else { "" };
+        let begin = Instant::now();
+        let mut answer = client.call("POST", &path, &key, body).await;
+        latencies.push(begin.elapsed().as_secs_f64() * 1e3);
+        while answer.status == 202 {
+            answer = client.call("POST", &path, &key, body).await;
+        }
+        assert!(
+            answer.status == first || answer.status == again,
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        let begin = Instant::now();
+        let replay = client.call("POST", &path, &key, body).await;
+        replays.push(begin.elapsed().as_secs_f64() * 1e3);
+        assert_eq!((replay.status, replay.replayed), (again, true));
+        assert_eq!(replay.body, answer.body, "a replay has the same bytes");
+        if id.is_empty() {
+            id = attempt_id(&answer.body);
+        }
+    }
+}
+
+async fn open(per_second: u64, length: Duration) {
+    let server = Server::start("100..800");
+    let before = counters(&server.address).await;
+    let begin = Instant::now();
+    let total = per_second * length.as_secs();
+    let payments = (0..total).map(|n| {
+        let address = server.address.clone();
+        async move {
+            tokio::time::sleep_until((begin + Duration::from_millis(n * 1000 / per_second)).into()).await;
+            let mut client = Client::connect(&address).await;
+            let mut latencies = Vec::new();
+            let mut id = String::new();
+            for operation in ["", "/authorize", "/capture"] {
+                let path = if id.is_empty() {
+                    "/attempts".to_owned()
+                } else {
+                    format!("/attempts/{id}{operation}")
+                };
+                let body = if id.is_empty() { CREATE } else { "" };
+                loop {
+                    let begin = Instant::now();
+                    let answer = client
+                        .call("POST", &path, &format!("o{n}{operation}"), body)
+                        .await;
+                    latencies.push(begin.elapsed().as_secs_f64() * 1e3);
+                    match answer.status {
+                        200 | 201 => {
+                            id = attempt_id(&answer.body);
+                            break;
+                        }
+                        202 => tokio::time::sleep(Duration::from_millis(100)).await,
+                        other => panic!("{other}: {}", String::from_utf8_lossy(&answer.body)),
+                    }
+                }
+            }
+            latencies
+        }
+    });
+    let mut latencies: Vec<f64> = join_all(payments).await.into_iter().flatten().collect();
+    let after = counters(&server.address).await;
+    let grown =
+        |name: &str| (after[name].as_u64().unwrap() - before[name].as_u64().unwrap()) as f64 / total as f64;
+    println!(
+        "  {total} payments, {} calls, 0 errors: {}  writes/payment {:.3}  money calls/payment {:.3}",
+        latencies.len(),
+        percentiles(&mut latencies),
+        grown("durable_writes"),
+        grown("psp_money_calls"),
+    );
+    check_ledger(&server, total).await;
+}
+
+/// The ledger has the last word: one authorization and one capture for each payment, and nothing else.
+async fn check_ledger(server: &Server, payments: u64) {
+    let answer = Client::connect(&server.sandbox)
+        .await
+        .call("GET", "/ledger", "-", "")
+        .await;
+    let ledger: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let entries = ledger.as_object().unwrap();
+    assert_eq!(entries.len() as u64, payments, "every payment is in the ledger");
+    for (id, entry) in entries {
+        let once = entry["authorizations"] == 1 && entry["captures"] == 1 && entry["captured_minor"] == 2599;
+        assert!(once, "{id}: {entry}");
+    }
+}
+
+fn percentiles(values: &mut [f64]) -> String {
+    values.sort_by(f64::total_cmp);
+    let at = |p: f64| values[((values.len() - 1) as f64 * p) as usize];
+    format!(
+        "p50 {:.2} ms p99 {:.2} ms p99.9 {:.2} ms",
+        at(0.5),
+        at(0.99),
+        at(0.999)
+    )
+}
+
+async fn join_all<F>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let local = tokio::task::LocalSet::new();
+    let tasks: Vec<_> = futures.map(|future| local.spawn_local(future)).collect();
+    local.await;
+    let mut outputs = Vec::new();
+    for task in tasks {
+        outputs.push(task.await.unwrap());
+    }
+    outputs
+}

@@ -1,0 +1,47 @@
+//! Records held in memory: a copy of what is durable, for a store that nobody else can write to. Only a step that saw
+//! its swap applied may put one in; a swap that ended otherwise takes it out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use pay_once_core::id::AttemptId;
+use pay_once_core::record::Record;
+
+/// Most records held in each of two generations.
+const GENERATION_MAX: usize = 4_096;
+
+/// Two generations: when the young one is full it becomes the old one, and what was old is let go.
+#[derive(Debug, Default)]
+pub struct Recent {
+    young: RefCell<BTreeMap<AttemptId, Rc<Record>>>,
+    old: RefCell<BTreeMap<AttemptId, Rc<Record>>>,
+}
+
+impl Recent {
+    /// The record, if it is held.
+    pub fn get(&self, id: AttemptId) -> Option<Rc<Record>> {
+        if let Some(record) = self.young.borrow().get(&id) {
+            return Some(Rc::clone(record));
+        }
+        let record = self.old.borrow_mut().remove(&id)?;
+        self.put(Rc::clone(&record));
+        Some(record)
+    }
+
+    /// Holds a record that is durable.
+    pub fn put(&self, record: Rc<Record>) {
+        let mut young = self.young.borrow_mut();
+        if young.len() >= GENERATION_MAX {
+            self.old.replace(std::mem::take(&mut *young));
+        }
+        self.old.borrow_mut().remove(&record.id());
+        young.insert(record.id(), record);
+    }
+
+    /// Lets a record go: what is durable is not known.
+    pub fn forget(&self, id: AttemptId) {
+        self.young.borrow_mut().remove(&id);
+        self.old.borrow_mut().remove(&id);
+    }
+}
