@@ -146,6 +146,9 @@ impl AttemptView {
     }
 }
 
+/// Room for the usual answer, in bytes, so that it is written without growing.
+const BODY_BYTES_USUAL: usize = 768;
+
 /// How an answer is to be dressed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dress {
@@ -290,12 +293,19 @@ fn serde_word(status: Status) -> String {
 fn json(status: u16, view: &AttemptView, dress: &Dress) -> Response {
     let mut headers = vec![("Content-Type", "application/json".to_owned())];
     dress_up(&mut headers, dress);
-    // Serialising plain structs of strings and numbers into memory has no way to fail.
     Response {
         status,
         headers,
-        body: serde_json::to_vec(view).unwrap_or_default(),
+        body: write(view),
     }
+}
+
+fn write(view: &AttemptView) -> Vec<u8> {
+    let mut body = Vec::with_capacity(BODY_BYTES_USUAL);
+    // Serialising plain structs of strings and numbers into memory has no way to fail.
+    let written = serde_json::to_writer(&mut body, view);
+    debug_assert!(written.is_ok());
+    body
 }
 
 fn dress_up(headers: &mut Vec<(&'static str, String)>, dress: &Dress) {

@@ -35,7 +35,7 @@ pub struct Record {
     links: Vec<Link>,
     /// Header and entries as written, without count and head.
     encoded: Vec<u8>,
-    state: State,
+    state: Arc<State>,
 }
 
 /// Why bytes are not a record. They are left as they are.
@@ -111,7 +111,7 @@ impl Record {
     /// # Errors
     /// [`RecordError::NotAJournal`] unless `first` is `Created` and `id` is the address of its key.
     pub fn begin(id: AttemptId, first: Entry) -> Result<Self, RecordError> {
-        let state = State::fold([&first]).ok_or(RecordError::NotAJournal)?;
+        let state = Arc::new(State::fold([&first]).ok_or(RecordError::NotAJournal)?);
         check_address(id, &first)?;
         let mut encoded = Vec::with_capacity(1024);
         encoded.extend_from_slice(MAGIC);
@@ -141,7 +141,7 @@ impl Record {
             return Err(RecordError::Full);
         }
         self.chain(&entry)?;
-        self.state.apply(self.entries.len(), &entry);
+        Arc::make_mut(&mut self.state).apply(self.entries.len(), &entry);
         self.entries.push(Arc::new(entry));
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Record {
             return Err(RecordError::Full);
         }
         self.chain(&entry)?;
-        self.state = state;
+        self.state = Arc::new(state);
         self.entries.push(Arc::new(entry));
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Record {
         {
             return Err(RecordError::NotAJournal);
         }
-        let state = State::fold(entries.iter().map(Arc::as_ref)).ok_or(RecordError::NotAJournal)?;
+        let state = Arc::new(State::fold(entries.iter().map(Arc::as_ref)).ok_or(RecordError::NotAJournal)?);
         Ok(Self {
             id: expected,
             entries,
@@ -286,12 +286,12 @@ impl Record {
 
     /// The state as of the entry at `index`; the state now if there is none.
     #[must_use]
-    pub fn state_at(&self, index: usize) -> State {
+    pub fn state_at(&self, index: usize) -> Arc<State> {
         if index + 1 >= self.entries.len() {
-            return self.state.clone();
+            return Arc::clone(&self.state);
         }
-        State::fold(self.entries.iter().take(index + 1).map(Arc::as_ref))
-            .unwrap_or_else(|| self.state.clone())
+        let prefix = self.entries.iter().take(index + 1).map(Arc::as_ref);
+        State::fold(prefix).map_or_else(|| Arc::clone(&self.state), Arc::new)
     }
 
     /// Whether this journal has grown out of `other`: every entry of `other` is in it, at its place. After a swap
