@@ -26,5 +26,6 @@ mod rules_ends;
 mod rules_evidence;
 mod rules_lookup;
 mod seed;
+mod setup;
 mod wire_acquirer;
 mod wire_stripe;

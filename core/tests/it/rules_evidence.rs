@@ -334,3 +334,31 @@ fn every_observation_names_its_source_and_its_call() {
         "the timeout answers its call, the look-up answers none"
     );
 }
+
+#[test]
+fn rule_10_late_success_of_an_authorization_that_was_ended_is_released() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let call = world.held.remove(0);
+    world.settle(id, 20);
+    assert_eq!(
+        world.status(id),
+        "DECLINED",
+        "psp_unavailable: proven absent, and not tried any more"
+    );
+    let result = world.ledger.act(&call.http, world.now_ms);
+    assert_eq!(
+        world.ledger.live(),
+        1,
+        "it lands after all, later than any request may"
+    );
+    world.outcome(call, result);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("DECLINED", 0),
+        "{:#?}",
+        world.story(id)
+    );
+}

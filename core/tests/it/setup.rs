@@ -1,0 +1,114 @@
+//! PSPs of every class, merchants, and the constants that the tests share.
+
+use std::collections::BTreeMap;
+
+use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+
+/// 2025-11-26T12:34:56Z, the seed's own moment.
+pub(crate) const START_MS: u64 = 1_764_160_496_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
+pub(crate) const SECRET: &str = "whsec_test";
+pub(crate) const LOOKUP_LAG_MS: u64 = 5_000;
+pub(crate) const CREATE: &str =
+    r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
+
+/// The PSP classes of DESIGN §5, on the faces that can have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Keyed 24 h and addressable.
+    Stripe,
+    /// Addressable only: keys are sent and not honoured.
+    StripeNoKeys,
+    /// Keyed and found by listing, but not read by id.
+    StripeListed,
+    AcquirerKeyed,
+    AcquirerQueryable,
+    AcquirerKeyedQueryable,
+    Blind,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 7] = [
+        Kind::Stripe,
+        Kind::StripeNoKeys,
+        Kind::StripeListed,
+        Kind::AcquirerKeyed,
+        Kind::AcquirerQueryable,
+        Kind::AcquirerKeyedQueryable,
+        Kind::Blind,
+    ];
+
+    pub(crate) fn face(self) -> Face {
+        match self {
+            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Face::Stripe,
+            Kind::AcquirerKeyed | Kind::AcquirerQueryable | Kind::AcquirerKeyedQueryable | Kind::Blind => {
+                Face::Acquirer
+            }
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self.face() {
+            Face::Stripe => "stripe",
+            Face::Acquirer => "acquirer",
+        }
+    }
+
+    pub(crate) fn class(self) -> Class {
+        let keyed = Some(DAY_MS);
+        let lag = Some(LOOKUP_LAG_MS);
+        let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
+            Kind::Stripe => (keyed, true, lag),
+            Kind::StripeNoKeys => (None, true, lag),
+            Kind::StripeListed => (keyed, false, lag),
+            Kind::AcquirerKeyed => (keyed, false, None),
+            Kind::AcquirerQueryable => (None, false, lag),
+            Kind::AcquirerKeyedQueryable => (keyed, false, lag),
+            Kind::Blind => (None, false, None),
+        };
+        Class {
+            keyed_horizon_ms,
+            addressable,
+            lookup_lag_ms,
+            prepare_first: false,
+        }
+    }
+}
+
+pub(crate) fn config(kind: Kind) -> Config {
+    let psp = Psp {
+        face: kind.face(),
+        base_url: "http://psp.test".to_owned(),
+        api_key: Secret::new("sk_test"),
+        webhook_secret: Some(Secret::new(SECRET)),
+        class: kind.class(),
+        timing: Timing::default(),
+    };
+    let merchant = Merchant {
+        psp: kind.name().to_owned(),
+        ..Merchant::default()
+    };
+    let config = Config {
+        time_budget_ms: 150,
+        merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
+        psps: BTreeMap::from([(kind.name().to_owned(), psp)]),
+        open_merchant: Some("demo".to_owned()),
+    };
+    config.check().unwrap();
+    config
+}
+
+/// Two merchants with keys of their own, and nobody served without one.
+pub(crate) fn closed(kind: Kind) -> Config {
+    let mut config = config(kind);
+    config.open_merchant = None;
+    for (name, key) in [("demo", "mk_demo"), ("other", "mk_other")] {
+        let merchant = Merchant {
+            key_digests: vec![key_digest(key)],
+            psp: kind.name().to_owned(),
+            default_payment_method: None,
+        };
+        config.merchants.insert(name.to_owned(), merchant);
+    }
+    config
+}
