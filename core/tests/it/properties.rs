@@ -460,7 +460,7 @@ fn the_adversary_meets_what_it_is_for() {
     let mut runner = TestRunner::deterministic();
     let (acts, honest, late) = (acts(), cases(&Kind::ALL, false), cases(&UNKEYED, true));
     let mut met: BTreeMap<String, usize> = BTreeMap::new();
-    for round in 0..300 {
+    for round in 0..160 {
         let case = if round % 2 == 0 {
             honest.new_tree(&mut runner)
         } else {
