@@ -8,6 +8,7 @@
 
 mod support;
 
+mod adversary;
 mod contract_bodies;
 mod contract_errors;
 mod contract_keys;
