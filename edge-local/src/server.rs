@@ -285,21 +285,26 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         Stuck::Refused(why)
     }
 
-    /// One line for each new entry, with the attempt's id. Entries hold no secrets.
+    /// One line for each write, with the attempt's id and what is new. Entries hold no secrets.
     fn log(&self, write: &Write) {
         let from = usize::try_from(write.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
-        let status = write.record.state().status;
-        for (seq, entry) in write.record.entries().iter().enumerate().skip(from) {
-            if let Fact::Inferred {
-                conclusion: Conclusion::Unwanted { .. },
-            } = &entry.fact
-            {
-                self.counters.add(Count::UnwantedEffect);
-            }
-            if tracing::enabled!(tracing::Level::INFO) {
-                let event = timeline::event(&entry.fact);
-                tracing::info!(attempt = %write.record.id(), seq, event, ?status);
-            }
+        let news = || write.record.entries().iter().skip(from);
+        for _ in news().filter(|entry| is_unwanted(&entry.fact)) {
+            self.counters.add(Count::UnwantedEffect);
+        }
+        if tracing::enabled!(tracing::Level::INFO) {
+            let events: Vec<String> = news().map(|entry| timeline::event(&entry.fact)).collect();
+            let status = write.record.state().status;
+            tracing::info!(attempt = %write.record.id(), seq = from, events = events.join("; "), ?status);
         }
     }
+}
+
+fn is_unwanted(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Inferred {
+            conclusion: Conclusion::Unwanted { .. }
+        }
+    )
 }
