@@ -111,7 +111,11 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
             () = &mut signal => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    stream.set_nodelay(true)?;
+                    if let Err(error) = stream.set_nodelay(true) {
+                        // The client is gone already; others are not.
+                        tracing::debug!(%error, "a connection broke");
+                        continue;
+                    }
                     let (server, mut stopping) = (Rc::clone(&server), stopping.clone());
                     connections.spawn_local(async move {
                         let shutdown = async move {
@@ -133,6 +137,8 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
         }
     }
     tracing::info!("stopping: no new connections; waiting for what is under way");
+    // Refused from here on: nobody waits at a door that does not open again.
+    drop(listener);
     let _ = stop.send(true);
     let ended = async {
         while connections.join_next().await.is_some() {}

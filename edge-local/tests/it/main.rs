@@ -1,0 +1,21 @@
+//! End to end: the real binary, real HTTP, the sandbox PSP's own ledger as the judge.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod http;
+mod oracle;
+mod random;
+mod server;
+
+mod convergence;
+mod counters;
+mod crash;
+mod lifecycle;
+mod store;
+mod tokens;
+mod tour;

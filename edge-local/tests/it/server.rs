@@ -1,0 +1,315 @@
+//! The real binary, with a data directory of its own, killed at the end whatever happens.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::http::{self, Answer};
+
+/// A directory that goes away with its owner.
+pub(crate) struct Dir(PathBuf);
+
+impl Dir {
+    pub(crate) fn new() -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("pay-once-it-{}-{serial}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The command that starts the binary, with nothing of this process's environment that configures it.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pay-once"));
+    for name in ["LISTEN", "DATA", "CONFIG", "TIME_BUDGET_MS", "LOG"] {
+        command.env_remove(format!("PAY_ONCE_{name}"));
+    }
+    command
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+    output: Arc<Mutex<Vec<u8>>>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    data: Dir,
+    /// `host:port` of the API.
+    pub(crate) address: String,
+    /// `host:port` of the sandbox PSP inside; empty with a configuration file.
+    pub(crate) sandbox: String,
+}
+
+impl Server {
+    /// Starts the quick start with these arguments more.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts a 0 ms sandbox of the class.
+    pub(crate) fn fast(class: &str) -> Self {
+        Self::start(&["--sandbox-psp", class, "--sandbox-latency-ms", "0..0"])
+    }
+
+    /// Starts with environment variables.
+    pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let data = Dir::new();
+        let listen = if arguments.iter().any(|a| a == "--listen") {
+            None
+        } else {
+            Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()))
+        };
+        let output = Arc::default();
+        let (child, readers, address, sandbox) = spawn(&arguments, &environment, &data, listen, &output);
+        Self {
+            child,
+            readers,
+            output,
+            arguments,
+            environment,
+            data,
+            address,
+            sandbox,
+        }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.join_readers();
+    }
+
+    /// Starts again on the same data and the same ports.
+    pub(crate) fn restart(&mut self) {
+        let listen = Some((self.address.clone(), self.sandbox.clone()));
+        let arguments = without_listen(&self.arguments);
+        let (child, readers, address, sandbox) =
+            spawn(&arguments, &self.environment, &self.data, listen, &self.output);
+        assert_eq!((&address, &sandbox), (&self.address, &self.sandbox));
+        self.child = child;
+        self.readers = readers;
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit status, within `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let until = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                self.join_readers();
+                return status;
+            }
+            assert!(Instant::now() < until, "the server does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Everything written to standard output and standard error since the first start.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8(self.output.lock().unwrap().clone()).unwrap()
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Answer {
+        http::send(&self.address, "GET", target, &[], b"").unwrap()
+    }
+
+    pub(crate) fn post(&self, target: &str, key: &str, body: &Value) -> Answer {
+        self.post_with(target, &[("Idempotency-Key", key)], body)
+    }
+
+    /// Waits up to 30 s for the final answer.
+    pub(crate) fn post_wait(&self, target: &str, key: &str, body: &Value) -> Answer {
+        self.post_with(target, &[("Idempotency-Key", key), ("Prefer", "wait=30")], body)
+    }
+
+    pub(crate) fn post_with(&self, target: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        http::send(&self.address, "POST", target, headers, &bytes(body)).unwrap()
+    }
+
+    /// Creates an attempt and gives its id.
+    pub(crate) fn create(&self, key: &str, payment_method: &str) -> String {
+        let body =
+            json!({"order_id": key, "amount": 2599, "currency": "GBP", "payment_method": payment_method});
+        let answer = self.post("/attempts", key, &body);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["attempt_id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn attempt(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/attempts/{id}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    pub(crate) fn counters(&self) -> Value {
+        self.get("/healthz").json()["counters"].clone()
+    }
+
+    /// What really happened to the money of one attempt.
+    pub(crate) fn ledger(&self, id: &str) -> Value {
+        ledger(&self.sandbox, id)
+    }
+
+    /// Turns the sandbox's dials.
+    pub(crate) fn turn(&self, dials: &Value) {
+        let answer = http::send(&self.sandbox, "PUT", "/dials", &[], &bytes(dials)).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Polls the attempt until `done`; panics with its story after `limit`.
+    pub(crate) fn until(&self, id: &str, limit: Duration, done: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + limit;
+        loop {
+            let attempt = self.attempt(id);
+            if done(&attempt) {
+                return attempt;
+            }
+            assert!(
+                Instant::now() < until,
+                "not within {limit:?}: {attempt:#}\nledger: {:#}",
+                self.ledger(id)
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn join_readers(&mut self) {
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The body of a request: nothing for `null`.
+pub(crate) fn bytes(body: &Value) -> Vec<u8> {
+    if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    }
+}
+
+/// What a sandbox's ledger says of one attempt; all zeros if it has never heard of it.
+pub(crate) fn ledger(sandbox: &str, id: &str) -> Value {
+    let answer = http::send(sandbox, "GET", &format!("/ledger/{id}"), &[], b"").unwrap();
+    match answer.status {
+        200 => answer.json(),
+        404 => json!({
+            "authorizations": 0, "live_authorizations": 0, "captures": 0, "captured_minor": 0,
+            "voids": 0, "refunds": 0, "refunded_minor": 0, "declines": 0, "events": [],
+        }),
+        _ => panic!("{answer:?}"),
+    }
+}
+
+fn without_listen(arguments: &[String]) -> Vec<String> {
+    match arguments.iter().position(|a| a == "--listen") {
+        Some(at) => [&arguments[..at], &arguments[at + 2..]].concat(),
+        None => arguments.to_vec(),
+    }
+}
+
+type Spawned = (Child, Vec<JoinHandle<()>>, String, String);
+
+fn spawn(
+    arguments: &[String],
+    environment: &[(String, String)],
+    data: &Dir,
+    listen: Option<(String, String)>,
+    output: &Arc<Mutex<Vec<u8>>>,
+) -> Spawned {
+    let has_sandbox = !arguments.iter().any(|a| a == "--config");
+    let mut command = command();
+    command.args(arguments).arg("--data").arg(data.path());
+    if let Some((address, sandbox)) = &listen {
+        command.args(["--listen", address]);
+        if has_sandbox {
+            command.args(["--sandbox-listen", sandbox]);
+        }
+    }
+    let mut child = command
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = keep(child.stderr.take().unwrap(), output);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut after = |what: &str| {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        output.lock().unwrap().extend_from_slice(line.as_bytes());
+        match line.trim_end().strip_prefix(what) {
+            Some(rest) => rest.to_owned(),
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let said = output.lock().unwrap().clone();
+                panic!("instead of \"{what}…\": {}", String::from_utf8_lossy(&said));
+            }
+        }
+    };
+    let address = after("listening on http://");
+    let sandbox = if has_sandbox {
+        after("sandbox PSP on http://")
+    } else {
+        String::new()
+    };
+    let readers = vec![stderr, keep(stdout, output)];
+    (child, readers, address, sandbox)
+}
+
+fn keep(mut from: impl Read + Send + 'static, output: &Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        let mut chunk = [0; 8192];
+        while let Ok(read @ 1..) = from.read(&mut chunk) {
+            output.lock().unwrap().extend_from_slice(&chunk[..read]);
+        }
+    })
+}
