@@ -47,7 +47,7 @@ pub const BACKOFF_MAX_MS: u64 = 60 * 60 * 1000;
 /// under the key would be answered for ever.
 pub const RESENDS_BEFORE_LOOKUP: usize = 3;
 /// Re-sends under one key in all. With doubling delays this outlasts a day-long outage.
-pub const RESENDS_MAX: usize = 20;
+pub const RESENDS_MAX: usize = 40;
 /// Effect numbers that one operation may use before it is ended (authorize) or parked (others).
 pub const EFFECTS_PER_OPERATION_MAX: u16 = 8;
 /// Pages read in one look-up before it is given up as incomplete.

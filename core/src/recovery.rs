@@ -313,7 +313,10 @@ fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
         .map(|call| match call.tried {
             Tried::Pending => silent_from_ms(call, psp),
             Tried::Unknown { at_ms } | Tried::NotSent { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
-            Tried::Answered => 0,
+            // An object that was made is acted on at once. An answer that ended nothing (a capture answered with a
+            // state before capture) is no better than none, and must not be asked for in a tight loop.
+            Tried::Answered { .. } if call.step == CallStep::Prepare => 0,
+            Tried::Answered { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
         })
         .max()
         .unwrap_or(0)
@@ -328,7 +331,7 @@ fn is_in_doubt(running: &Running, psp: &Psp, now_ms: u64) -> bool {
     running.current().any(|call| match call.tried {
         Tried::Pending => now_ms > silent_from_ms(call, psp),
         Tried::Unknown { .. } => true,
-        Tried::NotSent { .. } | Tried::Answered => false,
+        Tried::NotSent { .. } | Tried::Answered { .. } => false,
     })
 }
 

@@ -66,7 +66,10 @@ pub enum Tried {
         at_ms: u64,
     },
     /// The PSP answered it.
-    Answered,
+    Answered {
+        /// When that was seen.
+        at_ms: u64,
+    },
 }
 
 impl Running {
@@ -106,12 +109,12 @@ impl Running {
             Signal::None
             | Signal::Prepared { .. }
             | Signal::ActionRequired { .. }
-            | Signal::Refused { .. } => Tried::Answered,
+            | Signal::Refused { .. } => Tried::Answered { at_ms },
         };
         // A later, better answer replaces an unknown; nothing replaces an answer, and what may have been sent is
         // never taken back.
         track.tried = match (track.tried, now) {
-            (Tried::Answered, _) => Tried::Answered,
+            (Tried::Answered { at_ms }, _) => Tried::Answered { at_ms },
             // Told twice, it is as it was told first.
             (Tried::Unknown { at_ms }, Tried::Unknown { .. } | Tried::NotSent { .. }) => {
                 Tried::Unknown { at_ms }

@@ -190,6 +190,10 @@ fn conclude(work: &mut Work<'_>, told: &Told<'_>, refusal: Option<Refusal>) -> O
         let mut body = answer.clone();
         if let Value::Object(members) = &mut body {
             members.insert("type".to_owned(), json!(told.operation));
+            let capture = told.refund.as_ref().and_then(|refund| refund.capture);
+            if let Some(of) = capture.or(told.authorization) {
+                members.insert("of".to_owned(), json!(of));
+            }
         }
         body
     });

@@ -58,10 +58,11 @@ pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference:
 }
 
 fn row(event: &LedgerEvent) -> Value {
-    match &event.authorization {
+    // What it was asked of: one capture that it gave back, else the authorization.
+    match event.capture.as_ref().or(event.authorization.as_ref()) {
         None => json!({"id": event.id, "amount": event.amount_minor}),
-        Some(authorization) => {
-            json!({"id": event.id, "amount": event.amount_minor, "psp_reference": authorization})
+        Some(of) => {
+            json!({"id": event.id, "amount": event.amount_minor, "psp_reference": of})
         }
     }
 }
