@@ -22,6 +22,7 @@
 )]
 
 pub mod answer;
+mod condition;
 pub mod config;
 pub mod error;
 pub mod evidence;
@@ -34,6 +35,7 @@ pub mod json;
 pub mod key;
 pub mod limits;
 pub mod machine;
+mod order;
 pub mod psp;
 pub mod record;
 pub mod recovery;

@@ -8,14 +8,12 @@ use crate::config::Config;
 use crate::error::{ApiError, Code};
 use crate::http::{Request, Response};
 use crate::id::AttemptId;
-use crate::journal::{CaptureMethod, RequestKind, Terms};
-use crate::json::{Body, Fingerprint, invalid, missing};
+use crate::journal::RequestKind;
+use crate::json::{Body, Fingerprint};
 use crate::key::idempotency_key;
-use crate::limits::{
-    BODY_BYTES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_BYTES_MAX, METADATA_VALUE_BYTES_MAX,
-    ORDER_ID_BYTES_MAX, PAYMENT_METHOD_BYTES_MAX, PREFER_WAIT_S_MAX, RESOLVE_TEXT_BYTES_MAX,
-};
+use crate::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX};
 use crate::machine::Input;
+use crate::order::{Order, order};
 use crate::psp::webhook;
 use crate::record::RecordError;
 
@@ -56,46 +54,6 @@ pub(crate) enum Asked {
         fingerprint: Fingerprint,
         order: Order,
     },
-}
-
-/// The operation asked for, with its members.
-#[derive(Clone, Debug)]
-pub(crate) enum Order {
-    Create {
-        terms: Terms,
-        psp: String,
-    },
-    Charge {
-        terms: Terms,
-        psp: String,
-    },
-    Authorize {
-        payment_method: Option<String>,
-        default_payment_method: Option<String>,
-    },
-    Capture {
-        amount_minor: Option<u64>,
-    },
-    Void,
-    Resolve {
-        operator: String,
-        reason: String,
-        happened: bool,
-        psp_reference: Option<String>,
-    },
-}
-
-impl Order {
-    pub(crate) fn kind(&self) -> RequestKind {
-        match self {
-            Self::Create { .. } => RequestKind::Create,
-            Self::Charge { .. } => RequestKind::Charge,
-            Self::Authorize { .. } => RequestKind::Authorize,
-            Self::Capture { .. } => RequestKind::Capture,
-            Self::Void => RequestKind::Void,
-            Self::Resolve { .. } => RequestKind::Resolve,
-        }
-    }
 }
 
 impl Ticket {
@@ -308,132 +266,6 @@ fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, Ap
         })
 }
 
-fn order(config: &Config, merchant: &str, kind: RequestKind, mut body: Body) -> Result<Order, ApiError> {
-    let settings = config.merchants.get(merchant);
-    let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
-    let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
-    let order = match kind {
-        RequestKind::Create => Order::Create {
-            terms: terms(&mut body, kind)?,
-            psp,
-        },
-        RequestKind::Charge => {
-            let mut terms = terms(&mut body, kind)?;
-            terms.payment_method = terms.payment_method.or(default_payment_method);
-            if terms.payment_method.is_none() {
-                return Err(missing("payment_method"));
-            }
-            Order::Charge { terms, psp }
-        }
-        RequestKind::Authorize => Order::Authorize {
-            payment_method: payment_method(&mut body)?,
-            default_payment_method,
-        },
-        RequestKind::Capture => Order::Capture {
-            amount_minor: body.amount("amount")?,
-        },
-        RequestKind::Void => Order::Void,
-        RequestKind::Resolve => resolve(&mut body)?,
-    };
-    body.finish()?;
-    Ok(order)
-}
-
-fn terms(body: &mut Body, kind: RequestKind) -> Result<Terms, ApiError> {
-    let order_id = match kind {
-        RequestKind::Charge => body.string("order_id", ORDER_ID_BYTES_MAX)?,
-        _ => Some(body.required_string("order_id", ORDER_ID_BYTES_MAX)?),
-    };
-    let amount_minor = body.amount("amount")?.ok_or_else(|| missing("amount"))?;
-    let currency = body.required_string("currency", 16)?;
-    if iso_currency::Currency::from_code(&currency).is_none() {
-        let message = format!("\"{currency}\" is not an ISO 4217 currency code in upper case, like GBP.");
-        return Err(ApiError::new(Code::InvalidCurrency, message).field("currency"));
-    }
-    let capture_method = match (body.string("capture_method", 16)?.as_deref(), kind) {
-        (None | Some("automatic"), RequestKind::Charge) | (Some("automatic"), _) => CaptureMethod::Automatic,
-        (None | Some("manual"), RequestKind::Create) => CaptureMethod::Manual,
-        (_, RequestKind::Charge) => {
-            return Err(invalid("capture_method", "A charge captures at once: \"capture_method\" can only be \"automatic\". For manual capture use POST /attempts.".to_owned()));
-        }
-        _ => {
-            return Err(invalid(
-                "capture_method",
-                "\"capture_method\" must be \"manual\" or \"automatic\".".to_owned(),
-            ));
-        }
-    };
-    Ok(Terms {
-        order_id,
-        amount_minor,
-        currency,
-        capture_method,
-        payment_method: payment_method(body)?,
-        metadata: body.string_map(
-            "metadata",
-            METADATA_MEMBERS_MAX,
-            METADATA_NAME_BYTES_MAX,
-            METADATA_VALUE_BYTES_MAX,
-        )?,
-    })
-}
-
-fn payment_method(body: &mut Body) -> Result<Option<String>, ApiError> {
-    let token = body.string("payment_method", PAYMENT_METHOD_BYTES_MAX)?;
-    if token.as_deref().is_some_and(looks_like_card_number) {
-        return Err(ApiError::new(
-            Code::CardNumberRefused,
-            "\"payment_method\" looks like a card number. Send the PSP's token for it; card numbers must never come here. It was not stored.",
-        )
-        .field("payment_method"));
-    }
-    Ok(token)
-}
-
-/// 12 to 19 digits, spaces and dashes aside, that pass the Luhn check (ISO/IEC 7812-1).
-fn looks_like_card_number(text: &str) -> bool {
-    let mut digits = Vec::new();
-    for c in text.chars().filter(|c| !matches!(c, ' ' | '-')) {
-        match c.to_digit(10) {
-            Some(digit) => digits.push(digit),
-            None => return false,
-        }
-    }
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| match (place % 2, digit * 2) {
-            (0, _) => *digit,
-            (_, double) if double > 9 => double - 9,
-            (_, double) => double,
-        })
-        .sum();
-    (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)
-}
-
-fn resolve(body: &mut Body) -> Result<Order, ApiError> {
-    let operator = body.required_string("operator", RESOLVE_TEXT_BYTES_MAX)?;
-    let reason = body.required_string("reason", RESOLVE_TEXT_BYTES_MAX)?;
-    let happened = match body.required_string("outcome", 32)?.as_str() {
-        "happened" => true,
-        "did_not_happen" => false,
-        _ => {
-            return Err(invalid(
-                "outcome",
-                "\"outcome\" must be \"happened\" or \"did_not_happen\", as the PSP's own books show."
-                    .to_owned(),
-            ));
-        }
-    };
-    Ok(Order::Resolve {
-        operator,
-        reason,
-        happened,
-        psp_reference: body.string("psp_reference", PAYMENT_METHOD_BYTES_MAX)?,
-    })
-}
-
 fn wants_problem_json(request: &Request<'_>) -> bool {
     request
         .header_values("accept")
@@ -458,21 +290,4 @@ fn prefer_wait_s(request: &Request<'_>) -> Option<u64> {
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
         .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse::<u64>().ok())
         .map(|seconds| seconds.min(PREFER_WAIT_S_MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn card_numbers_are_known_and_tokens_are_not() {
-        assert!(looks_like_card_number("4242 4242 4242 4242"));
-        assert!(looks_like_card_number("378282246310005"));
-        assert!(
-            !looks_like_card_number("4242424242424241"),
-            "fails the check digit"
-        );
-        assert!(!looks_like_card_number("pm_card_visa"));
-        assert!(!looks_like_card_number(""));
-    }
 }

@@ -268,3 +268,34 @@ fn an_unknown_times_out_into_nothing() {
         assert_eq!(world.ledger.authorizations(), 1);
     }
 }
+
+/// Rule 9, the answers' side: a 200 that does not say that it happened ends nothing, and is not a licence to ask on
+/// and on without a pause.
+#[test]
+fn rule_09_an_answer_that_ends_nothing_is_asked_for_again_with_pauses() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    let before_capture = answered(
+        200,
+        r#"{"id":"pi_1","amount":2599,"currency":"gbp","status":"requires_capture","metadata":{}}"#,
+    );
+    world
+        .script
+        .extend(std::iter::repeat_n(Told::Instead(before_capture), 3));
+    let money_calls = world.money_calls;
+    world.op(id, "capture", "k3");
+    assert_eq!(world.money_calls, money_calls + 1, "once at once");
+    let asked_ms = world.now_ms;
+    let due_ms = world.due(id).unwrap();
+    assert_eq!(due_ms, asked_ms + 500);
+    world.wake_at(id, due_ms - 1);
+    assert_eq!(world.money_calls, money_calls + 1, "not a millisecond sooner");
+    world.wake_at(id, due_ms);
+    assert_eq!(world.money_calls, money_calls + 2);
+    assert_eq!(world.due(id).unwrap(), due_ms + 1000, "and then later and later");
+    world.settle(id, 20);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.captures()),
+        ("CAPTURED", 1)
+    );
+}

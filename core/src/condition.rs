@@ -1,0 +1,200 @@
+//! The conditions of each operation: what may be set going in which status, and what an operator may end.
+
+use crate::error::{ApiError, Code};
+use crate::evidence::{Effect, EffectKind, Evidence, Signal};
+use crate::journal::{Operation, Source};
+use crate::json::missing;
+use crate::order::Order;
+use crate::state::State;
+use crate::status::Status;
+
+/// What a request sets going.
+pub(crate) enum Begun {
+    Operation {
+        operation: Operation,
+        amount_minor: u64,
+    },
+    Resolution {
+        source: Source,
+        evidence: Evidence,
+        retries: Option<(Operation, u16)>,
+    },
+}
+
+/// Why a request sets nothing going.
+pub(crate) enum Refusal {
+    /// The status does not allow it.
+    State,
+    /// Something else.
+    Error(ApiError),
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// The conditions of each operation: the status first, then the members.
+pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> {
+    use Status as S;
+    let full_minor = state.terms.amount_minor;
+    match (order, state.status) {
+        (
+            Order::Authorize {
+                payment_method,
+                default_payment_method,
+            },
+            S::Created,
+        ) => match (&state.terms.payment_method, payment_method) {
+            (Some(known), Some(given)) if known != given => {
+                let message = "\"payment_method\" was given when the attempt was created; leave it out, or send the same.";
+                Err(ApiError::new(Code::InvalidField, message)
+                    .field("payment_method")
+                    .into())
+            }
+            (None, None) if default_payment_method.is_none() => Err(missing("payment_method").into()),
+            (Some(_) | None, Some(_) | None) => Ok(Begun::Operation {
+                operation: Operation::Authorize,
+                amount_minor: full_minor,
+            }),
+        },
+        (Order::Capture { amount_minor }, S::Authorized) => match amount_minor.unwrap_or(full_minor) {
+            amount_minor if amount_minor > full_minor => {
+                let message = format!("\"amount\" is {amount_minor}, but only {full_minor} is authorized.");
+                Err(ApiError::new(Code::InvalidAmount, message).field("amount").into())
+            }
+            amount_minor => Ok(Begun::Operation {
+                operation: Operation::Capture,
+                amount_minor,
+            }),
+        },
+        (Order::Void, S::RequiresAction | S::Authorized) => Ok(Begun::Operation {
+            operation: Operation::Void,
+            amount_minor: full_minor,
+        }),
+        (
+            Order::Resolve {
+                operator,
+                reason,
+                happened,
+                psp_reference,
+            },
+            _,
+        ) => resolution(state, operator, reason, *happened, psp_reference.as_deref()),
+        (
+            Order::Authorize { .. },
+            S::Authorizing
+            | S::RequiresAction
+            | S::Authorized
+            | S::Capturing
+            | S::Captured
+            | S::Voiding
+            | S::Voided
+            | S::Declined
+            | S::Expired,
+        )
+        | (
+            Order::Capture { .. },
+            S::Created
+            | S::Authorizing
+            | S::RequiresAction
+            | S::Capturing
+            | S::Captured
+            | S::Voiding
+            | S::Voided
+            | S::Declined
+            | S::Expired,
+        )
+        | (
+            Order::Void,
+            S::Created
+            | S::Authorizing
+            | S::Capturing
+            | S::Captured
+            | S::Voiding
+            | S::Voided
+            | S::Declined
+            | S::Expired,
+        ) => Err(Refusal::State),
+        // A create key's record is found by the key itself: it is always bound.
+        (Order::Create { .. } | Order::Charge { .. }, _) => Err(Refusal::State),
+    }
+}
+
+/// A named operator ends a parked unknown with what the PSP's own books show.
+fn resolution(
+    state: &State,
+    operator: &str,
+    reason: &str,
+    happened: bool,
+    psp_reference: Option<&str>,
+) -> Result<Begun, Refusal> {
+    let Some(running) = state.running.as_ref().filter(|running| running.parked.is_some()) else {
+        let message = "Nothing is parked here, so there is nothing to resolve. An operation that is in flight or in doubt ends by itself.";
+        return Err(ApiError::new(Code::InvalidState, message).into());
+    };
+    let source = Source::Operator {
+        operator: operator.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let undone = matches!(running.operation, Operation::Void | Operation::Refund);
+    if !happened {
+        let (evidence, retries) = if undone {
+            // What is still held must be released: it is tried again under a new effect number.
+            (
+                Evidence {
+                    complete: true,
+                    ..Evidence::default()
+                },
+                Some((running.operation, running.effect)),
+            )
+        } else {
+            let code = "resolved_by_operator".to_owned();
+            (
+                Evidence::signal(Signal::Refused {
+                    code,
+                    message: reason.to_owned(),
+                }),
+                None,
+            )
+        };
+        return Ok(Begun::Resolution {
+            source,
+            evidence,
+            retries,
+        });
+    }
+    let target = running.target.as_deref().or(state.own_reference());
+    let Some(id) = psp_reference.or(target) else {
+        return Err(missing("psp_reference").into());
+    };
+    let effect = |kind: EffectKind| Effect {
+        kind,
+        id: id.to_owned(),
+        of: target
+            .filter(|_| kind != EffectKind::Authorize)
+            .map(str::to_owned),
+        amount_minor: running.amount_minor,
+        currency: None,
+        listed: false,
+    };
+    let kinds: &[EffectKind] = match running.operation {
+        Operation::Authorize if state.is_automatic() && state.face == crate::config::Face::Stripe => {
+            &[EffectKind::Authorize, EffectKind::Capture]
+        }
+        Operation::Authorize => &[EffectKind::Authorize],
+        Operation::Capture => &[EffectKind::Capture],
+        Operation::Void => &[EffectKind::Void],
+        Operation::Refund => &[EffectKind::Refund],
+    };
+    let evidence = Evidence {
+        effects: kinds.iter().map(|kind| effect(*kind)).collect(),
+        ..Evidence::default()
+    };
+    Ok(Begun::Resolution {
+        source,
+        evidence,
+        retries: None,
+    })
+}
