@@ -283,9 +283,9 @@ fn rule_09_an_answer_that_ends_nothing_is_asked_for_again_with_pauses() {
         .script
         .extend(std::iter::repeat_n(Told::Instead(before_capture), 3));
     let money_calls = world.money_calls;
+    let asked_ms = world.now_ms;
     world.op(id, "capture", "k3");
     assert_eq!(world.money_calls, money_calls + 1, "once at once");
-    let asked_ms = world.now_ms;
     let due_ms = world.due(id).unwrap();
     assert_eq!(due_ms, asked_ms + 500);
     world.wake_at(id, due_ms - 1);
