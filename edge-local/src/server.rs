@@ -31,6 +31,9 @@ const OUTCOME_RETRY_MS: u64 = 60_000;
 /// First pause between two such offers, in milliseconds; it doubles.
 const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
 
+/// After how long a timer, or the scan for timers, is tried again on a store that did not answer, in milliseconds.
+const AGAIN_MS: u64 = 1_000;
+
 /// One server process: any number of them may share a store.
 pub struct Server<C, S, P> {
     config: Config,
@@ -203,6 +206,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own).
             Swapped::Unknown => {
                 tracing::warn!(attempt = %id, "a swap ended unknown; reading back");
+                // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
+                if let Some(at_ms) = write.wake_at_ms {
+                    self.timers.sooner(id, at_ms);
+                }
                 self.load(id)
                     .await?
                     .is_some_and(|now| now.grew_from(&write.record))
@@ -249,19 +256,30 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         loop {
             let now_ms = self.clock.now_ms();
             if now_ms >= scan_at_ms {
-                match self
+                let pause_ms = match self
                     .store
                     .due(now_ms.saturating_add(HORIZON_MS), SCAN_LIMIT)
                     .await
                 {
-                    Ok(due) => self.timers.found(&due),
-                    Err(error) => tracing::error!(%error, "the store cannot be scanned for timers"),
-                }
-                scan_at_ms = now_ms.saturating_add(SCAN_EVERY_MS);
+                    Ok(due) => {
+                        self.timers.found(&due);
+                        SCAN_EVERY_MS
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the store cannot be scanned for timers");
+                        AGAIN_MS
+                    }
+                };
+                scan_at_ms = now_ms.saturating_add(pause_ms);
             }
             for id in self.timers.take_due(now_ms) {
                 let server = Rc::clone(&self);
-                spawn_local(async move { server.drive(id, Input::Wake).await });
+                spawn_local(async move {
+                    if let Err(Stuck::Unavailable) = server.step(id, &Input::Wake).await {
+                        let again_ms = server.clock.now_ms().saturating_add(AGAIN_MS);
+                        server.timers.sooner(id, again_ms);
+                    }
+                });
             }
             let next_ms = self.timers.next_ms().unwrap_or(u64::MAX).min(scan_at_ms);
             tokio::select! {

@@ -44,6 +44,14 @@ impl Timers {
         }
     }
 
+    /// Sets the timer of an attempt unless it has one that comes before.
+    pub fn sooner(&self, id: AttemptId, at_ms: u64) {
+        let known = self.inner.borrow().by_id.get(&id).copied();
+        if known.is_none_or(|known_ms| at_ms < known_ms) {
+            self.set(id, Some(at_ms));
+        }
+    }
+
     /// Brings in what a scan of the store found; a timer that memory already has is newer than the store's.
     pub fn found(&self, due: &[(AttemptId, u64)]) {
         for (id, at_ms) in due {

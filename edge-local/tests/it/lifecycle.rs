@@ -130,7 +130,9 @@ fn log_lines_are_json_and_name_the_attempt() {
     ];
     for event in timeline {
         assert!(
-            story.iter().any(|line| line["event"] == event),
+            story.iter().any(|line| line["events"]
+                .as_str()
+                .is_some_and(|events| events.contains(event))),
             "{event}: {output}"
         );
     }

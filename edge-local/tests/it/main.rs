@@ -11,11 +11,14 @@ mod http;
 mod oracle;
 mod random;
 mod server;
+mod world;
 
 mod convergence;
 mod counters;
 mod crash;
 mod lifecycle;
+mod ports;
+mod refusals;
 mod store;
 mod tokens;
 mod tour;

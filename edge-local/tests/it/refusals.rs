@@ -1,0 +1,434 @@
+//! Every refusal of the contract, over the wire: precise, and nothing changed (DESIGN §2, “Errors”).
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::http::{self, Answer};
+use crate::server::Server;
+
+/// Everything that a refusal must not change: counters, records, the PSP's ledger.
+type Everything = (Value, Vec<(Vec<u8>, Vec<u8>)>, Value);
+
+fn everything(server: &Server) -> Everything {
+    let mut counters = server.counters();
+    // Asking is counted; nothing else may be.
+    counters["requests"] = Value::Null;
+    let database = Connection::open(server.data().join("pay-once.sqlite3")).unwrap();
+    let mut rows = database
+        .prepare("SELECT id, bytes FROM records ORDER BY id")
+        .unwrap();
+    let records = rows
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let ledger = http::send(&server.sandbox, "GET", "/ledger", &[], b"")
+        .unwrap()
+        .json();
+    (counters, records, ledger)
+}
+
+/// Sends each request and expects its refusal, the field that it names if any, and no change at all.
+struct Refusals<'a> {
+    server: &'a Server,
+    before: Everything,
+}
+
+impl<'a> Refusals<'a> {
+    fn of(server: &'a Server) -> Self {
+        let before = everything(server);
+        Self { server, before }
+    }
+
+    fn expect(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        code: &str,
+    ) -> Answer {
+        let answer = http::send(&self.server.address, method, target, headers, body).unwrap();
+        let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+        let case = format!("{method} {target} {headers:?} {shown}: {answer:?}");
+        assert!((400..500).contains(&answer.status), "{case}");
+        assert_eq!(answer.code(), code, "{case}");
+        assert_eq!(answer.header("Content-Type"), Some("application/json"), "{case}");
+        let error = &answer.json()["error"];
+        assert!(
+            error["message"].as_str().is_some_and(|words| words.len() > 10),
+            "{case}"
+        );
+        assert!(
+            error["retryable"].is_boolean() && error["safe_new_key"].is_boolean(),
+            "{case}"
+        );
+        answer
+    }
+
+    /// A body that is refused; `field` is what the error must name.
+    fn body(&self, target: &str, body: &str, code: &str, field: &str) {
+        let answer = self.expect(
+            "POST",
+            target,
+            &[("Idempotency-Key", "new")],
+            body.as_bytes(),
+            code,
+        );
+        let named = answer.json()["error"]["field"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert_eq!(named, field, "{body}: {answer:?}");
+    }
+}
+
+impl Drop for Refusals<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(everything(self.server), self.before, "something changed");
+        }
+    }
+}
+
+/// A server with an attempt in each interesting state.
+fn server() -> (Server, String, String) {
+    let server = Server::fast("stripe");
+    let created = server.create("created", "pm_card_visa");
+    let authorized = server.create("authorized", "pm_card_visa");
+    server.post_wait(&format!("/attempts/{authorized}/authorize"), "a", &Value::Null);
+    // Its webhook has come and gone.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    (server, created, authorized)
+}
+
+#[test]
+fn paths_and_methods() {
+    let (server, id, _) = server();
+    let refusals = Refusals::of(&server);
+    let none = "pa_00000000000000000000000000";
+    for (method, target, code) in [
+        ("GET", "/".to_owned(), "NOT_FOUND"),
+        ("POST", "/attempt".to_owned(), "NOT_FOUND"),
+        ("POST", "/attempts/".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("POST", format!("/attempts/{id}/refund"), "NOT_FOUND"),
+        ("POST", format!("/attempts/{id}/capture/"), "NOT_FOUND"),
+        ("POST", "/CHARGE".to_owned(), "NOT_FOUND"),
+        ("GET", format!("/attempts/{none}"), "ATTEMPT_NOT_FOUND"),
+        ("GET", "/attempts/pa_nonsense".to_owned(), "ATTEMPT_NOT_FOUND"),
+        ("GET", "/attempts/%2e%2e".to_owned(), "ATTEMPT_NOT_FOUND"),
+        ("POST", format!("/attempts/{none}/authorize"), "ATTEMPT_NOT_FOUND"),
+        ("POST", format!("/attempts/{none}/resolve"), "MISSING_FIELD"),
+        ("GET", "/attempts".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("GET", "/charge".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("PUT", "/charge".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("DELETE", format!("/attempts/{id}"), "METHOD_NOT_ALLOWED"),
+        ("GET", format!("/attempts/{id}/capture"), "METHOD_NOT_ALLOWED"),
+        ("GET", "/webhooks/stripe".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("POST", "/webhooks/nobody".to_owned(), "UNKNOWN_PSP"),
+    ] {
+        let answer = refusals.expect(method, &target, &[("Idempotency-Key", "new")], b"", code);
+        assert_eq!(
+            answer.header("Allow").is_some(),
+            code == "METHOD_NOT_ALLOWED",
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn keys() {
+    let (server, id, _) = server();
+    let refusals = Refusals::of(&server);
+    let body = br#"{"order_id": "o", "amount": 1, "currency": "GBP"}"#;
+    let authorize = format!("/attempts/{id}/authorize");
+    for target in ["/attempts", "/charge", &authorize] {
+        refusals.expect("POST", target, &[], body, "IDEMPOTENCY_KEY_REQUIRED");
+    }
+    let long = "k".repeat(256);
+    for key in [
+        "",
+        "a, b",
+        "\"a\", \"b\"",
+        "a b",
+        "\"open",
+        &long,
+        "k\u{e9}",
+        "\"\"",
+    ] {
+        let headers = [("Idempotency-Key", key)];
+        let answer = http::send(&server.address, "POST", "/attempts", &headers, body).unwrap();
+        assert_eq!(answer.status, 400, "{key:?}: {answer:?}");
+        assert!(
+            answer.code().starts_with("IDEMPOTENCY_KEY_"),
+            "{key:?}: {answer:?}"
+        );
+    }
+    let twice = [("Idempotency-Key", "a"), ("idempotency-key", "a")];
+    refusals.expect("POST", "/attempts", &twice, body, "IDEMPOTENCY_KEY_INVALID");
+    // The key of something else: another operation, another body.
+    refusals.expect(
+        "POST",
+        &authorize,
+        &[("Idempotency-Key", "created")],
+        b"",
+        "IDEMPOTENCY_KEY_REUSE",
+    );
+    refusals.expect(
+        "POST",
+        "/charge",
+        &[("Idempotency-Key", "created")],
+        body,
+        "IDEMPOTENCY_KEY_REUSE",
+    );
+    refusals.expect(
+        "POST",
+        "/attempts",
+        &[("Idempotency-Key", "created")],
+        body,
+        "IDEMPOTENCY_KEY_REUSE",
+    );
+}
+
+#[test]
+fn bodies_of_create_and_charge() {
+    let (server, ..) = server();
+    let refusals = Refusals::of(&server);
+    for target in ["/attempts", "/charge"] {
+        for broken in [
+            "{",
+            "[]",
+            "1",
+            "\"x\"",
+            "{} {}",
+            "{\"amount\": 1, \"amount\": 2}",
+            "\u{1}",
+            "{\"a\": 1e400}",
+        ] {
+            refusals.body(target, broken, "INVALID_JSON", "");
+        }
+        refusals.body(
+            target,
+            "{\"order_id\": \"o\", \"currency\": \"GBP\"}",
+            "MISSING_FIELD",
+            "amount",
+        );
+        refusals.body(
+            target,
+            "{\"order_id\": \"o\", \"amount\": 1}",
+            "MISSING_FIELD",
+            "currency",
+        );
+        for amount in [
+            "0",
+            "-1",
+            "9007199254740992",
+            "1e300",
+            "1.5",
+            "18446744073709551616",
+        ] {
+            let body = format!("{{\"order_id\": \"o\", \"amount\": {amount}, \"currency\": \"GBP\"}}");
+            refusals.body(target, &body, "INVALID_AMOUNT", "amount");
+        }
+        for (member, code, field) in [
+            ("\"amuont\": 1", "UNKNOWN_FIELD", "amuont"),
+            ("\"status\": \"CAPTURED\"", "UNKNOWN_FIELD", "status"),
+            ("\"metadata\": []", "INVALID_FIELD", "metadata"),
+            ("\"metadata\": {\"a\": 1}", "INVALID_FIELD", "metadata.a"),
+            ("\"payment_method\": 7", "INVALID_FIELD", "payment_method"),
+            (
+                "\"payment_method\": \"4242 4242 4242 4242\"",
+                "CARD_NUMBER_REFUSED",
+                "payment_method",
+            ),
+            ("\"capture_method\": \"later\"", "INVALID_FIELD", "capture_method"),
+        ] {
+            let body = format!("{{\"order_id\": \"o\", \"amount\": 1, \"currency\": \"GBP\", {member}}}");
+            refusals.body(target, &body, code, field);
+        }
+        for currency in ["gbp", "GB", "ABC", "", "£", "GBPX"] {
+            let body = format!("{{\"order_id\": \"o\", \"amount\": 1, \"currency\": \"{currency}\"}}");
+            let answer = refusals.expect(
+                "POST",
+                target,
+                &[("Idempotency-Key", "new")],
+                body.as_bytes(),
+                if currency.is_empty() {
+                    "INVALID_FIELD"
+                } else {
+                    "INVALID_CURRENCY"
+                },
+            );
+            assert_eq!(answer.json()["error"]["field"], "currency");
+        }
+    }
+    refusals.body(
+        "/attempts",
+        "{\"amount\": 1, \"currency\": \"GBP\"}",
+        "MISSING_FIELD",
+        "order_id",
+    );
+    refusals.body(
+        "/attempts",
+        "{\"order_id\": 5, \"amount\": 1, \"currency\": \"GBP\"}",
+        "INVALID_FIELD",
+        "order_id",
+    );
+}
+
+#[test]
+fn bodies_and_states_of_operations() {
+    let (server, created, authorized) = server();
+    let refusals = Refusals::of(&server);
+    let of = |id: &str, operation: &str| format!("/attempts/{id}/{operation}");
+    refusals.body(&of(&created, "capture"), "", "INVALID_STATE", "");
+    refusals.body(&of(&created, "void"), "", "INVALID_STATE", "");
+    refusals.body(&of(&authorized, "authorize"), "", "INVALID_STATE", "");
+    refusals.body(
+        &of(&authorized, "capture"),
+        "{\"amount\": 2600}",
+        "INVALID_AMOUNT",
+        "amount",
+    );
+    refusals.body(
+        &of(&authorized, "capture"),
+        "{\"amount\": 0}",
+        "INVALID_AMOUNT",
+        "amount",
+    );
+    refusals.body(
+        &of(&authorized, "capture"),
+        "{\"currency\": \"GBP\"}",
+        "UNKNOWN_FIELD",
+        "currency",
+    );
+    refusals.body(
+        &of(&authorized, "void"),
+        "{\"amount\": 1}",
+        "UNKNOWN_FIELD",
+        "amount",
+    );
+    refusals.body(
+        &of(&created, "authorize"),
+        "{\"payment_method\": \"pm_card_mastercard\"}",
+        "INVALID_FIELD",
+        "payment_method",
+    );
+    let resolve = json!({"operator": "ada", "reason": "books", "outcome": "happened"});
+    refusals.body(
+        &of(&authorized, "resolve"),
+        &resolve.to_string(),
+        "INVALID_STATE",
+        "",
+    );
+    refusals.body(
+        &of(&authorized, "resolve"),
+        "{\"operator\": \"ada\"}",
+        "MISSING_FIELD",
+        "reason",
+    );
+}
+
+#[test]
+fn bodies_that_are_too_large() {
+    let (server, id, _) = server();
+    let refusals = Refusals::of(&server);
+    for bytes in [16 * 1024 + 1, 1024 * 1024 + 1, 3 * 1024 * 1024] {
+        for target in [
+            "/attempts".to_owned(),
+            "/charge".to_owned(),
+            format!("/attempts/{id}/authorize"),
+        ] {
+            let body = vec![b' '; bytes];
+            let answer = refusals.expect(
+                "POST",
+                &target,
+                &[("Idempotency-Key", "new")],
+                &body,
+                "BODY_TOO_LARGE",
+            );
+            assert_eq!(answer.status, 413);
+        }
+    }
+}
+
+#[test]
+fn a_body_that_never_arrives_whole_does_nothing() {
+    use std::io::Write;
+    let (server, id, _) = server();
+    let refusals = Refusals::of(&server);
+    for body in ["", "{", "{\"payment_method\": \"pm_card_visa\"}"] {
+        let mut stream = http::connect(&server.address).unwrap();
+        write!(
+            stream,
+            "POST /attempts/{id}/authorize HTTP/1.1\r\nHost: x\r\nIdempotency-Key: new\r\nContent-Length: 99\r\n\r\n{body}"
+        )
+        .unwrap();
+        stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+    // They were taken in before this.
+    assert_eq!(server.attempt(&id)["status"], "CREATED");
+    drop(refusals);
+}
+
+#[test]
+fn webhooks_that_are_not_the_psps() {
+    let (server, id, _) = server();
+    let refusals = Refusals::of(&server);
+    let body = json!({
+        "id": "evt_1", "object": "event", "type": "payment_intent.succeeded",
+        "data": {"object": {
+            "id": "pi_1", "object": "payment_intent", "amount": 2599, "amount_received": 2599, "currency": "gbp",
+            "status": "succeeded", "metadata": {"attempt_id": id},
+        }},
+    })
+    .to_string();
+    let now_s = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let forged = pay_once_sandbox::signature(b"whsec_guess", now_s, body.as_bytes());
+    let empty = pay_once_sandbox::signature(b"", now_s, body.as_bytes());
+    for signature in [
+        forged.as_str(),
+        &empty,
+        "",
+        "t=1",
+        "v1=00",
+        "t=1,v1=",
+        "t=x,v1=00",
+    ] {
+        let headers = [("Stripe-Signature", signature)];
+        refusals.expect(
+            "POST",
+            "/webhooks/stripe",
+            &headers,
+            body.as_bytes(),
+            "WEBHOOK_SIGNATURE_INVALID",
+        );
+    }
+    refusals.expect(
+        "POST",
+        "/webhooks/stripe",
+        &[],
+        body.as_bytes(),
+        "WEBHOOK_SIGNATURE_INVALID",
+    );
+    refusals.expect("POST", "/webhooks/acquirer", &[], body.as_bytes(), "UNKNOWN_PSP");
+    assert_eq!(server.attempt(&id)["status"], "CREATED");
+}
+
+#[test]
+fn problem_json_says_the_same() {
+    let (server, ..) = server();
+    let headers = [
+        ("Idempotency-Key", "new"),
+        ("Accept", "application/problem+json, */*"),
+    ];
+    let answer = http::send(&server.address, "POST", "/charge", &headers, b"{").unwrap();
+    assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
+    let problem = answer.json();
+    assert_eq!(problem["status"], 400);
+    assert_eq!(problem["code"], "INVALID_JSON");
+    assert!(problem["type"].is_string() && problem["title"].is_string() && problem["detail"].is_string());
+}

@@ -1,0 +1,390 @@
+//! A world of our own for the loop: a clock that stands still until it is moved, a store and a PSP that do as told.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use pay_once::counters::Counters;
+use pay_once::front::serve_connection;
+use pay_once::ports::{Clock, PspTransport, Store, Swap, Swapped, Unavailable};
+use pay_once::server::Server;
+use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
+use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::psp::{Call, CallResult};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+
+use crate::http::{Answer, parse};
+
+/// Sun, 06 Nov 1994 08:49:37 GMT.
+pub(crate) const START_MS: u64 = 784_111_777_000;
+
+/// A clock that only [`FakeClock::advance`] moves.
+#[derive(Clone)]
+pub(crate) struct FakeClock(Rc<(Cell<u64>, Notify, Cell<u128>)>);
+
+impl FakeClock {
+    fn new() -> Self {
+        Self(Rc::new((Cell::new(START_MS), Notify::new(), Cell::new(7))))
+    }
+
+    pub(crate) fn advance(&self, ms: u64) {
+        self.0.0.set(self.0.0.get() + ms);
+        self.0.1.notify_waiters();
+    }
+}
+
+impl Clock for FakeClock {
+    fn now_ms(&self) -> u64 {
+        self.0.0.get()
+    }
+
+    async fn sleep_until(&self, at_ms: u64) {
+        loop {
+            let moved = self.0.1.notified();
+            if self.now_ms() >= at_ms {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    fn entropy(&self) -> Entropy {
+        let next = self
+            .0
+            .2
+            .get()
+            .wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645)
+            + 1;
+        self.0.2.set(next);
+        Entropy(next)
+    }
+}
+
+/// What the store does with one swap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Does {
+    Well,
+    /// Says that another version is there, which is not so any more when one looks.
+    Conflict,
+    /// Applies it and does not say so.
+    UnknownApplied,
+    /// Does not apply it and does not say so.
+    UnknownLost,
+    /// Applies it only when the next swap comes.
+    UnknownLate,
+    /// Applies it and does not say so; then cannot be read for a while.
+    UnknownAppliedThenDown,
+    /// Applies it this many milliseconds later.
+    Slow(u64),
+}
+
+/// One record a row: version, bytes, when it wants to be woken.
+type Rows = BTreeMap<AttemptId, (u64, Vec<u8>, Option<u64>)>;
+
+#[derive(Default)]
+struct Memory {
+    rows: Rows,
+    script: VecDeque<Does>,
+    late: Option<Swap>,
+    loads_down: usize,
+    writes: usize,
+}
+
+/// A store in memory, shared by any number of servers.
+#[derive(Clone)]
+pub(crate) struct MemoryStore {
+    memory: Rc<RefCell<Memory>>,
+    clock: FakeClock,
+    is_exclusive: bool,
+}
+
+impl MemoryStore {
+    /// What it does with the next swaps, one after the other; well, after that.
+    pub(crate) fn script(&self, script: impl IntoIterator<Item = Does>) {
+        self.memory.borrow_mut().script = script.into_iter().collect();
+    }
+
+    /// The next reads fail.
+    pub(crate) fn down(&self, loads: usize) {
+        self.memory.borrow_mut().loads_down = loads;
+    }
+
+    /// Swaps applied.
+    pub(crate) fn writes(&self) -> usize {
+        self.memory.borrow().writes
+    }
+}
+
+impl Memory {
+    fn apply(&mut self, swap: Swap) -> Swapped {
+        let now = self.rows.get(&swap.id).map(|(version, ..)| *version);
+        if now != swap.expected_version {
+            return Swapped::Conflict;
+        }
+        self.writes += 1;
+        self.rows
+            .insert(swap.id, (swap.version, swap.bytes, swap.wake_at_ms));
+        Swapped::Applied
+    }
+}
+
+impl Store for MemoryStore {
+    fn is_exclusive(&self) -> bool {
+        self.is_exclusive
+    }
+
+    async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, Unavailable> {
+        yield_now().await;
+        let mut memory = self.memory.borrow_mut();
+        if memory.loads_down > 0 {
+            memory.loads_down -= 1;
+            return Err(Unavailable("down".to_owned()));
+        }
+        Ok(memory.rows.get(&id).map(|(_, bytes, _)| bytes.clone()))
+    }
+
+    async fn swap(&self, swap: Swap) -> Swapped {
+        yield_now().await;
+        let does = {
+            let mut memory = self.memory.borrow_mut();
+            if let Some(late) = memory.late.take() {
+                memory.apply(late);
+            }
+            memory.script.pop_front().unwrap_or(Does::Well)
+        };
+        if let Does::Slow(ms) = does {
+            self.clock.sleep_until(self.clock.now_ms() + ms).await;
+        }
+        let mut memory = self.memory.borrow_mut();
+        match does {
+            Does::Well | Does::Slow(_) => memory.apply(swap),
+            Does::Conflict => Swapped::Conflict,
+            Does::UnknownLost => Swapped::Unknown,
+            Does::UnknownApplied => {
+                memory.apply(swap);
+                Swapped::Unknown
+            }
+            Does::UnknownAppliedThenDown => {
+                memory.apply(swap);
+                memory.loads_down = 3;
+                Swapped::Unknown
+            }
+            Does::UnknownLate => {
+                memory.late = Some(swap);
+                Swapped::Unknown
+            }
+        }
+    }
+
+    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, Unavailable> {
+        let memory = self.memory.borrow();
+        let due = memory.rows.iter().filter_map(|(id, (_, _, wake))| {
+            let at_ms = (*wake)?;
+            (at_ms <= until_ms).then_some((*id, at_ms))
+        });
+        Ok(due.take(limit).collect())
+    }
+}
+
+/// A keyed acquirer that counts: calls as they come, effects once a key.
+#[derive(Clone, Default)]
+pub(crate) struct CountingPsp(Rc<RefCell<Counted>>);
+
+#[derive(Default)]
+struct Counted {
+    calls: BTreeMap<String, usize>,
+    effects: BTreeMap<String, String>,
+    lose_answers: usize,
+}
+
+impl CountingPsp {
+    /// Calls that came, of one kind: `authorize`, `capture`, `void`.
+    pub(crate) fn calls(&self, kind: &str) -> usize {
+        self.0.borrow().calls.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Effects of one kind: one for each key.
+    pub(crate) fn effects(&self, kind: &str) -> usize {
+        let counted = self.0.borrow();
+        counted.effects.values().filter(|effect| *effect == kind).count()
+    }
+
+    /// The next answers get lost on their way.
+    pub(crate) fn lose_answers(&self, answers: usize) {
+        self.0.borrow_mut().lose_answers = answers;
+    }
+}
+
+impl PspTransport for CountingPsp {
+    async fn send(&self, call: &Call, may_send: impl Fn() -> bool) -> CallResult {
+        yield_now().await;
+        if !may_send() {
+            let reason = "too late".to_owned();
+            return CallResult::NotSent { reason };
+        }
+        let kind = call.http.url.rsplit('/').next().unwrap().to_owned();
+        let key = call
+            .http
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "idempotency-key");
+        let key = key.map(|(_, key)| key.clone()).unwrap();
+        let mut counted = self.0.borrow_mut();
+        *counted.calls.entry(kind.clone()).or_default() += 1;
+        counted.effects.insert(key, kind.clone());
+        if counted.lose_answers > 0 {
+            counted.lose_answers -= 1;
+            let reason = "lost".to_owned();
+            return CallResult::Unknown { reason };
+        }
+        let body = json!({"status": "approved", "psp_reference": format!("{kind}_1")});
+        CallResult::Answered {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        }
+    }
+}
+
+type Loop = Rc<Server<FakeClock, MemoryStore, CountingPsp>>;
+
+/// Servers over one store, one clock and one PSP.
+pub(crate) struct World {
+    pub(crate) clock: FakeClock,
+    pub(crate) store: MemoryStore,
+    pub(crate) psp: CountingPsp,
+    servers: Vec<Loop>,
+}
+
+impl World {
+    /// Starts servers; more than one share the store. Needs a `LocalSet`.
+    pub(crate) fn new(servers: usize, is_exclusive: bool) -> Self {
+        let clock = FakeClock::new();
+        let store = MemoryStore {
+            memory: Rc::default(),
+            clock: clock.clone(),
+            is_exclusive,
+        };
+        let psp = CountingPsp::default();
+        let servers: Vec<Loop> = (0..servers)
+            .map(|_| {
+                Server::new(
+                    config(),
+                    clock.clone(),
+                    store.clone(),
+                    psp.clone(),
+                    Arc::new(Counters::default()),
+                )
+            })
+            .collect();
+        for server in &servers {
+            tokio::task::spawn_local(Rc::clone(server).run_timers());
+        }
+        Self {
+            clock,
+            store,
+            psp,
+            servers,
+        }
+    }
+
+    /// Sends one request to one server, over a pipe, and gives the answer. Does not move the clock.
+    pub(crate) fn begin(
+        &self,
+        server: usize,
+        method: &str,
+        target: &str,
+        key: &str,
+        body: &Value,
+    ) -> tokio::task::JoinHandle<Answer> {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nIdempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let server = Rc::clone(&self.servers[server]);
+        tokio::task::spawn_local(async move {
+            let (mut ours, theirs) = tokio::io::duplex(64 * 1024);
+            let serving = tokio::task::spawn_local(serve_connection(
+                TokioIo::new(theirs),
+                server,
+                std::future::pending(),
+            ));
+            ours.write_all(head.as_bytes()).await.unwrap();
+            let mut bytes = Vec::new();
+            ours.read_to_end(&mut bytes).await.unwrap();
+            serving.await.unwrap().unwrap();
+            parse(&bytes).unwrap()
+        })
+    }
+
+    /// As [`World::begin`], and moves the clock until the answer is there.
+    pub(crate) async fn ask(&self, method: &str, target: &str, key: &str, body: &Value) -> Answer {
+        let asked = self.begin(0, method, target, key, body);
+        for _ in 0..10_000 {
+            if asked.is_finished() {
+                return asked.await.unwrap();
+            }
+            self.pass(10).await;
+        }
+        panic!("{method} {target}: no answer");
+    }
+
+    /// Lets everything happen that can, and then time pass.
+    pub(crate) async fn pass(&self, ms: u64) {
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        self.clock.advance(ms);
+    }
+
+    /// Repeats one request under one key, as clients do, until its answer is final.
+    pub(crate) async fn insist(&self, target: &str, key: &str, body: &Value) -> Answer {
+        let until_ms = self.clock.now_ms() + 120_000;
+        loop {
+            let answer = self.ask("POST", target, key, body).await;
+            if !matches!(answer.status, 202 | 503) {
+                return answer;
+            }
+            assert!(self.clock.now_ms() < until_ms, "{target}: {answer:?}");
+            self.pass(500).await;
+        }
+    }
+}
+
+fn config() -> Config {
+    let psp = Psp {
+        face: Face::Acquirer,
+        base_url: "http://psp".to_owned(),
+        api_key: Secret::new("sk"),
+        webhook_secret: None,
+        class: Class {
+            keyed_horizon_ms: Some(86_400_000),
+            ..Class::default()
+        },
+        timing: Timing {
+            call_timeout_ms: 1_000,
+            max_in_flight_ms: 2_000,
+            ..Timing::default()
+        },
+    };
+    let merchant = Merchant {
+        psp: "cardnet".to_owned(),
+        default_payment_method: Some("tok".to_owned()),
+        ..Merchant::default()
+    };
+    Config {
+        time_budget_ms: 150,
+        merchants: BTreeMap::from([("shop".to_owned(), merchant)]),
+        psps: BTreeMap::from([("cardnet".to_owned(), psp)]),
+        open_merchant: Some("shop".to_owned()),
+    }
+}
