@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use pay_once_core::id::AttemptId;
 use tokio::sync::{Mutex, Notify};
@@ -14,7 +15,7 @@ use tokio::sync::{Mutex, Notify};
 #[derive(Debug, Default)]
 pub struct Slot {
     /// Held for the length of one step: load, decide, swap. Never across a PSP call.
-    pub turn: Mutex<()>,
+    pub turn: Arc<Mutex<()>>,
     /// Told whenever the record has changed.
     pub changed: Notify,
 }
@@ -49,6 +50,14 @@ pub struct Guard {
     id: AttemptId,
     /// The slot.
     pub slot: Rc<Slot>,
+}
+
+impl Guard {
+    /// The attempt.
+    #[must_use]
+    pub fn id(&self) -> AttemptId {
+        self.id
+    }
 }
 
 impl Drop for Guard {

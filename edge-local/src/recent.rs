@@ -9,7 +9,7 @@ use pay_once_core::id::AttemptId;
 use pay_once_core::record::Record;
 
 /// Most records held in each of two generations.
-const GENERATION_MAX: usize = 4_096;
+const GENERATION_MAX: usize = 1_024;
 
 /// Two generations: when the young one is full it becomes the old one, and what was old is let go.
 #[derive(Debug, Default)]

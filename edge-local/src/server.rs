@@ -1,5 +1,5 @@
 //! The loop (ARCHITECTURE.md, “The loop”): load, decide, persist, perform, arm, reply. It fits one screen, in
-//! [`Server::step`].
+//! `Server::step` and `Server::carry_out`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,16 +9,16 @@ use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::{Conclusion, Fact};
-use pay_once_core::machine::{Input, Outcome, Reply, Write, handle};
+use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
 use pay_once_core::timeline;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use crate::counters::{Count, Counters};
-use crate::hub::Hub;
+use crate::hub::{Guard, Hub, Slot};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
@@ -87,15 +87,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         self.counters.add(Count::Request);
         match route(&self.config, request, self.clock.now_ms()) {
             Routed::Reply(response) => Some(response),
-            Routed::Attempt { id, input } => {
-                let (answer, answered) = oneshot::channel();
-                let server = Rc::clone(self);
-                spawn_local(async move {
-                    // A client that hung up has no use for it.
-                    let _ = answer.send(server.drive(id, input).await);
-                });
-                answered.await.ok().flatten()
-            }
+            Routed::Attempt { id, input } => self.drive(id, input).await,
         }
     }
 
@@ -105,7 +97,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         loop {
             // Listening begins before the step, so that no change falls in between.
             let changed = guard.slot.changed.notified();
-            match self.step(id, &input).await {
+            match self.step(&guard, &input).await {
                 Err(Stuck::Unavailable) => return input.store_unavailable(),
                 Err(Stuck::Refused(why)) => return input.record_refused(&why),
                 Ok(Reply::Nothing) => return None,
@@ -122,49 +114,70 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    /// One turn of the loop.
-    async fn step(self: &Rc<Self>, id: AttemptId, input: &Input) -> Result<Reply, Stuck> {
-        let guard = self.hub.slot(id);
-        let _turn = guard.slot.turn.lock().await;
+    /// One turn of the loop. It may be dropped at any await (a client hung up): what must not stop half-way is in
+    /// [`Server::carry_out`], on a task of its own.
+    async fn step(self: &Rc<Self>, guard: &Guard, input: &Input) -> Result<Reply, Stuck> {
+        let id = guard.id();
         for _ in 0..CONFLICTS_MAX {
+            let turn = Arc::clone(&guard.slot.turn).lock_owned().await;
             let record = self.load(id).await?;
-            let step = handle(
-                &self.config,
-                id,
-                record.as_deref(),
-                input,
-                self.clock.now_ms(),
-                self.clock.entropy(),
-            )
-            .map_err(|why| self.refused(id, why))?;
-            if let Some(write) = step.write {
-                if !self.persist(id, &write).await? {
-                    continue;
+            let (now_ms, entropy) = (self.clock.now_ms(), self.clock.entropy());
+            let step = handle(&self.config, id, record.as_deref(), input, now_ms, entropy)
+                .map_err(|why| self.refused(id, why))?;
+            if step.write.is_none() && step.calls.is_empty() {
+                if let Some(at_ms) = step.wake_at_ms {
+                    self.timers.set(id, Some(at_ms));
                 }
-                self.log(&write);
-                if self.store.is_exclusive() {
-                    self.recent.put(Rc::new(write.record));
-                }
-                // A far timer is in the store already.
-                let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
-                self.timers
-                    .set(id, write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms));
-                guard.slot.changed.notify_waiters();
-            } else if let Some(at_ms) = step.wake_at_ms {
-                self.timers.set(id, Some(at_ms));
+                return Ok(step.reply);
             }
-            for call in step.calls {
-                self.calls_under_way.set(self.calls_under_way.get() + 1);
-                let server = Rc::clone(self);
-                spawn_local(async move {
-                    server.perform(call).await;
-                    server.calls_under_way.set(server.calls_under_way.get() - 1);
-                    server.call_ended.notify_waiters();
-                });
+            let (server, slot) = (Rc::clone(self), Rc::clone(&guard.slot));
+            let carried = spawn_local(async move {
+                let outcome = server.carry_out(id, &slot, step).await;
+                drop(turn);
+                outcome
+            });
+            // A task ends without a result only with its runtime.
+            match carried.await.unwrap_or(Err(Stuck::Unavailable))? {
+                Some(reply) => return Ok(reply),
+                None => continue,
             }
-            return Ok(step.reply);
         }
         Err(Stuck::Unavailable)
+    }
+
+    /// Persist, then perform and arm, then reply. `None` if another version was there: nothing was done.
+    async fn carry_out(
+        self: &Rc<Self>,
+        id: AttemptId,
+        slot: &Slot,
+        step: Step,
+    ) -> Result<Option<Reply>, Stuck> {
+        if let Some(write) = step.write {
+            if !self.persist(id, &write).await? {
+                return Ok(None);
+            }
+            self.log(&write);
+            // A far timer is in the store already.
+            let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
+            self.timers
+                .set(id, write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms));
+            if self.store.is_exclusive() {
+                self.recent.put(Rc::new(write.record));
+            }
+            slot.changed.notify_waiters();
+        } else if let Some(at_ms) = step.wake_at_ms {
+            self.timers.set(id, Some(at_ms));
+        }
+        for call in step.calls {
+            self.calls_under_way.set(self.calls_under_way.get() + 1);
+            let server = Rc::clone(self);
+            spawn_local(async move {
+                server.perform(call).await;
+                server.calls_under_way.set(server.calls_under_way.get() - 1);
+                server.call_ended.notify_waiters();
+            });
+        }
+        Ok(Some(step.reply))
     }
 
     /// What is durable now.
@@ -239,7 +252,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         let input = Input::Outcome(Box::new(Outcome { call, result }));
         let give_up_ms = self.clock.now_ms().saturating_add(OUTCOME_RETRY_MS);
         let mut pause_ms = OUTCOME_PAUSE_FIRST_MS;
-        while let Err(Stuck::Unavailable) = self.step(id, &input).await {
+        let guard = self.hub.slot(id);
+        while let Err(Stuck::Unavailable) = self.step(&guard, &input).await {
             let now_ms = self.clock.now_ms();
             if now_ms >= give_up_ms {
                 tracing::error!(attempt = %id, "a PSP's answer could not be stored; recovery will ask again");
@@ -275,7 +289,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             for id in self.timers.take_due(now_ms) {
                 let server = Rc::clone(&self);
                 spawn_local(async move {
-                    if let Err(Stuck::Unavailable) = server.step(id, &Input::Wake).await {
+                    let guard = server.hub.slot(id);
+                    if let Err(Stuck::Unavailable) = server.step(&guard, &Input::Wake).await {
                         let again_ms = server.clock.now_ms().saturating_add(AGAIN_MS);
                         server.timers.sooner(id, again_ms);
                     }

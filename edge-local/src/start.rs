@@ -45,14 +45,14 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let sandbox_url = sandbox_address
         .map(|address| format!("http://{address}"))
         .unwrap_or_default();
-    let webhook_secret = format!("whsec_{:032x}", SystemClock.entropy().0);
+    let webhook_secret = format!("whsec_{:032x}", SystemClock::default().entropy().0);
     let Settings { config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
     let counters = Arc::new(Counters::default());
     let store =
         SqliteStore::open(&arguments.data, Arc::clone(&counters)).map_err(|error| error.to_string())?;
     let server = Server::new(
         config,
-        SystemClock,
+        SystemClock::default(),
         store,
         HttpPsp::new(TcpConnect::new()),
         counters,

@@ -1,5 +1,6 @@
 //! The real clock and the real entropy.
 
+use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pay_once_core::id::Entropy;
@@ -7,8 +8,14 @@ use pay_once_core::id::Entropy;
 use crate::ports::Clock;
 
 /// The machine's clock, tokio's timers, the operating system's randomness.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
+#[derive(Debug, Default)]
+pub struct SystemClock {
+    /// Randomness drawn in advance, each byte used once: one call to the system for many decisions.
+    pool: RefCell<Vec<[u8; 16]>>,
+}
+
+/// Draws kept in advance.
+const POOL: usize = 256;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
@@ -22,12 +29,15 @@ impl Clock for SystemClock {
     }
 
     fn entropy(&self) -> Entropy {
-        let mut bytes = [0u8; 16];
-        if let Err(error) = getrandom::fill(&mut bytes) {
-            // Identifiers that may repeat are worse than no service.
-            tracing::error!(%error, "the operating system gives no randomness");
-            std::process::abort();
+        let mut pool = self.pool.borrow_mut();
+        if pool.is_empty() {
+            pool.resize(POOL, [0; 16]);
+            if let Err(error) = getrandom::fill(pool.as_flattened_mut()) {
+                // Identifiers that may repeat are worse than no service.
+                tracing::error!(%error, "the operating system gives no randomness");
+                std::process::abort();
+            }
         }
-        Entropy(u128::from_le_bytes(bytes))
+        Entropy(u128::from_le_bytes(pool.pop().unwrap_or_default()))
     }
 }
