@@ -17,6 +17,7 @@ mod convergence;
 mod counters;
 mod crash;
 mod lifecycle;
+mod outside;
 mod ports;
 mod refusals;
 mod store;
