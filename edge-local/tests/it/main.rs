@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod counting_psp;
 mod http;
 mod oracle;
 mod random;
@@ -20,6 +21,7 @@ mod lifecycle;
 mod outside;
 mod ports;
 mod refusals;
+mod refused_bodies;
 mod store;
 mod tokens;
 mod tour;

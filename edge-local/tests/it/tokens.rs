@@ -221,7 +221,12 @@ fn acquirer_blind_with_every_token_and_an_operator() {
 /// 3-D Secure: the customer approves, fails, or the merchant gives up and voids.
 #[test]
 fn three_d_secure() {
-    let server = Server::fast("stripe");
+    for class in ["stripe", "stripe-prepared"] {
+        three_d_secure_with(&Server::fast(class));
+    }
+}
+
+fn three_d_secure_with(server: &Server) {
     for (key, success, end) in [
         ("approve", Some("true"), "AUTHORIZED"),
         ("fail", Some("false"), "DECLINED"),

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use hyper_util::rt::TokioIo;
 use pay_once::counters::Counters;
 use pay_once::front::serve_connection;
-use pay_once::ports::{Clock, PspTransport, Store, Swap, Swapped, Unavailable};
+use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
 use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
 use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::psp::{Call, CallResult};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
+use crate::counting_psp::CountingPsp;
 use crate::http::{Answer, parse};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
@@ -188,65 +188,6 @@ impl Store for MemoryStore {
             (at_ms <= until_ms).then_some((*id, at_ms))
         });
         Ok(due.take(limit).collect())
-    }
-}
-
-/// A keyed acquirer that counts: calls as they come, effects once a key.
-#[derive(Clone, Default)]
-pub(crate) struct CountingPsp(Rc<RefCell<Counted>>);
-
-#[derive(Default)]
-struct Counted {
-    calls: BTreeMap<String, usize>,
-    effects: BTreeMap<String, String>,
-    lose_answers: usize,
-}
-
-impl CountingPsp {
-    /// Calls that came, of one kind: `authorize`, `capture`, `void`.
-    pub(crate) fn calls(&self, kind: &str) -> usize {
-        self.0.borrow().calls.get(kind).copied().unwrap_or(0)
-    }
-
-    /// Effects of one kind: one for each key.
-    pub(crate) fn effects(&self, kind: &str) -> usize {
-        let counted = self.0.borrow();
-        counted.effects.values().filter(|effect| *effect == kind).count()
-    }
-
-    /// The next answers get lost on their way.
-    pub(crate) fn lose_answers(&self, answers: usize) {
-        self.0.borrow_mut().lose_answers = answers;
-    }
-}
-
-impl PspTransport for CountingPsp {
-    async fn send(&self, call: &Call, may_send: impl Fn() -> bool) -> CallResult {
-        yield_now().await;
-        if !may_send() {
-            let reason = "too late".to_owned();
-            return CallResult::NotSent { reason };
-        }
-        let kind = call.http.url.rsplit('/').next().unwrap().to_owned();
-        let key = call
-            .http
-            .headers
-            .iter()
-            .find(|(name, _)| *name == "idempotency-key");
-        let key = key.map(|(_, key)| key.clone()).unwrap();
-        let mut counted = self.0.borrow_mut();
-        *counted.calls.entry(kind.clone()).or_default() += 1;
-        counted.effects.insert(key, kind.clone());
-        if counted.lose_answers > 0 {
-            counted.lose_answers -= 1;
-            let reason = "lost".to_owned();
-            return CallResult::Unknown { reason };
-        }
-        let body = json!({"status": "approved", "psp_reference": format!("{kind}_1")});
-        CallResult::Answered {
-            status: 200,
-            body: body.to_string().into_bytes(),
-        }
     }
 }
 
