@@ -1,5 +1,7 @@
 //! Every refusal of the contract, over the wire: precise, and nothing changed (DESIGN §2, “Errors”).
 
+use std::time::{Duration, Instant};
+
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -97,8 +99,12 @@ pub(crate) fn server() -> (Server, String, String) {
     let created = server.create("created", "pm_card_visa");
     let authorized = server.create("authorized", "pm_card_visa");
     server.post_wait(&format!("/attempts/{authorized}/authorize"), "a", &Value::Null);
-    // Its webhook has come and gone.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    // Two creations, the authorization, and the webhook about it: then nothing is on its way.
+    let until = Instant::now() + Duration::from_secs(10);
+    while server.counters()["requests"].as_u64() < Some(4) {
+        assert!(Instant::now() < until, "no webhook");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     (server, created, authorized)
 }
 
