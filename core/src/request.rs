@@ -115,6 +115,20 @@ pub fn route(config: &Config, request: &Request<'_>, now_ms: u64) -> Routed {
     }
 }
 
+/// The answer when a request's body did not arrive whole.
+#[must_use]
+pub fn body_did_not_arrive() -> Response {
+    let message = "The body did not arrive whole, so nothing was done. Send the request again, with the same Idempotency-Key.";
+    answer::error(&ApiError::new(Code::InvalidJson, message), &Dress::default())
+}
+
+/// The answer when an adapter has to end a request without knowing what became of it.
+#[must_use]
+pub fn not_answered() -> Response {
+    let message = "It is not known whether this request took effect. Retry it with the same Idempotency-Key.";
+    answer::error(&ApiError::new(Code::StoreUnavailable, message), &Dress::default())
+}
+
 /// The paths of the contract.
 enum Path<'a> {
     Create,

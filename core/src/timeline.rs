@@ -52,10 +52,7 @@ pub fn event(fact: &Fact) -> String {
                 "{} intended, as nobody used the authorization in time",
                 operation.as_str()
             ),
-            Cause::Compensation => format!(
-                "{} intended, to undo an effect that must not stand",
-                operation.as_str()
-            ),
+            Cause::Compensation => format!("{} intended, to undo what must not stand", operation.as_str()),
         },
         Fact::Dispatched { operation, step, .. } => match step {
             CallStep::Prepare => "preparation sent to the PSP".to_owned(),

@@ -206,7 +206,14 @@ impl<'a> Work<'a> {
                 target,
                 amount_minor,
             } => {
-                if let (Cause::Compensation, Some(reference)) = (cause, &target) {
+                // Releasing the attempt's own authorization after a refused capture undoes nothing unwanted.
+                let own = self
+                    .state()
+                    .authorization
+                    .as_ref()
+                    .map(|a| a.psp_reference.as_str());
+                let is_foreign = target.as_deref() != own || operation == Operation::Refund;
+                if let (Cause::Compensation, Some(reference), true) = (cause, &target, is_foreign) {
                     let conclusion = Conclusion::Unwanted {
                         operation,
                         reference: reference.clone(),

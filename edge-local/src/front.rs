@@ -8,12 +8,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
+use hyper::header::{DATE, HeaderName, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use pay_once_core::http::{Request, Response};
+use pay_once_core::request::{body_did_not_arrive, not_answered};
 
 use crate::ports::{Clock, PspTransport, Store};
 use crate::server::Server;
@@ -75,7 +76,7 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             Bytes::from(vec![0; READ_BYTES_MAX])
         }
-        Ok(Err(_)) | Err(_) => return plain(400, "the request body did not arrive\n", now_ms),
+        Ok(Err(_)) | Err(_) => return translate(body_did_not_arrive(), now_ms),
     };
     let headers: Vec<(&str, &[u8])> = head
         .headers
@@ -89,10 +90,8 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
         headers: &headers,
         body: &body,
     };
-    match server.respond(&request).await {
-        Some(response) => translate(response, now_ms),
-        None => plain(500, "the request was not answered\n", now_ms),
-    }
+    let response = server.respond(&request).await.unwrap_or_else(not_answered);
+    translate(response, now_ms)
 }
 
 fn healthz<C: Clock, S: Store, P: PspTransport>(
@@ -128,20 +127,5 @@ fn translate(response: Response, now_ms: u64) -> hyper::Response<Full<Bytes>> {
     if let Ok(date) = HeaderValue::from_str(&date) {
         out.headers_mut().insert(DATE, date);
     }
-    out
-}
-
-fn plain(status: u16, text: &'static str, now_ms: u64) -> hyper::Response<Full<Bytes>> {
-    let headers = vec![("Content-Type", "text/plain".to_owned())];
-    let mut out = translate(
-        Response {
-            status,
-            headers,
-            body: text.as_bytes().to_vec(),
-        },
-        now_ms,
-    );
-    out.headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     out
 }

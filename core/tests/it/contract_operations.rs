@@ -215,11 +215,17 @@ fn a_declined_capture_is_402_and_the_funds_are_released() {
     assert_eq!((answer.status, code(&answer).as_str()), (402, "DECLINED"));
     assert_eq!(world.status(id), "DECLINED");
     assert_eq!((world.ledger.live(), world.ledger.captures()), (0, 0));
+    let story = world.story(id);
     assert!(
-        world
-            .story(id)
+        story.iter().any(|line| line.contains("void intended")),
+        "{story:#?}"
+    );
+    // It was wanted until the refusal: nothing is counted as an effect too many.
+    assert!(
+        !story
             .iter()
-            .any(|line| line.contains("to undo an effect that must not stand"))
+            .any(|line| line.contains("an effect was seen that must not stand")),
+        "{story:#?}"
     );
 }
 
