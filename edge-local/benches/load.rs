@@ -1,4 +1,4 @@
-//! Load against the real binary: `cargo bench -p pay-once --bench load [-- closed|open|all] [--seconds N]`.
+//! Load against the real binary: `cargo bench -p pay-once --bench load [-- closed|open|baseline|all] [--seconds N]`.
 //!
 //! *closed*: a 0 ms PSP without webhooks, a fixed number of payments in flight, a payment being create, authorize, capture and one
 //! replay of each. *open*: 100 payments a second against a PSP of 100–800 ms, every single call timed.
@@ -33,15 +33,14 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
+    if matches!(mode, "baseline" | "closed" | "all") {
+        baseline(&runtime);
+    }
     if matches!(mode, "closed" | "all") {
         println!(
             "closed loop, PSP 0 ms without webhooks; a payment is create, authorize, capture and one replay of each"
         );
-        let only: Option<usize> = std::env::var("IN_FLIGHT").ok().and_then(|n| n.parse().ok());
-        for in_flight in [1, 16, 64]
-            .into_iter()
-            .filter(|n| only.is_none_or(|only| only == *n))
-        {
+        for in_flight in [1, 16, 64] {
             runtime.block_on(closed(in_flight, Duration::from_secs(seconds.unwrap_or(10))));
         }
     }
@@ -49,6 +48,82 @@ fn main() {
         println!("open loop, 100 payments/s, PSP 100–800 ms; every call timed");
         runtime.block_on(open(100, Duration::from_secs(seconds.unwrap_or(60))));
     }
+}
+
+/// What the machine can do without us, in the same run: figures are only worth their ratio to these.
+fn baseline(runtime: &tokio::runtime::Runtime) {
+    let dir = std::env::temp_dir().join(format!("pay-once-baseline-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let db = rusqlite::Connection::open(dir.join("bare.sqlite3")).unwrap();
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE t (place INTEGER PRIMARY KEY, bytes BLOB);",
+    )
+    .unwrap();
+    let commits = |seconds: u64| {
+        let (begin, mut n) = (Instant::now(), 0u32);
+        while begin.elapsed() < Duration::from_secs(seconds) {
+            db.execute("INSERT INTO t (bytes) VALUES (zeroblob(400))", [])
+                .unwrap();
+            n += 1;
+        }
+        f64::from(n) / begin.elapsed().as_secs_f64()
+    };
+    // The first pass makes the log's space, the second uses it again, as the server does.
+    let _ = commits(1);
+    db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
+        .unwrap();
+    let commits = commits(2);
+    drop(db);
+    let _ = std::fs::remove_dir_all(&dir);
+    let http = runtime.block_on(bare_http(64, Duration::from_secs(3)));
+    println!(
+        "baseline: SQLite alone {commits:.0} commits/s one at a time (a payment has 5); a bare hyper server {http:.0} requests/s at 64 connections (a payment has 6, and 2 to the PSP)"
+    );
+}
+
+/// The same generator against a server that only answers, on a thread of its own as the real one is.
+async fn bare_http(connections: usize, length: Duration) -> f64 {
+    use http_body_util::Full;
+    use hyper::{Response, body::Bytes, server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                let answer = |_| async {
+                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(
+                        &[b'x'; 400],
+                    ))))
+                };
+                tokio::spawn(
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)),
+                );
+            }
+        });
+    });
+    let begin = Instant::now();
+    let workers = (0..connections).map(|_| {
+        let address = address.clone();
+        async move {
+            let mut client = Client::connect(&address).await;
+            let mut n = 0u32;
+            while begin.elapsed() < length {
+                client.call("POST", "/attempts", "key", CREATE).await;
+                n += 1;
+            }
+            f64::from(n)
+        }
+    });
+    join_all(workers).await.into_iter().sum::<f64>() / begin.elapsed().as_secs_f64()
 }
 
 /// The binary under load, with a store of its own.
