@@ -268,6 +268,7 @@ pub fn invalid_state(request: RequestKind, status: Status, view: AttemptView) ->
     };
     let mut error = ApiError::new(Code::InvalidState, message).with_attempt(view);
     error.retryable = Some(retryable);
+    error.safe_new_key = matches!(status, Status::Voided | Status::Declined | Status::Expired);
     error
 }
 
@@ -280,6 +281,7 @@ fn declined(state: &State, view: AttemptView, dress: &Dress) -> Response {
         format!("The payment was declined ({code}): {words} A new try is a new attempt under a new key.");
     let mut refusal = ApiError::new(Code::Declined, message).with_attempt(view);
     refusal.decline_code = Some(code.to_owned());
+    refusal.safe_new_key = true;
     error(&refusal, dress)
 }
 

@@ -209,7 +209,15 @@ impl Config {
                 ));
             }
         }
+        let mut digests = BTreeMap::new();
         for (id, merchant) in &self.merchants {
+            for digest in &merchant.key_digests {
+                if let Some(other) = digests.insert(digest, id).filter(|other| *other != id) {
+                    return Err(format!(
+                        "merchants \"{other}\" and \"{id}\" have the same API key; a key must name one merchant"
+                    ));
+                }
+            }
             if !self.psps.contains_key(&merchant.psp) {
                 return Err(format!(
                     "merchant \"{id}\": no psp named \"{}\" is configured",

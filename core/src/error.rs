@@ -66,10 +66,6 @@ pub enum Code {
 const RETRY: bool = true;
 /// It will not.
 const FINAL: bool = false;
-/// A new key cannot pay twice.
-const SAFE: bool = true;
-/// A new key could pay twice.
-const UNSAFE: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
@@ -113,64 +109,41 @@ impl Code {
         self.facts().1
     }
 
-    /// One row a code: word, status, title, may a retry help, is a new key safe.
-    fn facts(self) -> (&'static str, u16, &'static str, bool, bool) {
+    /// One row a code: word, status, title, may a retry help.
+    fn facts(self) -> (&'static str, u16, &'static str, bool) {
         match self {
-            Self::IdempotencyKeyRequired => (
-                "IDEMPOTENCY_KEY_REQUIRED",
-                400,
-                "Idempotency-Key required",
-                FINAL,
-                SAFE,
-            ),
-            Self::IdempotencyKeyInvalid => (
-                "IDEMPOTENCY_KEY_INVALID",
-                400,
-                "Idempotency-Key invalid",
-                FINAL,
-                SAFE,
-            ),
-            Self::IdempotencyKeyReuse => (
-                "IDEMPOTENCY_KEY_REUSE",
-                409,
-                "Idempotency-Key reused",
-                FINAL,
-                UNSAFE,
-            ),
-            Self::TooManyKeys => (
-                "TOO_MANY_KEYS",
-                409,
-                "Too many keys on one attempt",
-                FINAL,
-                UNSAFE,
-            ),
-            Self::InvalidJson => ("INVALID_JSON", 400, "Body is not valid", FINAL, SAFE),
-            Self::UnknownField => ("UNKNOWN_FIELD", 400, "Unknown field", FINAL, SAFE),
-            Self::MissingField => ("MISSING_FIELD", 400, "Missing field", FINAL, SAFE),
-            Self::InvalidField => ("INVALID_FIELD", 400, "Invalid field", FINAL, SAFE),
-            Self::InvalidAmount => ("INVALID_AMOUNT", 400, "Invalid amount", FINAL, SAFE),
-            Self::InvalidCurrency => ("INVALID_CURRENCY", 400, "Invalid currency", FINAL, SAFE),
-            Self::CardNumberRefused => ("CARD_NUMBER_REFUSED", 400, "Card number refused", FINAL, SAFE),
-            Self::BodyTooLarge => ("BODY_TOO_LARGE", 413, "Body too large", FINAL, SAFE),
-            Self::Unauthorized => ("UNAUTHORIZED", 401, "Unauthorized", FINAL, SAFE),
-            Self::NotFound => ("NOT_FOUND", 404, "No such path", FINAL, SAFE),
-            Self::AttemptNotFound => ("ATTEMPT_NOT_FOUND", 404, "No such attempt", FINAL, SAFE),
-            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "Method not allowed", FINAL, SAFE),
-            Self::InvalidState => ("INVALID_STATE", 409, "Invalid state", FINAL, UNSAFE),
-            Self::Declined => ("DECLINED", 402, "Declined", FINAL, SAFE),
-            Self::UnknownPsp => ("UNKNOWN_PSP", 404, "Unknown PSP", FINAL, SAFE),
+            Self::IdempotencyKeyRequired => {
+                ("IDEMPOTENCY_KEY_REQUIRED", 400, "Idempotency-Key required", FINAL)
+            }
+            Self::IdempotencyKeyInvalid => ("IDEMPOTENCY_KEY_INVALID", 400, "Idempotency-Key invalid", FINAL),
+            Self::IdempotencyKeyReuse => ("IDEMPOTENCY_KEY_REUSE", 409, "Idempotency-Key reused", FINAL),
+            Self::TooManyKeys => ("TOO_MANY_KEYS", 409, "Too many keys on one attempt", FINAL),
+            Self::InvalidJson => ("INVALID_JSON", 400, "Body is not valid", FINAL),
+            Self::UnknownField => ("UNKNOWN_FIELD", 400, "Unknown field", FINAL),
+            Self::MissingField => ("MISSING_FIELD", 400, "Missing field", FINAL),
+            Self::InvalidField => ("INVALID_FIELD", 400, "Invalid field", FINAL),
+            Self::InvalidAmount => ("INVALID_AMOUNT", 400, "Invalid amount", FINAL),
+            Self::InvalidCurrency => ("INVALID_CURRENCY", 400, "Invalid currency", FINAL),
+            Self::CardNumberRefused => ("CARD_NUMBER_REFUSED", 400, "Card number refused", FINAL),
+            Self::BodyTooLarge => ("BODY_TOO_LARGE", 413, "Body too large", FINAL),
+            Self::Unauthorized => ("UNAUTHORIZED", 401, "Unauthorized", FINAL),
+            Self::NotFound => ("NOT_FOUND", 404, "No such path", FINAL),
+            Self::AttemptNotFound => ("ATTEMPT_NOT_FOUND", 404, "No such attempt", FINAL),
+            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "Method not allowed", FINAL),
+            Self::InvalidState => ("INVALID_STATE", 409, "Invalid state", FINAL),
+            Self::Declined => ("DECLINED", 402, "Declined", FINAL),
+            Self::UnknownPsp => ("UNKNOWN_PSP", 404, "Unknown PSP", FINAL),
             Self::WebhookSignatureInvalid => (
                 "WEBHOOK_SIGNATURE_INVALID",
                 400,
                 "Webhook signature invalid",
                 FINAL,
-                SAFE,
             ),
-            Self::WebhookInvalid => ("WEBHOOK_INVALID", 400, "Webhook invalid", FINAL, SAFE),
-            Self::RecordFull => ("RECORD_FULL", 507, "Record full", FINAL, UNSAFE),
-            Self::RecordRefused => ("RECORD_REFUSED", 500, "Record refused", FINAL, UNSAFE),
-            Self::StoreUnavailable => ("STORE_UNAVAILABLE", 503, "Store unavailable", RETRY, UNSAFE),
-            Self::NotConfigured => ("NOT_CONFIGURED", 503, "Not configured", FINAL, SAFE),
+            Self::WebhookInvalid => ("WEBHOOK_INVALID", 400, "Webhook invalid", FINAL),
+            Self::RecordFull => ("RECORD_FULL", 507, "Record full", FINAL),
+            Self::RecordRefused => ("RECORD_REFUSED", 500, "Record refused", FINAL),
+            Self::StoreUnavailable => ("STORE_UNAVAILABLE", 503, "Store unavailable", RETRY),
+            Self::NotConfigured => ("NOT_CONFIGURED", 503, "Not configured", FINAL),
         }
     }
 }
@@ -186,6 +159,9 @@ pub struct ApiError {
     pub field: Option<String>,
     /// Overrides the code's own word on retrying: an operation under way makes the same refusal worth a retry.
     pub retryable: Option<bool>,
+    /// Whether trying again under a new key is known not to pay twice. It is known only of an attempt that ended
+    /// without money: a request that was refused for its form may be the retry of one that was carried out.
+    pub safe_new_key: bool,
     /// The PSP's code for a decline.
     pub decline_code: Option<String>,
     /// The attempt as it is, where the client may see it.
@@ -202,6 +178,7 @@ impl ApiError {
             message: message.into(),
             field: None,
             retryable: None,
+            safe_new_key: false,
             decline_code: None,
             attempt: None,
             allow: None,
@@ -225,13 +202,13 @@ impl ApiError {
     /// The body: `{"error": {…}}`, or RFC 9457 if the client asked for `application/problem+json`.
     #[must_use]
     pub fn body(&self, problem_json: bool) -> Vec<u8> {
-        let (word, status, title, retryable, safe_new_key) = self.code.facts();
+        let (word, status, title, retryable) = self.code.facts();
         let facts = Facts {
             code: word,
             message: &self.message,
             field: self.field.as_deref(),
             retryable: self.retryable.unwrap_or(retryable),
-            safe_new_key,
+            safe_new_key: self.safe_new_key,
             decline_code: self.decline_code.as_deref(),
             attempt: self.attempt.as_deref(),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::id::LocalId;
 use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
-use crate::running::{CallTrack, Running, Tried};
+use crate::running::{CallTrack, Refused, Running, Tried};
 use crate::state::{Action, Authorization, BoundKey, Capture, Decline, State};
 use crate::status::{Event, Status};
 
@@ -249,13 +249,9 @@ impl State {
 
     fn refuse(&mut self, operation: Operation, code: &str, message: &str) {
         let before = self.status;
-        let holds_something = self.authorization.is_some() || self.knowledge.has(EffectKind::Authorize);
         let event = match operation {
             Operation::Authorize => Event::RefusedAuthorize,
             Operation::Capture => Event::RefusedCapture,
-            // 3-D Secure that nobody finished: there is nothing to release, and the PSP says so. Should the customer
-            // finish after all, what comes of it is undone then (rule 10).
-            Operation::Void if self.status == Status::Voiding && !holds_something => self.seen_void(),
             Operation::Void | Operation::Refund => Event::RefusedVoid,
         };
         self.status = self.status.next(event);
@@ -265,15 +261,12 @@ impl State {
                 message: message.to_owned(),
             });
         }
+        let held = self.holds_something();
         if let Some(running) = self.running.as_mut().filter(|_| event == Event::RefusedVoid) {
-            running.parked = Some(format!("the PSP refused it: {code}"));
-            if let Some(target) = running
-                .target
-                .clone()
-                .filter(|_| running.cause == Cause::Compensation)
-            {
-                self.uncompensated.insert(target);
-            }
+            running.refused = Some(Refused {
+                code: code.to_owned(),
+                held,
+            });
         }
     }
 
@@ -284,6 +277,7 @@ impl State {
                     |running: &&mut Running| running.operation == *operation && running.effect == *effect;
                 if let Some(running) = self.running.as_mut().filter(proven) {
                     running.proven_absent = true;
+                    running.refused = None;
                     running.parked = None;
                 }
             }
@@ -291,10 +285,22 @@ impl State {
                 operation,
                 code,
                 message,
-            } => self.refuse(*operation, code, message),
+            } => {
+                // 3-D Secure that nobody finished in time: nothing was held, so nothing was to be released.
+                if *operation == Operation::Void && self.is_unfinished_action() {
+                    self.status = self.status.next(self.seen_void());
+                } else {
+                    self.refuse(*operation, code, message);
+                }
+            }
             Conclusion::Parked { operation, reason } => {
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
                     running.parked = Some(reason.clone());
+                    let target = running
+                        .target
+                        .clone()
+                        .filter(|_| running.cause == Cause::Compensation);
+                    self.uncompensated.extend(target);
                 }
             }
             Conclusion::Unwanted { operation, reference } => {

@@ -173,11 +173,17 @@ fn resolve(body: &mut Body) -> Result<Order, ApiError> {
             ));
         }
     };
+    let psp_reference = body.string("psp_reference", PAYMENT_METHOD_BYTES_MAX)?;
+    if !happened && psp_reference.is_some() {
+        let message =
+            "\"psp_reference\" names what happened; leave it out when \"outcome\" is \"did_not_happen\".";
+        return Err(invalid("psp_reference", message.to_owned()));
+    }
     Ok(Order::Resolve {
         operator,
         reason,
         happened,
-        psp_reference: body.string("psp_reference", PAYMENT_METHOD_BYTES_MAX)?,
+        psp_reference,
     })
 }
 

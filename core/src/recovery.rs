@@ -8,7 +8,7 @@ use crate::journal::{CallStep, Cause, Operation};
 use crate::limits::{
     BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
 };
-use crate::running::{CallTrack, Running, Tried};
+use crate::running::{CallTrack, Refused, Running, Tried};
 use crate::state::State;
 use crate::status::Status;
 
@@ -56,6 +56,8 @@ pub(crate) enum Move {
     Lookup,
     /// Give the unknown to an operator.
     Park { reason: &'static str },
+    /// Conclude that the current effect number did not happen: the PSP refused it for good.
+    Disprove,
     /// End the operation: it had no effect, and will not be tried again.
     End {
         code: &'static str,
@@ -78,6 +80,7 @@ pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
         Some(running) if state.status != Status::RequiresAction && is_in_doubt(running, psp, now_ms) => {
             Doubt::InDoubt
         }
+        Some(running) if running.refused.is_some() => Doubt::InDoubt,
         Some(_) | None => Doubt::InFlight,
     };
     let wake_at_ms = plan(state, psp, now_ms).map(|plan| match plan.what {
@@ -97,7 +100,10 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
         {
             Some(plan_action(state, psp, now_ms))
         }
-        Some(running) => Some(plan_running(state, running, psp, now_ms)),
+        Some(running) => Some(match &running.refused {
+            Some(refused) => plan_refused(state, running, refused, psp, now_ms),
+            None => plan_running(state, running, psp, now_ms),
+        }),
         None => plan_idle(state, psp),
     }
 }
@@ -202,6 +208,44 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
         },
     }
 }
+
+/// A void or refund that the PSP refused. What it should release may have gone by itself, or may come yet: that is
+/// looked for where it can be; where it cannot, an operator has to.
+fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp, now_ms: u64) -> Plan {
+    let due_ms = ready_at_ms(running, psp);
+    if !refused.held && state.holds_something() {
+        // Something to release has come to be known since: the refusal proves the try before without effect.
+        return Plan {
+            due_ms: 0,
+            what: Move::Disprove,
+        };
+    }
+    let look = look(state, psp);
+    if state.is_unfinished_action() {
+        // The customer may finish until the action's own time is over; only then is there nothing left to release.
+        let since_ms = state.action.as_ref().map_or(now_ms, |action| action.since_ms);
+        let deadline_ms = since_ms.saturating_add(psp.timing.action_timeout_ms).max(due_ms);
+        return match look {
+            Some(what) if now_ms < deadline_ms => Plan {
+                due_ms: due_ms.min(deadline_ms),
+                what,
+            },
+            _ => Plan {
+                due_ms: deadline_ms,
+                what: ABANDONED,
+            },
+        };
+    }
+    let what = look.unwrap_or(Move::Park {
+        reason: "the PSP refused it, and offers no way to find out what it holds",
+    });
+    Plan { due_ms, what }
+}
+
+const ABANDONED: Move = Move::End {
+    code: "abandoned",
+    message: "Nobody finished 3-D Secure in its time, so nothing was reserved.",
+};
 
 fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Plan {
     let due_ms = ready_at_ms(running, psp);
@@ -362,6 +406,18 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
             .saturating_sub(last_ms)
             .clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
     );
+    if let (true, true, Some(action)) = (
+        running.refused.is_some(),
+        state.is_unfinished_action(),
+        &state.action,
+    ) {
+        return next_ms.min(
+            action
+                .since_ms
+                .saturating_add(psp.timing.action_timeout_ms)
+                .max(now_ms),
+        );
+    }
     let counts_ms = absence_counts_at_ms(running, psp, true);
     if now_ms < counts_ms {
         next_ms.min(counts_ms)

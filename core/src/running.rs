@@ -23,10 +23,21 @@ pub struct Running {
     pub effect: u16,
     /// Whether the current effect number was proven not to have happened (rule 3).
     pub proven_absent: bool,
+    /// Set once the PSP refused it for good, until another try is begun.
+    pub refused: Option<Refused>,
     /// Why nothing more is tried, if so.
     pub parked: Option<String>,
     /// Its calls, oldest first.
     pub calls: Vec<CallTrack>,
+}
+
+/// A void or refund that the PSP refused: what it should release may still be held, or come to be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The PSP's code.
+    pub code: String,
+    /// Whether anything was known to be held when it was refused.
+    pub held: bool,
 }
 
 /// One dispatched call.
@@ -88,6 +99,7 @@ impl Running {
             since_ms,
             effect: 0,
             proven_absent: false,
+            refused: None,
             parked: None,
             calls: Vec::new(),
         }

@@ -186,6 +186,18 @@ impl State {
         self.terms.capture_method == CaptureMethod::Automatic
     }
 
+    /// Whether anything was ever seen to be reserved.
+    #[must_use]
+    pub fn holds_something(&self) -> bool {
+        self.authorization.is_some() || self.knowledge.has(EffectKind::Authorize)
+    }
+
+    /// Whether a 3-D Secure is being given up that, as far as is known, nobody has finished.
+    #[must_use]
+    pub fn is_unfinished_action(&self) -> bool {
+        self.status == Status::Voiding && self.action.is_some() && !self.holds_something()
+    }
+
     /// The PSP's id of the attempt's own authorization or object, once known.
     #[must_use]
     pub fn own_reference(&self) -> Option<&str> {

@@ -147,7 +147,8 @@ impl<'a> Work<'a> {
         // An action that the customer has not finished is no effect yet, and may become one at any time.
         let waits_for_customer = running.operation == Operation::Authorize
             && (matches!(evidence.signal, Signal::ActionRequired { .. })
-                || self.state().status == Status::RequiresAction);
+                || self.state().status == Status::RequiresAction)
+            || (running.refused.is_some() && self.state().is_unfinished_action());
         let counts = asked_at_ms >= recovery::absence_counts_at_ms(running, psp, by_lookup);
         let proves = evidence.complete
             && counts
@@ -238,6 +239,10 @@ impl<'a> Work<'a> {
             Move::Lookup => {
                 self.look_up(psp, self.clock.now_ms, 1, Evidence::default(), None);
                 Ok(())
+            }
+            Move::Disprove => {
+                let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
+                self.conclude(|operation| Conclusion::NoEffect { operation, effect })
             }
             Move::Park { reason } => self.conclude(|operation| Conclusion::Parked {
                 operation,

@@ -125,7 +125,21 @@ impl Outcome {
                 }],
                 ..Evidence::default()
             },
-            ("declined", _) => refused(self.code, self.message),
+            ("declined", _) => match (gone(self.code.as_deref()), target) {
+                // It says why: what was aimed at is gone already. That is news of the ledger, not a decline.
+                (Some(kind), Some(target)) if operation != Operation::Authorize => Evidence {
+                    effects: vec![Effect {
+                        kind,
+                        id: clip(format!("{target}/{}", self.code.unwrap_or_default())),
+                        of: Some(target.to_owned()),
+                        amount_minor: asked_minor,
+                        currency: None,
+                        listed: false,
+                    }],
+                    ..Evidence::default()
+                },
+                _ => refused(self.code, self.message),
+            },
             ("requires_action", Some(reference)) if operation == Operation::Authorize => {
                 let url = clip(self.action_url.unwrap_or_default());
                 Evidence::signal(Signal::ActionRequired {
@@ -135,6 +149,15 @@ impl Outcome {
             }
             _ => Evidence::unknown("the acquirer's answer has no status that is known here"),
         }
+    }
+}
+
+/// Refusals by which an acquirer says that the authorization is no more.
+fn gone(code: Option<&str>) -> Option<EffectKind> {
+    match code {
+        Some("authorization_expired") => Some(EffectKind::Lapse),
+        Some("already_voided") => Some(EffectKind::Void),
+        Some(_) | None => None,
     }
 }
 

@@ -204,21 +204,52 @@ fn every_code_is_reached_and_says_what_to_do() {
 
 #[test]
 fn safe_new_key_is_said_only_where_a_new_key_cannot_pay_twice() {
-    let unsafe_words: Vec<&str> = refusals()
+    let said: Vec<&str> = refusals()
         .iter()
-        .filter(|(_, (plain, _))| body(plain)["error"]["safe_new_key"] == false)
+        .filter(|(_, (plain, _))| body(plain)["error"]["safe_new_key"] == true)
         .map(|(word, _)| *word)
         .collect();
-    // Where something may be under way or done under the key at hand.
-    let wanted = [
-        "IDEMPOTENCY_KEY_REUSE",
-        "INVALID_STATE",
-        "RECORD_FULL",
-        "RECORD_REFUSED",
-        "STORE_UNAVAILABLE",
-        "TOO_MANY_KEYS",
-    ];
-    assert_eq!(unsafe_words, wanted);
+    assert_eq!(
+        said,
+        ["DECLINED"],
+        "only an attempt that ended without money is known to be safe"
+    );
+}
+
+/// What failed before: a broken retry of a charge that had taken the money was told that a new key is safe.
+#[test]
+fn a_broken_retry_of_a_charge_that_went_through_is_not_told_to_use_a_new_key() {
+    let mut world = World::new(Kind::Stripe);
+    let charge = r#"{"amount":500,"currency":"GBP","payment_method":"visa"}"#;
+    assert_eq!(world.post("/charge", "c1", charge).status, 200);
+    for broken in [
+        &charge[..20],
+        r#"{"amount":"500"}"#,
+        r#"{"amount":500,"currency":"GBP","more":1}"#,
+    ] {
+        let answer = world.post("/charge", "c1", broken);
+        assert_eq!(
+            (answer.status, &body(&answer)["error"]["safe_new_key"]),
+            (400, &false.into()),
+            "{broken}"
+        );
+    }
+    assert_eq!(world.ledger.captures(), 1);
+}
+
+#[test]
+fn a_state_without_money_is_safe_and_one_with_money_is_not() {
+    for (end, safe) in [("void", true), ("capture", false)] {
+        let mut world = World::new(Kind::Stripe);
+        let id = world.authorized();
+        assert_eq!(world.op(id, end, "k3").status, 200);
+        let answer = world.op(id, "capture", "k4");
+        assert_eq!(
+            (answer.status, &body(&answer)["error"]["safe_new_key"]),
+            (409, &safe.into()),
+            "{end}"
+        );
+    }
 }
 
 #[test]
@@ -267,6 +298,13 @@ fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
     );
     assert!(broken(&|config| config.psps.clear()).contains("no psp named"));
     assert!(broken(&|config| config.open_merchant = Some("x".to_owned())).contains("open_merchant"));
+    let same_key = |config: &mut pay_once_core::config::Config| {
+        let demo = config.merchants.get_mut("demo").unwrap();
+        demo.key_digests = vec![[7; 32]];
+        let twin = demo.clone();
+        config.merchants.insert("twin".to_owned(), twin);
+    };
+    assert!(broken(&same_key).contains("\"demo\" and \"twin\" have the same API key"));
     let mut config = crate::support::config(Kind::Stripe);
     config.psps.get_mut("stripe").unwrap().class.keyed_horizon_ms = Some(124_001);
     assert_eq!(config.check(), Ok(()), "one millisecond more is enough");

@@ -143,24 +143,42 @@ fn rule_10_three_d_secure_that_nobody_finishes_is_released() {
     }
 }
 
-#[test]
-fn rule_10_late_success_on_an_abandoned_attempt_is_voided_not_kept() {
-    let mut world = World::new(Kind::AcquirerQueryable);
+/// A 3-D Secure that is given up at a PSP which has nothing to void yet, and says so.
+fn given_up(kind: Kind) -> (World, pay_once_core::id::AttemptId) {
+    let mut world = World::new(kind);
     let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
     world.op(id, "authorize", "k2");
-    // The void finds nothing to void, and says so; the customer finishes a moment later.
     let nothing = answered(200, r#"{"status":"declined","code":"unknown_authorization"}"#);
     world.script.push_back(Told::Instead(nothing));
     let answer = world.op(id, "void", "k3");
     assert_eq!(
         (answer.status, &body(&answer)["status"]),
-        (200, &"VOIDED".into()),
-        "nothing was ever held"
+        (202, &"VOIDING".into()),
+        "the customer may still finish"
     );
+    (world, id)
+}
+
+#[test]
+fn rule_10_late_success_on_an_abandoned_attempt_is_voided_not_kept() {
+    for kind in [Kind::AcquirerQueryable, Kind::AcquirerKeyed, Kind::Blind] {
+        let (mut world, id) = given_up(kind);
+        world.ledger.finish_action();
+        assert_eq!(world.ledger.live(), 1);
+        let notice = world.ledger.notices[0].clone();
+        world.webhook(&notice);
+        world.settle(id, 3);
+        let end = (world.status(id), world.ledger.live());
+        assert_eq!(end, ("VOIDED".to_owned(), 0), "{kind:?} {:#?}", world.story(id));
+    }
+}
+
+/// What failed before: VOIDED was answered, nobody looked again, and a lost webhook left the funds reserved.
+#[test]
+fn rule_10_late_success_is_found_though_its_webhook_is_lost() {
+    let (mut world, id) = given_up(Kind::AcquirerQueryable);
     world.ledger.finish_action();
-    assert_eq!(world.ledger.live(), 1);
-    let notice = world.ledger.notices[0].clone();
-    world.webhook(&notice);
+    world.settle(id, 30);
     assert_eq!(
         (world.status(id).as_str(), world.ledger.live()),
         ("VOIDED", 0),
@@ -170,16 +188,69 @@ fn rule_10_late_success_on_an_abandoned_attempt_is_voided_not_kept() {
 }
 
 #[test]
-fn a_refused_void_of_what_is_held_is_an_operators() {
+fn rule_10_an_action_that_nobody_finishes_ends_with_its_time() {
+    for kind in [Kind::AcquirerQueryable, Kind::AcquirerKeyed, Kind::Blind] {
+        let (mut world, id) = given_up(kind);
+        let given_up_ms = world.now_ms;
+        world.settle(id, 60);
+        assert_eq!(
+            (world.status(id).as_str(), world.ledger.live()),
+            ("VOIDED", 0),
+            "{kind:?}"
+        );
+        // The negative: not before the customer's time was over (one hour from the authorize).
+        assert!(
+            world.now_ms >= given_up_ms + 3_590_000,
+            "{kind:?}: {}",
+            world.now_ms - given_up_ms
+        );
+    }
+}
+
+#[test]
+fn a_refused_void_of_what_is_held_is_found_out_or_an_operators() {
+    let no = answered(200, r#"{"status":"declined","code":"try_later"}"#);
+    for kind in [Kind::AcquirerKeyed, Kind::Blind] {
+        let mut world = World::new(kind);
+        let id = world.authorized();
+        world.script.push_back(Told::Instead(no.clone()));
+        assert_eq!(world.op(id, "void", "k3").status, 202);
+        world.settle(id, 3);
+        assert!(
+            world.is_parked(id),
+            "{kind:?}: funds may still be held, and nobody can say"
+        );
+    }
+    // Where it can be looked for, it is, and what is still held is released by another try.
     let mut world = World::new(Kind::AcquirerQueryable);
     let id = world.authorized();
-    let no = answered(200, r#"{"status":"declined","code":"try_later"}"#);
     world.script.push_back(Told::Instead(no));
     assert_eq!(world.op(id, "void", "k3").status, 202);
-    assert!(
-        world.is_parked(id),
-        "funds may still be held: nobody says that they are not"
+    world.settle(id, 30);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("VOIDED", 0),
+        "{:#?}",
+        world.story(id)
     );
+}
+
+/// What failed before: a lapsed authorization parked its void for ever.
+#[test]
+fn a_void_or_capture_refused_because_it_lapsed_ends_expired() {
+    for (operation, kind) in [
+        ("void", Kind::AcquirerKeyed),
+        ("capture", Kind::Blind),
+        ("void", Kind::AcquirerQueryable),
+    ] {
+        let mut world = World::new(kind);
+        let id = world.authorized();
+        let lapsed = answered(200, r#"{"status":"declined","code":"authorization_expired"}"#);
+        world.script.push_back(Told::Instead(lapsed));
+        world.op(id, operation, "k3");
+        assert_eq!(world.status(id), "EXPIRED", "{operation} {kind:?}");
+        assert!(!world.is_parked(id));
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub(crate) fn capture(work: &mut Work<'_>, act: &Act) -> Outcome {
 }
 
 /// `POST /void`: releases an authorization, or gives back what was captured of it. Given the id of one
-/// capture, it gives back that one.
+/// capture, it gives back that one; given one that waits for 3-D Secure, it ends the waiting.
 pub(crate) fn void(work: &mut Work<'_>, act: &Act) -> Outcome {
     let ledger = &work.state.ledger;
     let capture = ledger
@@ -105,6 +105,19 @@ pub(crate) fn void(work: &mut Work<'_>, act: &Act) -> Outcome {
         authorization: Some(&authorization_id),
         ..told_of(Operation::Void, &id, act)
     };
+    let waits = |challenge: &Challenge| challenge.reference == act.reference;
+    if work
+        .state
+        .challenges
+        .get(&act.psp_reference)
+        .is_some_and(|challenge| waits(challenge))
+    {
+        // 3-D Secure that is given up: nothing is held, and nothing can come of it any more.
+        work.commit(Change::ChallengeEnded {
+            id: act.psp_reference.clone(),
+        });
+        return conclude(work, &told, None);
+    }
     let Some(found) = found else {
         return conclude(
             work,

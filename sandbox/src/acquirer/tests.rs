@@ -274,3 +274,21 @@ fn malformed_requests_are_refused_and_strangers_ignored() {
     assert_eq!(bench.send(Method::Post, "/lookup", &[], b"").unwrap().status, 405);
     assert_eq!(bench.row()["authorizations"], 1);
 }
+
+#[test]
+fn three_d_secure_that_is_given_up_comes_to_nothing() {
+    let mut bench = bench();
+    let waiting = bench.authorize("pm_card_authenticationRequired").unwrap().body;
+    assert_eq!(waiting["status"], "requires_action");
+    let void = bench.act("/void", &waiting["psp_reference"], 1000).unwrap().body;
+    assert_eq!(void["status"], "approved");
+    let listed = lookup(&mut bench);
+    assert_eq!(
+        (&listed["authorize"], &listed["requires_action"]),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(listed["void"][0]["psp_reference"], waiting["psp_reference"]);
+    // There is nothing left to give up.
+    let again = bench.act("/void", &waiting["psp_reference"], 1000).unwrap().body;
+    assert_eq!(again["status"], "declined");
+}
