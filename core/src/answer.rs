@@ -277,8 +277,12 @@ fn declined(state: &State, view: AttemptView, dress: &Dress) -> Response {
         .decline
         .as_ref()
         .map_or(("declined", ""), |d| (d.code.as_str(), d.message.as_str()));
+    let said = match words.trim_end_matches(['.', ' ']) {
+        "" => String::new(),
+        words => format!(" The PSP says: {words}."),
+    };
     let message =
-        format!("The payment was declined ({code}): {words} A new try is a new attempt under a new key.");
+        format!("The payment was declined ({code}).{said} A new try is a new attempt under a new key.");
     let mut refusal = ApiError::new(Code::Declined, message).with_attempt(view);
     refusal.decline_code = Some(code.to_owned());
     refusal.safe_new_key = true;

@@ -214,6 +214,16 @@ impl State {
         let kept_auth = self.authorization.as_ref().map(|a| a.psp_reference.as_str());
         let kept_capture = self.capture.as_ref().map(|c| c.psp_reference.as_str());
         let released = matches!(self.status, Status::Voided | Status::Declined | Status::Expired);
+        let at_most_one = |kind| self.knowledge.of_kind(kind).nth(1).is_none();
+        let no_stray_capture = self.status == Status::Captured || !self.knowledge.has(EffectKind::Capture);
+        if !released
+            && no_stray_capture
+            && at_most_one(EffectKind::Authorize)
+            && at_most_one(EffectKind::Capture)
+        {
+            // The usual attempt: what there is is its own.
+            return Vec::new();
+        }
         let mut found = Vec::new();
         let authorizations = self.knowledge.distinct(EffectKind::Authorize);
         let kept = if released {

@@ -407,9 +407,11 @@ impl<'a> Work<'a> {
     /// Closes the step. `arm` says whether the timer is to be set anew.
     pub(crate) fn finish(self, reply: Reply, arm: bool) -> Step {
         let changed = self.has_changed();
-        let wake_at_ms = self
-            .psp()
-            .and_then(|psp| recovery::outlook(self.state(), psp, self.clock.now_ms).wake_at_ms);
+        let wake_at_ms = if arm || changed {
+            self.outlook().wake_at_ms
+        } else {
+            None
+        };
         let write = changed.then(|| {
             let record = self.record.into_owned();
             debug_assert_eq!(
@@ -424,7 +426,7 @@ impl<'a> Work<'a> {
             }
         });
         Step {
-            wake_at_ms: wake_at_ms.filter(|_| arm || changed),
+            wake_at_ms,
             write,
             calls: self.calls,
             reply,

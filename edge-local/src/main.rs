@@ -39,7 +39,12 @@ fn hash_key() -> ExitCode {
         eprintln!("pay-once: standard input: {error}");
         return ExitCode::FAILURE;
     }
-    let digest = pay_once_core::config::key_digest(key.trim_end_matches(['\n', '\r']));
+    let key = key.trim_end_matches(['\n', '\r']);
+    if key.is_empty() {
+        eprintln!("pay-once: no key came by standard input; try: printf %s KEY | pay-once --hash-key");
+        return ExitCode::FAILURE;
+    }
+    let digest = pay_once_core::config::key_digest(key);
     println!(
         "{}",
         digest
