@@ -303,9 +303,8 @@ impl State {
                     self.uncompensated.extend(target);
                 }
             }
-            Conclusion::Unwanted { operation, reference } => {
-                self.unwanted.insert((*operation, reference.clone()));
-            }
+            // For the timeline and the count; what is to be undone follows from the knowledge.
+            Conclusion::Unwanted { .. } => {}
         }
     }
 

@@ -6,12 +6,14 @@
 use crate::config::Config;
 use crate::http::Response;
 use crate::id::{AttemptId, Entropy};
-use crate::journal::Source;
+use crate::journal::{Conclusion, Fact, Source};
 use crate::limits::LOOKUP_PAGES_MAX;
 use crate::psp::webhook::{self, News};
 use crate::psp::{self, Call, CallResult, Purpose};
 use crate::record::{Record, RecordError};
 use crate::request::Ticket;
+use crate::status::Status;
+use crate::timeline;
 use crate::work::{Moment, Work};
 
 /// What happened.
@@ -58,6 +60,39 @@ pub struct Write {
     pub record: Record,
     /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
     pub wake_at_ms: Option<u64>,
+}
+
+impl Write {
+    fn news(&self) -> impl Iterator<Item = &Fact> {
+        let from = usize::try_from(self.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+        self.record.entries().iter().skip(from).map(|entry| &entry.fact)
+    }
+
+    /// What it adds to the journal, in the timeline's words, for log lines. No secrets are in it.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        self.news().map(timeline::event).collect()
+    }
+
+    /// Where the attempt stands once it is durable.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.record.state().status
+    }
+
+    /// How many effects it notes that must not stand (rule 8: they are counted).
+    #[must_use]
+    pub fn unwanted_effects(&self) -> usize {
+        let unwanted = |fact: &&Fact| {
+            matches!(
+                fact,
+                Fact::Inferred {
+                    conclusion: Conclusion::Unwanted { .. }
+                }
+            )
+        };
+        self.news().filter(unwanted).count()
+    }
 }
 
 /// What to tell whoever asked.

@@ -43,8 +43,6 @@ pub struct State {
     pub running: Option<Running>,
     /// All that was seen at the PSP.
     pub knowledge: Knowledge,
-    /// Effects that were found not to be wanted (rule 8), by kind of operation and id.
-    pub unwanted: BTreeSet<(Operation, String)>,
     /// Unwanted effects whose compensation the PSP refused: an operator's.
     pub uncompensated: BTreeSet<String>,
     /// Highest effect number used, by operation (rule 3).
@@ -160,7 +158,6 @@ impl State {
             object: None,
             running: None,
             knowledge: Knowledge::default(),
-            unwanted: BTreeSet::new(),
             uncompensated: BTreeSet::new(),
             effects_used: BTreeMap::new(),
             effect_of_call: BTreeMap::new(),

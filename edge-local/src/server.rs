@@ -8,12 +8,10 @@ use std::sync::Arc;
 use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::journal::{Conclusion, Fact};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
-use pay_once_core::timeline;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
@@ -318,26 +316,14 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         Stuck::Refused(why)
     }
 
-    /// One line for each write, with the attempt's id and what is new. Entries hold no secrets.
+    /// One line for each write, with the attempt's id and what is new.
     fn log(&self, write: &Write) {
-        let from = usize::try_from(write.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
-        let news = || write.record.entries().iter().skip(from);
-        for _ in news().filter(|entry| is_unwanted(&entry.fact)) {
+        for _ in 0..write.unwanted_effects() {
             self.counters.add(Count::UnwantedEffect);
         }
         if tracing::enabled!(tracing::Level::INFO) {
-            let events: Vec<String> = news().map(|entry| timeline::event(&entry.fact)).collect();
-            let status = write.record.state().status;
-            tracing::info!(attempt = %write.record.id(), seq = from, events = events.join("; "), ?status);
+            let (events, status) = (write.events().join("; "), write.status());
+            tracing::info!(attempt = %write.record.id(), version = write.record.version(), events, ?status);
         }
     }
-}
-
-fn is_unwanted(fact: &Fact) -> bool {
-    matches!(
-        fact,
-        Fact::Inferred {
-            conclusion: Conclusion::Unwanted { .. }
-        }
-    )
 }
