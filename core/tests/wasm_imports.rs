@@ -11,7 +11,10 @@
 #[test]
 fn the_wasm_module_imports_nothing() {
     let Some(path) = std::env::var_os("PAY_ONCE_CORE_WASM") else {
-        assert!(std::env::var_os("CI").is_none(), "CI must run ./test, which builds the module");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI must run ./test, which builds the module"
+        );
         eprintln!("skipped: PAY_ONCE_CORE_WASM is not set; run ./test");
         return;
     };
