@@ -34,14 +34,16 @@ fn main() {
         .build()
         .unwrap();
     if matches!(mode, "baseline" | "closed" | "all") {
-        baseline(&runtime);
-    }
-    if matches!(mode, "closed" | "all") {
+        let bare_commits = baseline(&runtime);
+        if mode == "baseline" {
+            return;
+        }
         println!(
             "closed loop, PSP 0 ms without webhooks; a payment is create, authorize, capture and one replay of each"
         );
         for in_flight in [1, 16, 64] {
-            runtime.block_on(closed(in_flight, Duration::from_secs(seconds.unwrap_or(10))));
+            let length = Duration::from_secs(seconds.unwrap_or(10));
+            runtime.block_on(closed(in_flight, length, bare_commits));
         }
     }
     if matches!(mode, "open" | "all") {
@@ -51,7 +53,8 @@ fn main() {
 }
 
 /// What the machine can do without us, in the same run: figures are only worth their ratio to these.
-fn baseline(runtime: &tokio::runtime::Runtime) {
+/// Returns the commits a second of SQLite alone.
+fn baseline(runtime: &tokio::runtime::Runtime) -> f64 {
     let dir = std::env::temp_dir().join(format!("pay-once-baseline-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let db = rusqlite::Connection::open(dir.join("bare.sqlite3")).unwrap();
@@ -80,6 +83,7 @@ fn baseline(runtime: &tokio::runtime::Runtime) {
     println!(
         "baseline: SQLite alone {commits:.0} commits/s one at a time (a payment has 5); a bare hyper server {http:.0} requests/s at 64 connections (a payment has 6, and 2 to the PSP)"
     );
+    commits
 }
 
 /// The same generator against a server that only answers, on a thread of its own as the real one is.
@@ -266,7 +270,7 @@ async fn counters(address: &str) -> serde_json::Value {
 const CREATE: &str =
     r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 
-async fn closed(in_flight: usize, length: Duration) {
+async fn closed(in_flight: usize, length: Duration, bare_commits: f64) {
     let server = Server::start("0..0");
     // The systems it is compared with had a PSP that sends none; each would be one more request to answer.
     let dials = r#"{"webhooks_enabled": false}"#;
@@ -321,7 +325,8 @@ async fn closed(in_flight: usize, length: Duration) {
         percentiles(&mut replays),
     );
     println!(
-        "                 processor time a payment: server with PSP {:.3} ms, generator {:.3} ms",
+        "                 durable writes/s over SQLite's bare commits/s: {:.2}; processor time a payment: server with PSP {:.3} ms, generator {:.3} ms",
+        grown("durable_writes") / seconds / bare_commits,
         (cpu_ms(server.child.id()) - cpu_before.0) / payments,
         (cpu_ms(std::process::id()) - cpu_before.1) / payments,
     );
