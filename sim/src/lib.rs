@@ -1,0 +1,1 @@
+//! The simulator of Pay Once (`sim/README.md`).

@@ -1,0 +1,2 @@
+//! The `pay-once-sim` binary.
+fn main() {}
