@@ -41,8 +41,10 @@ pub(crate) enum Change {
 /// Which face a thing belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Face {
+pub enum Face {
+    /// PaymentIntents.
     Stripe,
+    /// The plain card network.
     Acquirer,
 }
 

@@ -11,34 +11,42 @@ use crate::tokens::Operation;
 
 /// One thing that happened to the money of an attempt, or was refused to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LedgerEvent {
-    pub(crate) at_ms: u64,
-    pub(crate) attempt_id: String,
-    pub(crate) face: Face,
-    pub(crate) operation: Operation,
+pub struct LedgerEvent {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Whose money.
+    pub attempt_id: String,
+    /// Through which face it came.
+    pub face: Face,
+    /// What happened, or was refused.
+    pub operation: Operation,
     /// The id of this effect; for an authorization, what the others refer to.
-    pub(crate) id: String,
+    pub id: String,
     /// The authorization acted on, when it is not this event itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) authorization: Option<String>,
+    pub authorization: Option<String>,
     /// The one capture that a refund reverses; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) capture: Option<String>,
-    pub(crate) amount_minor: u64,
-    pub(crate) currency: String,
+    pub capture: Option<String>,
+    /// In minor units.
+    pub amount_minor: u64,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// The payment method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<String>,
+    pub token: Option<String>,
+    /// The idempotency key that its request carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<String>,
+    pub key: Option<String>,
     /// Whether it landed long after its request was sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) late: bool,
+    pub late: bool,
     /// Set when nothing happened: the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) declined: Option<String>,
+    pub declined: Option<String>,
     /// When an authorization lapses if nobody captures it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) lapses_at_ms: Option<u64>,
+    pub lapses_at_ms: Option<u64>,
 }
 
 /// An authorization and what became of it.

@@ -23,7 +23,8 @@ mod wire;
 mod work;
 
 pub use dials::{Dials, RangeMs};
-pub use journal::LogEntry;
+pub use journal::{Face, LogEntry};
+pub use ledger::LedgerEvent;
 pub use sandbox::{Sandbox, Settings};
 pub use webhook::signature;
 pub use wire::{Answer, Method, Reaction, Request, Scheduled, Timed, Webhook};

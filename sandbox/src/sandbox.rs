@@ -6,6 +6,7 @@ use crate::draw::Draw;
 use crate::gateway::{self, Arrival};
 use crate::journal::{Face, LogEntry, State};
 use crate::lapse;
+use crate::ledger::LedgerEvent;
 use crate::webhook;
 use crate::wire::{Reaction, Request, Timed};
 use crate::work::Work;
@@ -79,6 +80,22 @@ impl Sandbox {
     /// Takes in one entry of an earlier sandbox's log; [`Sandbox::replay`] for hosts that read it bit by bit.
     pub fn take_in(&mut self, entry: LogEntry) {
         self.state.replay(entry);
+    }
+
+    /// Everything that happened to money, by attempt and then in order: the truth that oracles compare with.
+    pub fn ledger(&self) -> impl Iterator<Item = &LedgerEvent> {
+        let accounts = self.state.ledger.accounts.values();
+        accounts.flat_map(|account| account.events.iter().map(AsRef::as_ref))
+    }
+
+    /// The dials as they stand.
+    pub fn dials(&self) -> &Dials {
+        &self.settings.dials
+    }
+
+    /// Turns the dials, as `PUT /dials` does. The caller has checked them ([`Dials::check`]).
+    pub fn turn(&mut self, dials: Dials) {
+        self.settings.dials = dials;
     }
 
     /// Takes in a request that arrives at `now_ms` (unix time in milliseconds). `entropy` decides its latency,

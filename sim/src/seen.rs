@@ -1,0 +1,216 @@
+//! What was seen of a run, for oracles to judge: what clients were told, what the PSP's ledger holds, what was asked
+//! of the PSP. Truth never comes from our own store (its journals are judged too, as one more witness).
+
+use std::collections::BTreeMap;
+
+use pay_once_sandbox::LedgerEvent;
+use serde::Deserialize;
+
+use crate::plan::Plan;
+use crate::shopper::{Ask, Role};
+
+/// Where an attempt stands, in the words of DESIGN §2. The order of the ranks is the simulator's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub enum Status {
+    Created,
+    Authorizing,
+    RequiresAction,
+    Authorized,
+    Capturing,
+    Voiding,
+    Captured,
+    Voided,
+    Declined,
+    Expired,
+}
+
+impl Status {
+    /// How far along it is.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Created => 0,
+            Self::Authorizing => 1,
+            Self::RequiresAction => 2,
+            Self::Authorized => 3,
+            Self::Capturing | Self::Voiding => 4,
+            Self::Captured | Self::Voided | Self::Declined | Self::Expired => 5,
+        }
+    }
+
+    /// Whether it never changes (rule 10).
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self.rank() == 5
+    }
+}
+
+/// How well the operation under way is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Doubt {
+    InFlight,
+    InDoubt,
+    Parked,
+}
+
+/// An attempt as an answer shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)]
+pub struct Shown {
+    pub attempt_id: String,
+    pub status: Status,
+    pub amount: u64,
+    pub currency: String,
+    #[serde(default)]
+    pub operation: Option<ShownOperation>,
+    #[serde(default)]
+    pub capture: Option<ShownCapture>,
+    #[serde(default)]
+    pub authorization: Option<ShownAuthorization>,
+    #[serde(default)]
+    pub next_action: Option<ShownAction>,
+    #[serde(default)]
+    pub timeline: Option<Vec<serde_json::Value>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)]
+pub struct ShownOperation {
+    pub name: String,
+    pub state: Doubt,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)]
+pub struct ShownCapture {
+    pub amount: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)]
+pub struct ShownAuthorization {
+    pub psp_reference: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)]
+pub struct ShownAction {
+    pub url: String,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorShown,
+}
+
+#[derive(Deserialize)]
+struct ErrorShown {
+    code: String,
+    #[serde(default)]
+    safe_new_key: bool,
+    #[serde(default)]
+    attempt: Option<Shown>,
+}
+
+/// An answer of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Status line.
+    pub status: u16,
+    /// Whether `Idempotency-Replayed: true` came with it.
+    pub is_replay: bool,
+    /// Code of the error, if it is one.
+    pub code: Option<String>,
+    /// Whether the error says that a new key is safe.
+    pub safe_new_key: bool,
+    /// The attempt, if it is shown.
+    pub shown: Option<Shown>,
+    /// Body, byte for byte.
+    pub body: Vec<u8>,
+}
+
+impl Told {
+    /// Reads an answer. What cannot be read is kept as bytes: no oracle takes it for anything.
+    #[must_use]
+    pub fn read(status: u16, is_replay: bool, body: Vec<u8>) -> Self {
+        let (code, safe_new_key, shown) = if status < 300 {
+            (None, false, serde_json::from_slice::<Shown>(&body).ok())
+        } else {
+            match serde_json::from_slice::<ErrorBody>(&body) {
+                Ok(ErrorBody { error }) => (Some(error.code), error.safe_new_key, error.attempt),
+                Err(_) => (None, false, None),
+            }
+        };
+        Self {
+            status,
+            is_replay,
+            code,
+            safe_new_key,
+            shown,
+            body,
+        }
+    }
+
+    /// Whether the answer is kept for replay (DESIGN §2, “Replays”): final results and definite declines.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        matches!(self.status, 200 | 201 | 402)
+    }
+}
+
+/// One request of a client and what came of it.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The request.
+    pub ask: Ask,
+    /// When it was sent, in milliseconds from the start.
+    pub began_ms: u64,
+    /// When the answer came, or the client gave up waiting.
+    pub ended_ms: u64,
+    /// The answer, unless there was none in time.
+    pub told: Option<Told>,
+}
+
+impl Heard {
+    /// Whether it belongs to the payment's own story (and is no misuse of a key).
+    #[must_use]
+    pub fn is_honest(&self) -> bool {
+        self.ask.role != Role::Reuse
+    }
+}
+
+/// A request that arrived at the PSP by which money can move.
+#[derive(Clone, Debug)]
+pub struct PspCall {
+    /// When, in milliseconds from the start.
+    pub at_ms: u64,
+    /// Its idempotency key: attempt, operation and effect number.
+    pub key: String,
+}
+
+/// Everything that was seen of one run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The plan.
+    pub plan: Plan,
+    /// What clients asked and were told, in order of asking. The last look at every attempt, after healing, included.
+    pub heard: Vec<Heard>,
+    /// The PSP's ledger, by attempt and in order.
+    pub ledger: Vec<LedgerEvent>,
+    /// Calls that can move money, in order of arrival at the PSP.
+    pub psp_calls: Vec<PspCall>,
+    /// Swaps that applied, by attempt.
+    pub writes: BTreeMap<String, u64>,
+    /// The stored records when the run ended, by attempt.
+    pub records: BTreeMap<String, Vec<u8>>,
+    /// When the run ended, in milliseconds from the start.
+    pub ended_ms: u64,
+    /// What was met, for the gate against runs that prove nothing.
+    pub met: crate::met::Met,
+    /// Errors of the world itself (a panic in a host, say): always a violation.
+    pub broken: Vec<String>,
+}

@@ -1,0 +1,347 @@
+//! What a merchant's client does about one payment. No I/O and no clock: both tiers carry out the same decisions.
+//!
+//! Each request is a *lane*: it is sent, waited for, and sent again until it is settled or the client has had enough.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Flow, Payment, Token};
+use crate::seen::{Status, Told};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Op {
+    Create,
+    Charge,
+    Authorize,
+    Capture,
+    Void,
+    Look,
+}
+
+impl Op {
+    /// Its last part in paths and keys.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Charge => "charge",
+            Self::Authorize => "authorize",
+            Self::Capture => "capture",
+            Self::Void => "void",
+            Self::Look => "look",
+        }
+    }
+}
+
+/// Why it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The client itself.
+    Main,
+    /// The same request at the same time (a double click).
+    Copy,
+    /// Another client, under a key of its own.
+    Rival,
+    /// The key of a request, with another body or for another operation: must be refused.
+    Reuse,
+    /// Somebody looks.
+    Reader,
+    /// The look after healing.
+    Last,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Which payment.
+    pub payment: u32,
+    /// What.
+    pub op: Op,
+    /// Why.
+    pub role: Role,
+    /// Method.
+    pub method: &'static str,
+    /// Path.
+    pub target: String,
+    /// `Idempotency-Key`; empty for a look.
+    pub key: String,
+    /// Body.
+    pub body: String,
+    /// `Prefer: wait`, in seconds.
+    pub wait_s: Option<u8>,
+    /// How many more times it may be sent after this.
+    pub tries_left: u8,
+    /// How long an answer is waited for, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// What a client does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Todo {
+    /// Sends a request.
+    Ask {
+        /// When, in milliseconds from the start.
+        at_ms: u64,
+        /// Which.
+        ask: Ask,
+    },
+    /// The customer answers 3-D Secure: `POST` to the PSP with `success=…`.
+    Authenticate {
+        /// When, in milliseconds from the start.
+        at_ms: u64,
+        /// Path at the PSP.
+        path: String,
+        /// Whether it succeeds.
+        success: bool,
+    },
+}
+
+/// One payment's client.
+#[derive(Clone, Debug)]
+pub struct Shopper {
+    payment: Payment,
+    attempt_id: Option<String>,
+    begun: BTreeSet<Op>,
+    has_authenticated: bool,
+}
+
+/// Currency of all payments.
+pub const CURRENCY: &str = "EUR";
+
+impl Shopper {
+    /// A client that has not begun.
+    #[must_use]
+    pub fn new(payment: Payment) -> Self {
+        Self {
+            payment,
+            attempt_id: None,
+            begun: BTreeSet::new(),
+            has_authenticated: false,
+        }
+    }
+
+    /// The attempt, once it is known.
+    #[must_use]
+    pub fn attempt_id(&self) -> Option<&str> {
+        self.attempt_id.as_deref()
+    }
+
+    /// The plan's line.
+    #[must_use]
+    pub fn payment(&self) -> &Payment {
+        &self.payment
+    }
+
+    /// Begins.
+    pub fn begin(&mut self, now_ms: u64) -> Vec<Todo> {
+        let first = if self.payment.flow == Flow::Charge {
+            Op::Charge
+        } else {
+            Op::Create
+        };
+        self.begin_op(now_ms, first)
+    }
+
+    /// A request ended: with an answer, or with none in its time.
+    pub fn told(&mut self, now_ms: u64, ask: &Ask, told: Option<&Told>) -> Vec<Todo> {
+        let mut todo = Vec::new();
+        let shown = told.and_then(|told| told.shown.as_ref());
+        if let Some(shown) = shown {
+            if self.attempt_id.is_none() && matches!(ask.op, Op::Create | Op::Charge) {
+                self.attempt_id = Some(shown.attempt_id.clone());
+                todo.extend(self.looks(now_ms));
+            }
+            if let Some(action) = &shown.next_action {
+                todo.extend(self.authenticate(now_ms, &action.url));
+            }
+        }
+        let again = match told.map(|told| told.status) {
+            None | Some(202 | 500..=599) => ask.tries_left > 0 && ask.role != Role::Last,
+            Some(_) => false,
+        };
+        if again {
+            let ask = Ask {
+                tries_left: ask.tries_left - 1,
+                ..ask.clone()
+            };
+            todo.push(Todo::Ask {
+                at_ms: now_ms + self.payment.pause_ms,
+                ask,
+            });
+        } else if let (Role::Main | Role::Copy, Some(shown)) = (ask.role, shown) {
+            todo.extend(self.go_on(now_ms, ask.op, shown.status));
+        }
+        todo
+    }
+
+    /// The look after healing.
+    #[must_use]
+    pub fn last_look(&self) -> Option<Ask> {
+        let id = self.attempt_id.as_ref()?;
+        Some(self.ask(
+            Op::Look,
+            Role::Last,
+            format!("/attempts/{id}"),
+            String::new(),
+            String::new(),
+        ))
+    }
+
+    fn go_on(&mut self, now_ms: u64, op: Op, status: Status) -> Vec<Todo> {
+        let at_ms = now_ms + self.payment.think_ms;
+        let next: &[Op] = match (self.payment.flow, op, status) {
+            (Flow::Charge, _, _) => &[],
+            (_, Op::Create, Status::Created) => &[Op::Authorize],
+            (Flow::Manual | Flow::Part, Op::Authorize, Status::Authorized) => &[Op::Capture],
+            (Flow::Void, Op::Authorize, Status::Authorized) => &[Op::Void],
+            (Flow::Race, Op::Authorize, Status::Authorized) => &[Op::Capture, Op::Void],
+            _ => &[],
+        };
+        next.iter().flat_map(|op| self.begin_op(at_ms, *op)).collect()
+    }
+
+    /// All lanes of one operation, once.
+    fn begin_op(&mut self, at_ms: u64, op: Op) -> Vec<Todo> {
+        if !self.begun.insert(op) {
+            return Vec::new();
+        }
+        let (target, body) = self.request(op);
+        let key = format!("p{}-{}", self.payment.payment, op.word());
+        let mut todo = Vec::new();
+        for copy in 0..self.payment.copies {
+            let role = if copy == 0 { Role::Main } else { Role::Copy };
+            let ask = self.ask(op, role, target.clone(), key.clone(), body.clone());
+            todo.push(Todo::Ask { at_ms, ask });
+        }
+        let is_last =
+            matches!(op, Op::Capture | Op::Void) || self.payment.flow == Flow::Abandon && op == Op::Authorize;
+        if self.payment.rival && is_last {
+            let ask = self.ask(
+                op,
+                Role::Rival,
+                target.clone(),
+                format!("{key}-rival"),
+                body.clone(),
+            );
+            todo.push(Todo::Ask {
+                at_ms: at_ms + 20,
+                ask,
+            });
+        }
+        if self.payment.reuse {
+            let (target, body) = self.misuse(op, target);
+            let ask = Ask {
+                tries_left: 2,
+                ..self.ask(op, Role::Reuse, target, key, body)
+            };
+            // After the honest request has had time to bind its key.
+            todo.push(Todo::Ask {
+                at_ms: at_ms + 1_500,
+                ask,
+            });
+        }
+        todo
+    }
+
+    fn request(&self, op: Op) -> (String, String) {
+        let payment = &self.payment;
+        let order = |method: &str| {
+            format!(
+                r#"{{"order_id":"order-{}","amount":{},"currency":"{CURRENCY}","capture_method":"{method}","payment_method":"{}"}}"#,
+                payment.payment,
+                payment.amount_minor,
+                payment.token.payment_method()
+            )
+        };
+        let id = self.attempt_id.as_deref().unwrap_or_default();
+        match op {
+            Op::Create if payment.flow == Flow::Automatic => ("/attempts".to_owned(), order("automatic")),
+            Op::Create => ("/attempts".to_owned(), order("manual")),
+            Op::Charge => (
+                "/charge".to_owned(),
+                order("automatic").replace(r#""capture_method":"automatic","#, ""),
+            ),
+            Op::Capture if payment.flow == Flow::Part => (
+                format!("/attempts/{id}/capture"),
+                format!(r#"{{"amount":{}}}"#, (payment.amount_minor * 2).div_ceil(3)),
+            ),
+            Op::Authorize | Op::Capture | Op::Void => {
+                (format!("/attempts/{id}/{}", op.word()), String::new())
+            }
+            Op::Look => (format!("/attempts/{id}"), String::new()),
+        }
+    }
+
+    /// The same key for something else.
+    fn misuse(&self, op: Op, target: String) -> (String, String) {
+        match op {
+            Op::Create | Op::Charge => {
+                let (target, body) = self.request(op);
+                let amount = format!(r#""amount":{},"#, self.payment.amount_minor);
+                let more = format!(r#""amount":{},"#, self.payment.amount_minor + 1);
+                (target, body.replace(&amount, &more))
+            }
+            Op::Capture => (target, r#"{"amount":1}"#.to_owned()),
+            Op::Authorize | Op::Void | Op::Look => {
+                let id = self.attempt_id.as_deref().unwrap_or_default();
+                (format!("/attempts/{id}/capture"), String::new())
+            }
+        }
+    }
+
+    fn ask(&self, op: Op, role: Role, target: String, key: String, body: String) -> Ask {
+        Ask {
+            payment: self.payment.payment,
+            op,
+            role,
+            method: if op == Op::Look { "GET" } else { "POST" },
+            target,
+            key,
+            body,
+            wait_s: self.payment.wait_s.filter(|_| op != Op::Look),
+            tries_left: self.payment.tries,
+            timeout_ms: self.payment.timeout_ms.max(
+                self.payment
+                    .wait_s
+                    .map_or(0, |seconds| u64::from(seconds) * 1_000 + 200),
+            ),
+        }
+    }
+
+    fn looks(&self, now_ms: u64) -> Vec<Todo> {
+        let (target, _) = self.request(Op::Look);
+        (0..u64::from(self.payment.looks))
+            .map(|n| Todo::Ask {
+                at_ms: now_ms + n * 1_000,
+                ask: Ask {
+                    tries_left: 0,
+                    ..self.ask(
+                        Op::Look,
+                        Role::Reader,
+                        target.clone(),
+                        String::new(),
+                        String::new(),
+                    )
+                },
+            })
+            .collect()
+    }
+
+    fn authenticate(&mut self, now_ms: u64, url: &str) -> Option<Todo> {
+        let (after_ms, success) = match self.payment.token {
+            Token::Secure(after_ms) => (after_ms, true),
+            Token::SecureFails(after_ms) => (after_ms, false),
+            _ => return None,
+        };
+        if std::mem::replace(&mut self.has_authenticated, true) {
+            return None;
+        }
+        let path = url.find("/3ds/").and_then(|at| url.get(at..))?.to_owned();
+        Some(Todo::Authenticate {
+            at_ms: now_ms + after_ms,
+            path,
+            success,
+        })
+    }
+}
