@@ -73,8 +73,6 @@ pub struct Shown {
     pub authorization: Option<ShownAuthorization>,
     #[serde(default)]
     pub next_action: Option<ShownAction>,
-    #[serde(default)]
-    pub timeline: Option<Vec<serde_json::Value>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
