@@ -151,7 +151,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         step: Step,
     ) -> Result<Option<Reply>, Stuck> {
         if let Some(write) = step.write {
-            if !self.persist(id, &write).await? {
+            if !self.persist(id, &write, !step.calls.is_empty()).await? {
                 return Ok(None);
             }
             self.log(&write);
@@ -199,7 +199,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// Swaps. `false` means that another version is there and the input is to be handled again.
-    async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
+    async fn persist(&self, id: AttemptId, write: &Write, has_calls: bool) -> Result<bool, Stuck> {
         let swap = Swap {
             id,
             expected_version: write.expected_version,
@@ -214,16 +214,16 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         let applied = match swapped {
             Swapped::Applied => true,
             Swapped::Conflict => false,
-            // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own).
+            // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own). What nobody
+            // has to carry out may be another's to the byte; it is handled again, which changes nothing.
             Swapped::Unknown => {
                 tracing::warn!(attempt = %id, "a swap ended unknown; reading back");
                 // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
                 if let Some(at_ms) = write.wake_at_ms {
                     self.timers.sooner(id, at_ms);
                 }
-                self.load(id)
-                    .await?
-                    .is_some_and(|now| now.grew_from(&write.record))
+                let now = self.load(id).await?;
+                has_calls && now.is_some_and(|now| now.grew_from(&write.record))
             }
         };
         self.counters.add(if applied {

@@ -1,4 +1,7 @@
 //! The `pay-once-sim` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use pay_once_sim::{met::Met, model, oracles, swarm};
 fn main() {
     let args: Vec<u64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
@@ -23,6 +26,31 @@ fn main() {
                 0,
             ));
             e.0 += 1;
+            if n == 1 {
+                for e in &traced.run.ledger {
+                    println!("{e:?}");
+                }
+                for h in traced
+                    .run
+                    .heard
+                    .iter()
+                    .filter(|h| Some(h.ask.payment) == v.payment)
+                {
+                    println!(
+                        "{}..{} {:?} {:?} {:?}",
+                        h.began_ms,
+                        h.ended_ms,
+                        h.ask.role,
+                        h.ask.op,
+                        h.told
+                            .as_ref()
+                            .map(|t| (t.status, t.is_replay, t.shown.as_ref().map(|s| s.status)))
+                    );
+                    if h.ask.role == pay_once_sim::shopper::Role::Last {
+                        println!("{}", String::from_utf8_lossy(&h.told.as_ref().unwrap().body));
+                    }
+                }
+            }
         }
     }
     println!(

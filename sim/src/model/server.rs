@@ -27,6 +27,8 @@ const STORE_LATE_MS: u64 = 1_000;
 const AGAIN_MS: u64 = 1_000;
 /// How long an outcome is offered to the store, in milliseconds.
 const OUTCOME_RETRY_MS: u64 = 60_000;
+/// Longest pause between a commit and the sending of what it dispatched, in milliseconds.
+const SEND_PAUSE_MS_MAX: u64 = 3;
 /// Pause between two scans of the store for timers, in milliseconds.
 const SCAN_EVERY_MS: u64 = 30_000;
 /// Swaps of one step that may be lost to others.
@@ -185,7 +187,10 @@ impl Sim<'_> {
             Work::Loaded(job, record) => self.decide(server, job, record),
             Work::Swapped(job, step, record, swapped) => self.swapped(server, job, step, record, swapped),
             Work::ReadBack(job, step, record, now) => match now {
-                Ok(Some(now)) if now.grew_from(&record) => self.carried_out(server, job, *step),
+                // What nobody has to carry out is handled again; a dispatch carries a name of its own.
+                Ok(Some(now)) if !step.calls.is_empty() && now.grew_from(&record) => {
+                    self.carried_out(server, job, *step);
+                }
                 Ok(_) => self.conflict(server, job),
                 Err(()) => self.unavailable(server, job),
             },
@@ -412,8 +417,9 @@ impl Sim<'_> {
         }
         for call in step.calls {
             let number = self.server(server).number();
-            let now_ms = self.now_ms;
-            self.after(server, now_ms, Work::Send(number, Rc::new(call)));
+            // The task that sends comes to its turn a moment later: a process can end in between.
+            let at_ms = self.now_ms + self.net_draw.between(0, SEND_PAUSE_MS_MAX);
+            self.after(server, at_ms, Work::Send(number, Rc::new(call)));
         }
         self.end_turn(server, job.id);
         match step.reply {

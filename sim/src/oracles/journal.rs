@@ -41,14 +41,17 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if !status.is_final() {
         return Ok(());
     }
-    for event in case.ledger.iter().filter(|event| event.declined.is_none()) {
-        let told = matches!(event.operation, Operation::Authorize | Operation::Capture);
-        if told && !is_named(words, event.operation) {
-            let what = format!(
-                "{:?} {} of the ledger is not in the timeline",
-                event.operation, event.id
-            );
-            return Err((last.ended_ms, what));
+    // An authorization that was released unseen (its void is there) need not have been seen itself.
+    let money = case.money();
+    for (operation, is_there) in [
+        (Operation::Authorize, money.live > 0),
+        (Operation::Capture, money.captures > 0),
+    ] {
+        if is_there && !is_named(words, operation) {
+            return Err((
+                last.ended_ms,
+                format!("the ledger's {operation:?} is not in the timeline"),
+            ));
         }
     }
     Ok(())
