@@ -142,21 +142,13 @@ impl Sim<'_> {
             return;
         };
         let todo = client.told(now_ms, &heard.ask, heard.told.as_ref());
-        if self.trace.is_some() {
-            let heard = &self.heard[number];
-            let (key, told) = (
-                heard.ask.key.clone(),
-                heard
-                    .told
-                    .as_ref()
-                    .map(|told| (told.status, told.shown.as_ref().map(|s| s.status))),
-            );
-            self.note(Host::Clients, Kind::Note, || match told {
-                Some((status, Some(shown))) => format!("{key}: {status} {shown:?}"),
-                Some((status, None)) => format!("{key}: {status}"),
-                None => format!("{key}: no answer in time"),
-            });
-        }
+        let (key, told) = (heard.ask.key.clone(), heard.told.as_ref());
+        let told = told.map(|told| (told.status, told.shown.as_ref().map(|shown| shown.status)));
+        self.note(Host::Clients, Kind::Note, || match told {
+            Some((status, Some(shown))) => format!("{key}: {status} {shown:?}"),
+            Some((status, None)) => format!("{key}: {status}"),
+            None => format!("{key}: no answer in time"),
+        });
         self.carry(shopper, todo);
     }
 
