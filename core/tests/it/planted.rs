@@ -100,6 +100,10 @@ fn without_the_feature_no_bug_can_be_in() {
 
 #[cfg(feature = "planted")]
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "core has no threads, but whoever runs it has"
+)]
 fn a_bug_is_in_on_its_thread_as_long_as_its_guard_lives() {
     use pay_once_core::planted::select;
 
