@@ -47,15 +47,16 @@ pub fn run(plan: &Plan) -> Traced {
         Err(_) => broken.push("the simulation panicked".to_owned()),
     }
     let (trace, met) = stage.take_notes();
-    let mut heard = std::mem::take(&mut stage.clients.borrow_mut().heard);
-    let buyers = std::mem::take(&mut stage.clients.borrow_mut().buyers);
-    heard.extend(buyers.into_iter().filter_map(|buyer| buyer.last));
+    let clients = stage.clients.take();
+    let mut heard = clients.heard;
+    heard.extend(clients.buyers.into_iter().filter_map(|buyer| buyer.last));
+    let (psp_calls, ledger) = stage.bank.borrow_mut().take();
     let rows = stage.rows.borrow();
     let mut run = Run {
         plan: plan.clone(),
         heard,
-        ledger: stage.bank.borrow().ledger(),
-        psp_calls: std::mem::take(&mut stage.bank.borrow_mut().calls),
+        ledger,
+        psp_calls,
         writes: rows
             .all
             .iter()
@@ -108,15 +109,9 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
 fn is_over(stage: &Stage, now_ms: u64) -> bool {
     let world = &stage.plan.world;
     let bank = stage.bank.borrow();
-    let mut buyers = stage.clients.borrow().buyers.len();
-    buyers -= stage
-        .clients
-        .borrow()
-        .buyers
-        .iter()
-        .filter(|buyer| buyer.is_settled && buyer.todo == 0)
-        .count();
-    buyers == 0
+    let clients = stage.clients.borrow();
+    let mut buyers = clients.buyers.iter();
+    buyers.all(|buyer| buyer.is_settled && buyer.todo == 0)
         && bank.landings == 0
         && bank.webhooks == 0
         && stage.rows.borrow().late == 0

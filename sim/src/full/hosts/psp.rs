@@ -35,7 +35,7 @@ pub(in crate::full) struct Bank {
     /// Faults that are on, and how often they strike in a thousand.
     pub(in crate::full) faults: Vec<(PspFault, u16)>,
     /// Requests by which money can move, in order.
-    pub(in crate::full) calls: Vec<PspCall>,
+    calls: Vec<PspCall>,
     /// Requests that will land late.
     pub(in crate::full) landings: usize,
     /// Webhooks not yet delivered or given up.
@@ -77,9 +77,10 @@ impl Bank {
         self.sandbox.turn(turned);
     }
 
-    /// Everything that happened to money.
-    pub(in crate::full) fn ledger(&self) -> Vec<LedgerEvent> {
-        self.sandbox.ledger().cloned().collect()
+    /// When all is over: the calls, and everything that happened to money.
+    pub(in crate::full) fn take(&mut self) -> (Vec<PspCall>, Vec<LedgerEvent>) {
+        let ledger = self.sandbox.ledger().cloned().collect();
+        (std::mem::take(&mut self.calls), ledger)
     }
 
     /// How many events the ledger has more than when last asked.
