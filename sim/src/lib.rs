@@ -1,5 +1,6 @@
 //! The simulator of Pay Once (`sim/README.md`).
 
+pub mod full;
 pub mod met;
 pub mod met_in;
 pub mod model;

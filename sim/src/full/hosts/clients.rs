@@ -1,0 +1,257 @@
+//! The merchants' clients and the customers: carries out what [`Shopper`]s decide, and keeps what they hear.
+
+use std::rc::Rc;
+
+use pay_once_sandbox::signature;
+use tokio::task::spawn_local;
+
+use crate::full::stage::Stage;
+use crate::full::wire::{Pool, ask_within};
+use crate::met::Sometimes;
+use crate::plan::{Class, Host, Payment};
+use crate::seen::{Heard, Told};
+use crate::shopper::{Ask, Role, Shopper, Todo};
+use crate::world::EPOCH_MS;
+
+/// How long a customer waits for the PSP's page, in milliseconds.
+const PAGE_MS: u64 = 2_000;
+/// How long somebody who forges waits, in milliseconds.
+const FORGER_MS: u64 = 2_000;
+
+/// What clients do and heard.
+#[derive(Default)]
+pub(in crate::full) struct Clients {
+    /// In order of asking.
+    pub(in crate::full) heard: Vec<Heard>,
+    /// By payment.
+    pub(in crate::full) buyers: Vec<Buyer>,
+    /// Requests that wait for an answer: where to and under which key.
+    waiting: Vec<(String, String)>,
+    /// All is over but for the last look.
+    pub(in crate::full) is_last_round: bool,
+}
+
+/// One payment's client.
+pub(in crate::full) struct Buyer {
+    /// Who decides.
+    pub(in crate::full) shopper: Shopper,
+    /// Things that it still has to do.
+    pub(in crate::full) todo: usize,
+    /// The last look at its attempt that was answered.
+    pub(in crate::full) last: Option<Heard>,
+    /// That look shows an end.
+    pub(in crate::full) is_settled: bool,
+    /// It was looked at in the last round.
+    pub(in crate::full) is_done: bool,
+}
+
+/// The two ways out of the clients' host.
+#[derive(Clone)]
+pub(super) struct Ways {
+    pub(super) stage: Rc<Stage>,
+    pub(super) balancer: Rc<Pool>,
+    psp: Rc<Pool>,
+}
+
+/// Pays what the plan says, then looks until all is final.
+pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
+    let ways = Ways {
+        balancer: Rc::new(Pool::new(super::name(Host::Balancer))),
+        psp: Rc::new(Pool::new(super::name(Host::Psp))),
+        stage: Rc::clone(&stage),
+    };
+    let payments: Vec<(u64, Payment)> = stage
+        .plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.act {
+            crate::plan::Act::Pay(payment) => Some((step.at_ms, payment.clone())),
+            _ => None,
+        })
+        .collect();
+    for (buyer, (at_ms, payment)) in payments.into_iter().enumerate() {
+        let mut shopper = Shopper::new(payment);
+        let todo = shopper.begin(at_ms);
+        stage.clients.borrow_mut().buyers.push(Buyer {
+            shopper,
+            todo: 0,
+            last: None,
+            is_settled: false,
+            is_done: false,
+        });
+        ways.take_on(buyer, todo);
+        spawn_local(ways.clone().look_on(buyer));
+    }
+    for (at_ms, act) in stage.plan.steps.iter().map(|step| (step.at_ms, &step.act)) {
+        if let crate::plan::Act::Forge { payment } = act {
+            spawn_local(ways.clone().forge(at_ms, *payment));
+        }
+    }
+    std::future::pending().await
+}
+
+impl Ways {
+    fn take_on(&self, buyer: usize, todo: Vec<Todo>) {
+        if let Some(buyer) = self.stage.clients.borrow_mut().buyers.get_mut(buyer) {
+            buyer.todo += todo.len();
+        }
+        for todo in todo {
+            spawn_local(self.clone().carry_out(buyer, todo));
+        }
+    }
+
+    async fn carry_out(self, buyer: usize, todo: Todo) {
+        let next = match todo {
+            Todo::Ask { at_ms, ask } => {
+                self.stage.sleep_until(at_ms).await;
+                self.ask(buyer, ask).await
+            }
+            Todo::Authenticate { at_ms, path, success } => {
+                self.stage.sleep_until(at_ms).await;
+                self.authenticate(&path, success).await;
+                Vec::new()
+            }
+        };
+        self.take_on(buyer, next);
+        if let Some(buyer) = self.stage.clients.borrow_mut().buyers.get_mut(buyer) {
+            buyer.todo -= 1;
+        }
+    }
+
+    async fn ask(&self, buyer: usize, ask: Ask) -> Vec<Todo> {
+        let stage = &self.stage;
+        let began_ms = stage.now_ms();
+        let open = (ask.target.clone(), ask.key.clone());
+        let place = {
+            let mut clients = stage.clients.borrow_mut();
+            if !ask.key.is_empty() && ask.role != Role::Reuse && clients.waiting.contains(&open) {
+                stage.meet(Sometimes::DuplicateWhileInFlight);
+            }
+            clients.waiting.push(open.clone());
+            clients.heard.push(Heard {
+                ask: ask.clone(),
+                began_ms,
+                ended_ms: began_ms,
+                told: None,
+            });
+            clients.heard.len() - 1
+        };
+        let told = self.exchange(&ask).await;
+        let ended_ms = stage.now_ms();
+        let mut clients = stage.clients.borrow_mut();
+        if let Some(at) = clients.waiting.iter().position(|waiting| *waiting == open) {
+            clients.waiting.remove(at);
+        }
+        let todo = clients
+            .buyers
+            .get_mut(buyer)
+            .map(|buyer| buyer.shopper.told(ended_ms, &ask, told.as_ref()));
+        if let Some(heard) = clients.heard.get_mut(place) {
+            heard.ended_ms = ended_ms;
+            heard.told = told;
+        }
+        todo.unwrap_or_default()
+    }
+
+    /// Sends one request and waits for its answer, as long as its client would.
+    pub(super) async fn exchange(&self, ask: &Ask) -> Option<Told> {
+        let what = format!(
+            "p{} {:?} {} {} {}",
+            ask.payment, ask.role, ask.method, ask.target, ask.key
+        );
+        let (ours, theirs) = (Host::Clients, Host::Balancer);
+        self.stage.pass(ours, theirs, "ask", what.as_str());
+        let answer = ask_within(&self.balancer, ask.timeout_ms, &bytes(ask)).await;
+        let told = answer.map(|answer| {
+            let is_replay = answer.headers().any(|(name, value)| {
+                name.eq_ignore_ascii_case("idempotency-replayed") && value.eq_ignore_ascii_case("true")
+            });
+            Told::read(answer.status(), is_replay, answer.body().to_vec())
+        });
+        let status = told.as_ref().map(|told| told.status);
+        let shown = told.as_ref().and_then(|told| told.shown.as_ref());
+        let shown = shown.map(|shown| shown.status);
+        let heard = format!("{what}: {status:?} {shown:?}");
+        self.stage.pass(theirs, ours, "told", heard);
+        told
+    }
+
+    async fn authenticate(&self, path: &str, success: bool) {
+        let body = format!("success={success}");
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: psp\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = ask_within(&self.psp, PAGE_MS, request.as_bytes()).await;
+        let status = answer.map(|answer| answer.status());
+        if status.is_some_and(|status| status < 400) {
+            self.stage.meet(Sometimes::SecureFinished);
+        }
+        let text = format!("{body} {path}: {status:?}");
+        self.stage.pass(Host::Clients, Host::Psp, "3ds", text);
+    }
+
+    /// Says that a payment was captured, as the PSP would if it had; signed with a secret that is not the PSP's.
+    async fn forge(self, at_ms: u64, payment: u32) {
+        let stage = &self.stage;
+        stage.sleep_until(at_ms).await;
+        let id = {
+            let clients = stage.clients.borrow();
+            let mut buyers = clients.buyers.iter().map(|buyer| &buyer.shopper);
+            let found = buyers.find(|shopper| shopper.payment().payment == payment);
+            found.and_then(|shopper| Some((shopper.attempt_id()?.to_owned(), shopper.payment().amount_minor)))
+        };
+        // Nobody can forge what nobody has heard of; an attempt that is not there will do.
+        let (id, amount) = id.unwrap_or_else(|| ("pa_00000000000000000000000000".to_owned(), 1));
+        let request = forgery(stage.plan.world.class, EPOCH_MS + stage.now_ms(), &id, amount);
+        let answer = ask_within(&self.balancer, FORGER_MS, request.as_bytes()).await;
+        let status = answer.map(|answer| answer.status());
+        if status.is_some_and(|status| (400..500).contains(&status)) {
+            stage.meet(Sometimes::WebhookForgedRefused);
+        }
+        stage.pass(
+            Host::Clients,
+            Host::Balancer,
+            "forge",
+            format!("p{payment}: {status:?}"),
+        );
+    }
+}
+
+fn bytes(ask: &Ask) -> Vec<u8> {
+    let mut head = format!("{} {} HTTP/1.1\r\nhost: balancer\r\n", ask.method, ask.target);
+    if !ask.key.is_empty() {
+        head.push_str(&format!("idempotency-key: {}\r\n", ask.key));
+    }
+    if let Some(wait_s) = ask.wait_s {
+        head.push_str(&format!("prefer: wait={wait_s}\r\n"));
+    }
+    head.push_str(&format!(
+        "content-length: {}\r\n\r\n{}",
+        ask.body.len(),
+        ask.body
+    ));
+    head.into_bytes()
+}
+
+fn forgery(class: Class, now_ms: u64, id: &str, amount: u64) -> String {
+    let (face, header) = match class.psp_name() {
+        "stripe" => ("stripe", "stripe-signature"),
+        _ => ("acquirer", "acquirer-signature"),
+    };
+    let body = match face {
+        "stripe" => format!(
+            r#"{{"id":"evt_forged","object":"event","type":"payment_intent.succeeded","data":{{"object":{{"id":"pi_forged","object":"payment_intent","status":"succeeded","amount":{amount},"amount_received":{amount},"currency":"eur","metadata":{{"attempt_id":"{id}"}}}}}}}}"#
+        ),
+        _ => format!(
+            r#"{{"type":"capture","reference":"{id}","operation":"capture","status":"approved","psp_reference":"forged","id":"forged","amount":{amount},"currency":"EUR"}}"#
+        ),
+    };
+    let signed = signature(b"whsec_somebody_elses", now_ms / 1_000, body.as_bytes());
+    format!(
+        "POST /webhooks/{face} HTTP/1.1\r\nhost: balancer\r\n{header}: {signed}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

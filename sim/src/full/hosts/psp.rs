@@ -1,0 +1,345 @@
+//! The PSP: the pure sandbox, over the simulated network. It never dies; its faults are its dials.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use pay_once_sandbox::{Answer, LedgerEvent, Method, Reaction, Request, Sandbox, Timed, Webhook};
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_local;
+use turmoil::net::{TcpListener, TcpStream};
+
+use crate::full::stage::Stage;
+use crate::full::wire::{Message, PORT, Pool, ask_within, hung_up, read};
+use crate::met::Sometimes;
+use crate::plan::{Host, PspFault, World};
+use crate::rng::{Concern, Draw};
+use crate::seen::PspCall;
+use crate::world::{EPOCH_MS, dials, psp_settings, turn};
+
+/// Where webhooks go: the load balancer.
+const WEBHOOKS: &str = "http://balancer";
+/// Tries of one webhook.
+const WEBHOOK_TRIES: u32 = 4;
+/// The pause after the first try, in milliseconds; it doubles.
+const WEBHOOK_PAUSE_MS: u64 = 500;
+/// How long one try may take, in milliseconds.
+const WEBHOOK_LIMIT_MS: u64 = 2_000;
+/// How often authorizations are looked through for those that are over, in milliseconds.
+const TICK_EVERY_MS: u64 = 500;
+
+/// The PSP and what is known of it.
+pub(in crate::full) struct Bank {
+    sandbox: Sandbox,
+    draw: Draw,
+    /// Faults that are on, and how often they strike in a thousand.
+    pub(in crate::full) faults: Vec<(PspFault, u16)>,
+    /// Requests by which money can move, in order.
+    calls: Vec<PspCall>,
+    /// Requests that will land late.
+    pub(in crate::full) landings: usize,
+    /// Webhooks not yet delivered or given up.
+    pub(in crate::full) webhooks: usize,
+    /// Requests that are not answered, by attempt.
+    unanswered: BTreeMap<String, usize>,
+    /// Keys whose request had an effect.
+    pub(in crate::full) effects: BTreeSet<String>,
+    /// The last time that somebody looked, by attempt (`*` where a look names none).
+    looks: BTreeMap<String, u64>,
+    delivered: BTreeSet<Vec<u8>>,
+    events: usize,
+}
+
+impl Bank {
+    /// A PSP without faults.
+    pub(in crate::full) fn new(world: &World) -> Self {
+        Self {
+            sandbox: Sandbox::new(psp_settings(world, "http://psp", &format!("{WEBHOOKS}/webhooks"))),
+            draw: Draw::new(world.seed, Concern::Psp),
+            faults: Vec::new(),
+            calls: Vec::new(),
+            landings: 0,
+            webhooks: 0,
+            unanswered: BTreeMap::new(),
+            effects: BTreeSet::new(),
+            looks: BTreeMap::new(),
+            delivered: BTreeSet::new(),
+            events: 0,
+        }
+    }
+
+    /// Turns the dials to the faults that are on.
+    pub(in crate::full) fn turn(&mut self, world: &World) {
+        let mut turned = dials(world);
+        for (fault, permille) in &self.faults {
+            turn(&mut turned, *fault, *permille);
+        }
+        self.sandbox.turn(turned);
+    }
+
+    /// When all is over: the calls, and everything that happened to money.
+    pub(in crate::full) fn take(&mut self) -> (Vec<PspCall>, Vec<LedgerEvent>) {
+        let ledger = self.sandbox.ledger().cloned().collect();
+        (std::mem::take(&mut self.calls), ledger)
+    }
+
+    /// How many events the ledger has more than when last asked.
+    fn news(&mut self) -> usize {
+        let now = self.sandbox.ledger().count();
+        now - std::mem::replace(&mut self.events, now)
+    }
+}
+
+/// Serves for ever.
+pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+    let pool = Rc::new(Pool::new(super::name(Host::Balancer)));
+    spawn_local(lapse(Rc::clone(&stage), Rc::clone(&pool)));
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let (stage, pool) = (Rc::clone(&stage), Rc::clone(&pool));
+        spawn_local(async move {
+            // A broken connection is its client's to notice.
+            let _ = serve(&stage, &pool, stream).await;
+        });
+    }
+}
+
+async fn lapse(stage: Rc<Stage>, pool: Rc<Pool>) {
+    loop {
+        stage.sleep(TICK_EVERY_MS).await;
+        fire(&stage, &pool, &Timed::Tick);
+    }
+}
+
+async fn serve(stage: &Rc<Stage>, pool: &Rc<Pool>, mut stream: TcpStream) -> std::io::Result<()> {
+    while let Some(message) = read(&mut stream).await? {
+        let request = request(&message);
+        let attempt = attempt_of(&request);
+        *stage
+            .bank
+            .borrow_mut()
+            .unanswered
+            .entry(attempt.clone())
+            .or_default() += 1;
+        let Some(answer) = receive(stage, pool, request) else {
+            hung_up(&mut stream).await;
+            return Ok(());
+        };
+        tokio::time::sleep(Duration::from_millis(answer.after_ms)).await;
+        if let Some(open) = stage.bank.borrow_mut().unanswered.get_mut(&attempt) {
+            *open = open.saturating_sub(1);
+        }
+        stage.note(Host::Psp, "answer", format!("{attempt} {}", answer.status));
+        stream.write_all(&write(&answer)).await?;
+        if answer.cut_at_bytes.is_some() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn request(message: &Message) -> Request {
+    let mut words = message.start_line().split(' ');
+    let method = match words.next() {
+        Some("GET") => Method::Get,
+        Some("POST") => Method::Post,
+        Some("PUT") => Method::Put,
+        _ => Method::Other,
+    };
+    Request {
+        method,
+        path_and_query: words.next().unwrap_or("/").to_owned(),
+        headers: message
+            .headers()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        body: message.body().to_vec(),
+    }
+}
+
+fn write(answer: &Answer) -> Vec<u8> {
+    let mut head = format!(
+        "HTTP/1.1 {} -\r\ncontent-length: {}\r\n",
+        answer.status,
+        answer.body.len()
+    );
+    for (name, value) in &answer.headers {
+        head.push_str(name);
+        head.push_str(": ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    let body = answer
+        .cut_at_bytes
+        .and_then(|bytes| answer.body.get(..bytes))
+        .unwrap_or(&answer.body);
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The attempt that a request is for, as far as it says; `*` if not.
+fn attempt_of(request: &Request) -> String {
+    let key = request.header("idempotency-key").unwrap_or_default();
+    let named = key
+        .split('-')
+        .next()
+        .filter(|id| id.starts_with("pa_"))
+        .or_else(|| request.query().strip_prefix("reference="));
+    named.unwrap_or("*").to_owned()
+}
+
+/// A request arrives.
+fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answer> {
+    let mut bank = stage.bank.borrow_mut();
+    let key = request.header("idempotency-key").unwrap_or_default().to_owned();
+    let is_post = request.method == Method::Post;
+    stage.note(
+        Host::Psp,
+        "request",
+        format!("{} {} {key}", request.method.name(), request.path()),
+    );
+    if is_post && !key.is_empty() && !key.contains("-prepare-") {
+        note_call(stage, &mut bank, &key);
+    } else if !is_post {
+        bank.looks.insert(attempt_of(&request), stage.now_ms());
+    }
+    let entropy = bank.draw.word();
+    let reaction = bank
+        .sandbox
+        .receive(EPOCH_MS + stage.now_ms(), entropy, &request);
+    let news = bank.news();
+    if news > 0 {
+        stage.note(Host::Psp, "effect", format!("{key} {news}"));
+        bank.effects.insert(key);
+    }
+    match &reaction.answer {
+        None if news > 0 => stage.meet(Sometimes::AnswerLostAfterEffect),
+        Some(answer) if answer.status == 429 => stage.meet(Sometimes::Throttled),
+        Some(answer) if answer.status >= 500 && news > 0 => stage.meet(Sometimes::ErrorWithEffect),
+        Some(answer) if answer.status == 200 && is_garbage(&bank, &answer.body) => {
+            stage.meet(Sometimes::Garbage);
+        }
+        _ => {}
+    }
+    drop(bank);
+    carry_out(stage, pool, reaction)
+}
+
+fn is_garbage(bank: &Bank, body: &[u8]) -> bool {
+    bank.faults.iter().any(|(fault, _)| *fault == PspFault::Garbage)
+        && serde_json::from_slice::<serde_json::Value>(body).is_err()
+}
+
+fn note_call(stage: &Stage, bank: &mut Bank, key: &str) {
+    let what = |key: &str| key.rsplit_once('-').map(|(what, _)| what.to_owned());
+    if bank.calls.iter().any(|call| call.key == key) {
+        stage.meet(Sometimes::KeyResent);
+    } else if bank.calls.iter().any(|call| what(&call.key) == what(key)) {
+        stage.meet(Sometimes::EffectNumberMoved);
+    }
+    bank.calls.push(PspCall {
+        at_ms: stage.now_ms(),
+        key: key.to_owned(),
+    });
+}
+
+/// Something that was put off happens.
+fn fire(stage: &Rc<Stage>, pool: &Rc<Pool>, event: &Timed) -> usize {
+    let mut bank = stage.bank.borrow_mut();
+    let reaction = bank.sandbox.fire(EPOCH_MS + stage.now_ms(), event);
+    let news = bank.news();
+    if news > 0 {
+        stage.note(Host::Psp, "effect", format!("by time {news}"));
+    }
+    drop(bank);
+    carry_out(stage, pool, reaction);
+    news
+}
+
+/// Does what a reaction says, and gives back the answer.
+fn carry_out(stage: &Rc<Stage>, pool: &Rc<Pool>, reaction: Reaction) -> Option<Answer> {
+    for scheduled in reaction.scheduled {
+        let (stage, pool) = (Rc::clone(stage), Rc::clone(pool));
+        stage.bank.borrow_mut().landings += 1;
+        spawn_local(async move {
+            let arrived_ms = stage.now_ms();
+            stage.sleep(scheduled.after_ms).await;
+            stage.bank.borrow_mut().landings -= 1;
+            if fire(&stage, &pool, &scheduled.event) > 0 {
+                note_landing(&stage, arrived_ms, &scheduled.event);
+            }
+        });
+    }
+    for webhook in reaction.webhooks {
+        stage.bank.borrow_mut().webhooks += 1;
+        spawn_local(deliver(Rc::clone(stage), Rc::clone(pool), webhook));
+    }
+    reaction.answer
+}
+
+fn note_landing(stage: &Stage, arrived_ms: u64, event: &Timed) {
+    let Timed::Land { request, .. } = event else {
+        return;
+    };
+    stage.meet(Sometimes::LateLanding);
+    let mut bank = stage.bank.borrow_mut();
+    let attempt = attempt_of(request);
+    let looked = |name: &str| bank.looks.get(name).is_some_and(|at_ms| *at_ms >= arrived_ms);
+    if looked(&attempt) || looked("*") {
+        stage.meet(Sometimes::LateLandingAfterLookupMiss);
+    }
+    if let Some(key) = request.header("idempotency-key") {
+        bank.effects.insert(key.to_owned());
+    }
+}
+
+/// Delivers one webhook: a few tries, with growing pauses.
+async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
+    stage.sleep(webhook.after_ms).await;
+    let path = webhook.url.strip_prefix(WEBHOOKS).unwrap_or("/");
+    let mut pause_ms = WEBHOOK_PAUSE_MS;
+    for _ in 0..WEBHOOK_TRIES {
+        let status = post_webhook(&pool, path, &webhook).await;
+        stage.pass(Host::Psp, Host::Balancer, "webhook", format!("{path} {status:?}"));
+        if status.is_some_and(|status| status < 300) {
+            note_delivery(&stage, webhook.body);
+            break;
+        }
+        stage.sleep(pause_ms).await;
+        pause_ms *= 2;
+    }
+    stage.bank.borrow_mut().webhooks -= 1;
+}
+
+fn note_delivery(stage: &Stage, body: Vec<u8>) {
+    let mut bank = stage.bank.borrow_mut();
+    let text = String::from_utf8_lossy(&body);
+    let is_open = |(attempt, open): (&String, &usize)| *open > 0 && text.contains(attempt.as_str());
+    if bank.unanswered.iter().any(is_open) {
+        stage.meet(Sometimes::WebhookBeforeResponse);
+    }
+    if !bank.delivered.insert(body) {
+        stage.meet(Sometimes::WebhookDuplicate);
+    }
+}
+
+async fn post_webhook(pool: &Pool, path: &str, webhook: &Webhook) -> Option<u16> {
+    let mut head = format!(
+        "POST {path} HTTP/1.1\r\nhost: balancer\r\ncontent-length: {}\r\n",
+        webhook.body.len()
+    );
+    for (name, value) in &webhook.headers {
+        head.push_str(name);
+        head.push_str(": ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(&webhook.body);
+    let answer = ask_within(pool, WEBHOOK_LIMIT_MS, &bytes).await?;
+    Some(answer.status())
+}
