@@ -64,7 +64,10 @@ fn a_run_replays_in_another_process() {
         .output()
         .unwrap();
     let out = String::from_utf8(child.stdout).unwrap();
-    let theirs = out.split("hashes:\n").nth(1).and_then(|rest| rest.split("\n:hashes").next());
+    let theirs = out
+        .split("hashes:\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n:hashes").next());
     assert_eq!(theirs, Some(hashes().as_str()), "{out}");
 }
 
@@ -99,14 +102,22 @@ fn faults_of(traced: &Traced) -> Vec<String> {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {
             continue;
         };
-        let captured = attempts.get(shown.attempt_id.as_str()).map_or(0, |(_, captures)| captures.len());
+        let captured = attempts
+            .get(shown.attempt_id.as_str())
+            .map_or(0, |(_, captures)| captures.len());
         if shown.status == Status::Captured && captured != 1 {
-            wrong.push(format!("{}: told CAPTURED, {captured} captures", shown.attempt_id));
+            wrong.push(format!(
+                "{}: told CAPTURED, {captured} captures",
+                shown.attempt_id
+            ));
         }
         if matches!(shown.status, Status::Voided | Status::Declined | Status::Expired) && captured > 0 {
             wrong.push(format!("{}: told {:?}, captured", shown.attempt_id, shown.status));
         }
-        let is_parked = shown.operation.as_ref().is_some_and(|op| op.state == Doubt::Parked);
+        let is_parked = shown
+            .operation
+            .as_ref()
+            .is_some_and(|op| op.state == Doubt::Parked);
         let is_end = shown.status.is_final() || shown.status == Status::Created || is_parked;
         if heard.ask.role == Role::Last && !is_end {
             wrong.push(format!("{}: ends {:?}", shown.attempt_id, shown.status));
@@ -122,14 +133,21 @@ fn faults_of(traced: &Traced) -> Vec<String> {
 
 fn slowest_calm(plan: &Plan, traced: &Traced, slowest: &mut Vec<u64>) {
     let is_calm = plan.steps.len() == plan.payments().count();
-    let heard = traced.run.heard.iter().filter(|heard| is_calm && heard.ask.wait_s.is_none());
+    let heard = traced
+        .run
+        .heard
+        .iter()
+        .filter(|heard| is_calm && heard.ask.wait_s.is_none());
     slowest.extend(heard.map(|heard| heard.ended_ms - heard.began_ms));
 }
 
 fn batch(seeds: std::ops::Range<u64>) -> Met {
     let cpu = || {
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-        text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0)
+        text.split(' ')
+            .next()
+            .and_then(|ns| ns.parse::<u64>().ok())
+            .unwrap_or(0)
     };
     let (began, mut met, mut latencies) = (cpu(), Met::default(), Vec::new());
     let (mut simulated_ms, mut lines, mut bad) = (0, 0, Vec::new());
@@ -194,7 +212,10 @@ fn one_seed() {
     let traced = full::run(&plan);
     println!("{}", plan.to_text());
     for line in &traced.trace {
-        println!("{:6} {:?} -> {:?} {} {}", line.at_ms, line.from, line.to, line.kind, line.text);
+        println!(
+            "{:6} {:?} -> {:?} {} {}",
+            line.at_ms, line.from, line.to, line.kind, line.text
+        );
     }
     println!("{:#?}", traced.run.ledger);
     println!("{:#?}", faults_of(&traced));

@@ -130,7 +130,13 @@ pub enum Plot {
 
 impl Plot {
     /// Every plot.
-    pub const ALL: [Self; 5] = [Self::Capture, Self::Charge, Self::Void, Self::Decline, Self::ThreeDSecure];
+    pub const ALL: [Self; 5] = [
+        Self::Capture,
+        Self::Charge,
+        Self::Void,
+        Self::Decline,
+        Self::ThreeDSecure,
+    ];
 
     /// The word in reports.
     #[must_use]
@@ -171,7 +177,9 @@ impl Plot {
             Self::ThreeDSecure => TOKEN_3DS,
             Self::Capture | Self::Charge | Self::Void => "pm_card_visa",
         };
-        format!(r#"{{"order_id":"ord_1","amount":{AMOUNT_MINOR},"currency":"GBP","payment_method":"{token}"}}"#)
+        format!(
+            r#"{{"order_id":"ord_1","amount":{AMOUNT_MINOR},"currency":"GBP","payment_method":"{token}"}}"#
+        )
     }
 }
 

@@ -120,7 +120,10 @@ pub fn explore(options: &Options, progress: &dyn Fn(Progress)) -> Report {
 #[must_use]
 pub fn replay(cell: &Cell, path: &[u16]) -> (Option<(String, String)>, Vec<String>) {
     let (violation, steps) = search::retrace(&world::Scene::new(cell), path);
-    (violation.map(|violation| (violation.oracle, violation.message)), steps)
+    (
+        violation.map(|violation| (violation.oracle, violation.message)),
+        steps,
+    )
 }
 
 enum News {
@@ -136,7 +139,9 @@ fn work(options: &Options, next: &AtomicUsize, tell: &mpsc::Sender<News>) {
     let max_states = options.max_states.unwrap_or(u64::MAX);
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
-        let Some(cell) = options.cells.get(index) else { return };
+        let Some(cell) = options.cells.get(index) else {
+            return;
+        };
         let mut watch = |layer: search::Layer| {
             // Nobody may be listening any more.
             let _ = tell.send(News::Layer(Progress {

@@ -152,7 +152,10 @@ impl Search {
         let (again, steps) = retrace(&self.scene, path);
         let message = match again {
             Some(again) if again == violation => violation.message,
-            again => format!("{} (NOT REPRODUCED: re-executed it gives {again:?})", violation.message),
+            again => format!(
+                "{} (NOT REPRODUCED: re-executed it gives {again:?})",
+                violation.message
+            ),
         };
         self.report.complete = false;
         self.report.violation = Some(Counterexample {

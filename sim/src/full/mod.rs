@@ -96,7 +96,12 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
         }
         if is_over(stage, now_ms) {
             let since_ms = *over_since_ms.get_or_insert(now_ms);
-            let is_asleep = stage.rows.borrow().all.values().all(|row| row.wake_at_ms.is_none());
+            let is_asleep = stage
+                .rows
+                .borrow()
+                .all
+                .values()
+                .all(|row| row.wake_at_ms.is_none());
             if is_asleep || now_ms >= since_ms + GRACE_MS {
                 stage.clients.borrow_mut().is_last_round = true;
             }

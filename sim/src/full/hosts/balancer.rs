@@ -120,7 +120,6 @@ impl Balancer {
 
     fn note(&self, server: usize, kind: &'static str, request: &Message) {
         let text = request.start_line();
-        self.stage
-            .pass(Host::Balancer, Host::Server(server), kind, text);
+        self.stage.pass(Host::Balancer, Host::Server(server), kind, text);
     }
 }

@@ -227,11 +227,7 @@ fn bytes(ask: &Ask) -> Vec<u8> {
     if let Some(wait_s) = ask.wait_s {
         head.push_str(&format!("prefer: wait={wait_s}\r\n"));
     }
-    head.push_str(&format!(
-        "content-length: {}\r\n\r\n{}",
-        ask.body.len(),
-        ask.body
-    ));
+    head.push_str(&format!("content-length: {}\r\n\r\n{}", ask.body.len(), ask.body));
     head.into_bytes()
 }
 

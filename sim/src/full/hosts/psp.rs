@@ -207,9 +207,7 @@ fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answe
         bank.looks.insert(attempt_of(&request), stage.now_ms());
     }
     let entropy = bank.draw.word();
-    let reaction = bank
-        .sandbox
-        .receive(EPOCH_MS + stage.now_ms(), entropy, &request);
+    let reaction = bank.sandbox.receive(EPOCH_MS + stage.now_ms(), entropy, &request);
     let news = bank.news();
     if news > 0 {
         stage.note(Host::Psp, "effect", format!("{key} {news}"));
