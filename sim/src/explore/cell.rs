@@ -230,9 +230,9 @@ impl Budget {
 pub enum Mix {
     /// One fault of any kind.
     Fault,
-    /// A webhook at any time, with a crash or a loss.
+    /// A webhook at any time, and no fault.
     Webhook,
-    /// Two faults at the PSP's side or by crashes: a late landing and a crash, two losses.
+    /// Two faults at the PSP's side or by crashes. Too many states to see all: give it a `max_states`.
     Pair,
 }
 
@@ -265,12 +265,9 @@ impl Mix {
                 wakes: 2,
             },
             Self::Webhook => Budget {
-                faults: 1,
-                crashes: 1,
-                lost: 1,
-                duplicates: 1,
-                webhooks: 2,
-                wakes: 1,
+                webhooks: 1,
+                polls: 1,
+                wakes: 3,
                 ..Budget::PEACE
             },
             Self::Pair => Budget {
@@ -321,12 +318,7 @@ impl Cell {
     /// `class/plot/mix`.
     #[must_use]
     pub fn name(&self) -> String {
-        format!(
-            "{}/{}/{}",
-            self.class.as_str(),
-            self.plot.as_str(),
-            self.mix.as_str()
-        )
+        [self.class.as_str(), self.plot.as_str(), self.mix.as_str()].join("/")
     }
 
     pub(super) fn dials(&self) -> Dials {
