@@ -207,7 +207,7 @@ fn of_psp(world: &World, out: &mut Vec<Action>) {
             continue;
         }
         // To the server that did not send the first call: there it races.
-        if world.servers.iter().nth(1).is_some_and(|server| !server.paused) {
+        if world.servers.get(1).is_some_and(|server| !server.paused) {
             out.push(Action::Notify { notice, server: 1 });
         }
     }

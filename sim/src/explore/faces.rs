@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::ledger::{Dials, Hold, Ledger, Said, Stand};
+use super::oracle::at;
 
 /// The token that is declined.
 pub(super) const TOKEN_DECLINED: &str = "pm_card_declined";
@@ -137,8 +138,8 @@ impl Ledger {
             return Ok((200, self.listing(dials, reference, now_ms)));
         }
         let asked: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let amount = asked["amount"].as_u64().ok_or("a call without an amount")?;
-        let target = asked["psp_reference"].as_str().unwrap_or_default();
+        let amount = at(&asked, "/amount").as_u64().ok_or("a call without an amount")?;
+        let target = at(&asked, "/psp_reference").as_str().unwrap_or_default();
         match path {
             "/authorize" => Ok(self.authorize(&asked, amount, now_ms)),
             "/capture" => {
@@ -158,7 +159,7 @@ impl Ledger {
     }
 
     fn authorize(&mut self, asked: &Value, amount: u64, now_ms: u64) -> (u16, Value) {
-        let token = asked["payment_method"].as_str().unwrap_or_default();
+        let token = at(asked, "/payment_method").as_str().unwrap_or_default();
         if token == TOKEN_DECLINED {
             return declined("generic_decline");
         }
@@ -166,9 +167,9 @@ impl Ledger {
         let id = self.new_id("auth");
         self.holds.push(Hold {
             id: id.clone(),
-            attempt: asked["reference"].as_str().unwrap_or_default().to_owned(),
+            attempt: at(asked, "/reference").as_str().unwrap_or_default().to_owned(),
             amount,
-            currency: asked["currency"].as_str().unwrap_or_default().to_owned(),
+            currency: at(asked, "/currency").as_str().unwrap_or_default().to_owned(),
             stand: if waits { Stand::Waiting } else { Stand::Open },
             automatic: false,
             at_ms: now_ms,

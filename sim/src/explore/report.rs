@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::cell::{Budget, Cell, Plot, PspClass};
+use super::cell::{Budget, Cell, Mix, Plot, PspClass};
 
 /// How often something was seen that an exploration must have seen to be worth anything. Counted per transition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -85,12 +85,14 @@ impl fmt::Display for Counterexample {
 /// One world's exploration.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScenarioReport {
-    /// `class/plot`.
+    /// `class/plot/mix`.
     pub name: String,
     /// The PSP's class.
     pub class: PspClass,
     /// What the clients did.
     pub plot: Plot,
+    /// What could go wrong, by name.
+    pub mix: Mix,
     /// What could go wrong.
     pub budget: Budget,
     /// Distinct states.
@@ -117,6 +119,7 @@ impl ScenarioReport {
             name: cell.name(),
             class: cell.class,
             plot: cell.plot,
+            mix: cell.mix,
             budget: cell.budget,
             states: 0,
             transitions: 0,
