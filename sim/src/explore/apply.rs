@@ -4,25 +4,25 @@
 use std::sync::Arc;
 
 use pay_once_core::id::Entropy;
-use pay_once_core::machine::{Input, Outcome, Reply, handle};
+use pay_once_core::machine::{Input, Outcome, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
 
 use super::action::{Action, Luck, Unknown};
 use super::digest;
+use super::lab::{Lab, Thought};
 use super::oracle::{self, Violation};
-use super::report::Covered;
 use super::world::{Decision, Flying, Job, Known, Origin, Phase, Scene, Server, World};
 
 /// A step's outcome: the next state, or what is wrong with it.
 pub(super) type Stepped = Result<World, Violation>;
 
-/// Applies an action. `covered` counts what is worth having seen.
-pub(super) fn apply(scene: &Scene, world: &World, action: Action, covered: &mut Covered) -> Stepped {
+/// Applies an action.
+pub(super) fn apply(scene: &Scene, world: &World, action: Action, lab: &mut Lab) -> Stepped {
     let mut next = world.clone();
     let mut turn = Turn {
         scene,
         world: &mut next,
-        covered,
+        lab,
     };
     match action {
         Action::Run { server, job } => turn.run(usize::from(server), usize::from(job))?,
@@ -57,7 +57,7 @@ pub(super) fn apply(scene: &Scene, world: &World, action: Action, covered: &mut 
 pub(super) struct Turn<'a> {
     pub(super) scene: &'a Scene,
     pub(super) world: &'a mut World,
-    pub(super) covered: &'a mut Covered,
+    pub(super) lab: &'a mut Lab,
 }
 
 impl Turn<'_> {
@@ -83,7 +83,7 @@ impl Turn<'_> {
                     self.apply_swap(&decision)?;
                     return self.persisted(server, origin, &decision);
                 }
-                self.covered.swap_conflict += 1;
+                self.lab.covered.swap_conflict += 1;
                 self.ready(server, origin, input);
                 Ok(())
             }
@@ -116,34 +116,34 @@ impl Turn<'_> {
         let salt = (left.ambiguous, left.crashes, server, clock_ms);
         let entropy = digest::of(&(base.as_ref().map(|record| record.head()), input.digest, salt));
         let scene = self.scene;
-        let step = handle(
-            &scene.config,
-            scene.id,
-            base.as_deref(),
-            &input.it,
-            clock_ms,
-            Entropy(entropy),
-        )
-        .map_err(|why| Violation::new("§3 evidence always finds room", why.to_string()))?;
-        let calls: Vec<Arc<Known<Call>>> = step.calls.into_iter().map(known_call).collect();
-        let Some(write) = step.write else {
-            if step.wake_at_ms.is_some() {
-                self.server(server).timer_ms = step.wake_at_ms;
+        let thought = match self.lab.recall(entropy) {
+            Some(thought) => thought,
+            None => {
+                let step = handle(
+                    &scene.config,
+                    scene.id,
+                    base.as_deref(),
+                    &input.it,
+                    clock_ms,
+                    Entropy(entropy),
+                )
+                .map_err(|why| Violation::new("§3 evidence always finds room", why.to_string()))?;
+                let thought = Arc::new(think(step, entropy));
+                if let Some(decision) = &thought.decision {
+                    oracle::decision(&decision.it, base.as_deref())?;
+                }
+                self.lab.remember(entropy, &thought);
+                thought
             }
-            self.give(server, &calls);
-            return self.reply(server, origin, &step.reply, base.as_deref());
         };
-        let decision = Decision {
-            expected_version: write.expected_version,
-            record: Arc::new(write.record),
-            wake_at_ms: write.wake_at_ms,
-            calls,
-            reply: step.reply,
+        let Some(decision) = &thought.decision else {
+            if thought.wake_at_ms.is_some() {
+                self.server(server).timer_ms = thought.wake_at_ms;
+            }
+            self.give(server, &thought.calls);
+            return self.reply(server, origin, &thought.reply, base.as_deref());
         };
-        oracle::decision(&decision, base.as_deref())?;
-        // Decided on this record, at this time, with this entropy: that says all of it.
-        let digest = digest::of(&(entropy, decision.record.head()));
-        let phase = Phase::Decided(input, Arc::new(Known { it: decision, digest }));
+        let phase = Phase::Decided(input, Arc::clone(decision));
         self.server(server).add(Job { origin, phase });
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Turn<'_> {
         };
         let clock_ms = self.world.clock(server);
         if !call.it.may_send(clock_ms) {
-            self.covered.window_closed += 1;
+            self.lab.covered.window_closed += 1;
             let reason = "its window has closed".to_owned();
             self.outcome(server, &call.it, CallResult::NotSent { reason });
             return Ok(());
@@ -295,7 +295,7 @@ impl Turn<'_> {
         let flying = self.world.flying.remove(flying);
         let result = self.at_psp(&flying.call.it)?;
         if flying.missed {
-            self.covered.late_landing_after_miss += 1;
+            self.lab.covered.late_landing_after_miss += 1;
         }
         // Whoever still waits for the answer gets it.
         for server in 0..self.world.servers.len() {
@@ -318,7 +318,7 @@ impl Turn<'_> {
             self.world.store.as_ref().map(|record| record.version()) == decision.it.expected_version;
         match how {
             Unknown::Applied if matches => {
-                self.covered.ambiguous_swap_applied += 1;
+                self.lab.covered.ambiguous_swap_applied += 1;
                 self.apply_swap(&decision)?;
             }
             Unknown::AppliesLater => self.world.slow_swap = Some(Arc::clone(&decision)),
@@ -341,7 +341,7 @@ impl Turn<'_> {
             return Ok(());
         };
         if self.world.store.as_ref().map(|record| record.version()) == decision.it.expected_version {
-            self.covered.slow_swap_applied += 1;
+            self.lab.covered.slow_swap_applied += 1;
             self.apply_swap(&decision)?;
         }
         Ok(())
@@ -370,7 +370,7 @@ impl Turn<'_> {
             .iter()
             .any(|(_, job)| job.origin == unheard)
         {
-            self.covered.crash_between_effect_and_persist += 1;
+            self.lab.covered.crash_between_effect_and_persist += 1;
         }
         *self.server(server) = Server::default();
     }
@@ -380,6 +380,34 @@ impl Turn<'_> {
         left.faults = left.faults.saturating_sub(1);
         let kind = of(left);
         *kind = kind.saturating_sub(1);
+    }
+}
+
+/// A step as it is kept: with digests, and shared.
+fn think(step: Step, entropy: u128) -> Thought {
+    let calls: Vec<Arc<Known<Call>>> = step.calls.into_iter().map(known_call).collect();
+    let Some(write) = step.write else {
+        return Thought {
+            decision: None,
+            calls,
+            wake_at_ms: step.wake_at_ms,
+            reply: step.reply,
+        };
+    };
+    let decision = Decision {
+        expected_version: write.expected_version,
+        record: Arc::new(write.record),
+        wake_at_ms: write.wake_at_ms,
+        calls,
+        reply: step.reply,
+    };
+    // Decided on this record, at this time, with this entropy: that says all of it.
+    let digest = digest::of(&(entropy, decision.record.head()));
+    Thought {
+        decision: Some(Arc::new(Known { it: decision, digest })),
+        calls: Vec::new(),
+        wake_at_ms: None,
+        reply: Reply::Nothing,
     }
 }
 

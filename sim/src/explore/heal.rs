@@ -7,8 +7,8 @@ use super::action::{Action, Luck, is_runnable};
 use super::apply::{Turn, apply};
 use super::cell::Budget;
 use super::digest::{ByDigest, Digest};
+use super::lab::Lab;
 use super::oracle::{self, Violation};
-use super::report::Covered;
 use super::world::{Phase, Scene, World};
 
 /// Most steps from any state to its rest. A healthy world needs some dozens.
@@ -24,7 +24,7 @@ pub(super) struct Healed {
 
 impl Healed {
     /// Lets the world come to rest.
-    pub(super) fn check(&mut self, scene: &Scene, world: &World) -> Result<(), Violation> {
+    pub(super) fn check(&mut self, scene: &Scene, world: &World, lab: &mut Lab) -> Result<(), Violation> {
         let mut on_the_way = Vec::new();
         let mut world = at_peace(world);
         for _ in 0..STEPS_MAX {
@@ -35,8 +35,8 @@ impl Healed {
             }
             on_the_way.push(digest);
             self.steps += 1;
-            match step(scene, &world)? {
-                Some((_, next)) => world = next,
+            match step(scene, &world, lab)? {
+                Some(next) => world = next,
                 None => {
                     oracle::rest(scene, &world)?;
                     self.known.extend(on_the_way);
@@ -54,12 +54,12 @@ pub(super) fn trace(
     world: &World,
     mut tell: impl FnMut(&World, Action, Option<&World>),
 ) -> Result<(), Violation> {
-    let mut world = at_peace(world);
+    let (mut world, mut lab) = (at_peace(world), Lab::default());
     for _ in 0..STEPS_MAX {
         let Some(action) = choose(&world) else {
             return oracle::rest(scene, &world);
         };
-        match carry_out(scene, &world, action) {
+        match carry_out(scene, &world, action, &mut lab) {
             Ok(next) => {
                 tell(&world, action, Some(&next));
                 world = next;
@@ -87,27 +87,30 @@ fn at_peace(world: &World) -> World {
     world
 }
 
-fn step(scene: &Scene, world: &World) -> Result<Option<(Action, World)>, Violation> {
+fn step(scene: &Scene, world: &World, lab: &mut Lab) -> Result<Option<World>, Violation> {
     let Some(action) = choose(world) else {
         return Ok(None);
     };
-    carry_out(scene, world, action).map(|next| Some((action, next)))
+    // What a healed world meets does not count as met.
+    let covered = lab.covered;
+    let next = carry_out(scene, world, action, lab);
+    lab.covered = covered;
+    next.map(Some)
 }
 
-fn carry_out(scene: &Scene, world: &World, action: Action) -> Result<World, Violation> {
-    let mut covered = Covered::default();
+fn carry_out(scene: &Scene, world: &World, action: Action, lab: &mut Lab) -> Result<World, Violation> {
     if let Action::Fire { server } = action {
         let mut next = world.clone();
         let mut turn = Turn {
             scene,
             world: &mut next,
-            covered: &mut covered,
+            lab,
         };
         turn.fire(usize::from(server));
         next.left = Budget::PEACE;
         return Ok(next);
     }
-    let mut next = apply(scene, world, action, &mut covered)?;
+    let mut next = apply(scene, world, action, lab)?;
     next.left = Budget::PEACE;
     Ok(next)
 }

@@ -157,11 +157,11 @@ pub(super) fn answer(
     let said = || format!("{} under {}: {} {body}", ask.what, ask.key, response.status);
     let shown: Value = serde_json::from_slice(&response.body)
         .map_err(|error| Violation::new("§2 an answer is JSON", format!("{error}: {}", said())))?;
-    let error = &shown["error"];
+    let error = at(&shown, "/error");
     let attempt = if error.is_null() {
         &shown
     } else {
-        &error["attempt"]
+        at(error, "/attempt")
     };
     ensure(
         response.status < 500,
@@ -170,18 +170,18 @@ pub(super) fn answer(
     )?;
     truth(world, attempt, response.status)
         .map_err(|what| Violation::new("§1 an answer is true", format!("{what}: {}", said())))?;
-    let failed = attempt["charge_state"] == "failed" || response.status == 402;
+    let failed = *at(attempt, "/charge_state") == "failed" || response.status == 402;
     let in_doubt = matches!(
-        attempt["operation"]["state"].as_str(),
+        at(attempt, "/operation/state").as_str(),
         Some("in_doubt" | "parked")
     );
-    let status = attempt["status"].as_str().unwrap_or_default();
+    let status = at(attempt, "/status").as_str().unwrap_or_default();
     ensure(
         !failed || !in_doubt || is_final(status),
         "§1 in doubt is never failed",
         said,
     )?;
-    world.told.never_taken |= failed || (error["safe_new_key"] == true && !attempt.is_null());
+    world.told.never_taken |= failed || (*at(error, "/safe_new_key") == true && !attempt.is_null());
     world.told.taken |= status == "CAPTURED";
     same_again(world, ask, response, record).map_err(|what| {
         Violation::new(
@@ -189,6 +189,11 @@ pub(super) fn answer(
             format!("{what}; now {}", said()),
         )
     })
+}
+
+/// What is at a path of a JSON value; null if nothing is.
+pub(super) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    value.pointer(path).unwrap_or(&Value::Null)
 }
 
 fn is_final(status: &str) -> bool {
@@ -212,9 +217,9 @@ fn truth(world: &World, attempt: &Value, status: u16) -> Result<(), String> {
             Err(format!("the ledger says {:?}", ledger.holds))
         }
     };
-    match attempt["status"].as_str() {
+    match at(attempt, "/status").as_str() {
         Some("CAPTURED") => {
-            let amount = attempt["capture"]["amount"].as_u64();
+            let amount = at(attempt, "/capture/amount").as_u64();
             claim(ledger.standing().count() == 1 && ledger.standing().all(|take| Some(take.amount) == amount))
         }
         Some("VOIDED" | "EXPIRED") => claim(ledger.live() == 0),

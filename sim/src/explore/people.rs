@@ -47,7 +47,7 @@ impl Turn<'_> {
             matches!(job.origin, Origin::Client { client, at } if asks.get(usize::from(client)).and_then(|asks| asks.get(usize::from(at))).is_some_and(|other| other.key == ask.key))
         });
         if twin_is_open {
-            self.covered.duplicate_in_flight += 1;
+            self.lab.covered.duplicate_in_flight += 1;
         }
         if again {
             self.spend(|left| &mut left.duplicates);
@@ -93,7 +93,7 @@ impl Turn<'_> {
             .flat_map(|s| &s.jobs)
             .any(|(_, job)| unheard(job.origin, &job.phase))
         {
-            self.covered.webhook_before_response += 1;
+            self.lab.covered.webhook_before_response += 1;
         }
         let psp = self.scene.cell.class.psp();
         let signature = sign(self.world.now_ms / 1000, body.as_bytes());
