@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::id::LocalId;
-use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
+use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Refused, Running, Tried};
 use crate::state::{Action, Authorization, BoundKey, Capture, Decline, State};
@@ -119,6 +119,9 @@ impl State {
             .running
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
+        if answered.is_some() && matches!(evidence.signal, Signal::NotSent { .. }) {
+            self.unpark();
+        }
         let number = call.and_then(|call| self.effect_of_call.get(&call).copied());
         let aimed_at = match (&self.running, answered) {
             (Some(running), Some(_)) => running
@@ -163,6 +166,24 @@ impl State {
                     self.refuse(operation, code, message);
                 }
             }
+        }
+    }
+
+    /// An unknown that was parked is none if it turns out that nothing ever left: the operation goes on by itself
+    /// (DESIGN §1, liveness; found by `explore`).
+    fn unpark(&mut self) {
+        let parked = |running: &&mut Running| running.parked.is_some() && running.refused.is_none();
+        let Some(running) = self.running.as_mut().filter(parked) else {
+            return;
+        };
+        if running.maybe_sent().any(|call| call.step == CallStep::Act) {
+            return;
+        }
+        running.parked = None;
+        if running.cause == Cause::Compensation
+            && let Some(target) = &running.target
+        {
+            self.uncompensated.remove(target);
         }
     }
 

@@ -311,3 +311,22 @@ fn a_409_or_a_cached_500_does_not_loop_for_ever_at_a_psp_with_reads() {
     );
     assert_eq!(world.ledger.captures(), 1);
 }
+
+/// A server that was paused past its window comes back after the unknown was parked, and has sent nothing: then nothing
+/// is unknown, and the payment goes on by itself.
+#[test]
+fn a_park_ends_when_nothing_ever_left() {
+    let mut world = World::new(Kind::Blind);
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    assert_eq!(world.op(id, "authorize", "k2").status, 202);
+    world.settle(id, 5);
+    assert!(world.is_parked(id), "an unknown of a blind PSP is parked");
+    let call = world.held.remove(0);
+    assert!(!call.may_send(world.now_ms), "its window is over");
+    world.outcome(call, crate::support::not_sent());
+    assert!(!world.is_parked(id), "nothing left, so nothing is unknown");
+    world.settle(id, 1);
+    assert_eq!(world.dispatches(id, Operation::Authorize).len(), 2);
+    assert_eq!((world.status(id).as_str(), world.ledger.authorizations()), ("AUTHORIZED", 1));
+}
