@@ -1,7 +1,12 @@
 //! The tiers, behind one face: a plan in, a judged run out.
 
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use clap::ValueEnum;
 
+use crate::met::Met;
 use crate::oracles::{self, Violation};
 use crate::plan::Plan;
 use crate::seen::Run;
@@ -43,10 +48,10 @@ pub struct Judged {
 #[must_use]
 pub fn carry_out(plan: &Plan, tier: Tier, is_traced: bool) -> Judged {
     let (run, trace) = match tier {
-        Tier::Model => {
-            let traced = model::run(plan, is_traced);
-            (traced.run, traced.trace)
-        }
+        Tier::Model => match catch_unwind(AssertUnwindSafe(|| model::run(plan, is_traced))) {
+            Ok(traced) => (traced.run, traced.trace),
+            Err(panic) => (panicked(plan, &*panic), Vec::new()),
+        },
         Tier::Full => {
             let traced = full::run(plan);
             (traced.run, traced.trace.into_iter().map(line).collect())
@@ -57,6 +62,23 @@ pub fn carry_out(plan: &Plan, tier: Tier, is_traced: bool) -> Judged {
         run,
         trace,
         violation,
+    }
+}
+
+/// A panic is a bug of ours, and a run that ends with one is a violation (an invariant of core's, most likely).
+fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Run {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+    Run {
+        plan: plan.clone(),
+        heard: Vec::new(),
+        ledger: Vec::new(),
+        psp_calls: Vec::new(),
+        writes: BTreeMap::new(),
+        records: BTreeMap::new(),
+        ended_ms: 0,
+        met: Met::default(),
+        broken: vec![format!("panic: {}", words.unwrap_or("without words"))],
     }
 }
 

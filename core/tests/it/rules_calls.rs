@@ -328,5 +328,8 @@ fn a_park_ends_when_nothing_ever_left() {
     assert!(!world.is_parked(id), "nothing left, so nothing is unknown");
     world.settle(id, 1);
     assert_eq!(world.dispatches(id, Operation::Authorize).len(), 2);
-    assert_eq!((world.status(id).as_str(), world.ledger.authorizations()), ("AUTHORIZED", 1));
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.authorizations()),
+        ("AUTHORIZED", 1)
+    );
 }
