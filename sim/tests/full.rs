@@ -64,7 +64,10 @@ fn a_run_replays_in_another_process() {
         .output()
         .unwrap();
     let out = String::from_utf8(child.stdout).unwrap();
-    let theirs = out.split("hashes:\n").nth(1).and_then(|rest| rest.split("\n:hashes").next());
+    let theirs = out
+        .split("hashes:\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n:hashes").next());
     assert_eq!(theirs, Some(hashes().as_str()), "{out}");
 }
 
@@ -99,14 +102,22 @@ fn faults_of(traced: &Traced) -> Vec<String> {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {
             continue;
         };
-        let captured = attempts.get(shown.attempt_id.as_str()).map_or(0, |(_, captures)| captures.len());
+        let captured = attempts
+            .get(shown.attempt_id.as_str())
+            .map_or(0, |(_, captures)| captures.len());
         if shown.status == Status::Captured && captured != 1 {
-            wrong.push(format!("{}: told CAPTURED, {captured} captures", shown.attempt_id));
+            wrong.push(format!(
+                "{}: told CAPTURED, {captured} captures",
+                shown.attempt_id
+            ));
         }
         if matches!(shown.status, Status::Voided | Status::Declined | Status::Expired) && captured > 0 {
             wrong.push(format!("{}: told {:?}, captured", shown.attempt_id, shown.status));
         }
-        let is_parked = shown.operation.as_ref().is_some_and(|op| op.state == Doubt::Parked);
+        let is_parked = shown
+            .operation
+            .as_ref()
+            .is_some_and(|op| op.state == Doubt::Parked);
         let is_end = shown.status.is_final() || shown.status == Status::Created || is_parked;
         if heard.ask.role == Role::Last && !is_end {
             wrong.push(format!("{}: ends {:?}", shown.attempt_id, shown.status));
@@ -122,23 +133,51 @@ fn faults_of(traced: &Traced) -> Vec<String> {
 
 fn slowest_calm(plan: &Plan, traced: &Traced, slowest: &mut Vec<u64>) {
     let is_calm = plan.steps.len() == plan.payments().count();
-    let heard = traced.run.heard.iter().filter(|heard| is_calm && heard.ask.wait_s.is_none());
+    let heard = traced
+        .run
+        .heard
+        .iter()
+        .filter(|heard| is_calm && heard.ask.wait_s.is_none());
     slowest.extend(heard.map(|heard| heard.ended_ms - heard.began_ms));
 }
 
+/// What time costs in which nothing happens.
+#[test]
+#[ignore = "prints what it measured"]
+fn idleness() {
+    for servers in [1, 3] {
+        let mut plan = swarm::plan(0);
+        plan.steps.clear();
+        plan.world.clocks_ms = vec![0; servers];
+        plan.world.heal_ms = 60_000;
+        let began = cpu_ns();
+        let run = full::run(&plan).run;
+        let us = (cpu_ns() - began) as f64 / 1e3;
+        println!(
+            "{servers} servers: {:.1} us a simulated second",
+            us / (run.ended_ms as f64 / 1e3)
+        );
+    }
+}
+
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .and_then(|ns| ns.parse::<u64>().ok())
+        .unwrap_or(0)
+}
+
 fn batch(seeds: std::ops::Range<u64>) -> Met {
-    let cpu = || {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-        text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0)
-    };
-    let (began, mut met, mut latencies) = (cpu(), Met::default(), Vec::new());
-    let (mut simulated_ms, mut lines, mut bad) = (0, 0, Vec::new());
+    let (began, mut met, mut latencies) = (cpu_ns(), Met::default(), Vec::new());
+    let (mut simulated_ms, mut lines, mut asked, mut bad) = (0, 0, 0, Vec::new());
     let count = seeds.end - seeds.start;
     for seed in seeds {
         let plan = swarm::plan(seed);
         let traced = full::run(&plan);
         met.absorb(&traced.run.met);
         simulated_ms += traced.run.ended_ms;
+        asked += traced.run.heard.len();
         lines += traced.trace.len();
         slowest_calm(&plan, &traced, &mut latencies);
         let wrong = faults_of(&traced);
@@ -146,7 +185,7 @@ fn batch(seeds: std::ops::Range<u64>) -> Met {
             bad.push(format!("seed {seed} ({}): {wrong:?}", plan.world.class.name()));
         }
     }
-    let cpu_s = (cpu() - began) as f64 / 1e9;
+    let cpu_s = (cpu_ns() - began) as f64 / 1e9;
     latencies.sort_unstable();
     let at = |permille: usize| latencies.get(latencies.len() * permille / 1000).copied();
     println!(
@@ -162,6 +201,7 @@ fn batch(seeds: std::ops::Range<u64>) -> Met {
         latencies.last(),
         latencies.len()
     );
+    println!("{:.0} requests of clients each", asked as f64 / count as f64);
     println!("missing: {:?}", met.missing());
     println!("{:?}", met.0);
     assert!(bad.is_empty(), "{} bad:\n{}", bad.len(), bad.join("\n"));
@@ -194,7 +234,26 @@ fn one_seed() {
     let traced = full::run(&plan);
     println!("{}", plan.to_text());
     for line in &traced.trace {
-        println!("{:6} {:?} -> {:?} {} {}", line.at_ms, line.from, line.to, line.kind, line.text);
+        println!(
+            "{:6} {:?} -> {:?} {} {}",
+            line.at_ms, line.from, line.to, line.kind, line.text
+        );
+    }
+    let wanted: Option<u32> = std::env::var("PAYMENT").ok().and_then(|text| text.parse().ok());
+    for heard in traced
+        .run
+        .heard
+        .iter()
+        .filter(|heard| Some(heard.ask.payment) == wanted)
+    {
+        let body = heard
+            .told
+            .as_ref()
+            .map(|told| String::from_utf8_lossy(&told.body));
+        println!(
+            "{} {:?} {:?}: {body:?}",
+            heard.began_ms, heard.ask.role, heard.ask.op
+        );
     }
     println!("{:#?}", traced.run.ledger);
     println!("{:#?}", faults_of(&traced));

@@ -27,6 +27,9 @@ pub use trace::{TraceLine, Traced};
 
 /// Length of a step, in milliseconds. A message takes none or one of them; within one, all hosts see the same time.
 const TICK_MS: u64 = 10;
+/// How steeply long latencies get rare (turmoil's own is 5). A message that is not in time for its step loses a whole
+/// one, so that more than two in a hundred would make answers slower than the network they model.
+const LATENCY_CURVE: f64 = 8.0;
 /// How long after healing everything may take to end, in milliseconds.
 const LIVENESS_MS: u64 = 45_000;
 /// How long what wants to be woken is waited for when all else is over, in milliseconds.
@@ -96,7 +99,12 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
         }
         if is_over(stage, now_ms) {
             let since_ms = *over_since_ms.get_or_insert(now_ms);
-            let is_asleep = stage.rows.borrow().all.values().all(|row| row.wake_at_ms.is_none());
+            let is_asleep = stage
+                .rows
+                .borrow()
+                .all
+                .values()
+                .all(|row| row.wake_at_ms.is_none());
             if is_asleep || now_ms >= since_ms + GRACE_MS {
                 stage.clients.borrow_mut().is_last_round = true;
             }
@@ -130,6 +138,7 @@ fn set_up(stage: &Rc<Stage>) -> Sim<'static> {
         .max_message_latency(Duration::from_millis(world.net_ms.1))
         .tcp_capacity(1_024)
         .build();
+    sim.set_message_latency_curve(LATENCY_CURVE);
     let shared = || Rc::clone(stage);
     let clients = shared();
     sim.host(hosts::name(Host::Clients), move || {

@@ -23,9 +23,7 @@ pub fn notice(run: &mut Run) {
     for payment in run.plan.payments() {
         let asked = |op: Op| {
             let mut heard = run.heard.iter();
-            heard.any(|heard| {
-                heard.is_honest() && heard.ask.payment == payment.payment && heard.ask.op == op
-            })
+            heard.any(|heard| heard.is_honest() && heard.ask.payment == payment.payment && heard.ask.op == op)
         };
         if payment.flow == Flow::Race && asked(Op::Capture) && asked(Op::Void) {
             met.meet(Sometimes::CaptureAgainstVoid);
@@ -56,7 +54,11 @@ fn notice_heard(run: &Run, heard: &Heard, met: &mut Met) {
     let Some(shown) = &told.shown else {
         return;
     };
-    if shown.operation.as_ref().is_some_and(|op| op.state == Doubt::Parked) {
+    if shown
+        .operation
+        .as_ref()
+        .is_some_and(|op| op.state == Doubt::Parked)
+    {
         met.meet(Sometimes::Parked);
     }
     let token = run.plan.payments().find(|payment| payment.payment == ask.payment);

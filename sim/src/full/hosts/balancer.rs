@@ -17,15 +17,18 @@ const REPLAY_LIMIT_MS: u64 = 5_000;
 
 struct Balancer {
     stage: Rc<Stage>,
-    pools: Vec<Pool>,
+    pools: Vec<Rc<Pool>>,
 }
 
 /// Serves for ever.
 pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
-    let pools = (0..stage.processes.len())
-        .map(|server| Pool::new(super::name(Host::Server(server))))
+    let pools: Vec<Rc<Pool>> = (0..stage.processes.len())
+        .map(|server| Rc::new(Pool::new(super::name(Host::Server(server)))))
         .collect();
+    for pool in &pools {
+        spawn_local(Rc::clone(pool).warm_up());
+    }
     let balancer = Rc::new(Balancer { stage, pools });
     loop {
         let (stream, _) = listener.accept().await?;
@@ -120,7 +123,6 @@ impl Balancer {
 
     fn note(&self, server: usize, kind: &'static str, request: &Message) {
         let text = request.start_line();
-        self.stage
-            .pass(Host::Balancer, Host::Server(server), kind, text);
+        self.stage.pass(Host::Balancer, Host::Server(server), kind, text);
     }
 }

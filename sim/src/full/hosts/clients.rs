@@ -60,6 +60,7 @@ pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
         psp: Rc::new(Pool::new(super::name(Host::Psp))),
         stage: Rc::clone(&stage),
     };
+    spawn_local(Rc::clone(&ways.balancer).warm_up());
     let payments: Vec<(u64, Payment)> = stage
         .plan
         .steps
@@ -227,11 +228,7 @@ fn bytes(ask: &Ask) -> Vec<u8> {
     if let Some(wait_s) = ask.wait_s {
         head.push_str(&format!("prefer: wait={wait_s}\r\n"));
     }
-    head.push_str(&format!(
-        "content-length: {}\r\n\r\n{}",
-        ask.body.len(),
-        ask.body
-    ));
+    head.push_str(&format!("content-length: {}\r\n\r\n{}", ask.body.len(), ask.body));
     head.into_bytes()
 }
 

@@ -80,7 +80,10 @@ impl Ways {
 fn is_end(heard: &Heard) -> bool {
     let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
     shown.is_some_and(|shown: &Shown| {
-        let is_parked = shown.operation.as_ref().is_some_and(|op| op.state == Doubt::Parked);
+        let is_parked = shown
+            .operation
+            .as_ref()
+            .is_some_and(|op| op.state == Doubt::Parked);
         shown.status.is_final() || shown.status == Status::Created || is_parked
     })
 }

@@ -224,7 +224,11 @@ fn apply(stage: &Stage, swapping: Swapping, how: &'static str) -> Said {
     let before = rows.all.get(&swapping.id);
     if before.map(|row| row.version) != swapping.expected {
         stage.meet(Sometimes::SwapConflict);
-        stage.note(Host::Store, "swap", format!("{id} v{} conflicts", swapping.version));
+        stage.note(
+            Host::Store,
+            "swap",
+            format!("{id} v{} conflicts", swapping.version),
+        );
         return Said::Conflict;
     }
     let is_due = |row: &Row| row.wake_at_ms.is_some_and(|at_ms| at_ms <= swapping.now_ms);
