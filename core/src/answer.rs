@@ -8,6 +8,7 @@ use crate::error::{ApiError, Code};
 use crate::http::Response;
 use crate::id::AttemptId;
 use crate::journal::{CaptureMethod, RequestKind};
+use crate::planted::{Bug, planted};
 use crate::recovery::{Doubt, Outlook};
 use crate::state::State;
 use crate::status::Status;
@@ -268,7 +269,8 @@ pub fn invalid_state(request: RequestKind, status: Status, view: AttemptView) ->
     };
     let mut error = ApiError::new(Code::InvalidState, message).with_attempt(view);
     error.retryable = Some(retryable);
-    error.safe_new_key = matches!(status, Status::Voided | Status::Declined | Status::Expired);
+    error.safe_new_key = matches!(status, Status::Voided | Status::Declined | Status::Expired)
+        || (retryable && planted(Bug::SafeNewKeyInDoubt));
     error
 }
 

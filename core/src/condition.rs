@@ -5,6 +5,8 @@ use crate::evidence::{Effect, EffectKind, Evidence, Signal};
 use crate::journal::{Operation, Source};
 use crate::json::missing;
 use crate::order::Order;
+use crate::planted::{Bug, planted};
+use crate::running::Running;
 use crate::state::State;
 use crate::status::Status;
 
@@ -60,7 +62,7 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             }),
         },
         (Order::Capture { amount_minor }, S::Authorized) => match amount_minor.unwrap_or(full_minor) {
-            amount_minor if amount_minor > full_minor => {
+            amount_minor if amount_minor > full_minor && !planted(Bug::CaptureUnbounded) => {
                 let message = format!("\"amount\" is {amount_minor}, but only {full_minor} is authorized.");
                 Err(ApiError::new(Code::InvalidAmount, message).field("amount").into())
             }
@@ -69,6 +71,16 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
                 amount_minor,
             }),
         },
+        (Order::Capture { .. }, S::Capturing) if planted(Bug::SecondKeyCapturesAgain) => {
+            Ok(Begun::Operation {
+                operation: Operation::Capture,
+                amount_minor: full_minor,
+            })
+        }
+        (Order::Void, S::Capturing) if planted(Bug::VoidOverCapture) => Ok(Begun::Operation {
+            operation: Operation::Void,
+            amount_minor: full_minor,
+        }),
         (Order::Void, S::RequiresAction | S::Authorized) => Ok(Begun::Operation {
             operation: Operation::Void,
             amount_minor: full_minor,
@@ -130,7 +142,8 @@ fn resolution(
     happened: bool,
     psp_reference: Option<&str>,
 ) -> Result<Begun, Refusal> {
-    let Some(running) = state.running.as_ref().filter(|running| running.parked.is_some()) else {
+    let is_open = |running: &&Running| running.parked.is_some() || planted(Bug::ResolveBeforeParked);
+    let Some(running) = state.running.as_ref().filter(is_open) else {
         let message = "Nothing is parked here, so there is nothing to resolve. An operation that is in flight or in doubt ends by itself.";
         return Err(ApiError::new(Code::InvalidState, message).into());
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::id::LocalId;
 use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
+use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Refused, Running, Tried};
 use crate::state::{Action, Authorization, BoundKey, Capture, Decline, State};
 use crate::status::{Event, Status};
@@ -216,6 +217,9 @@ impl State {
         }
         self.status = self.status.next(Event::SeenAuthorize);
         if !matches!(self.status, Status::Voided | Status::Declined | Status::Expired) {
+            if self.authorization.is_some() && planted(Bug::LastWriterWins) {
+                self.authorization = None;
+            }
             self.authorization.get_or_insert(Authorization {
                 id,
                 psp_reference: effect.id.clone(),
@@ -339,7 +343,9 @@ impl State {
             let settled = match bound.request {
                 RequestKind::Create => true,
                 RequestKind::Authorize if !automatic => {
-                    status.is_final() || matches!(status, Status::Authorized | Status::Capturing)
+                    status.is_final()
+                        || matches!(status, Status::Authorized | Status::Capturing)
+                        || (status == Status::RequiresAction && planted(Bug::SettledTooEarly))
                 }
                 RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture | RequestKind::Void => {
                     status.is_final()

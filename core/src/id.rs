@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
+use crate::planted::{Bug, planted};
+
 /// `pa_…`: the address of an attempt, a digest of (merchant, create key).
 ///
 /// The key is the address (DESIGN §3): a retried create finds the same record, and no index can disagree.
@@ -18,6 +20,11 @@ impl AttemptId {
     pub fn derive(merchant: &str, key: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"pay-once attempt 1\0");
+        let merchant = if planted(Bug::MerchantsShareKeys) {
+            ""
+        } else {
+            merchant
+        };
         // The length keeps (“ab”, “c”) apart from (“a”, “bc”).
         hash.update((merchant.len() as u64).to_be_bytes());
         hash.update(merchant.as_bytes());

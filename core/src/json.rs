@@ -1,6 +1,7 @@
 //! Request bodies: one JSON object (RFC 8259), no repeated members (RFC 7493), bounded depth, and errors that name
 //! the member. The fingerprint is taken of its RFC 8785 form, so that only the meaning counts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{ApiError, Code};
 use crate::limits::{AMOUNT_MINOR_MAX, JSON_DEPTH_MAX};
+use crate::planted::{Bug, planted};
 
 /// A digest of what a request means (DESIGN §2, “Same body”).
 pub type Fingerprint = [u8; 32];
@@ -56,7 +58,11 @@ impl Body {
         }
         // Canonical writing of a value that was just read has no way to fail; were it to, the raw form would
         // still tell two bodies apart.
-        match serde_json_canonicalizer::to_vec(&self.members) {
+        let mut members = Cow::Borrowed(&self.members);
+        if planted(Bug::FingerprintIgnoresAmount) {
+            members.to_mut().remove("amount");
+        }
+        match serde_json_canonicalizer::to_vec(&*members) {
             Ok(canonical) => hash.update(canonical),
             Err(_) => hash.update(Value::Object(self.members.clone()).to_string()),
         }

@@ -36,6 +36,7 @@ pub mod key;
 pub mod limits;
 pub mod machine;
 mod order;
+pub mod planted;
 pub mod psp;
 pub mod record;
 pub mod recovery;

@@ -7,6 +7,7 @@ use crate::config::{Face, Psp, Secret};
 use crate::evidence::Evidence;
 use crate::id::{AttemptId, LocalId};
 use crate::journal::{CallStep, Operation, Terms};
+use crate::planted::{Bug, planted};
 
 pub(crate) mod acquirer;
 pub(crate) mod stripe;
@@ -182,8 +183,14 @@ pub(crate) fn read(
         return Evidence::unknown("the answer is too large to be read").into();
     }
     // 409 is "in use" or "in conflict", 408/425/429 are "not now": none says what became of the payment.
-    if !(200..=299).contains(&status) && !(400..=499).contains(&status)
-        || matches!(status, 408 | 409 | 425 | 429)
+    if status >= 500 && planted(Bug::ServerErrorIsNotSent) {
+        let reason = format!("HTTP {status}");
+        return Evidence::signal(crate::evidence::Signal::NotSent { reason }).into();
+    }
+    let is_refusal = (400..=499).contains(&status) || (status >= 500 && planted(Bug::ServerErrorIsDecline));
+    if !(200..=299).contains(&status) && !is_refusal
+        || matches!(status, 408 | 409 | 425)
+        || (status == 429 && !planted(Bug::RateLimitIsDecline))
     {
         return Evidence::unknown(format!("HTTP {status}")).into();
     }

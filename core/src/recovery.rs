@@ -8,6 +8,7 @@ use crate::journal::{CallStep, Cause, Operation};
 use crate::limits::{
     BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
 };
+use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Refused, Running, Tried};
 use crate::state::State;
 use crate::status::Status;
@@ -110,18 +111,27 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
 
 /// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
 pub(crate) fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
-    let lag_ms = if by_lookup {
+    let lag_ms = if by_lookup && !planted(Bug::AbsenceWithoutLookupLag) {
         psp.class.lookup_lag_ms.unwrap_or(0)
     } else {
         0
     };
+    let sent_ms = if planted(Bug::AbsenceFromFirstSend) {
+        running.first_send_ms()
+    } else {
+        running.last_send_ms()
+    };
+    let skew_ms = if planted(Bug::AbsenceWithoutSkew) {
+        0
+    } else {
+        psp.timing.max_clock_skew_ms
+    };
     // An owner may send as late as `send_by`, by a clock that may be behind by the skew.
-    running
-        .last_send_ms()
+    sent_ms
         .unwrap_or(running.since_ms)
         .saturating_add(psp.timing.max_in_flight_ms)
         .saturating_add(lag_ms)
-        .saturating_add(psp.timing.max_clock_skew_ms)
+        .saturating_add(skew_ms)
 }
 
 /// Rule 5: whether the current PSP key may be sent again at `at_ms`.
@@ -130,7 +140,10 @@ pub(crate) fn within_horizon(running: &Running, psp: &Psp, at_ms: u64) -> bool {
         (None, _) => false,
         (Some(_), None) => true,
         (Some(horizon_ms), Some(first_ms)) => {
-            at_ms.saturating_add(psp.timing.landed_after_ms()) < first_ms.saturating_add(horizon_ms)
+            let forgotten_ms = first_ms.saturating_add(horizon_ms);
+            at_ms.saturating_add(psp.timing.landed_after_ms()) < forgotten_ms
+                || (at_ms < forgotten_ms && planted(Bug::HorizonWithoutFlight))
+                || planted(Bug::HorizonIgnored)
         }
     }
 }
@@ -145,7 +158,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
         };
         return Some(Plan { due_ms: 0, what });
     }
-    if state.status != Status::Authorized {
+    if state.status != Status::Authorized || (!state.is_automatic() && planted(Bug::ExpiryForgetsVoid)) {
         return None;
     }
     if state.is_automatic() {
@@ -258,7 +271,9 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         retry(
             running,
             is_stale,
-            running.effect.saturating_add(1),
+            running
+                .effect
+                .saturating_add(u16::from(!planted(Bug::NumberStaysAfterProof))),
             first_step(state, psp, running),
         )
     } else if no_act_left {
@@ -281,16 +296,21 @@ fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: 
         .filter(|call| call.step == CallStep::Act)
         .count()
         .saturating_sub(1);
-    let may_resend = within_horizon(running, psp, at_ms) && resends < RESENDS_MAX;
+    let is_silent = running.current().any(|call| call.tried == Tried::Pending);
+    let may_resend = (within_horizon(running, psp, at_ms) || (is_silent && planted(Bug::LeaseExpiryResends)))
+        && resends < RESENDS_MAX;
     let look = look(state, psp);
     let resend = Move::Send {
         step: CallStep::Act,
-        effect: running.effect,
+        effect: running.effect + u16::from(planted(Bug::FreshEffectAfterUnknown)),
     };
+    if is_stale && planted(Bug::InDoubtTimesOut) {
+        return retry(running, is_stale, running.effect, CallStep::Act);
+    }
     match look {
         Some(_) if may_resend && !is_stale && resends < RESENDS_BEFORE_LOOKUP => resend,
         Some(look) => look,
-        None if may_resend => resend,
+        None if may_resend || (resends == 0 && planted(Bug::BlindResends)) => resend,
         None => Move::Park {
             reason: "its outcome is unknown, and this PSP offers no way to find out",
         },
@@ -324,7 +344,8 @@ fn first_effect(running: &Running) -> u16 {
 
 /// The first call of an effect number: makes the object where the class has one and it is not made yet (rule 12).
 pub(crate) fn first_step(state: &State, psp: &Psp, running: &Running) -> CallStep {
-    if running.operation == Operation::Authorize && psp.class.prepares() && state.object.is_none() {
+    let is_made = state.object.is_some() || planted(Bug::PrepareSkipped);
+    if running.operation == Operation::Authorize && psp.class.prepares() && !is_made {
         CallStep::Prepare
     } else {
         CallStep::Act

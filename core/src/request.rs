@@ -14,6 +14,7 @@ use crate::key::idempotency_key;
 use crate::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX};
 use crate::machine::Input;
 use crate::order::{Order, order};
+use crate::planted::{Bug, planted};
 use crate::psp::webhook;
 use crate::record::RecordError;
 
@@ -74,6 +75,7 @@ impl Input {
                 "The store did not answer, so it is not known whether this request took effect. Retry it with the same Idempotency-Key.",
                 ticket.dress.clone(),
             ),
+            Self::Webhook(_) if planted(Bug::WebhookAckedInOutage) => return Some(webhook::received()),
             Self::Webhook(_) => (
                 "The store did not answer; send this webhook again.",
                 Dress::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::evidence::Signal;
 use crate::id::LocalId;
 use crate::journal::{CallStep, Cause, Operation};
+use crate::planted::{Bug, planted};
 
 /// An operation that was intended and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +158,11 @@ impl Running {
     /// The first moment at which the current PSP key may have been used (rule 5).
     #[must_use]
     pub fn first_send_ms(&self) -> Option<u64> {
-        self.maybe_sent().map(|call| call.sent_at_ms).min()
+        let sent = self.maybe_sent().map(|call| call.sent_at_ms);
+        if planted(Bug::HorizonFromLastSend) {
+            sent.max()
+        } else {
+            sent.min()
+        }
     }
 }

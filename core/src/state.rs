@@ -9,6 +9,7 @@ use crate::evidence::{EffectKind, Knowledge};
 use crate::id::LocalId;
 use crate::journal::{CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
 use crate::json::Fingerprint;
+use crate::planted::{Bug, planted};
 use crate::running::Running;
 use crate::status::Status;
 
@@ -223,13 +224,15 @@ impl State {
         }
         let mut found = Vec::new();
         let authorizations = self.knowledge.distinct(EffectKind::Authorize);
-        let kept = if released {
+        let kept = if released && !planted(Bug::FinalKeepsAuthorization) {
             None
         } else {
             keep(kept_auth, &authorizations)
         };
         for id in authorizations {
-            if Some(id) != kept && !self.knowledge.is_spent(id, self.own_reference()) {
+            let is_dealt_with = self.knowledge.is_spent(id, self.own_reference())
+                || (!released && planted(Bug::DuplicateNotCompensated));
+            if Some(id) != kept && !is_dealt_with {
                 found.push((Operation::Void, id));
             }
         }

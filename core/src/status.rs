@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::planted::{Bug, planted};
+
 /// Where an attempt stands (DESIGN §2). Derived from the journal, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -132,6 +134,10 @@ impl Status {
             (S::Authorizing | S::RequiresAction, E::RefusedAuthorize) => S::Declined,
             (S::Capturing, E::RefusedCapture) => S::Declined,
             (S::Authorizing, E::ActionRequired) => S::RequiresAction,
+
+            (S::Voided | S::Declined | S::Expired, E::SeenAuthorize) if planted(Bug::FinalOverwritten) => {
+                S::Authorized
+            }
 
             // A void that was refused leaves the attempt where it is: it is parked for an operator.
             (

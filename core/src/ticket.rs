@@ -11,11 +11,13 @@ use crate::json::Fingerprint;
 use crate::limits::{ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX};
 use crate::machine::{Reply, Step};
 use crate::order::Order;
+use crate::planted::{Bug, planted};
 use crate::record::{Record, RecordError};
 use crate::request::{Asked, Ticket, attempt_not_found};
 use crate::timeline::timeline;
 use crate::work::{Moment, Work};
 
+const A_DAY_MS: u64 = 24 * 3_600_000;
 /// Entries kept free for evidence.
 const ENTRIES_FOR_REQUESTS_MAX: usize = ENTRIES_MAX / 2;
 
@@ -126,8 +128,15 @@ fn on_known(
     fingerprint: &Fingerprint,
     order: &Order,
 ) -> Result<Step, RecordError> {
-    if let Some(bound) = work.state().bound(key) {
-        if bound.request != order.kind() || bound.fingerprint != *fingerprint {
+    let is_young = || work.now_ms() <= work.state().created_at_ms.saturating_add(A_DAY_MS);
+    let bound = work
+        .state()
+        .bound(key)
+        .filter(|_| is_young() || !planted(Bug::KeyExpires))
+        .filter(|bound| bound.settled_at.is_some() || !planted(Bug::TwinRefused));
+    if let Some(bound) = bound {
+        let is_other = bound.fingerprint != *fingerprint && !planted(Bug::KeyReuseReplayed);
+        if bound.request != order.kind() || is_other {
             return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
         }
         let reply = answer_bound(&work, ticket, key);
@@ -208,7 +217,10 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
                 replayed: !ticket.is_first,
                 ..ticket.dress.clone()
             };
-            let state = work.record().state_at(index);
+            let shows_now = planted(Bug::ReplayFromCurrentState);
+            let state = work
+                .record()
+                .state_at(if shows_now { usize::MAX / 2 } else { index });
             Reply::Now(answer::settled(work.record().id(), bound.request, &state, &dress))
         }
         None if work.waits_for_people() || work.now_ms() >= ticket.answer_by_ms => {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::evidence::{EffectKind, Evidence, Signal};
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Knowing, Source};
+use crate::planted::{Bug, planted};
 use crate::record::Record;
 use crate::time::rfc3339_ms;
 
@@ -28,6 +29,7 @@ pub fn timeline(record: &Record) -> Vec<Line> {
         .iter()
         .zip(record.links())
         .enumerate()
+        .filter(|(_, (entry, _))| !is_unknown(&entry.fact) || !planted(Bug::TimelineHidesUnknown))
         .map(|(seq, (entry, link))| Line {
             seq,
             at: rfc3339_ms(entry.at_ms),
@@ -37,6 +39,10 @@ pub fn timeline(record: &Record) -> Vec<Line> {
             hash: hex(link),
         })
         .collect()
+}
+
+fn is_unknown(fact: &Fact) -> bool {
+    matches!(fact, Fact::Observed { evidence, .. } if matches!(evidence.signal, Signal::Unknown { .. }))
 }
 
 /// What happened, in a few words; also the `event` of log lines.

@@ -10,6 +10,7 @@ use crate::id::{AttemptId, Entropy, LocalId};
 use crate::invariant;
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, Source};
 use crate::machine::{Reply, Step, Write};
+use crate::planted::{Bug, planted};
 use crate::psp::{self, Call, Order, Purpose};
 use crate::record::{Record, RecordError};
 use crate::recovery::{self, Move};
@@ -96,6 +97,9 @@ impl<'a> Work<'a> {
         call: Option<LocalId>,
         evidence: &Evidence,
     ) -> Result<(), RecordError> {
+        if self.state().status.is_final() && planted(Bug::LateEvidenceDropped) {
+            return Ok(());
+        }
         if self.note(source, call, evidence)? {
             self.advance()?;
         }
@@ -149,7 +153,8 @@ impl<'a> Work<'a> {
             && (matches!(evidence.signal, Signal::ActionRequired { .. })
                 || self.state().status == Status::RequiresAction)
             || (running.refused.is_some() && self.state().is_unfinished_action());
-        let counts = asked_at_ms >= recovery::absence_counts_at_ms(running, psp, by_lookup);
+        let counts = asked_at_ms >= recovery::absence_counts_at_ms(running, psp, by_lookup)
+            || planted(Bug::AbsenceAtOnce);
         let proves = evidence.complete
             && counts
             && !waits_for_customer
@@ -213,7 +218,8 @@ impl<'a> Work<'a> {
                     .authorization
                     .as_ref()
                     .map(|a| a.psp_reference.as_str());
-                let is_foreign = target.as_deref() != own || operation == Operation::Refund;
+                let is_foreign = (target.as_deref() != own || operation == Operation::Refund)
+                    && !planted(Bug::DuplicateNotShown);
                 if let (Cause::Compensation, Some(reference), true) = (cause, &target, is_foreign) {
                     let conclusion = Conclusion::Unwanted {
                         operation,
@@ -297,9 +303,12 @@ impl<'a> Work<'a> {
         };
         let Running {
             operation,
-            amount_minor,
+            mut amount_minor,
             ..
         } = *running;
+        if operation == Operation::Capture && effect > 1 && planted(Bug::RetryCapturesAll) {
+            amount_minor = state.terms.amount_minor;
+        }
         // One PSP key, one request (rule 3): what was learned since the first sending must not change it.
         let sent_before = running
             .calls
@@ -314,7 +323,11 @@ impl<'a> Work<'a> {
                 .clone()
                 .or_else(|| state.own_reference().map(str::to_owned)),
         };
-        let psp_key = psp_key(self.record.id(), operation, step, effect);
+        let psp_key = if planted(Bug::KeyPerCall) {
+            call.with_prefix("call_")
+        } else {
+            psp_key(self.record.id(), operation, step, effect)
+        };
         let now_ms = self.clock.now_ms;
         let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
         let order = Order {
@@ -372,7 +385,11 @@ impl<'a> Work<'a> {
             Operation::Authorize => running.since_ms,
             Operation::Capture | Operation::Void | Operation::Refund => self.state().created_at_ms,
         }
-        .saturating_sub(skew_ms);
+        .saturating_sub(if planted(Bug::LookupWindowWithoutSkew) {
+            0
+        } else {
+            skew_ms
+        });
         let http = psp::write_lookup(
             psp,
             self.record.id(),

@@ -16,6 +16,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
+use pay_once_core::planted::{Bug, planted};
 use pay_once_core::psp::{Call, CallResult};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
@@ -97,6 +98,7 @@ impl<C: Connect> HttpPsp<C> {
             Err(reason) => return CallResult::NotSent { reason },
         };
         loop {
+            let was_in_time = planted(Bug::SendByCheckedBeforeConnect) && may_send();
             let (mut sender, is_new) = match self.take_idle(&authority) {
                 Some(sender) => (sender, false),
                 None => match self.open(&uri).await {
@@ -108,17 +110,23 @@ impl<C: Connect> HttpPsp<C> {
                     }
                 },
             };
-            if !may_send() {
+            if !was_in_time && !may_send() {
                 let reason = "its time to be sent had passed (rule 1)".to_owned();
                 return CallResult::NotSent { reason };
             }
+            let again = (!is_new && planted(Bug::StaleConnectionRetried)).then(|| request.clone());
             match sender.try_send_request(request).await {
                 Ok(response) => return self.answer(&authority, sender, response).await,
-                Err(mut error) => match error.take_message() {
+                Err(mut error) => match error.take_message().or(again) {
                     Some(unsent) if !is_new => request = unsent,
                     Some(_) => {
                         return CallResult::NotSent {
                             reason: format!("the connection closed at once: {}", error.error()),
+                        };
+                    }
+                    None if planted(Bug::BrokenConnectionIsNotSent) => {
+                        return CallResult::NotSent {
+                            reason: format!("the connection broke: {}", error.error()),
                         };
                     }
                     None => {
@@ -149,6 +157,9 @@ impl<C: Connect> HttpPsp<C> {
                     body: body.to_bytes().to_vec(),
                 }
             }
+            Err(_) if planted(Bug::CutAnswerIsNotSent) => CallResult::NotSent {
+                reason: format!("there was no answer ({status})"),
+            },
             Err(error) => CallResult::Unknown {
                 reason: format!("the answer ({status}) did not arrive whole: {error}"),
             },
@@ -168,7 +179,7 @@ impl<C: Connect> PspTransport for HttpPsp<C> {
         };
         match tokio::time::timeout(limit, self.exchange(call, &may_send)).await {
             Ok(result) => result,
-            Err(_) if sent.get() => CallResult::Unknown {
+            Err(_) if sent.get() && !planted(Bug::TimeoutIsNotSent) => CallResult::Unknown {
                 reason: format!("no answer within {} ms", call.timeout_ms),
             },
             Err(_) => CallResult::NotSent {

@@ -9,6 +9,7 @@ use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
+use pay_once_core::planted::{Bug, planted};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
@@ -31,6 +32,7 @@ const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
 
 /// After how long a timer, or the scan for timers, is tried again on a store that did not answer, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
+const A_YEAR_MS: u64 = 365 * 24 * 3_600_000;
 
 /// One server process: any number of them may share a store.
 pub struct Server<C, S, P> {
@@ -101,10 +103,11 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 Ok(Reply::Nothing) => return None,
                 Ok(Reply::Now(response)) => return Some(response),
                 Ok(Reply::Wait { until_ms, ticket }) => {
+                    let late_ms = if planted(Bug::WaitsPastBudget) { 10_000 } else { 0 };
                     tokio::select! {
                         biased;
                         () = changed => {}
-                        () = self.clock.sleep_until(until_ms) => {}
+                        () = self.clock.sleep_until(until_ms.saturating_add(late_ms)) => {}
                     }
                     input = Input::Request(ticket);
                 }
@@ -128,12 +131,19 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 }
                 return Ok(step.reply);
             }
+            let hasty = match &step.reply {
+                Reply::Now(response) if planted(Bug::ReplyBeforeDurable) => Some(response.clone()),
+                Reply::Now(_) | Reply::Wait { .. } | Reply::Nothing => None,
+            };
             let (server, slot) = (Rc::clone(self), Rc::clone(&guard.slot));
             let carried = spawn_local(async move {
                 let outcome = server.carry_out(id, &slot, step).await;
                 drop(turn);
                 outcome
             });
+            if let Some(response) = hasty {
+                return Ok(Reply::Now(response));
+            }
             // A task ends without a result only with its runtime.
             match carried.await.unwrap_or(Err(Stuck::Unavailable))? {
                 Some(reply) => return Ok(reply),
@@ -148,10 +158,13 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         self: &Rc<Self>,
         id: AttemptId,
         slot: &Slot,
-        step: Step,
+        mut step: Step,
     ) -> Result<Option<Reply>, Stuck> {
+        if planted(Bug::CallBeforeCommit) {
+            self.start(std::mem::take(&mut step.calls));
+        }
         if let Some(write) = step.write {
-            if !self.persist(id, &write).await? {
+            if !self.persist(id, &write, !step.calls.is_empty()).await? {
                 return Ok(None);
             }
             self.log(&write);
@@ -159,14 +172,20 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
             self.timers
                 .set(id, write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms));
-            if self.store.is_exclusive() {
+            if self.store.is_exclusive() || planted(Bug::StaleCacheOverSharedStore) {
                 self.recent.put(Rc::new(write.record));
             }
             slot.changed.notify_waiters();
         } else if let Some(at_ms) = step.wake_at_ms {
             self.timers.set(id, Some(at_ms));
         }
-        for call in step.calls {
+        self.start(step.calls);
+        Ok(Some(step.reply))
+    }
+
+    /// Performs calls, each on a task of its own.
+    fn start(self: &Rc<Self>, calls: Vec<Call>) {
+        for call in calls {
             self.calls_under_way.set(self.calls_under_way.get() + 1);
             let server = Rc::clone(self);
             spawn_local(async move {
@@ -175,7 +194,6 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 server.call_ended.notify_waiters();
             });
         }
-        Ok(Some(step.reply))
     }
 
     /// What is durable now.
@@ -199,7 +217,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// Swaps. `false` means that another version is there and the input is to be handled again.
-    async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
+    async fn persist(&self, id: AttemptId, write: &Write, has_calls: bool) -> Result<bool, Stuck> {
         let swap = Swap {
             id,
             expected_version: write.expected_version,
@@ -208,22 +226,24 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             wake_at_ms: write.wake_at_ms,
         };
         let swapped = self.store.swap(swap).await;
-        if swapped != Swapped::Applied {
+        if swapped != Swapped::Applied && !planted(Bug::CacheKeptAfterUnknown) {
             self.recent.forget(id);
         }
         let applied = match swapped {
             Swapped::Applied => true,
-            Swapped::Conflict => false,
-            // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own).
+            Swapped::Conflict => planted(Bug::ConflictIsApplied),
+            Swapped::Unknown if planted(Bug::UnknownSwapIsApplied) => true,
+            Swapped::Unknown if planted(Bug::UnknownSwapIsLost) => false,
+            // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own). What nobody
+            // has to carry out may be another's to the byte; it is handled again, which changes nothing.
             Swapped::Unknown => {
                 tracing::warn!(attempt = %id, "a swap ended unknown; reading back");
                 // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
                 if let Some(at_ms) = write.wake_at_ms {
                     self.timers.sooner(id, at_ms);
                 }
-                self.load(id)
-                    .await?
-                    .is_some_and(|now| now.grew_from(&write.record))
+                let now = self.load(id).await?;
+                has_calls && now.is_some_and(|now| now.grew_from(&write.record))
             }
         };
         self.counters.add(if applied {
@@ -242,7 +262,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             Count::PspOtherCall
         });
         let id = call.attempt;
-        let result = self.psp.send(&call, || call.may_send(self.clock.now_ms())).await;
+        let may_send = || call.may_send(self.clock.now_ms()) || planted(Bug::SendByNotChecked);
+        let result = self.psp.send(&call, may_send).await;
         if let CallResult::Unknown { reason } = &result {
             self.counters.add(Count::PspUnknownOutcome);
             tracing::warn!(attempt = %id, call = ?call.http, reason, "a PSP call's outcome is unknown");
@@ -253,7 +274,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         let guard = self.hub.slot(id);
         while let Err(Stuck::Unavailable) = self.step(&guard, &input).await {
             let now_ms = self.clock.now_ms();
-            if now_ms >= give_up_ms {
+            if now_ms >= give_up_ms || planted(Bug::OutcomeOfferedOnce) {
                 tracing::error!(attempt = %id, "a PSP's answer could not be stored; recovery will ask again");
                 return;
             }
@@ -273,13 +294,22 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     .due(now_ms.saturating_add(HORIZON_MS), SCAN_LIMIT)
                     .await
                 {
-                    Ok(due) => {
+                    Ok(mut due) => {
+                        due.retain(|(_, at_ms)| *at_ms >= now_ms || !planted(Bug::OverdueTimersSkipped));
                         self.timers.found(&due);
-                        SCAN_EVERY_MS
+                        if planted(Bug::ScanOnlyOnce) {
+                            A_YEAR_MS
+                        } else {
+                            SCAN_EVERY_MS
+                        }
                     }
                     Err(error) => {
                         tracing::error!(%error, "the store cannot be scanned for timers");
-                        AGAIN_MS
+                        if planted(Bug::ScanStopsAfterOutage) {
+                            A_YEAR_MS
+                        } else {
+                            AGAIN_MS
+                        }
                     }
                 };
                 scan_at_ms = now_ms.saturating_add(pause_ms);

@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
+use pay_once_core::id::AttemptId;
 use serde::{Deserialize, Serialize};
+
+use crate::world::MERCHANT;
 
 /// A plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,6 +283,28 @@ pub struct Payment {
     /// How often somebody looks, a second apart.
     #[serde(default)]
     pub looks: u8,
+}
+
+impl Payment {
+    /// Its attempt: the key is the address (DESIGN §3).
+    #[must_use]
+    pub fn attempt_id(&self) -> AttemptId {
+        let first = if self.flow == Flow::Charge {
+            "charge"
+        } else {
+            "create"
+        };
+        AttemptId::derive(MERCHANT, &format!("p{}-{first}", self.payment))
+    }
+
+    /// What a capture is asked to take, in minor units.
+    #[must_use]
+    pub fn capture_minor(&self) -> u64 {
+        match self.flow {
+            Flow::Part => (self.amount_minor * 2).div_ceil(3),
+            _ => self.amount_minor,
+        }
+    }
 }
 
 /// What is done about a payment.

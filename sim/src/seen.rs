@@ -73,8 +73,6 @@ pub struct Shown {
     pub authorization: Option<ShownAuthorization>,
     #[serde(default)]
     pub next_action: Option<ShownAction>,
-    #[serde(default)]
-    pub timeline: Option<Vec<serde_json::Value>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -155,10 +153,11 @@ impl Told {
         }
     }
 
-    /// Whether the answer is kept for replay (DESIGN §2, “Replays”): final results and definite declines.
+    /// Whether the answer is kept for replay (DESIGN §2, “Replays”): final results and definite declines,
+    /// whatever their status line.
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        matches!(self.status, 200 | 201 | 402)
+        self.is_replay || matches!(self.status, 200 | 201 | 402)
     }
 }
 

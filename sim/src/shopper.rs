@@ -103,6 +103,7 @@ pub struct Shopper {
     payment: Payment,
     attempt_id: Option<String>,
     begun: BTreeSet<Op>,
+    reused: BTreeSet<Op>,
     has_authenticated: bool,
 }
 
@@ -117,6 +118,7 @@ impl Shopper {
             payment,
             attempt_id: None,
             begun: BTreeSet::new(),
+            reused: BTreeSet::new(),
             has_authenticated: false,
         }
     }
@@ -156,6 +158,7 @@ impl Shopper {
                 todo.extend(self.authenticate(now_ms, &action.url));
             }
         }
+        todo.extend(self.reuse(now_ms, ask, told));
         let again = match told.map(|told| told.status) {
             None | Some(202 | 500..=599) => ask.tries_left > 0 && ask.role != Role::Last,
             Some(_) => false,
@@ -175,17 +178,26 @@ impl Shopper {
         todo
     }
 
-    /// The look after healing.
+    /// The look after healing. The key is the address: it finds also what no client heard of.
     #[must_use]
-    pub fn last_look(&self) -> Option<Ask> {
-        let id = self.attempt_id.as_ref()?;
-        Some(self.ask(
-            Op::Look,
-            Role::Last,
-            format!("/attempts/{id}"),
-            String::new(),
-            String::new(),
-        ))
+    pub fn last_look(&self) -> Ask {
+        let target = format!("/attempts/{}", self.payment.attempt_id());
+        self.ask(Op::Look, Role::Last, target, String::new(), String::new())
+    }
+
+    /// Once a key is known to be bound, somebody uses it for something else.
+    fn reuse(&mut self, now_ms: u64, ask: &Ask, told: Option<&Told>) -> Option<Todo> {
+        let is_bound = told.is_some_and(|told| matches!(told.status, 200..=202 | 402));
+        let is_own = matches!(ask.role, Role::Main | Role::Copy) && ask.op != Op::Look;
+        if !self.payment.reuse || !is_bound || !is_own || !self.reused.insert(ask.op) {
+            return None;
+        }
+        let (target, body) = self.misuse(ask.op, ask.target.clone());
+        let ask = Ask {
+            tries_left: 2,
+            ..self.ask(ask.op, Role::Reuse, target, ask.key.clone(), body)
+        };
+        Some(Todo::Ask { at_ms: now_ms, ask })
     }
 
     fn go_on(&mut self, now_ms: u64, op: Op, status: Status) -> Vec<Todo> {
@@ -229,18 +241,6 @@ impl Shopper {
                 ask,
             });
         }
-        if self.payment.reuse {
-            let (target, body) = self.misuse(op, target);
-            let ask = Ask {
-                tries_left: 2,
-                ..self.ask(op, Role::Reuse, target, key, body)
-            };
-            // After the honest request has had time to bind its key.
-            todo.push(Todo::Ask {
-                at_ms: at_ms + 1_500,
-                ask,
-            });
-        }
         todo
     }
 
@@ -264,7 +264,7 @@ impl Shopper {
             ),
             Op::Capture if payment.flow == Flow::Part => (
                 format!("/attempts/{id}/capture"),
-                format!(r#"{{"amount":{}}}"#, (payment.amount_minor * 2).div_ceil(3)),
+                format!(r#"{{"amount":{}}}"#, payment.capture_minor()),
             ),
             Op::Authorize | Op::Capture | Op::Void => {
                 (format!("/attempts/{id}/{}", op.word()), String::new())

@@ -16,7 +16,7 @@ const HEAL_MS: u64 = 5_000;
 const PAYMENTS: (u64, u64) = (10, 14);
 /// The constants as they are.
 const TRUTH: Constants = Constants {
-    horizon_ms: 9_000,
+    horizon_ms: 6_000,
     max_in_flight_ms: 2_000,
     lookup_lag_ms: 500,
     skew_ms: 150,
@@ -113,15 +113,15 @@ fn payment_of(draw: &mut Draw, class: Class, payment: u32) -> Payment {
         flow,
         amount_minor: draw.between(1, 500_000),
         token: if secure && !tells { Token::Good } else { token },
-        copies: u8::try_from(draw.between(1, 3)).unwrap_or(1),
-        tries: u8::try_from(draw.between(1, 12)).unwrap_or(1),
+        copies: *draw.pick(&[1, 1, 1, 2, 2, 3]),
+        tries: u8::try_from(draw.between(1, 8)).unwrap_or(1),
         timeout_ms: draw.between(200, 2_000),
-        pause_ms: draw.between(30, 700),
+        pause_ms: draw.between(100, 1_000),
         think_ms: draw.between(0, 600),
-        wait_s: draw.chance(150).then_some(2),
-        rival: draw.chance(300),
-        reuse: draw.chance(200),
-        looks: u8::try_from(draw.between(0, 4)).unwrap_or(0),
+        wait_s: draw.chance(200).then_some(2),
+        rival: draw.chance(250),
+        reuse: draw.chance(150),
+        looks: *draw.pick(&[0, 0, 1, 2, 3]),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config::Psp;
 use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip};
 use crate::id::AttemptId;
 use crate::journal::{Operation, Terms};
+use crate::planted::{Bug, planted};
 
 pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     let reference = order.id.to_string();
@@ -37,13 +38,17 @@ pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
             }),
         ),
     };
+    let mut headers = vec![
+        ("content-type", "application/json".to_owned()),
+        ("idempotency-key", order.psp_key.to_owned()),
+    ];
+    if order.operation == Operation::Capture && planted(Bug::CaptureWithoutKey) {
+        headers.truncate(1);
+    }
     HttpCall {
         method: "POST",
         url: format!("{}{path}", psp.base_url),
-        headers: vec![
-            ("content-type", "application/json".to_owned()),
-            ("idempotency-key", order.psp_key.to_owned()),
-        ],
+        headers,
         bearer: psp.api_key.clone(),
         body: body.to_string().into_bytes(),
     }
@@ -86,6 +91,9 @@ fn answer(
         };
     }
     let Ok(answer) = serde_json::from_slice::<Outcome>(body) else {
+        if planted(Bug::GarbageIsDecline) {
+            return refused(None, None);
+        }
         return Evidence::unknown("the answer is not an acquirer's");
     };
     answer.evidence(terms, operation, target, asked_minor)
@@ -196,6 +204,7 @@ fn listing(status: u16, body: &[u8]) -> Evidence {
         })
     });
     let signal = match listing.requires_action.into_iter().next() {
+        Some(_) if planted(Bug::UnfinishedActionIsAbsence) => Signal::None,
         Some(waiting) => Signal::ActionRequired {
             reference: clip(waiting.id),
             url: clip(waiting.action_url),

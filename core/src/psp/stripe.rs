@@ -8,6 +8,7 @@ use crate::config::Psp;
 use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip};
 use crate::id::AttemptId;
 use crate::journal::{CallStep, CaptureMethod, Operation};
+use crate::planted::{Bug, planted};
 
 const LATEST_CHARGE: (&str, &str) = ("expand[]", "latest_charge");
 const PAGE_SIZE: &str = "100";
@@ -131,6 +132,11 @@ pub(super) fn read(id: AttemptId, purpose: &Purpose, status: u16, body: &[u8]) -
         } => refund(target.as_deref(), body).into(),
         Purpose::Dispatched { .. } | Purpose::Read { .. } => match serde_json::from_slice::<Intent>(body) {
             Ok(intent) => intent.evidence(matches!(purpose, Purpose::Read { .. })).into(),
+            Err(_) if planted(Bug::GarbageIntentIsDecline) => Evidence::signal(Signal::Refused {
+                code: "unreadable".to_owned(),
+                message: String::new(),
+            })
+            .into(),
             Err(_) => Evidence::unknown("the answer is not a PaymentIntent").into(),
         },
         Purpose::Lookup { .. } => match serde_json::from_slice::<List>(body) {
@@ -249,11 +255,9 @@ impl List {
             .map(|intent| intent.id.clone());
         let name = id.to_string();
         let mut evidence = Evidence::default();
-        for intent in self
-            .data
-            .iter()
-            .filter(|intent| intent.metadata.attempt_id.as_deref() == Some(&name))
-        {
+        for intent in self.data.iter().filter(|intent| {
+            intent.metadata.attempt_id.as_deref() == Some(&name) || planted(Bug::AnothersIntentTaken)
+        }) {
             evidence.absorb(intent.evidence(false));
         }
         // What is still being worked on is there, and is not yet an effect: such a list proves no absence.

@@ -13,6 +13,7 @@ use crate::id::AttemptId;
 use crate::journal::{CaptureMethod, Operation, Terms};
 use crate::limits::PSP_ANSWER_BYTES_MAX;
 use crate::machine::Input;
+use crate::planted::{Bug, planted};
 use crate::request::Routed;
 
 /// What a webhook said of an attempt.
@@ -103,7 +104,7 @@ fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) ->
                 mac.verify_slice(&signature).is_ok()
             })
         });
-    if !genuine {
+    if !genuine && !planted(Bug::ForgedWebhookTaken) {
         return refuse("The webhook's signature does not match its bytes.");
     }
     // Only a signature that holds is told about its age.

@@ -17,6 +17,7 @@ mod contract_people;
 mod contract_webhooks;
 mod golden;
 mod model;
+mod planted;
 mod properties;
 mod property_bytes;
 mod property_evidence;

@@ -1,0 +1,184 @@
+//! The proofs about the proof: exploration, determinism, planted bugs, dials.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use pay_once_sim::tier::Tier;
+use pay_once_sim::{dials, explore, meta};
+
+use super::{exit, seed_of, threads};
+
+/// Every interleaving of a small world.
+#[derive(Debug, Args)]
+pub(super) struct Explore {
+    /// Only worlds whose name (class/plot) has this in it.
+    #[arg(long)]
+    only: Option<String>,
+    /// Most states of one world.
+    #[arg(long)]
+    max_states: Option<u64>,
+    /// The report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Determinism.
+#[derive(Debug, Args)]
+pub(super) struct Meta {
+    /// How plans are carried out.
+    #[arg(long, value_enum, default_value_t = Tier::Full)]
+    tier: Tier,
+    /// How many seeds.
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+    /// The first.
+    #[arg(long, default_value = "0")]
+    from: String,
+    /// Prints digests: what the other processes do.
+    #[arg(long, hide = true)]
+    child: bool,
+    /// Task ids used up first.
+    #[arg(long, default_value_t = 0, hide = true)]
+    shift: u64,
+}
+
+/// Planted bugs.
+#[derive(Debug, Args)]
+pub(super) struct Planted {
+    /// Only bugs whose name has this in it.
+    #[arg(long)]
+    only: Option<String>,
+    /// Trials of each bug.
+    #[arg(long, default_value_t = 5)]
+    trials: u64,
+    /// Most seeds of a trial in the model tier.
+    #[arg(long, default_value_t = 4_000)]
+    model_seeds: u64,
+    /// Most seeds of a trial in the full tier.
+    #[arg(long, default_value_t = 200)]
+    full_seeds: u64,
+    /// Where the table is written.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// The limit of the promise.
+#[derive(Debug, Args)]
+pub(super) struct Dials {
+    /// Most seeds of a row.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// Where the page is written.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Prints the plan of a row and seed instead, for `replay`.
+    #[arg(long, num_args = 2, value_names = ["NAME", "SEED"])]
+    replay: Option<Vec<String>>,
+}
+
+impl Explore {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        let mut options = explore::Options {
+            max_states: self.max_states,
+            ..explore::Options::default()
+        };
+        if let Some(part) = &self.only {
+            options = options.only(part);
+        }
+        let bar = indicatif::ProgressBar::new_spinner();
+        let report = explore::explore(&options, &|progress| {
+            bar.set_message(format!("{}: {} states, {} steps deep", progress.name, progress.states, progress.depth));
+            bar.tick();
+        });
+        bar.finish_and_clear();
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+        } else {
+            println!("{report}");
+        }
+        Ok(exit(report.is_clean()))
+    }
+}
+
+impl Meta {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        let from = seed_of(&self.from)?;
+        if self.child {
+            for line in meta::digests(self.tier, from, self.seeds, self.shift) {
+                println!("{line}");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        meta::compare(&program, self.tier, from, self.seeds)?;
+        println!(
+            "{} tier: {} seeds, twice here and once in each of {} other processes: equal digests",
+            self.tier.name(),
+            self.seeds,
+            meta::SHIFTS
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Planted {
+    #[cfg(not(feature = "planted"))]
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        Err("bugs are not in this build. Run: cargo run --profile sim -p pay-once-sim --features planted -- planted".to_owned())
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        use pay_once_core::planted::Bug;
+        use pay_once_sim::planted::{Effort, page, plant};
+        let effort = Effort {
+            trials: self.trials,
+            model_seeds: self.model_seeds,
+            full_seeds: self.full_seeds,
+            threads: threads(),
+        };
+        let bugs: Vec<Bug> = Bug::ALL
+            .iter()
+            .copied()
+            .filter(|bug| self.only.as_ref().is_none_or(|part| bug.name().contains(part.as_str())))
+            .collect();
+        let bar = indicatif::ProgressBar::new(bugs.len() as u64);
+        let all = plant(&bugs, effort, &bar);
+        bar.finish_and_clear();
+        let text = page(&all, effort);
+        match &self.out {
+            Some(path) => std::fs::write(path, &text).map_err(|error| format!("{}: {error}", path.display()))?,
+            None => println!("{text}"),
+        }
+        let missed: Vec<&str> = all.iter().filter(|one| one.median().is_none()).map(|one| one.bug.name()).collect();
+        println!("{} of {} planted bugs caught", all.len() - missed.len(), all.len());
+        if !missed.is_empty() {
+            println!("NOT CAUGHT: {}", missed.join(", "));
+        }
+        Ok(exit(missed.is_empty()))
+    }
+}
+
+impl Dials {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        if let Some([name, seed]) = self.replay.as_deref() {
+            let seed = seed_of(seed)?;
+            let plan = dials::plan_of(name, seed).ok_or_else(|| {
+                let names: Vec<&str> = dials::names().collect();
+                format!("there is no dial \"{name}\"; there are {}", names.join(", "))
+            })?;
+            print!("{}", plan.to_text());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rows = dials::turn(self.seeds, threads(), true);
+        let text = dials::page(&rows);
+        match &self.out {
+            Some(path) => std::fs::write(path, &text).map_err(|error| format!("{}: {error}", path.display()))?,
+            None => println!("{text}"),
+        }
+        let as_promised = dials::is_as_promised(&rows);
+        println!("{}", if as_promised { "each lie does harm, and the truth does none" } else { "NOT as promised" });
+        Ok(exit(as_promised))
+    }
+}

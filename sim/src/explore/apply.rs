@@ -1,0 +1,380 @@
+//! One step of the world around the real core. What a server does mirrors `edge-local/src/server.rs`: load, decide,
+//! persist (a swap whose end is unknown is read back), perform and arm, reply.
+
+use std::sync::Arc;
+
+use pay_once_core::id::Entropy;
+use pay_once_core::machine::{Input, Outcome, Reply, handle};
+use pay_once_core::psp::{Call, CallResult};
+
+use super::action::{Action, Luck, Unknown};
+use super::digest;
+use super::oracle::{self, Violation};
+use super::report::Covered;
+use super::world::{Decision, Flying, Job, Known, Origin, Phase, Scene, Server, World};
+
+/// A step's outcome: the next state, or what is wrong with it.
+pub(super) type Stepped = Result<World, Violation>;
+
+/// Applies an action. `covered` counts what is worth having seen.
+pub(super) fn apply(scene: &Scene, world: &World, action: Action, covered: &mut Covered) -> Stepped {
+    let mut next = world.clone();
+    let mut turn = Turn {
+        scene,
+        world: &mut next,
+        covered,
+    };
+    match action {
+        Action::Run { server, job } => turn.run(usize::from(server), usize::from(job))?,
+        Action::Send { server, job, luck } => turn.send(usize::from(server), usize::from(job), luck)?,
+        Action::SwapUnknown { server, job, how } => turn.swap_unknown(usize::from(server), usize::from(job), how)?,
+        Action::SlowSwap => turn.slow_swap()?,
+        Action::Fire { server } => turn.fire(usize::from(server)),
+        Action::Land { flying } => turn.land(usize::from(flying))?,
+        Action::Ask { client, server } => turn.ask(client, usize::from(server), false)?,
+        Action::AskAgain { client, server } => turn.ask(client, usize::from(server), true)?,
+        Action::Notify { notice, server } => turn.notify(notice, usize::from(server))?,
+        Action::Customer => {
+            let now_ms = turn.world.now_ms;
+            turn.world.with_ledger(|ledger| ledger.finish_action(now_ms));
+        }
+        Action::Advance => {
+            if let Some(at_ms) = turn.world.next_moment_ms() {
+                turn.world.now_ms = at_ms;
+            }
+        }
+        Action::Pause { server } => turn.pause(usize::from(server)),
+        Action::Resume { server } => turn.server(usize::from(server)).paused = false,
+        Action::Crash { server } => turn.crash(usize::from(server)),
+    }
+    oracle::state(scene, &next)?;
+    Ok(next)
+}
+
+/// A step in the making.
+pub(super) struct Turn<'a> {
+    pub(super) scene: &'a Scene,
+    pub(super) world: &'a mut World,
+    pub(super) covered: &'a mut Covered,
+}
+
+impl Turn<'_> {
+    pub(super) fn server(&mut self, server: usize) -> &mut Server {
+        let [first, second] = &mut self.world.servers;
+        if server == 0 { first } else { second }
+    }
+
+    fn take(&mut self, server: usize, job: usize) -> Result<Job, Violation> {
+        let jobs = &mut self.server(server).jobs;
+        if job < jobs.len() {
+            return Ok(jobs.remove(job).1);
+        }
+        Err(Violation::new("explorer", "a step names a job that is not there"))
+    }
+
+    pub(super) fn run(&mut self, server: usize, job: usize) -> Result<(), Violation> {
+        let Job { origin, phase } = self.take(server, job)?;
+        match phase {
+            Phase::Ready(input) | Phase::Waiting { input, .. } => self.decide(server, origin, input),
+            Phase::Decided(input, decision) => {
+                if self.world.store.as_ref().map(|record| record.version()) == decision.it.expected_version {
+                    self.apply_swap(&decision)?;
+                    return self.persisted(server, origin, &decision);
+                }
+                self.covered.swap_conflict += 1;
+                self.ready(server, origin, input);
+                Ok(())
+            }
+            Phase::ReadBack(input, decision) => {
+                // The record itself tells: if ours is in it, ours it was.
+                let ours = self.world.store.as_ref().is_some_and(|now| now.grew_from(&decision.it.record));
+                if ours {
+                    return self.persisted(server, origin, &decision);
+                }
+                self.ready(server, origin, input);
+                Ok(())
+            }
+            Phase::Awaiting { call, .. } => {
+                self.outcome(server, &call.it, unknown("timeout"));
+                Ok(())
+            }
+            Phase::Given(_) => Err(Violation::new("explorer", "a call is sent, not run")),
+        }
+    }
+
+    /// Load and decide.
+    fn decide(&mut self, server: usize, origin: Origin, input: Arc<Known<Input>>) -> Result<(), Violation> {
+        let (clock_ms, base) = (self.world.clock(server), self.world.store.clone());
+        let left = &self.world.left;
+        // Equal states have equal futures; two decisions that could both become durable never share it.
+        let salt = (left.ambiguous, left.crashes, server, clock_ms);
+        let entropy = digest::of(&(base.as_ref().map(|record| record.head()), input.digest, salt));
+        let scene = self.scene;
+        let step = handle(&scene.config, scene.id, base.as_deref(), &input.it, clock_ms, Entropy(entropy))
+            .map_err(|why| Violation::new("§3 evidence always finds room", why.to_string()))?;
+        let calls: Vec<Arc<Known<Call>>> = step.calls.into_iter().map(known_call).collect();
+        let Some(write) = step.write else {
+            if step.wake_at_ms.is_some() {
+                self.server(server).timer_ms = step.wake_at_ms;
+            }
+            self.give(server, &calls);
+            return self.reply(server, origin, &step.reply, base.as_deref());
+        };
+        let decision = Decision {
+            expected_version: write.expected_version,
+            record: Arc::new(write.record),
+            wake_at_ms: write.wake_at_ms,
+            calls,
+            reply: step.reply,
+        };
+        oracle::decision(&decision, base.as_deref())?;
+        // Decided on this record, at this time, with this entropy: that says all of it.
+        let digest = digest::of(&(entropy, decision.record.head()));
+        let phase = Phase::Decided(input, Arc::new(Known { it: decision, digest }));
+        self.server(server).add(Job { origin, phase });
+        Ok(())
+    }
+
+    /// The store takes a record in.
+    fn apply_swap(&mut self, decision: &Known<Decision>) -> Result<(), Violation> {
+        oracle::swap(self.world, &decision.it)?;
+        self.world.store = Some(Arc::clone(&decision.it.record));
+        self.world.hint_ms = decision.it.wake_at_ms;
+        self.world.writes = self.world.writes.saturating_add(1);
+        Ok(())
+    }
+
+    /// A server knows its swap to be durable: it performs, arms and replies.
+    fn persisted(&mut self, server: usize, origin: Origin, decision: &Known<Decision>) -> Result<(), Violation> {
+        let at = self.server(server);
+        at.timer_ms = decision.it.wake_at_ms;
+        for (_, job) in &mut at.jobs {
+            if let Phase::Waiting { changed, .. } = &mut job.phase {
+                *changed = true;
+            }
+        }
+        let jobs = std::mem::take(&mut at.jobs);
+        jobs.into_iter().for_each(|(_, job)| at.add(job));
+        self.give(server, &decision.it.calls);
+        self.reply(server, origin, &decision.it.reply, Some(&decision.it.record))
+    }
+
+    fn give(&mut self, server: usize, calls: &[Arc<Known<Call>>]) {
+        for call in calls {
+            let origin = Origin::Outcome {
+                told: false,
+                moves_money: call.it.moves_money,
+            };
+            let phase = Phase::Given(Arc::clone(call));
+            self.server(server).add(Job { origin, phase });
+        }
+    }
+
+    fn reply(
+        &mut self,
+        server: usize,
+        origin: Origin,
+        reply: &Reply,
+        record: Option<&pay_once_core::record::Record>,
+    ) -> Result<(), Violation> {
+        match (reply, origin) {
+            (Reply::Now(response), Origin::Client { client, at }) => self.hear(client, at, response, record),
+            (Reply::Wait { until_ms, ticket }, _) => {
+                let input = known_input(Input::Request(ticket.clone()));
+                let phase = Phase::Waiting {
+                    input,
+                    until_ms: *until_ms,
+                    changed: false,
+                };
+                self.server(server).add(Job { origin, phase });
+                Ok(())
+            }
+            (Reply::Nothing | Reply::Now(_), _) => Ok(()),
+        }
+    }
+
+    pub(super) fn ready(&mut self, server: usize, origin: Origin, input: Arc<Known<Input>>) {
+        let phase = Phase::Ready(input);
+        self.server(server).add(Job { origin, phase });
+    }
+
+    fn outcome(&mut self, server: usize, call: &Call, result: CallResult) {
+        let origin = Origin::Outcome {
+            told: matches!(result, CallResult::Answered { .. }),
+            moves_money: call.moves_money,
+        };
+        let input = Input::Outcome(Box::new(Outcome {
+            call: call.clone(),
+            result,
+        }));
+        self.ready(server, origin, known_input(input));
+    }
+
+    fn send(&mut self, server: usize, job: usize, luck: Luck) -> Result<(), Violation> {
+        let Phase::Given(call) = self.take(server, job)?.phase else {
+            return Err(Violation::new("explorer", "only a call is sent"));
+        };
+        let clock_ms = self.world.clock(server);
+        if !call.it.may_send(clock_ms) {
+            self.covered.window_closed += 1;
+            let reason = "its window has closed".to_owned();
+            self.outcome(server, &call.it, CallResult::NotSent { reason });
+            return Ok(());
+        }
+        if call.it.moves_money {
+            self.world.sends = self.world.sends.saturating_add(1);
+        }
+        match luck {
+            Luck::Answered => {
+                let result = self.at_psp(&call.it)?;
+                self.outcome(server, &call.it, result);
+            }
+            Luck::AnswerLost => {
+                self.spend(|left| &mut left.lost);
+                self.at_psp(&call.it)?;
+                self.outcome(server, &call.it, unknown("connection reset"));
+            }
+            Luck::RequestLost => {
+                self.spend(|left| &mut left.lost);
+                self.outcome(server, &call.it, unknown("connection reset"));
+            }
+            Luck::Late => {
+                self.spend(|left| &mut left.late);
+                self.world.flying.push(Flying {
+                    call: Arc::clone(&call),
+                    lands_by_ms: self.world.now_ms + self.scene.cell.really_in_flight_ms,
+                    missed: false,
+                });
+                let origin = Origin::Outcome {
+                    told: false,
+                    moves_money: call.it.moves_money,
+                };
+                let until_ms = clock_ms + call.it.timeout_ms;
+                let phase = Phase::Awaiting { call, until_ms };
+                self.server(server).add(Job { origin, phase });
+            }
+        }
+        Ok(())
+    }
+
+    /// A request reaches the PSP.
+    fn at_psp(&mut self, call: &Call) -> Result<CallResult, Violation> {
+        if call.http.method == "GET" {
+            for flying in &mut self.world.flying {
+                flying.missed = true;
+            }
+        }
+        let (dials, now_ms) = (&self.scene.dials, self.world.now_ms);
+        self.world
+            .with_ledger(|ledger| ledger.act(dials, &call.http, now_ms))
+            .map_err(|what| Violation::new("rule 3: one PSP key, one request that can be read", what))
+    }
+
+    fn land(&mut self, flying: usize) -> Result<(), Violation> {
+        if flying >= self.world.flying.len() {
+            return Err(Violation::new("explorer", "nothing is flying"));
+        }
+        let flying = self.world.flying.remove(flying);
+        let result = self.at_psp(&flying.call.it)?;
+        if flying.missed {
+            self.covered.late_landing_after_miss += 1;
+        }
+        // Whoever still waits for the answer gets it.
+        for server in 0..self.world.servers.len() {
+            let waits = |(_, job): &(digest::Digest, Job)| matches!(&job.phase, Phase::Awaiting { call, .. } if call.digest == flying.call.digest);
+            if let Some(job) = self.server(server).jobs.iter().position(waits) {
+                self.take(server, job)?;
+                self.outcome(server, &flying.call.it, result.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn swap_unknown(&mut self, server: usize, job: usize, how: Unknown) -> Result<(), Violation> {
+        let Job { origin, phase } = self.take(server, job)?;
+        let Phase::Decided(input, decision) = phase else {
+            return Err(Violation::new("explorer", "only a decision is swapped"));
+        };
+        self.spend(|left| &mut left.ambiguous);
+        let matches = self.world.store.as_ref().map(|record| record.version()) == decision.it.expected_version;
+        match how {
+            Unknown::Applied if matches => {
+                self.covered.ambiguous_swap_applied += 1;
+                self.apply_swap(&decision)?;
+            }
+            Unknown::AppliesLater => self.world.slow_swap = Some(Arc::clone(&decision)),
+            Unknown::Applied | Unknown::NotApplied => {}
+        }
+        // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
+        let at = self.server(server);
+        if let Some(at_ms) = decision.it.wake_at_ms {
+            at.timer_ms = Some(at.timer_ms.map_or(at_ms, |known| known.min(at_ms)));
+        }
+        at.add(Job {
+            origin,
+            phase: Phase::ReadBack(input, decision),
+        });
+        Ok(())
+    }
+
+    fn slow_swap(&mut self) -> Result<(), Violation> {
+        let Some(decision) = self.world.slow_swap.take() else {
+            return Ok(());
+        };
+        if self.world.store.as_ref().map(|record| record.version()) == decision.it.expected_version {
+            self.covered.slow_swap_applied += 1;
+            self.apply_swap(&decision)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn fire(&mut self, server: usize) {
+        self.world.left.wakes = self.world.left.wakes.saturating_sub(1);
+        self.server(server).timer_ms = None;
+        self.ready(server, Origin::Timer, known_input(Input::Wake));
+    }
+
+    fn pause(&mut self, server: usize) {
+        self.spend(|left| &mut left.pauses);
+        self.server(server).paused = true;
+    }
+
+    fn crash(&mut self, server: usize) {
+        self.spend(|left| &mut left.crashes);
+        let unheard = Origin::Outcome {
+            told: true,
+            moves_money: true,
+        };
+        if self.server(server).jobs.iter().any(|(_, job)| job.origin == unheard) {
+            self.covered.crash_between_effect_and_persist += 1;
+        }
+        *self.server(server) = Server::default();
+    }
+
+    pub(super) fn spend(&mut self, of: impl FnOnce(&mut super::cell::Budget) -> &mut u8) {
+        let left = &mut self.world.left;
+        left.faults = left.faults.saturating_sub(1);
+        let kind = of(left);
+        *kind = kind.saturating_sub(1);
+    }
+}
+
+pub(super) fn known_input(input: Input) -> Arc<Known<Input>> {
+    let body = match &input {
+        Input::Outcome(outcome) => outcome.call.http.body.clone(),
+        Input::Request(_) | Input::Webhook(_) | Input::Wake => Vec::new(),
+    };
+    let digest = digest::of(&(digest::of_shown(&input), body));
+    Arc::new(Known { it: input, digest })
+}
+
+fn known_call(call: Call) -> Arc<Known<Call>> {
+    let digest = digest::of(&(digest::of_shown(&call), &call.http.headers, &call.http.body));
+    Arc::new(Known { it: call, digest })
+}
+
+fn unknown(reason: &str) -> CallResult {
+    CallResult::Unknown {
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,293 @@
+//! What is explored: a PSP class (DESIGN §5), a plot (what the clients do), and how much may go wrong.
+
+use std::collections::BTreeMap;
+
+use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
+use serde::Serialize;
+
+use super::faces::{TOKEN_3DS, TOKEN_DECLINED};
+use super::ledger::Dials;
+
+pub(super) const PSP_URL: &str = "http://psp.test";
+pub(super) const SECRET: &str = "whsec_explore";
+pub(super) const MERCHANT: &str = "demo";
+/// 2025-11-26T12:34:56Z.
+pub(super) const START_MS: u64 = 1_764_160_496_000;
+/// What is to be paid, in minor units.
+pub(super) const AMOUNT_MINOR: u64 = 2_599;
+
+const LOOKUP_LAG_MS: u64 = 600;
+const HORIZON_MS: u64 = 60_000;
+
+/// A world's declared constants. Small ones, so that few polls lie between a dispatch and its proof of absence; only
+/// their order matters to the machine.
+pub(super) const TIMING: Timing = Timing {
+    send_window_ms: 200,
+    call_timeout_ms: 1_000,
+    max_in_flight_ms: 1_600,
+    max_clock_skew_ms: 100,
+    webhook_tolerance_ms: 300_000,
+    authorization_lifetime_ms: 7 * 24 * 3_600_000,
+    capture_margin_ms: 3_600_000,
+    action_timeout_ms: 6_000,
+    authorize_retry_ms: 4_000,
+};
+
+/// The PSP classes of DESIGN §5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PspClass {
+    /// An acquirer that honours keys, and nothing else.
+    Keyed,
+    /// PaymentIntents: keyed, addressable, listed.
+    Stripe,
+    /// PaymentIntents whose keys are not honoured and that are not listed: addressable only.
+    Addressable,
+    /// An acquirer with look-ups.
+    Queryable,
+    /// An acquirer with keys and look-ups.
+    KeyedQueryable,
+    /// An acquirer with neither.
+    Blind,
+}
+
+impl PspClass {
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        Self::Keyed,
+        Self::Stripe,
+        Self::Addressable,
+        Self::Queryable,
+        Self::KeyedQueryable,
+        Self::Blind,
+    ];
+
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keyed => "keyed",
+            Self::Stripe => "stripe",
+            Self::Addressable => "addressable",
+            Self::Queryable => "queryable",
+            Self::KeyedQueryable => "keyed_queryable",
+            Self::Blind => "blind",
+        }
+    }
+
+    pub(super) fn face(self) -> Face {
+        match self {
+            Self::Stripe | Self::Addressable => Face::Stripe,
+            Self::Keyed | Self::Queryable | Self::KeyedQueryable | Self::Blind => Face::Acquirer,
+        }
+    }
+
+    pub(super) fn psp(self) -> &'static str {
+        match self.face() {
+            Face::Stripe => "stripe",
+            Face::Acquirer => "acquirer",
+        }
+    }
+
+    fn class(self) -> Class {
+        let keyed = matches!(self, Self::Keyed | Self::Stripe | Self::KeyedQueryable);
+        let listed = matches!(self, Self::Stripe | Self::Queryable | Self::KeyedQueryable);
+        Class {
+            keyed_horizon_ms: keyed.then_some(HORIZON_MS),
+            addressable: self.face() == Face::Stripe,
+            lookup_lag_ms: listed.then_some(LOOKUP_LAG_MS),
+            prepare_first: false,
+        }
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    /// Last part of the path, or `charge`.
+    pub(super) what: &'static str,
+    /// `Idempotency-Key`.
+    pub(super) key: &'static str,
+    /// Body, where it is not empty.
+    pub(super) body: &'static str,
+}
+
+/// What the clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plot {
+    /// A authorizes and captures a part; B repeats A's authorize, then captures under a key of its own.
+    Capture,
+    /// A charges; B charges under the same key.
+    Charge,
+    /// A authorizes and captures; B voids.
+    Void,
+    /// A authorizes with a token that is declined; B repeats it, then voids.
+    Decline,
+    /// A authorizes, the customer may finish 3-D Secure; B voids.
+    ThreeDSecure,
+}
+
+impl Plot {
+    /// Every plot.
+    pub const ALL: [Self; 5] = [Self::Capture, Self::Charge, Self::Void, Self::Decline, Self::ThreeDSecure];
+
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Charge => "charge",
+            Self::Void => "void",
+            Self::Decline => "decline",
+            Self::ThreeDSecure => "three_d_secure",
+        }
+    }
+
+    /// What each client asks for, in its order.
+    pub(super) fn asks(self) -> [&'static [Ask]; 2] {
+        const fn ask(what: &'static str, key: &'static str, body: &'static str) -> Ask {
+            Ask { what, key, body }
+        }
+        const AUTHORIZE: Ask = ask("authorize", "a-1", "");
+        const PART: Ask = ask("capture", "a-2", r#"{"amount":1000}"#);
+        const ALL: Ask = ask("capture", "a-2", "");
+        const RIVAL: Ask = ask("capture", "b-2", "");
+        const VOID: Ask = ask("void", "b-3", "");
+        const CHARGE: Ask = ask("charge", "create", "");
+        match self {
+            Self::Capture => [&[AUTHORIZE, PART], &[AUTHORIZE, RIVAL]],
+            Self::Charge => [&[CHARGE], &[CHARGE]],
+            Self::Void => [&[AUTHORIZE, ALL], &[VOID]],
+            Self::Decline => [&[AUTHORIZE], &[AUTHORIZE, VOID]],
+            Self::ThreeDSecure => [&[AUTHORIZE], &[VOID]],
+        }
+    }
+
+    /// The body that makes the attempt: of the create, or of the charge.
+    pub(super) fn terms(self) -> String {
+        let token = match self {
+            Self::Decline => TOKEN_DECLINED,
+            Self::ThreeDSecure => TOKEN_3DS,
+            Self::Capture | Self::Charge | Self::Void => "pm_card_visa",
+        };
+        format!(r#"{{"order_id":"ord_1","amount":{AMOUNT_MINOR},"currency":"GBP","payment_method":"{token}"}}"#)
+    }
+}
+
+/// How much may still go wrong on one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Budget {
+    /// Faults of all kinds together.
+    pub faults: u8,
+    /// Servers that crash.
+    pub crashes: u8,
+    /// Requests or answers between a server and the PSP that are lost.
+    pub lost: u8,
+    /// Requests that reach the PSP late.
+    pub late: u8,
+    /// Swaps whose end is unknown.
+    pub ambiguous: u8,
+    /// Servers that pause.
+    pub pauses: u8,
+    /// Requests that a client sends once more while the first is still open, and notices delivered once more.
+    pub duplicates: u8,
+    /// Webhooks delivered.
+    pub webhooks: u8,
+    /// Requests repeated after a 202.
+    pub polls: u8,
+    /// Timers that fire.
+    pub wakes: u8,
+}
+
+impl Budget {
+    /// Nothing goes wrong.
+    pub const PEACE: Self = Self {
+        faults: 0,
+        crashes: 0,
+        lost: 0,
+        late: 0,
+        ambiguous: 0,
+        pauses: 0,
+        duplicates: 0,
+        webhooks: 0,
+        polls: 0,
+        wakes: 0,
+    };
+}
+
+/// One world to explore.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// The PSP's class.
+    pub class: PspClass,
+    /// What the clients do.
+    pub plot: Plot,
+    /// What may go wrong.
+    pub budget: Budget,
+    /// How long a request really takes to the PSP at most, in milliseconds. The declared constant, unless an
+    /// assumption is broken on purpose.
+    pub really_in_flight_ms: u64,
+    /// Holds parking to a stricter rule: never while every call of the operation is known not to have left.
+    pub strict: bool,
+}
+
+impl Cell {
+    /// The world of a class and a plot, with the budget that suits them.
+    #[must_use]
+    pub fn new(class: PspClass, plot: Plot) -> Self {
+        Self {
+            class,
+            plot,
+            budget: Budget {
+                faults: 2,
+                crashes: 1,
+                lost: 1,
+                late: 1,
+                ambiguous: 1,
+                pauses: 1,
+                duplicates: 1,
+                webhooks: 1,
+                polls: 1,
+                wakes: 3,
+            },
+            really_in_flight_ms: TIMING.max_in_flight_ms,
+            strict: false,
+        }
+    }
+
+    /// `class/plot`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.class.as_str(), self.plot.as_str())
+    }
+
+    pub(super) fn dials(&self) -> Dials {
+        let class = self.class.class();
+        Dials {
+            horizon_ms: class.keyed_horizon_ms,
+            listing_lag_ms: class.lookup_lag_ms.unwrap_or(0),
+        }
+    }
+
+    pub(super) fn config(&self) -> Config {
+        let psp = Psp {
+            face: self.class.face(),
+            base_url: PSP_URL.to_owned(),
+            api_key: Secret::new("sk_explore"),
+            webhook_secret: Some(Secret::new(SECRET)),
+            class: self.class.class(),
+            timing: TIMING,
+        };
+        let merchant = Merchant {
+            psp: self.class.psp().to_owned(),
+            ..Merchant::default()
+        };
+        Config {
+            time_budget_ms: 150,
+            merchants: BTreeMap::from([(MERCHANT.to_owned(), merchant)]),
+            psps: BTreeMap::from([(self.class.psp().to_owned(), psp)]),
+            open_merchant: Some(MERCHANT.to_owned()),
+        }
+    }
+}

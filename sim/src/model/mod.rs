@@ -1,0 +1,491 @@
+//! Tier 1: a discrete-event simulation around the real core. No async and no sockets: many servers, clients, a load
+//! balancer, a store and the sandbox PSP's pure logic, each message an event in one queue.
+//!
+//! The servers' loop here is a second writing of `edge-local/src/server.rs` (tier 2 hosts that one itself).
+
+mod clients;
+mod faults;
+mod psp;
+mod server;
+mod store;
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::rc::Rc;
+
+use pay_once_core::config::Config;
+use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::psp::{Call, CallResult};
+use pay_once_sandbox::{Sandbox, Timed, Webhook};
+
+use crate::met::{Met, Sometimes};
+use crate::plan::{Act, Class, Host, Plan};
+use crate::rng::{Concern, Draw};
+use crate::seen::{Heard, PspCall, Run};
+use crate::shopper::{Ask, Shopper};
+use crate::trace::{Kind, TraceLine};
+use crate::world::{EPOCH_MS, config, psp_settings};
+
+use faults::Faults;
+use server::{Job, Server, Work};
+use store::Store;
+
+/// How long after healing a run may go on, in milliseconds from then.
+const LIVENESS_MS: u64 = 600_000;
+/// Base of the PSP's addresses.
+const PSP_URL: &str = "http://psp";
+
+/// A run with what happened in it.
+#[derive(Debug)]
+pub struct Traced {
+    /// What was seen.
+    pub run: Run,
+    /// Line by line; empty unless asked for.
+    pub trace: Vec<TraceLine>,
+}
+
+/// Carries a plan out. The trace is kept only if `is_traced`.
+#[must_use]
+pub fn run(plan: &Plan, is_traced: bool) -> Traced {
+    let mut sim = Sim::new(plan, is_traced);
+    sim.carry_out();
+    sim.end()
+}
+
+/// A request as it travels.
+#[derive(Debug)]
+pub(crate) struct Http {
+    pub(crate) method: &'static str,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Whom an answer goes to.
+#[derive(Clone, Debug)]
+pub(crate) enum ReplyTo {
+    /// A client's request, by its place in what was heard.
+    Client(usize),
+    /// The PSP, about a webhook.
+    Psp { webhook: Rc<Webhook>, tries: u8 },
+    /// The forger of a webhook.
+    Forger,
+    /// Nobody: a replay, or the machine itself.
+    Nobody,
+}
+
+/// Something that happens at its time.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Step(usize),
+    Ask {
+        shopper: usize,
+        ask: Ask,
+    },
+    Authenticate {
+        path: String,
+        success: bool,
+    },
+    ClientTimeout(usize),
+    Request {
+        server: usize,
+        http: Rc<Http>,
+        reply_to: ReplyTo,
+    },
+    Work {
+        server: usize,
+        epoch: u32,
+        work: Work,
+    },
+    PspArrives {
+        server: usize,
+        epoch: u32,
+        number: u64,
+        call: Rc<Call>,
+    },
+    PspFires(Timed),
+    PspAnswers {
+        server: usize,
+        epoch: u32,
+        number: u64,
+        result: CallResult,
+    },
+    SendWebhook {
+        webhook: Rc<Webhook>,
+        tries: u8,
+    },
+    Answer {
+        reply_to: ReplyTo,
+        status: u16,
+        is_replay: bool,
+        body: Vec<u8>,
+    },
+    LateSwap {
+        id: AttemptId,
+        swap: store::Swap,
+    },
+    Restart(usize),
+    PspDialsBack,
+    Scan {
+        server: usize,
+        epoch: u32,
+    },
+    Heal,
+}
+
+struct Queued {
+    at_ms: u64,
+    number: u64,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    /// The soonest is the greatest, as the heap gives out the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at_ms, other.number).cmp(&(self.at_ms, self.number))
+    }
+}
+
+/// The whole world of one run.
+pub(crate) struct Sim<'a> {
+    plan: &'a Plan,
+    config: Config,
+    /// Milliseconds from the start.
+    now_ms: u64,
+    queue: BinaryHeap<Queued>,
+    queued: u64,
+    entropy: Draw,
+    psp_draw: Draw,
+    store_draw: Draw,
+    net_draw: Draw,
+    balancer_draw: Draw,
+    faults: Faults,
+    servers: Vec<Server>,
+    store: Store,
+    sandbox: Sandbox,
+    shoppers: Vec<Shopper>,
+    heard: Vec<Heard>,
+    /// The shopper of each request.
+    heard_by: Vec<usize>,
+    psp_calls: Vec<PspCall>,
+    met: Met,
+    broken: Vec<String>,
+    trace: Option<Vec<TraceLine>>,
+}
+
+impl<'a> Sim<'a> {
+    fn new(plan: &'a Plan, is_traced: bool) -> Self {
+        let world = &plan.world;
+        let seed = world.seed;
+        let mut met = Met::default();
+        met.meet(match world.class {
+            Class::Stripe => Sometimes::ClassStripe,
+            Class::Addressable => Sometimes::ClassAddressable,
+            Class::Keyed => Sometimes::ClassKeyed,
+            Class::Queryable => Sometimes::ClassQueryable,
+            Class::KeyedQueryable => Sometimes::ClassKeyedQueryable,
+            Class::Blind => Sometimes::ClassBlind,
+        });
+        Self {
+            plan,
+            config: config(world, PSP_URL),
+            now_ms: 0,
+            queue: BinaryHeap::with_capacity(256),
+            queued: 0,
+            entropy: Draw::new(seed, Concern::Entropy),
+            psp_draw: Draw::new(seed, Concern::Psp),
+            store_draw: Draw::new(seed, Concern::Store),
+            net_draw: Draw::new(seed, Concern::Network),
+            balancer_draw: Draw::new(seed, Concern::Balancer),
+            faults: Faults::default(),
+            servers: world.clocks_ms.iter().map(|skew| Server::new(*skew)).collect(),
+            store: Store::default(),
+            sandbox: Sandbox::new(psp_settings(world, PSP_URL, "/webhooks")),
+            shoppers: Vec::new(),
+            heard: Vec::new(),
+            heard_by: Vec::new(),
+            psp_calls: Vec::new(),
+            met,
+            broken: Vec::new(),
+            trace: is_traced.then(Vec::new),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        for (n, step) in self.plan.steps.iter().enumerate() {
+            self.at(step.at_ms, Event::Step(n));
+        }
+        let heal_ms = self.plan.world.heal_ms;
+        self.at(heal_ms, Event::Heal);
+        for server in 0..self.servers.len() {
+            self.at(0, Event::Scan { server, epoch: 0 });
+        }
+        self.drain(heal_ms + LIVENESS_MS);
+        let looks: Vec<(usize, Ask)> = self
+            .shoppers
+            .iter()
+            .enumerate()
+            .map(|(n, shopper)| (n, shopper.last_look()))
+            .collect();
+        for (shopper, ask) in looks {
+            self.at(self.now_ms + 1, Event::Ask { shopper, ask });
+        }
+        self.drain(self.now_ms + 10_000);
+    }
+
+    /// Handles what is due until `until_ms`, or until only scans are left.
+    fn drain(&mut self, until_ms: u64) {
+        while let Some(next) = self.queue.pop() {
+            if next.at_ms > until_ms {
+                self.queue.push(next);
+                break;
+            }
+            self.now_ms = self.now_ms.max(next.at_ms);
+            self.happen(next.event);
+        }
+    }
+
+    fn end(mut self) -> Traced {
+        self.sandbox.fire(EPOCH_MS + self.now_ms, &Timed::Tick);
+        self.store.check(&mut self.broken);
+        self.meet_at_the_end();
+        let run = Run {
+            plan: self.plan.clone(),
+            heard: self.heard,
+            ledger: self.sandbox.ledger().cloned().collect(),
+            psp_calls: self.psp_calls,
+            writes: self.store.writes(),
+            records: self.store.records(),
+            ended_ms: self.now_ms,
+            met: self.met,
+            broken: self.broken,
+        };
+        Traced {
+            run,
+            trace: self.trace.unwrap_or_default(),
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Step(n) => self.step(n),
+            Event::Heal => {
+                self.faults.heal(self.now_ms);
+                self.psp_dials();
+                self.note(Host::Clients, Kind::Fault, || "everything is healed".to_owned());
+            }
+            Event::PspDialsBack => self.psp_dials(),
+            Event::Restart(server) => self.restart(server),
+            Event::Ask { shopper, ask } => self.ask(shopper, ask),
+            Event::ClientTimeout(heard) => self.heard(heard, None),
+            Event::Authenticate { path, success } => self.authenticate(&path, success),
+            Event::Request {
+                server,
+                http,
+                reply_to,
+            } => self.request_arrives(server, http, reply_to),
+            Event::Answer {
+                reply_to,
+                status,
+                is_replay,
+                body,
+            } => {
+                self.answer_arrives(reply_to, status, is_replay, body);
+            }
+            Event::Work { server, epoch, work } => self.work(server, epoch, work),
+            Event::PspArrives {
+                server,
+                epoch,
+                number,
+                call,
+            } => self.psp_arrives(server, epoch, number, &call),
+            Event::PspFires(timed) => self.psp_fires(&timed),
+            Event::PspAnswers {
+                server,
+                epoch,
+                number,
+                result,
+            } => {
+                self.psp_answers(server, epoch, number, result);
+            }
+            Event::SendWebhook { webhook, tries } => self.send_webhook(webhook, tries),
+            Event::LateSwap { id, swap } => self.late_swap(id, swap),
+            Event::Scan { server, epoch } => self.scan(server, epoch),
+        }
+    }
+
+    fn step(&mut self, n: usize) {
+        let Some(step) = self.plan.steps.get(n) else {
+            return;
+        };
+        let until = |for_ms: &u64| (self.now_ms + for_ms).min(self.plan.world.heal_ms);
+        match &step.act {
+            Act::Pay(payment) => {
+                let mut shopper = Shopper::new(payment.clone());
+                let todo = shopper.begin(self.now_ms);
+                self.shoppers.push(shopper);
+                self.carry(self.shoppers.len() - 1, todo);
+            }
+            Act::Crash {
+                server,
+                down_ms,
+                silent,
+            } => {
+                let back_ms = until(down_ms).max(self.now_ms + 1);
+                self.crash(*server, *silent, back_ms);
+            }
+            Act::Pause { server, for_ms } => {
+                let until_ms = until(for_ms);
+                self.faults.pause(*server, until_ms);
+                self.met.meet(Sometimes::ServerPaused);
+                self.note(Host::Server(*server), Kind::Fault, || {
+                    format!("paused for {for_ms} ms")
+                });
+            }
+            Act::Partition {
+                from,
+                to,
+                one_way,
+                for_ms,
+            } => {
+                self.faults.cut(*from, *to, *one_way, until(for_ms));
+                self.note(*from, Kind::Fault, || {
+                    format!("cut off from {to:?} for {for_ms} ms")
+                });
+            }
+            Act::Hold { from, to, for_ms } => {
+                self.faults.hold(*from, *to, until(for_ms));
+                self.note(*from, Kind::Fault, || {
+                    format!("messages to {to:?} wait for {for_ms} ms")
+                });
+            }
+            Act::Store {
+                fault,
+                permille,
+                for_ms,
+            } => {
+                self.faults.store(*fault, *permille, until(for_ms));
+                self.note(Host::Store, Kind::Fault, || format!("{fault:?} for {for_ms} ms"));
+            }
+            Act::Psp {
+                fault,
+                permille,
+                for_ms,
+            } => {
+                let until_ms = until(for_ms);
+                self.faults.psp(*fault, *permille, until_ms);
+                self.at(until_ms, Event::PspDialsBack);
+                self.psp_dials();
+                self.note(Host::Psp, Kind::Fault, || format!("{fault:?} for {for_ms} ms"));
+            }
+            Act::Replay {
+                permille,
+                later_ms,
+                for_ms,
+            } => {
+                self.faults.replay(*permille, *later_ms, until(for_ms));
+                self.note(Host::Balancer, Kind::Fault, || format!("replays for {for_ms} ms"));
+            }
+            Act::Forge { payment } => self.forge(*payment),
+        }
+    }
+
+    /// Puts an event into the queue.
+    fn at(&mut self, at_ms: u64, event: Event) {
+        self.queued += 1;
+        self.queue.push(Queued {
+            at_ms: at_ms.max(self.now_ms),
+            number: self.queued,
+            event,
+        });
+    }
+
+    /// When a message that leaves now arrives; `None` if it never does.
+    fn travel(&mut self, from: Host, to: Host) -> Option<u64> {
+        let (min, max) = self.plan.world.net_ms;
+        let at_ms = self.now_ms + self.net_draw.between(min, max);
+        let fate = self.faults.travel(from, to, self.now_ms, at_ms);
+        match fate {
+            None => self.met.meet(Sometimes::Partition),
+            Some(held_ms) if held_ms > at_ms => self.met.meet(Sometimes::Hold),
+            Some(_) => {}
+        }
+        fate
+    }
+
+    fn fresh_entropy(&mut self) -> Entropy {
+        Entropy(u128::from(self.entropy.word()) << 64 | u128::from(self.entropy.word()))
+    }
+
+    fn note(&mut self, host: Host, kind: Kind, text: impl FnOnce() -> String) {
+        let at_ms = self.now_ms;
+        if let Some(trace) = &mut self.trace {
+            trace.push(TraceLine {
+                at_ms,
+                until_ms: at_ms,
+                from: host,
+                to: None,
+                kind,
+                text: text(),
+            });
+        }
+    }
+
+    fn message(&mut self, from: Host, to: Host, arrives_ms: Option<u64>, text: impl FnOnce() -> String) {
+        let at_ms = self.now_ms;
+        if let Some(trace) = &mut self.trace {
+            trace.push(TraceLine {
+                at_ms,
+                until_ms: arrives_ms.unwrap_or(at_ms),
+                from,
+                to: Some(to),
+                kind: if arrives_ms.is_some() {
+                    Kind::Message
+                } else {
+                    Kind::Lost
+                },
+                text: text(),
+            });
+        }
+    }
+
+    fn meet_at_the_end(&mut self) {
+        let mut effects: BTreeMap<&str, u32> = BTreeMap::new();
+        for call in &self.psp_calls {
+            *effects.entry(&call.key).or_default() += 1;
+        }
+        let resent = effects.values().any(|count| *count > 1);
+        let moved = effects
+            .keys()
+            .any(|key| key.ends_with("-2") || key.ends_with(":2"));
+        if resent {
+            self.met.meet(Sometimes::KeyResent);
+        }
+        if moved {
+            self.met.meet(Sometimes::EffectNumberMoved);
+        }
+        crate::met_in::heard(&self.heard, &mut self.met);
+        crate::met_in::ledger(self.sandbox.ledger(), &mut self.met);
+        crate::met_in::records(self.store.decoded(), &self.plan.world, &mut self.met);
+    }
+
+    /// A new job at a server, at once.
+    fn begin(&mut self, server: usize, job: Job) {
+        let epoch = self.servers.get(server).map_or(0, |s| s.epoch);
+        self.work(server, epoch, Work::Begin(job));
+    }
+}

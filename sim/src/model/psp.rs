@@ -1,0 +1,213 @@
+//! The PSP: the sandbox's pure logic, fed by the queue.
+
+use std::rc::Rc;
+
+use pay_once_core::psp::{Call, CallResult};
+use pay_once_sandbox::{Method, Reaction, Request, Timed, Webhook};
+
+use super::{Event, Http, PSP_URL, ReplyTo, Sim};
+use crate::met::Sometimes;
+use crate::plan::{Host, PspFault};
+use crate::seen::PspCall;
+use crate::trace::Kind;
+use crate::world::{EPOCH_MS, dials, turn};
+
+/// How often a PSP sends a webhook that is not taken.
+const WEBHOOK_TRIES_MAX: u8 = 4;
+
+impl Sim<'_> {
+    /// Sets the dials as the windows of faults want them.
+    pub(super) fn psp_dials(&mut self) {
+        let mut now = dials(&self.plan.world);
+        for (fault, permille) in self.faults.psp_now(self.now_ms) {
+            turn(&mut now, fault, permille);
+        }
+        self.sandbox.turn(now);
+    }
+
+    pub(super) fn psp_arrives(&mut self, server: usize, epoch: u32, number: u64, call: &Rc<Call>) {
+        let request = request(call);
+        let key = request.header("idempotency-key").unwrap_or_default().to_owned();
+        if call.moves_money {
+            self.psp_calls.push(PspCall {
+                at_ms: self.now_ms,
+                key,
+            });
+        }
+        let now_ms = EPOCH_MS + self.now_ms;
+        let before = self.effects();
+        let entropy = self.psp_draw.word();
+        let reaction = self.sandbox.receive(now_ms, entropy, &request);
+        let has_effect = self.effects() > before;
+        self.meet_reaction(&reaction, has_effect);
+        if has_effect {
+            self.note(Host::Psp, Kind::Effect, || {
+                format!("{} {}", call.http.method, call.http.url)
+            });
+        }
+        let answer = reaction.answer.clone();
+        self.psp_reacts(reaction);
+        let Some(answer) = answer else { return };
+        let result = match answer.cut_at_bytes {
+            Some(_) => CallResult::Unknown {
+                reason: "the answer broke off".to_owned(),
+            },
+            None => CallResult::Answered {
+                status: answer.status,
+                body: answer.body,
+            },
+        };
+        let leaves_ms = self.now_ms + answer.after_ms;
+        // The way back is judged when the answer leaves; a link that is cut by then is close enough to one cut now.
+        let back = self
+            .faults
+            .travel(Host::Psp, Host::Server(server), leaves_ms, leaves_ms);
+        self.message(Host::Psp, Host::Server(server), back, || {
+            format!("answer to {}", call.http.url)
+        });
+        match back {
+            Some(at_ms) => {
+                if has_effect && self.servers.get(server).is_none_or(|s| s.epoch != epoch) {
+                    self.met.meet(Sometimes::CrashBetweenEffectAndPersist);
+                }
+                self.at(
+                    at_ms,
+                    Event::PspAnswers {
+                        server,
+                        epoch,
+                        number,
+                        result,
+                    },
+                );
+            }
+            None if has_effect => self.met.meet(Sometimes::AnswerLostAfterEffect),
+            None => {}
+        }
+    }
+
+    pub(super) fn psp_fires(&mut self, timed: &Timed) {
+        let before = self.effects();
+        let reaction = self.sandbox.fire(EPOCH_MS + self.now_ms, timed);
+        if self.effects() > before {
+            self.met.meet(Sometimes::LateLanding);
+            self.note(Host::Psp, Kind::Effect, || "a late request landed".to_owned());
+        }
+        self.psp_reacts(reaction);
+    }
+
+    /// The customer answers 3-D Secure, with the PSP itself.
+    pub(super) fn authenticate(&mut self, path: &str, success: bool) {
+        let request = Request {
+            method: Method::Post,
+            path_and_query: path.to_owned(),
+            headers: vec![(
+                "content-type".to_owned(),
+                "application/x-www-form-urlencoded".to_owned(),
+            )],
+            body: format!("success={success}").into_bytes(),
+        };
+        let entropy = self.psp_draw.word();
+        let reaction = self.sandbox.receive(EPOCH_MS + self.now_ms, entropy, &request);
+        self.met.meet(Sometimes::SecureFinished);
+        self.note(Host::Psp, Kind::Effect, || {
+            format!("3-D Secure: success={success}")
+        });
+        self.psp_reacts(reaction);
+    }
+
+    fn effects(&self) -> usize {
+        self.sandbox
+            .ledger()
+            .filter(|event| event.declined.is_none())
+            .count()
+    }
+
+    fn meet_reaction(&mut self, reaction: &Reaction, has_effect: bool) {
+        let faults: Vec<PspFault> = self.faults.psp_now(self.now_ms).map(|(fault, _)| fault).collect();
+        match &reaction.answer {
+            None if has_effect => self.met.meet(Sometimes::AnswerLostAfterEffect),
+            None => {}
+            Some(answer) if answer.status == 429 => self.met.meet(Sometimes::Throttled),
+            Some(answer) if answer.status >= 500 && has_effect => self.met.meet(Sometimes::ErrorWithEffect),
+            Some(_) if has_effect && faults.contains(&PspFault::Garbage) => self.met.meet(Sometimes::Garbage),
+            Some(_) => {}
+        }
+    }
+
+    fn psp_reacts(&mut self, reaction: Reaction) {
+        for scheduled in reaction.scheduled {
+            self.at(self.now_ms + scheduled.after_ms, Event::PspFires(scheduled.event));
+        }
+        let copies = reaction.webhooks.len();
+        if copies > 1 {
+            self.met.meet(Sometimes::WebhookDuplicate);
+        }
+        for webhook in reaction.webhooks {
+            if reaction
+                .answer
+                .as_ref()
+                .is_some_and(|answer| webhook.after_ms < answer.after_ms)
+            {
+                self.met.meet(Sometimes::WebhookBeforeResponse);
+            }
+            let at_ms = self.now_ms + webhook.after_ms;
+            let webhook = Rc::new(webhook);
+            self.at(at_ms, Event::SendWebhook { webhook, tries: 0 });
+        }
+    }
+
+    pub(super) fn send_webhook(&mut self, webhook: Rc<Webhook>, tries: u8) {
+        let http = Rc::new(Http {
+            method: "POST",
+            target: webhook.url.clone(),
+            headers: webhook
+                .headers
+                .iter()
+                .map(|(n, v)| (lower(n), v.clone()))
+                .collect(),
+            body: webhook.body.clone(),
+        });
+        self.balance(&http, ReplyTo::Psp { webhook, tries });
+    }
+
+    /// A PSP delivers again, for a while, what was not taken.
+    pub(super) fn webhook_again(&mut self, webhook: Rc<Webhook>, tries: u8) {
+        let tries = tries + 1;
+        if tries < WEBHOOK_TRIES_MAX {
+            let at_ms = self.now_ms + (1_000 << tries);
+            self.at(at_ms, Event::SendWebhook { webhook, tries });
+        }
+    }
+}
+
+/// Header names as core sees them.
+fn lower(name: &'static str) -> &'static str {
+    let known = ["content-type", "stripe-signature", "acquirer-signature"];
+    known
+        .into_iter()
+        .find(|k| k.eq_ignore_ascii_case(name))
+        .unwrap_or(name)
+}
+
+fn request(call: &Call) -> Request {
+    let mut headers: Vec<(String, String)> = call
+        .http
+        .headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    headers.push((
+        "authorization".to_owned(),
+        format!("Bearer {}", call.http.bearer.expose()),
+    ));
+    Request {
+        method: match call.http.method {
+            "GET" => Method::Get,
+            "POST" => Method::Post,
+            _ => Method::Other,
+        },
+        path_and_query: call.http.url.strip_prefix(PSP_URL).unwrap_or("/").to_owned(),
+        headers,
+        body: call.http.body.clone(),
+    }
+}

@@ -1,0 +1,113 @@
+//! The store: one register per attempt with a compare-and-swap, slow, unavailable and ambiguous on request.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use pay_once_core::id::AttemptId;
+use pay_once_core::invariant;
+use pay_once_core::record::Record;
+
+/// One load in this many decodes the stored bytes; the others take the record that they were encoded from.
+const DECODE_ONE_IN: u64 = 8;
+
+#[derive(Debug)]
+struct Row {
+    record: Rc<Record>,
+    bytes: Vec<u8>,
+    wake_at_ms: Option<u64>,
+    writes: u64,
+}
+
+/// A compare-and-swap on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Swap {
+    pub(super) expected_version: Option<u64>,
+    pub(super) record: Rc<Record>,
+    pub(super) wake_at_ms: Option<u64>,
+}
+
+/// All records.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    rows: BTreeMap<AttemptId, Row>,
+    loads: u64,
+    wrong: Vec<String>,
+}
+
+impl Store {
+    /// What is durable.
+    pub(super) fn load(&mut self, id: AttemptId) -> Option<Rc<Record>> {
+        let row = self.rows.get(&id)?;
+        self.loads += 1;
+        if self.loads.is_multiple_of(DECODE_ONE_IN) {
+            match Record::decode(id, &row.bytes) {
+                Ok(record) => return Some(Rc::new(record)),
+                Err(why) => self
+                    .wrong
+                    .push(format!("{id}: a stored record is refused: {why}")),
+            }
+        }
+        Some(Rc::clone(&row.record))
+    }
+
+    /// Puts the record in place if the version that it expects is there.
+    pub(super) fn swap(&mut self, id: AttemptId, swap: &Swap) -> bool {
+        let there = self.rows.get(&id).map(|row| row.record.version());
+        if there != swap.expected_version {
+            return false;
+        }
+        if let Err((which, what)) = invariant::check(&swap.record) {
+            self.wrong.push(format!("{id}: {which}: {what}"));
+        }
+        let before = self.rows.get(&id);
+        if before.is_some_and(|row| !swap.record.grew_from(&row.record)) {
+            self.wrong
+                .push(format!("{id}: a journal did not grow but change"));
+        }
+        let row = Row {
+            record: Rc::clone(&swap.record),
+            bytes: swap.record.encode(),
+            wake_at_ms: swap.wake_at_ms,
+            writes: before.map_or(0, |row| row.writes) + 1,
+        };
+        self.rows.insert(id, row);
+        true
+    }
+
+    /// Records that want to be woken.
+    pub(super) fn due(&self) -> Vec<(AttemptId, u64)> {
+        let wakes = self.rows.iter();
+        wakes
+            .filter_map(|(id, row)| Some((*id, row.wake_at_ms?)))
+            .collect()
+    }
+
+    /// What went wrong with records, whole decoding at the end included.
+    pub(super) fn check(&mut self, broken: &mut Vec<String>) {
+        broken.append(&mut self.wrong);
+        for (id, row) in &self.rows {
+            match Record::decode(*id, &row.bytes) {
+                Ok(record) if record == *row.record => {}
+                Ok(_) => broken.push(format!("{id}: the bytes are another record's")),
+                Err(why) => broken.push(format!("{id}: the stored record is refused: {why}")),
+            }
+        }
+    }
+
+    pub(super) fn decoded(&self) -> impl Iterator<Item = &Record> {
+        self.rows.values().map(|row| row.record.as_ref())
+    }
+
+    pub(super) fn writes(&self) -> BTreeMap<String, u64> {
+        self.rows
+            .iter()
+            .map(|(id, row)| (id.to_string(), row.writes))
+            .collect()
+    }
+
+    pub(super) fn records(&self) -> BTreeMap<String, Vec<u8>> {
+        let rows = self.rows.iter();
+        rows.map(|(id, row)| (id.to_string(), row.bytes.clone()))
+            .collect()
+    }
+}

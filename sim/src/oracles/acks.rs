@@ -1,0 +1,38 @@
+//! What an answer says of money is true at the PSP by then (DESIGN §1: no response ever claims money moved that did not).
+
+use super::{Case, Oracle, Wrong};
+use crate::seen::Status;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "acknowledged means done",
+    rule: "§1 safety; rules 2, 7, 9",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    for heard in &case.heard {
+        let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {
+            continue;
+        };
+        let money = case.money_at(heard.ended_ms);
+        let is_true = match shown.status {
+            Status::Captured => money.captures == 1 && money.kept_minor == case.payment.capture_minor(),
+            Status::Authorized | Status::Capturing => money.authorizations >= 1,
+            Status::Voided | Status::Expired => money.live == 0 && money.kept_minor == 0,
+            Status::Created
+            | Status::Authorizing
+            | Status::RequiresAction
+            | Status::Voiding
+            | Status::Declined => true,
+        };
+        if !is_true {
+            let what = format!(
+                "{} was answered {:?} while the ledger held {money:?}",
+                heard.ask.op.word(),
+                shown.status
+            );
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}

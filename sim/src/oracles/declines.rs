@@ -1,0 +1,26 @@
+//! Declined means never captured, then and later (DESIGN §1, rules 9, 10).
+
+use super::{Case, Oracle, Wrong};
+use crate::seen::Status;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "declined means never",
+    rule: "§1 safety; rules 9, 10",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let over = |status: Status| matches!(status, Status::Declined | Status::Voided | Status::Expired);
+    let said = case.heard.iter().find(|heard| {
+        let told = heard.told.as_ref();
+        told.and_then(|told| told.shown.as_ref())
+            .is_some_and(|shown| over(shown.status))
+    });
+    let Some(said) = said else { return Ok(()) };
+    let money = case.money();
+    if money.captures > 0 {
+        let what = format!("said to have ended without money, and the ledger holds {money:?}");
+        return Err((said.ended_ms, what));
+    }
+    Ok(())
+}

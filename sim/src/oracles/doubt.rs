@@ -1,0 +1,39 @@
+//! In doubt is never reported as failed: where an answer says that a new key is safe, no money is there, then or later
+//! (DESIGN §1, “Unknown is never downgraded by time”; §2, `safe_new_key`).
+
+use super::{Case, Oracle, Wrong};
+use crate::seen::{Doubt, Status};
+use crate::shopper::Role;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "doubt is not failure",
+    rule: "§1, §2 Errors",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    for heard in case.heard.iter().filter(|heard| heard.ask.role != Role::Reuse) {
+        let Some(told) = &heard.told else { continue };
+        if told.safe_new_key {
+            let money = case.money();
+            if money.kept_minor > 0 {
+                let what = format!(
+                    "{} {:?} said that a new key is safe, and the ledger holds {money:?}",
+                    told.status, told.code
+                );
+                return Err((heard.ended_ms, what));
+            }
+        }
+        let Some(shown) = &told.shown else { continue };
+        let is_open = shown.operation.as_ref().is_some_and(|operation| {
+            operation.state != Doubt::InFlight && matches!(operation.name.as_str(), "authorize" | "capture")
+        });
+        if is_open && matches!(shown.status, Status::Declined | Status::Expired | Status::Voided) {
+            return Err((
+                heard.ended_ms,
+                format!("{:?} was shown with money in doubt", shown.status),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Whatever was seen is in the journal for ever: a timeline only grows, and every effect of the ledger is in the last one
+//! (DESIGN §3: the timeline *is* the journal; rule 7: late evidence is always taken in).
+
+use super::{Case, Oracle, Wrong};
+use crate::seen::Heard;
+use pay_once_sandbox::tokens::Operation;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "the journal keeps everything",
+    rule: "§3; rule 7",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let mut seen: Vec<(&Heard, &str)> = case
+        .heard
+        .iter()
+        .filter_map(|heard| Some((*heard, timeline(heard)?)))
+        .collect();
+    seen.sort_by_key(|(heard, _)| heard.ended_ms);
+    for (earlier, later) in seen.iter().zip(seen.iter().skip(1)) {
+        if earlier.0.ended_ms < later.0.began_ms && !later.1.starts_with(earlier.1) {
+            return Err((
+                later.0.ended_ms,
+                "a line of the timeline was changed or is gone".to_owned(),
+            ));
+        }
+    }
+    let Some((last, words)) = seen.last() else {
+        return Ok(());
+    };
+    let Some(status) = last
+        .told
+        .as_ref()
+        .and_then(|told| told.shown.as_ref())
+        .map(|shown| shown.status)
+    else {
+        return Ok(());
+    };
+    // What is not final yet may still be on its way into the journal.
+    if !status.is_final() {
+        return Ok(());
+    }
+    // An authorization that was released unseen (its void is there) need not have been seen itself.
+    let money = case.money();
+    for (operation, is_there) in [
+        (Operation::Authorize, money.live > 0),
+        (Operation::Capture, money.captures > 0),
+    ] {
+        if is_there && !is_named(words, operation) {
+            return Err((
+                last.ended_ms,
+                format!("the ledger's {operation:?} is not in the timeline"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_named(words: &str, operation: Operation) -> bool {
+    let kind = match operation {
+        Operation::Capture => r#""kind":"capture""#,
+        _ => r#""kind":"authorize""#,
+    };
+    words.contains(kind)
+}
+
+/// The timeline's lines as text, without the closing bracket, so that a longer one begins with a shorter one.
+fn timeline(heard: &Heard) -> Option<&str> {
+    let told = heard.told.as_ref().filter(|told| told.status == 200)?;
+    let text = std::str::from_utf8(&told.body).ok()?;
+    let (_, lines) = text.split_once(r#""timeline":["#)?;
+    lines.strip_suffix("]}")
+}

@@ -1,0 +1,25 @@
+//! A key belongs to one request: another body or operation under it is refused, without effect (DESIGN §2, “Keys”).
+
+use super::{Case, Oracle, Wrong};
+use crate::shopper::Role;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "key reuse refused",
+    rule: "§2 Keys",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    for heard in case.heard.iter().filter(|heard| heard.ask.role == Role::Reuse) {
+        let Some(told) = &heard.told else { continue };
+        let refused = told.status == 409 && told.code.as_deref() == Some("IDEMPOTENCY_KEY_REUSE");
+        if !refused && told.status != 503 {
+            let what = format!(
+                "key {} was used for {} {} and answered {} {:?}",
+                heard.ask.key, heard.ask.target, heard.ask.body, told.status, told.code
+            );
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Once faults stop, the attempt ends in a final status that agrees with the PSP's ledger, without anybody's help. Only
+//! what no PSP can tell is parked (DESIGN §1 liveness, §5).
+
+use super::{Case, Money, Oracle, Wrong};
+use crate::plan::Class;
+use crate::seen::{Doubt, Status};
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "liveness",
+    rule: "§1 liveness; rules 4, 10, 11",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let ended_ms = case.run.ended_ms;
+    let money = case.money();
+    let Some(last) = case.last() else { return Ok(()) };
+    let Some(told) = &last.told else {
+        return Err((
+            ended_ms,
+            "the last look had no answer, though all was healed".to_owned(),
+        ));
+    };
+    if told.status == 404 {
+        return match money {
+            Money {
+                authorizations: 0,
+                captures: 0,
+                ..
+            } => Ok(()),
+            _ => Err((
+                ended_ms,
+                format!("the attempt is unknown, and the ledger holds {money:?}"),
+            )),
+        };
+    }
+    let Some(shown) = &told.shown else {
+        return Err((
+            ended_ms,
+            format!("the last look was answered with {}", told.status),
+        ));
+    };
+    let parked = shown
+        .operation
+        .as_ref()
+        .is_some_and(|operation| operation.state == Doubt::Parked);
+    // A PSP that is only keyed tells no more than a blind one once its keys are too old.
+    if parked && matches!(case.run.plan.world.class, Class::Blind | Class::Keyed) {
+        return Ok(());
+    }
+    let agrees = match shown.status {
+        Status::Captured => money.captures == 1 && money.kept_minor > 0,
+        Status::Voided | Status::Expired | Status::Declined => money.live == 0 && money.kept_minor == 0,
+        Status::Created => money == Money::default(),
+        Status::Authorizing
+        | Status::RequiresAction
+        | Status::Authorized
+        | Status::Capturing
+        | Status::Voiding => false,
+    };
+    if !agrees {
+        let what = format!(
+            "in the end {:?} ({:?}), and the ledger holds {money:?}",
+            shown.status, shown.operation
+        );
+        return Err((ended_ms, what));
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! At most one authorization and at most one capture, ever (DESIGN §1, rules 1, 3–6, 12).
+
+use super::{Case, Oracle, Wrong, since};
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "one effect",
+    rule: "§1 safety; rules 1, 3-6, 12",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    for event in &case.ledger {
+        let at_ms = since(event.at_ms);
+        let money = case.money_at(at_ms);
+        if money.authorizations > 1 || money.captures > 1 {
+            return Err((
+                at_ms,
+                format!(
+                    "the ledger holds {} authorizations and {} captures (the last by key {:?})",
+                    money.authorizations, money.captures, event.key
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

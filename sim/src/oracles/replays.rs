@@ -1,0 +1,75 @@
+//! The same key gives the same final answer for ever (DESIGN §2, “Replays”).
+
+use std::collections::BTreeMap;
+
+use super::{Case, Oracle, Wrong};
+use crate::seen::{Heard, Told};
+use crate::shopper::Role;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "same key, same answer",
+    rule: "§2 Replays",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let mut by_key: BTreeMap<&str, Vec<&Heard>> = BTreeMap::new();
+    let asked = case
+        .heard
+        .iter()
+        .filter(|heard| heard.ask.role != Role::Reuse && !heard.ask.key.is_empty());
+    for heard in asked {
+        by_key.entry(&heard.ask.key).or_default().push(heard);
+    }
+    by_key.into_values().try_for_each(|heard| one_key(&heard))
+}
+
+fn one_key(heard: &[&Heard]) -> Result<(), Wrong> {
+    let kept = heard.iter().filter_map(|heard| Some((*heard, kept(heard)?)));
+    let Some((first, answer)) = kept.clone().min_by_key(|(heard, _)| heard.ended_ms) else {
+        return Ok(());
+    };
+    let mut fresh = 0;
+    for (other, told) in kept {
+        fresh += u32::from(!told.is_replay);
+        let family = |status: u16| if status == 201 { 200 } else { status };
+        if told.body != answer.body || family(told.status) != family(answer.status) {
+            return Err((
+                other.ended_ms,
+                format!("key {} has two final answers", other.ask.key),
+            ));
+        }
+    }
+    if fresh > 1 {
+        return Err((
+            first.ended_ms,
+            format!(
+                "key {} was answered {fresh} times as if for the first time",
+                first.ask.key
+            ),
+        ));
+    }
+    // Once it was answered for good, no other answer comes (but “the store did not answer”).
+    let later = heard.iter().filter(|heard| heard.began_ms > first.ended_ms);
+    for heard in later {
+        match &heard.told {
+            Some(told) if told.status != 503 && kept_one(told).is_none() => {
+                let what = format!(
+                    "key {} was answered for good, and then {}",
+                    heard.ask.key, told.status
+                );
+                return Err((heard.ended_ms, what));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn kept(heard: &Heard) -> Option<&Told> {
+    heard.told.as_ref().and_then(kept_one)
+}
+
+fn kept_one(told: &Told) -> Option<&Told> {
+    Some(told).filter(|told| told.is_kept())
+}

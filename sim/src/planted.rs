@@ -1,0 +1,157 @@
+//! Planted bugs: the proof that the proof can fail. Each bug of core's catalogue is put in by itself, and the tiers are
+//! run from several places until an oracle names it.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use indicatif::ProgressBar;
+use pay_once_core::planted::{Bug, select};
+
+use crate::batch::Batch;
+use crate::tier::Tier;
+
+/// Distance between the seeds at which trials begin.
+const TRIAL_STRIDE: u64 = 1_000_000;
+
+/// How hard is looked.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Trials of each bug.
+    pub trials: u64,
+    /// Seeds of a trial in the model tier.
+    pub model_seeds: u64,
+    /// Seeds of a trial in the full tier.
+    pub full_seeds: u64,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// What became of one bug.
+#[derive(Clone, Debug)]
+pub struct Caught {
+    /// The bug.
+    pub bug: Bug,
+    /// The tier that caught it.
+    pub tier: Tier,
+    /// Seeds until it was caught, one a trial; `None` where it was not.
+    pub seeds: Vec<Option<u64>>,
+    /// Which oracles named it.
+    pub oracles: Vec<String>,
+}
+
+impl Caught {
+    /// The median over trials; `None` if half of them or more did not catch it.
+    #[must_use]
+    pub fn median(&self) -> Option<u64> {
+        let mut seeds: Vec<u64> = self.seeds.iter().map(|seeds| seeds.unwrap_or(u64::MAX)).collect();
+        seeds.sort_unstable();
+        let median = seeds.get(seeds.len() / 2).copied()?;
+        (median != u64::MAX).then_some(median)
+    }
+}
+
+/// Plants each bug of `bugs` in turn.
+#[must_use]
+pub fn plant(bugs: &[Bug], effort: Effort, bar: &ProgressBar) -> Vec<Caught> {
+    let next = AtomicUsize::new(0);
+    let all: Mutex<Vec<Caught>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..effort.threads.max(1) {
+            scope.spawn(|| {
+                while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let caught = hunt(*bug, effort);
+                    bar.inc(1);
+                    let word = caught.median().map_or("NOT CAUGHT".to_owned(), |n| format!("{n} seeds"));
+                    bar.println(format!(
+                        "{}: {} tier, {word}, by {}",
+                        bug.name(),
+                        caught.tier.name(),
+                        caught.oracles.join(", ")
+                    ));
+                    all.lock().unwrap_or_else(PoisonError::into_inner).push(caught);
+                }
+            });
+        }
+    });
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.sort_by_key(|caught| caught.bug);
+    all
+}
+
+/// The model tier has no server of ours in it: bugs of that room are hunted in the full one.
+fn hunt(bug: Bug, effort: Effort) -> Caught {
+    let of_the_server = bug.room().starts_with("edge-local");
+    let first = if of_the_server { Tier::Full } else { Tier::Model };
+    let caught = trials(bug, first, effort);
+    if caught.median().is_some() || of_the_server {
+        return caught;
+    }
+    let in_full = trials(bug, Tier::Full, effort);
+    if in_full.median().is_some() { in_full } else { caught }
+}
+
+fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
+    let seeds = match tier {
+        Tier::Model => effort.model_seeds,
+        Tier::Full => effort.full_seeds,
+    };
+    let mut caught = Caught {
+        bug,
+        tier,
+        seeds: Vec::new(),
+        oracles: Vec::new(),
+    };
+    for trial in 0..effort.trials {
+        let batch = Batch {
+            tier,
+            from: trial * TRIAL_STRIDE,
+            seeds,
+            threads: 1,
+            has_bar: false,
+            change: &|_| {},
+            is_over_at_first: true,
+            // The thread ends with the batch, and the bug with it.
+            on_thread: &|| std::mem::forget(select(Some(bug))),
+        };
+        let outcome = batch.run();
+        let first = outcome.failures.first();
+        caught.seeds.push(first.map(|_| outcome.seeds));
+        if let Some(failure) = first {
+            let oracle = failure.violation.oracle.to_owned();
+            if !caught.oracles.contains(&oracle) {
+                caught.oracles.push(oracle);
+            }
+        }
+    }
+    caught
+}
+
+/// The table.
+#[must_use]
+pub fn page(all: &[Caught], effort: Effort) -> String {
+    let caught = all.iter().filter(|caught| caught.median().is_some()).count();
+    let mut text = format!(
+        "# Planted bugs\n\n{caught} of {} caught, {} trials each, from seeds {TRIAL_STRIDE} apart; at most {} seeds a trial in the model tier,\n{} in the full one (where the server's own bugs are hunted). Written by `pay-once-sim planted`; the catalogue, with how each\nbug shows, is `core/src/planted/table.rs`.\n\n| bug | rule | room | oracle | tier | median seeds | the mistake |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        all.len(),
+        effort.trials,
+        effort.model_seeds,
+        effort.full_seeds,
+    );
+    for one in all {
+        let median = one.median().map_or("**not caught**".to_owned(), |n| n.to_string());
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {median} | {} |",
+            one.bug.name(),
+            one.bug.rule(),
+            one.bug.room(),
+            one.oracles.join(", "),
+            one.tier.name(),
+            one.bug.about(),
+        );
+    }
+    text
+}
