@@ -230,7 +230,10 @@ fn a_plain_oracle_finds_nothing_in_many() {
 #[ignore = "for people: prints one run"]
 fn one_seed() {
     let seed = std::env::var("SEED").unwrap_or_default().parse().unwrap_or(0);
-    let plan = swarm::plan(seed);
+    let plan = match std::env::var("PLAN") {
+        Ok(path) => Plan::from_text(&std::fs::read_to_string(path).unwrap()).unwrap(),
+        Err(_) => swarm::plan(seed),
+    };
     let traced = full::run(&plan);
     println!("{}", plan.to_text());
     for line in &traced.trace {

@@ -73,6 +73,7 @@ impl Balancer {
                 // Nobody may be waiting any more.
                 let _ = sender.send(answer);
             }
+            drop(sender);
             balancer.stage.sleep(later_ms).await;
             let third = balancer.choose();
             balancer.replayed(third, &copy).await;
