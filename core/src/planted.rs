@@ -2,7 +2,7 @@
 //! must. They are behind the feature `planted`, which no build without debug assertions accepts; without the feature
 //! [`planted`] is the constant `false` and every switch point folds away.
 //!
-//! A switch point is one line, `real_condition || planted(Bug::X)`: the bug comes last, so that [`Planted::reached`]
+//! A switch point is one line, `real_condition || planted(Bug::X)`: the bug comes last, so that `Planted::reached`
 //! counts the times when it made a difference to the decision, as far as one line can tell.
 
 #[cfg(all(feature = "planted", not(debug_assertions)))]

@@ -76,7 +76,11 @@ impl Outcome {
     /// What must sometimes happen and never did, if there were enough seeds to say so.
     #[must_use]
     pub fn missing(&self) -> Vec<Sometimes> {
-        if self.seeds < GATE_SEEDS { Vec::new() } else { self.met.missing() }
+        if self.seeds < GATE_SEEDS {
+            Vec::new()
+        } else {
+            self.met.missing()
+        }
     }
 
     /// Whether the batch is evidence: no violation, and nothing missing.
@@ -160,7 +164,9 @@ impl Batch<'_> {
         };
         let bar = ProgressBar::with_draw_target(Some(self.seeds), target);
         // The template is ours and sound; without it the bar would be plainer, no more.
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {per_sec}, {eta} left {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {per_sec}, {eta} left {msg}")
+        {
             bar.set_style(style);
         }
         bar.set_message(self.tier.name());
@@ -180,5 +186,10 @@ fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     // User and system time, in ticks of 10 ms on Linux.
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    fields
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }

@@ -130,7 +130,8 @@ pub fn plan_of(name: &str, seed: u64) -> Option<Plan> {
 /// Whether the limit is where the page says: each lie breaks the promise, and the truth never does.
 #[must_use]
 pub fn is_as_promised(rows: &[Row<'_>]) -> bool {
-    rows.iter().all(|row| row.lied.failed > 0 && row.control.failed == 0)
+    rows.iter()
+        .all(|row| row.lied.failed > 0 && row.control.failed == 0)
 }
 
 /// The page.
@@ -144,9 +145,10 @@ pub fn page(rows: &[Row<'_>]) -> String {
         let truth_ms = first.map_or(0, |failure| {
             plan_of(dial.name, failure.seed).map_or(0, |plan| (dial.truth)(&plan))
         });
-        let (seed, what) = first.map_or(("none".to_owned(), "nothing: enlarge --seeds".to_owned()), |failure| {
-            (failure.seed.to_string(), failure.violation.to_string())
-        });
+        let (seed, what) = first.map_or(
+            ("none".to_owned(), "nothing: enlarge --seeds".to_owned()),
+            |failure| (failure.seed.to_string(), failure.violation.to_string()),
+        );
         let _ = writeln!(
             text,
             "| `{}` | {} | {truth_ms} | {} | {} | {seed} | {what} | {} of {} |",

@@ -1,7 +1,12 @@
 //! The simulator of Pay Once (`sim/README.md`): the plan is the artefact, the ledger is the truth.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
 )]
 
 pub mod batch;
@@ -13,6 +18,7 @@ pub mod met_in;
 pub mod meta;
 pub mod model;
 pub mod oracles;
+pub mod page;
 pub mod plan;
 #[cfg(feature = "planted")]
 pub mod planted;

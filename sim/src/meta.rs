@@ -47,7 +47,9 @@ pub fn compare(program: &std::path::Path, tier: Tier, from: u64, seeds: u64) -> 
             ));
         }
         if let Some((mine, theirs)) = here.iter().zip(&there).find(|(mine, theirs)| mine != *theirs) {
-            return Err(format!("seed and digest here {mine}, with shift {shift} {theirs}"));
+            return Err(format!(
+                "seed and digest here {mine}, with shift {shift} {theirs}"
+            ));
         }
     }
     Ok(())

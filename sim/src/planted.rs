@@ -64,7 +64,9 @@ pub fn plant(bugs: &[Bug], effort: Effort, bar: &ProgressBar) -> Vec<Caught> {
                 while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let caught = hunt(*bug, effort);
                     bar.inc(1);
-                    let word = caught.median().map_or("NOT CAUGHT".to_owned(), |n| format!("{n} seeds"));
+                    let word = caught
+                        .median()
+                        .map_or("NOT CAUGHT".to_owned(), |n| format!("{n} seeds"));
                     bar.println(format!(
                         "{}: {} tier, {word}, by {}",
                         bug.name(),
@@ -90,7 +92,11 @@ fn hunt(bug: Bug, effort: Effort) -> Caught {
         return caught;
     }
     let in_full = trials(bug, Tier::Full, effort);
-    if in_full.median().is_some() { in_full } else { caught }
+    if in_full.median().is_some() {
+        in_full
+    } else {
+        caught
+    }
 }
 
 fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
@@ -141,7 +147,9 @@ pub fn page(all: &[Caught], effort: Effort) -> String {
         effort.full_seeds,
     );
     for one in all {
-        let median = one.median().map_or("**not caught**".to_owned(), |n| n.to_string());
+        let median = one
+            .median()
+            .map_or("**not caught**".to_owned(), |n| n.to_string());
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} | {} | {median} | {} |",

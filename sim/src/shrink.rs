@@ -86,7 +86,9 @@ impl Shrinking<'_> {
 
     fn simpler_steps(&mut self) {
         for at in 0..self.plan.steps.len() {
-            let Some(step) = self.plan.steps.get(at).cloned() else { continue };
+            let Some(step) = self.plan.steps.get(at).cloned() else {
+                continue;
+            };
             for simpler in simpler(&step) {
                 let mut candidate = self.plan.clone();
                 if let Some(place) = candidate.steps.get_mut(at) {
@@ -116,7 +118,9 @@ impl Shrinking<'_> {
 /// The same step with one thing less.
 fn simpler(step: &Step) -> Vec<Step> {
     let at_ms = step.at_ms;
-    let Act::Pay(payment) = &step.act else { return Vec::new() };
+    let Act::Pay(payment) = &step.act else {
+        return Vec::new();
+    };
     let with = |change: fn(&mut Payment)| {
         let mut simpler = payment.clone();
         change(&mut simpler);

@@ -16,7 +16,7 @@ const HEAL_MS: u64 = 5_000;
 const PAYMENTS: (u64, u64) = (10, 14);
 /// The constants as they are.
 const TRUTH: Constants = Constants {
-    horizon_ms: 6_000,
+    horizon_ms: 5_000,
     max_in_flight_ms: 2_000,
     lookup_lag_ms: 500,
     skew_ms: 150,

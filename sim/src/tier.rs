@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use crate::oracles::{self, Violation};
 use crate::plan::Plan;
 use crate::seen::Run;
-use crate::trace::{TraceLine, digest};
+use crate::trace::{Kind, TraceLine, digest};
 use crate::{full, model};
 
 /// How a plan is carried out.
@@ -49,11 +49,15 @@ pub fn carry_out(plan: &Plan, tier: Tier, is_traced: bool) -> Judged {
         }
         Tier::Full => {
             let traced = full::run(plan);
-            (traced.run, traced.trace)
+            (traced.run, traced.trace.into_iter().map(line).collect())
         }
     };
     let violation = oracles::judge(&run).err();
-    Judged { run, trace, violation }
+    Judged {
+        run,
+        trace,
+        violation,
+    }
 }
 
 impl Judged {
@@ -65,5 +69,25 @@ impl Judged {
         let ledger = self.run.ledger.iter().map(|event| format!("{event:?}"));
         let all: Vec<String> = lines.chain(heard).chain(ledger).collect();
         digest(all.iter().map(String::as_str))
+    }
+}
+
+/// A line of the full stack's trace, in the words that both tiers share.
+fn line(line: full::TraceLine) -> TraceLine {
+    let kind = match (line.kind, line.to) {
+        ("lost" | "not sent" | "down", _) => Kind::Lost,
+        ("fault" | "heal", _) => Kind::Fault,
+        ("swap", _) => Kind::Write,
+        ("effect", _) => Kind::Effect,
+        (_, Some(_)) => Kind::Message,
+        (_, None) => Kind::Note,
+    };
+    TraceLine {
+        at_ms: line.at_ms,
+        until_ms: line.at_ms,
+        from: line.from,
+        to: line.to,
+        kind,
+        text: line.text,
     }
 }

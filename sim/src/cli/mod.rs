@@ -119,7 +119,11 @@ impl Run {
 }
 
 fn exit(is_fine: bool) -> ExitCode {
-    if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn threads() -> usize {
@@ -132,6 +136,9 @@ fn seed_of(text: &str) -> Result<u64, String> {
         return Ok(seed);
     }
     let head = text.get(..15).unwrap_or(text);
-    u64::from_str_radix(head, 16)
-        .map_err(|_| format!("\"{text}\" is neither a number nor a Git hash; give --from 42 or --from $(git rev-parse HEAD)"))
+    u64::from_str_radix(head, 16).map_err(|_| {
+        format!(
+            "\"{text}\" is neither a number nor a Git hash; give --from 42 or --from $(git rev-parse HEAD)"
+        )
+    })
 }

@@ -88,12 +88,18 @@ impl Explore {
         }
         let bar = indicatif::ProgressBar::new_spinner();
         let report = explore::explore(&options, &|progress| {
-            bar.set_message(format!("{}: {} states, {} steps deep", progress.name, progress.states, progress.depth));
+            bar.set_message(format!(
+                "{}: {} states, {} steps deep",
+                progress.name, progress.states, progress.depth
+            ));
             bar.tick();
         });
         bar.finish_and_clear();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
+            );
         } else {
             println!("{report}");
         }
@@ -141,18 +147,32 @@ impl Planted {
         let bugs: Vec<Bug> = Bug::ALL
             .iter()
             .copied()
-            .filter(|bug| self.only.as_ref().is_none_or(|part| bug.name().contains(part.as_str())))
+            .filter(|bug| {
+                self.only
+                    .as_ref()
+                    .is_none_or(|part| bug.name().contains(part.as_str()))
+            })
             .collect();
         let bar = indicatif::ProgressBar::new(bugs.len() as u64);
         let all = plant(&bugs, effort, &bar);
         bar.finish_and_clear();
         let text = page(&all, effort);
         match &self.out {
-            Some(path) => std::fs::write(path, &text).map_err(|error| format!("{}: {error}", path.display()))?,
+            Some(path) => {
+                std::fs::write(path, &text).map_err(|error| format!("{}: {error}", path.display()))?
+            }
             None => println!("{text}"),
         }
-        let missed: Vec<&str> = all.iter().filter(|one| one.median().is_none()).map(|one| one.bug.name()).collect();
-        println!("{} of {} planted bugs caught", all.len() - missed.len(), all.len());
+        let missed: Vec<&str> = all
+            .iter()
+            .filter(|one| one.median().is_none())
+            .map(|one| one.bug.name())
+            .collect();
+        println!(
+            "{} of {} planted bugs caught",
+            all.len() - missed.len(),
+            all.len()
+        );
         if !missed.is_empty() {
             println!("NOT CAUGHT: {}", missed.join(", "));
         }
@@ -174,11 +194,20 @@ impl Dials {
         let rows = dials::turn(self.seeds, threads(), true);
         let text = dials::page(&rows);
         match &self.out {
-            Some(path) => std::fs::write(path, &text).map_err(|error| format!("{}: {error}", path.display()))?,
+            Some(path) => {
+                std::fs::write(path, &text).map_err(|error| format!("{}: {error}", path.display()))?
+            }
             None => println!("{text}"),
         }
         let as_promised = dials::is_as_promised(&rows);
-        println!("{}", if as_promised { "each lie does harm, and the truth does none" } else { "NOT as promised" });
+        println!(
+            "{}",
+            if as_promised {
+                "each lie does harm, and the truth does none"
+            } else {
+                "NOT as promised"
+            }
+        );
         Ok(exit(as_promised))
     }
 }

@@ -81,11 +81,21 @@ pub(super) fn annotations(tier: Tier, outcome: &Outcome) {
 pub(super) fn failure(tier: Tier, failure: &Failure, pages: &Path) -> Result<(), String> {
     println!("\nseed {}: {}", failure.seed, failure.violation);
     println!("  replay: {}", replay(tier, failure.seed));
-    println!("  shrink: cargo run --release -p pay-once-sim -- shrink {} --tier {}", failure.seed, tier.name());
+    println!(
+        "  shrink: cargo run --release -p pay-once-sim -- shrink {} --tier {}",
+        failure.seed,
+        tier.name()
+    );
     let plan = swarm::plan(failure.seed);
     let judged = carry_out(&plan, tier, true);
     let path = pages.join(format!("{}-{}.html", tier.name(), failure.seed));
-    page(&path, &format!("seed {}", failure.seed), &plan, &judged, &replay(tier, failure.seed))?;
+    page(
+        &path,
+        &format!("seed {}", failure.seed),
+        &plan,
+        &judged,
+        &replay(tier, failure.seed),
+    )?;
     println!("  page:   {}", path.display());
     Ok(())
 }
@@ -98,7 +108,14 @@ pub(super) fn page(
     judged: &pay_once_sim::tier::Judged,
     command: &str,
 ) -> Result<(), String> {
-    let html = pay_once_sim::page::page(title, plan, &judged.trace, &judged.run, judged.violation.as_ref(), command);
+    let html = pay_once_sim::page::page(
+        title,
+        plan,
+        &judged.trace,
+        &judged.run,
+        judged.violation.as_ref(),
+        command,
+    );
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     }
@@ -106,7 +123,10 @@ pub(super) fn page(
 }
 
 pub(super) fn replay(tier: Tier, seed: u64) -> String {
-    format!("cargo run --release -p pay-once-sim -- replay {seed} --tier {}", tier.name())
+    format!(
+        "cargo run --release -p pay-once-sim -- replay {seed} --tier {}",
+        tier.name()
+    )
 }
 
 #[allow(clippy::cast_precision_loss)]

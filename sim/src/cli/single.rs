@@ -46,7 +46,10 @@ impl Replay {
         let judged = carry_out(&plan, self.tier, true);
         for line in &judged.trace {
             let to = line.to.map_or(String::new(), |to| format!(" -> {to:?}"));
-            let text = format!("{:>6} ms  {:?}{to}: {:?}: {}", line.at_ms, line.from, line.kind, line.text);
+            let text = format!(
+                "{:>6} ms  {:?}{to}: {:?}: {}",
+                line.at_ms, line.from, line.kind, line.text
+            );
             if self.grep.as_ref().is_none_or(|part| text.contains(part)) {
                 println!("{text}");
             }
@@ -55,7 +58,11 @@ impl Replay {
         for event in &judged.run.ledger {
             println!(
                 "  {:?} {} {} {} {}",
-                event.operation, event.attempt_id, event.amount_minor, event.id, event.declined.as_deref().unwrap_or("")
+                event.operation,
+                event.attempt_id,
+                event.amount_minor,
+                event.id,
+                event.declined.as_deref().unwrap_or("")
             );
         }
         println!("digest: {}", judged.digest());
@@ -76,17 +83,28 @@ impl Shrink {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let plan = plan_of(&self.what)?;
         let bar = indicatif::ProgressBar::new_spinner();
-        let tell = |steps: usize, tried: u32| bar.set_message(format!("{steps} steps left, {tried} plans tried"));
+        let tell =
+            |steps: usize, tried: u32| bar.set_message(format!("{steps} steps left, {tried} plans tried"));
         let Some(small) = shrink(&plan, self.tier, &tell) else {
-            return Err(format!("{} does not fail in the {} tier", self.what, self.tier.name()));
+            return Err(format!(
+                "{} does not fail in the {} tier",
+                self.what,
+                self.tier.name()
+            ));
         };
         bar.finish_and_clear();
-        eprintln!("from {} steps to {}, in {} runs", plan.steps.len(), small.plan.steps.len(), small.tried);
+        eprintln!(
+            "from {} steps to {}, in {} runs",
+            plan.steps.len(),
+            small.plan.steps.len(),
+            small.tried
+        );
         if let Some(violation) = carry_out(&small.plan, self.tier, false).violation {
             eprintln!("still: {violation}");
         }
         match &self.out {
-            Some(path) => std::fs::write(path, small.plan.to_text()).map_err(|error| format!("{}: {error}", path.display()))?,
+            Some(path) => std::fs::write(path, small.plan.to_text())
+                .map_err(|error| format!("{}: {error}", path.display()))?,
             None => print!("{}", small.plan.to_text()),
         }
         Ok(ExitCode::SUCCESS)
@@ -99,5 +117,7 @@ fn plan_of(what: &str) -> Result<Plan, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{what}: {error}"))?;
         return Plan::from_text(&text).map_err(|error| format!("{what}: {error}"));
     }
-    seed_of(what).map(swarm::plan).map_err(|_| format!("\"{what}\" is neither a seed nor a file with a plan"))
+    seed_of(what)
+        .map(swarm::plan)
+        .map_err(|_| format!("\"{what}\" is neither a seed nor a file with a plan"))
 }

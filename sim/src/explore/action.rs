@@ -64,9 +64,9 @@ pub(super) fn is_runnable(world: &World, server: usize, of: &Server, phase: &Pha
     match phase {
         Phase::Ready(_) => !of.has_turn(),
         Phase::Decided(..) | Phase::ReadBack(..) | Phase::Given(_) => true,
-        Phase::Waiting { until_ms, changed, .. } => {
-            (*changed || world.clock(server) >= *until_ms) && !of.has_turn()
-        }
+        Phase::Waiting {
+            until_ms, changed, ..
+        } => (*changed || world.clock(server) >= *until_ms) && !of.has_turn(),
         Phase::Awaiting { until_ms, .. } => world.clock(server) >= *until_ms,
     }
 }
@@ -95,7 +95,10 @@ pub(super) fn enabled(scene: &Scene, world: &World, out: &mut Vec<Action>) {
     of_psp(world, out);
     // Time stands still while anybody has something to do: that it does not is a pause, which is a fault. A request
     // that is due to land lands first.
-    let must_land = world.flying.iter().any(|flying| flying.lands_by_ms <= world.now_ms);
+    let must_land = world
+        .flying
+        .iter()
+        .any(|flying| flying.lands_by_ms <= world.now_ms);
     if !busy && !must_land && world.next_moment_ms().is_some() {
         out.push(Action::Advance);
     }
@@ -175,7 +178,12 @@ fn of_clients(scene: &Scene, world: &World, out: &mut Vec<Action>) {
         };
         // A is at home at server 0, B at server 1; a request sent twice comes to both.
         let (home, other) = (number, 1 - number);
-        let is_up = |server: u8| world.servers.get(usize::from(server)).is_some_and(|server| !server.paused);
+        let is_up = |server: u8| {
+            world
+                .servers
+                .get(usize::from(server))
+                .is_some_and(|server| !server.paused)
+        };
         if may_ask && is_up(home) {
             out.push(Action::Ask {
                 client: number,
@@ -199,7 +207,7 @@ fn of_psp(world: &World, out: &mut Vec<Action>) {
             continue;
         }
         // To the server that did not send the first call: there it races.
-        if world.servers.iter().nth(1).is_some_and(|server| !server.paused) {
+        if world.servers.get(1).is_some_and(|server| !server.paused) {
             out.push(Action::Notify { notice, server: 1 });
         }
     }

@@ -27,7 +27,9 @@ pub(super) fn apply(scene: &Scene, world: &World, action: Action, covered: &mut 
     match action {
         Action::Run { server, job } => turn.run(usize::from(server), usize::from(job))?,
         Action::Send { server, job, luck } => turn.send(usize::from(server), usize::from(job), luck)?,
-        Action::SwapUnknown { server, job, how } => turn.swap_unknown(usize::from(server), usize::from(job), how)?,
+        Action::SwapUnknown { server, job, how } => {
+            turn.swap_unknown(usize::from(server), usize::from(job), how)?
+        }
         Action::SlowSwap => turn.slow_swap()?,
         Action::Fire { server } => turn.fire(usize::from(server)),
         Action::Land { flying } => turn.land(usize::from(flying))?,
@@ -87,7 +89,11 @@ impl Turn<'_> {
             }
             Phase::ReadBack(input, decision) => {
                 // The record itself tells: if ours is in it, ours it was.
-                let ours = self.world.store.as_ref().is_some_and(|now| now.grew_from(&decision.it.record));
+                let ours = self
+                    .world
+                    .store
+                    .as_ref()
+                    .is_some_and(|now| now.grew_from(&decision.it.record));
                 if ours {
                     return self.persisted(server, origin, &decision);
                 }
@@ -110,8 +116,15 @@ impl Turn<'_> {
         let salt = (left.ambiguous, left.crashes, server, clock_ms);
         let entropy = digest::of(&(base.as_ref().map(|record| record.head()), input.digest, salt));
         let scene = self.scene;
-        let step = handle(&scene.config, scene.id, base.as_deref(), &input.it, clock_ms, Entropy(entropy))
-            .map_err(|why| Violation::new("§3 evidence always finds room", why.to_string()))?;
+        let step = handle(
+            &scene.config,
+            scene.id,
+            base.as_deref(),
+            &input.it,
+            clock_ms,
+            Entropy(entropy),
+        )
+        .map_err(|why| Violation::new("§3 evidence always finds room", why.to_string()))?;
         let calls: Vec<Arc<Known<Call>>> = step.calls.into_iter().map(known_call).collect();
         let Some(write) = step.write else {
             if step.wake_at_ms.is_some() {
@@ -145,7 +158,12 @@ impl Turn<'_> {
     }
 
     /// A server knows its swap to be durable: it performs, arms and replies.
-    fn persisted(&mut self, server: usize, origin: Origin, decision: &Known<Decision>) -> Result<(), Violation> {
+    fn persisted(
+        &mut self,
+        server: usize,
+        origin: Origin,
+        decision: &Known<Decision>,
+    ) -> Result<(), Violation> {
         let at = self.server(server);
         at.timer_ms = decision.it.wake_at_ms;
         for (_, job) in &mut at.jobs {
@@ -296,7 +314,8 @@ impl Turn<'_> {
             return Err(Violation::new("explorer", "only a decision is swapped"));
         };
         self.spend(|left| &mut left.ambiguous);
-        let matches = self.world.store.as_ref().map(|record| record.version()) == decision.it.expected_version;
+        let matches =
+            self.world.store.as_ref().map(|record| record.version()) == decision.it.expected_version;
         match how {
             Unknown::Applied if matches => {
                 self.covered.ambiguous_swap_applied += 1;
@@ -345,7 +364,12 @@ impl Turn<'_> {
             told: true,
             moves_money: true,
         };
-        if self.server(server).jobs.iter().any(|(_, job)| job.origin == unheard) {
+        if self
+            .server(server)
+            .jobs
+            .iter()
+            .any(|(_, job)| job.origin == unheard)
+        {
             self.covered.crash_between_effect_and_persist += 1;
         }
         *self.server(server) = Server::default();

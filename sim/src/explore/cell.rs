@@ -116,7 +116,7 @@ pub(super) struct Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plot {
-    /// A authorizes and captures a part; B repeats A's authorize, then captures under a key of its own.
+    /// A authorizes and captures a part; B captures all of it under a key of its own.
     Capture,
     /// A charges; B charges under the same key.
     Charge,
@@ -130,7 +130,13 @@ pub enum Plot {
 
 impl Plot {
     /// Every plot.
-    pub const ALL: [Self; 5] = [Self::Capture, Self::Charge, Self::Void, Self::Decline, Self::ThreeDSecure];
+    pub const ALL: [Self; 5] = [
+        Self::Capture,
+        Self::Charge,
+        Self::Void,
+        Self::Decline,
+        Self::ThreeDSecure,
+    ];
 
     /// The word in reports.
     #[must_use]
@@ -156,7 +162,7 @@ impl Plot {
         const VOID: Ask = ask("void", "b-3", "");
         const CHARGE: Ask = ask("charge", "create", "");
         match self {
-            Self::Capture => [&[AUTHORIZE, PART], &[AUTHORIZE, RIVAL]],
+            Self::Capture => [&[AUTHORIZE, PART], &[RIVAL]],
             Self::Charge => [&[CHARGE], &[CHARGE]],
             Self::Void => [&[AUTHORIZE, ALL], &[VOID]],
             Self::Decline => [&[AUTHORIZE], &[AUTHORIZE, VOID]],
@@ -171,7 +177,9 @@ impl Plot {
             Self::ThreeDSecure => TOKEN_3DS,
             Self::Capture | Self::Charge | Self::Void => "pm_card_visa",
         };
-        format!(r#"{{"order_id":"ord_1","amount":{AMOUNT_MINOR},"currency":"GBP","payment_method":"{token}"}}"#)
+        format!(
+            r#"{{"order_id":"ord_1","amount":{AMOUNT_MINOR},"currency":"GBP","payment_method":"{token}"}}"#
+        )
     }
 }
 
@@ -216,6 +224,65 @@ impl Budget {
     };
 }
 
+/// What may go wrong on one path: few things together, so that every state can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mix {
+    /// One fault of any kind.
+    Fault,
+    /// A webhook at any time, and no fault.
+    Webhook,
+    /// Two faults at the PSP's side or by crashes. Too many states to see all: give it a `max_states`.
+    Pair,
+}
+
+impl Mix {
+    /// Every mix.
+    pub const ALL: [Self; 3] = [Self::Fault, Self::Webhook, Self::Pair];
+
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fault => "fault",
+            Self::Webhook => "webhook",
+            Self::Pair => "pair",
+        }
+    }
+
+    fn budget(self) -> Budget {
+        match self {
+            Self::Fault => Budget {
+                faults: 1,
+                crashes: 1,
+                lost: 1,
+                late: 1,
+                ambiguous: 1,
+                pauses: 1,
+                duplicates: 1,
+                webhooks: 0,
+                polls: 0,
+                wakes: 2,
+            },
+            Self::Webhook => Budget {
+                webhooks: 1,
+                polls: 1,
+                wakes: 3,
+                ..Budget::PEACE
+            },
+            Self::Pair => Budget {
+                faults: 2,
+                crashes: 1,
+                lost: 2,
+                late: 1,
+                polls: 1,
+                wakes: 3,
+                ..Budget::PEACE
+            },
+        }
+    }
+}
+
 /// One world to explore.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -223,6 +290,8 @@ pub struct Cell {
     pub class: PspClass,
     /// What the clients do.
     pub plot: Plot,
+    /// What may go wrong, by name.
+    pub mix: Mix,
     /// What may go wrong.
     pub budget: Budget,
     /// How long a request really takes to the PSP at most, in milliseconds. The declared constant, unless an
@@ -233,33 +302,23 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// The world of a class and a plot, with the budget that suits them.
+    /// The world of a class, a plot and a mix.
     #[must_use]
-    pub fn new(class: PspClass, plot: Plot) -> Self {
+    pub fn new(class: PspClass, plot: Plot, mix: Mix) -> Self {
         Self {
             class,
             plot,
-            budget: Budget {
-                faults: 2,
-                crashes: 1,
-                lost: 1,
-                late: 1,
-                ambiguous: 1,
-                pauses: 1,
-                duplicates: 1,
-                webhooks: 1,
-                polls: 1,
-                wakes: 3,
-            },
+            mix,
+            budget: mix.budget(),
             really_in_flight_ms: TIMING.max_in_flight_ms,
             strict: false,
         }
     }
 
-    /// `class/plot`.
+    /// `class/plot/mix`.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{}/{}", self.class.as_str(), self.plot.as_str())
+        [self.class.as_str(), self.plot.as_str(), self.mix.as_str()].join("/")
     }
 
     pub(super) fn dials(&self) -> Dials {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::ledger::{Dials, Hold, Ledger, Said, Stand};
+use super::oracle::at;
 
 /// The token that is declined.
 pub(super) const TOKEN_DECLINED: &str = "pm_card_declined";
@@ -12,36 +13,54 @@ pub(super) const TOKEN_DECLINED: &str = "pm_card_declined";
 pub(super) const TOKEN_3DS: &str = "pm_card_3ds";
 
 impl Ledger {
-    pub(super) fn stripe(&mut self, dials: &Dials, method: &str, path: &str, body: &[u8], now_ms: u64) -> Said {
+    pub(super) fn stripe(
+        &mut self,
+        dials: &Dials,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        now_ms: u64,
+    ) -> Said {
         let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = path.trim_start_matches("/v1/").split('/').collect();
         match (method, parts.as_slice()) {
             ("POST", ["payment_intents"]) => self.make_intent(&form, now_ms),
-            ("POST", ["payment_intents", id, "confirm"]) => self.confirm(id, text(&form, "payment_method")?, now_ms),
+            ("POST", ["payment_intents", id, "confirm"]) => {
+                self.confirm(id, text(&form, "payment_method")?, now_ms)
+            }
             ("POST", ["payment_intents", id, "capture"]) => {
                 let amount = number(&form, "amount_to_capture")?;
                 self.change(id, Stand::Open, |hold| hold.take(hold.id.clone(), amount, now_ms))
             }
             ("POST", ["payment_intents", id, "cancel"]) => {
                 let from = self.find(id).map(|hold| hold.stand);
-                let from = from.filter(|stand| !matches!(stand, Stand::Taken | Stand::Gone | Stand::Abandoned));
+                let from =
+                    from.filter(|stand| !matches!(stand, Stand::Taken | Stand::Gone | Stand::Abandoned));
                 self.change(id, from.unwrap_or(Stand::Made), |hold| {
                     let held = hold.stand == Stand::Open;
                     hold.stand = if held { Stand::Gone } else { Stand::Abandoned };
                     hold.void = Some((hold.id.clone(), now_ms));
                 })
             }
-            ("GET", ["payment_intents", id]) => Ok(self.find(id).map_or_else(missing, |hold| (200, hold.intent()))),
+            ("GET", ["payment_intents", id]) => {
+                Ok(self.find(id).map_or_else(missing, |hold| (200, hold.intent())))
+            }
             ("GET", ["payment_intents"]) => self.list(dials, query, now_ms),
             ("POST", ["refunds"]) => {
-                let (id, amount) = (text(&form, "payment_intent")?.to_owned(), number(&form, "amount")?);
+                let (id, amount) = (
+                    text(&form, "payment_intent")?.to_owned(),
+                    number(&form, "amount")?,
+                );
                 let refund = self.new_id("re");
                 let Some(hold) = self.holds.iter_mut().find(|hold| hold.id == id) else {
                     return Ok(missing());
                 };
                 hold.takes.iter_mut().for_each(|take| take.given_back = true);
-                Ok((200, json!({"id": refund, "amount": amount, "status": "succeeded", "payment_intent": id})))
+                Ok((
+                    200,
+                    json!({"id": refund, "amount": amount, "status": "succeeded", "payment_intent": id}),
+                ))
             }
             other => Err(format!("no such call: {other:?}")),
         }
@@ -119,8 +138,8 @@ impl Ledger {
             return Ok((200, self.listing(dials, reference, now_ms)));
         }
         let asked: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let amount = asked["amount"].as_u64().ok_or("a call without an amount")?;
-        let target = asked["psp_reference"].as_str().unwrap_or_default();
+        let amount = at(&asked, "/amount").as_u64().ok_or("a call without an amount")?;
+        let target = at(&asked, "/psp_reference").as_str().unwrap_or_default();
         match path {
             "/authorize" => Ok(self.authorize(&asked, amount, now_ms)),
             "/capture" => {
@@ -140,7 +159,7 @@ impl Ledger {
     }
 
     fn authorize(&mut self, asked: &Value, amount: u64, now_ms: u64) -> (u16, Value) {
-        let token = asked["payment_method"].as_str().unwrap_or_default();
+        let token = at(asked, "/payment_method").as_str().unwrap_or_default();
         if token == TOKEN_DECLINED {
             return declined("generic_decline");
         }
@@ -148,9 +167,9 @@ impl Ledger {
         let id = self.new_id("auth");
         self.holds.push(Hold {
             id: id.clone(),
-            attempt: asked["reference"].as_str().unwrap_or_default().to_owned(),
+            attempt: at(asked, "/reference").as_str().unwrap_or_default().to_owned(),
             amount,
-            currency: asked["currency"].as_str().unwrap_or_default().to_owned(),
+            currency: at(asked, "/currency").as_str().unwrap_or_default().to_owned(),
             stand: if waits { Stand::Waiting } else { Stand::Open },
             automatic: false,
             at_ms: now_ms,
@@ -159,7 +178,10 @@ impl Ledger {
         });
         if waits {
             let url = "http://psp.test/3ds";
-            return (200, json!({"status": "requires_action", "psp_reference": id, "action_url": url}));
+            return (
+                200,
+                json!({"status": "requires_action", "psp_reference": id, "action_url": url}),
+            );
         }
         approved(&id, amount)
     }
@@ -186,7 +208,11 @@ impl Ledger {
 
     fn listing(&self, dials: &Dials, reference: &str, now_ms: u64) -> Value {
         let listed = |at_ms: u64| at_ms + dials.listing_lag_ms <= now_ms;
-        let mine: Vec<&Hold> = self.holds.iter().filter(|hold| hold.attempt == reference).collect();
+        let mine: Vec<&Hold> = self
+            .holds
+            .iter()
+            .filter(|hold| hold.attempt == reference)
+            .collect();
         let waits = |hold: &Hold| matches!(hold.stand, Stand::Waiting | Stand::Abandoned);
         let authorize: Vec<Value> = mine
             .iter()
@@ -240,7 +266,10 @@ impl Hold {
 }
 
 fn approved(id: &str, amount: u64) -> (u16, Value) {
-    (200, json!({"status": "approved", "psp_reference": id, "amount": amount}))
+    (
+        200,
+        json!({"status": "approved", "psp_reference": id, "amount": amount}),
+    )
 }
 
 fn declined(code: &str) -> (u16, Value) {
@@ -253,9 +282,13 @@ fn missing() -> (u16, Value) {
 }
 
 fn text<'a>(form: &'a BTreeMap<String, String>, name: &str) -> Result<&'a str, String> {
-    form.get(name).map(String::as_str).ok_or_else(|| format!("a call without {name}"))
+    form.get(name)
+        .map(String::as_str)
+        .ok_or_else(|| format!("a call without {name}"))
 }
 
 fn number(form: &BTreeMap<String, String>, name: &str) -> Result<u64, String> {
-    text(form, name)?.parse().map_err(|_| format!("{name} is not a number"))
+    text(form, name)?
+        .parse()
+        .map_err(|_| format!("{name} is not a number"))
 }

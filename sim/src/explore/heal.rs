@@ -49,7 +49,11 @@ impl Healed {
 }
 
 /// The same, with every step in words.
-pub(super) fn trace(scene: &Scene, world: &World, mut tell: impl FnMut(&World, Action, Option<&World>)) -> Result<(), Violation> {
+pub(super) fn trace(
+    scene: &Scene,
+    world: &World,
+    mut tell: impl FnMut(&World, Action, Option<&World>),
+) -> Result<(), Violation> {
     let mut world = at_peace(world);
     for _ in 0..STEPS_MAX {
         let Some(action) = choose(&world) else {
@@ -70,7 +74,10 @@ pub(super) fn trace(scene: &Scene, world: &World, mut tell: impl FnMut(&World, A
 }
 
 fn never_rests() -> Violation {
-    Violation::new("§1 once faults stop it ends", format!("not at rest after {STEPS_MAX} steps"))
+    Violation::new(
+        "§1 once faults stop it ends",
+        format!("not at rest after {STEPS_MAX} steps"),
+    )
 }
 
 /// Nothing more goes wrong, and what does not go wrong is not counted.
@@ -81,7 +88,9 @@ fn at_peace(world: &World) -> World {
 }
 
 fn step(scene: &Scene, world: &World) -> Result<Option<(Action, World)>, Violation> {
-    let Some(action) = choose(world) else { return Ok(None) };
+    let Some(action) = choose(world) else {
+        return Ok(None);
+    };
     carry_out(scene, world, action).map(|next| Some((action, next)))
 }
 
@@ -116,9 +125,15 @@ fn choose(world: &World) -> Option<Action> {
     }
     for (index, server) in world.servers.iter().enumerate() {
         let number = index as u8;
-        let found = server.jobs.iter().position(|(_, job)| is_runnable(world, index, server, &job.phase));
+        let found = server
+            .jobs
+            .iter()
+            .position(|(_, job)| is_runnable(world, index, server, &job.phase));
         let Some(job) = found else { continue };
-        let is_call = server.jobs.get(job).is_some_and(|(_, job)| matches!(job.phase, Phase::Given(_)));
+        let is_call = server
+            .jobs
+            .get(job)
+            .is_some_and(|(_, job)| matches!(job.phase, Phase::Given(_)));
         let job = job as u8;
         return Some(if is_call {
             Action::Send {

@@ -86,7 +86,8 @@ pub(super) type Said = Result<(u16, Value), String>;
 impl Ledger {
     /// Authorizations that hold funds now, or were used by a capture that stands.
     pub(super) fn live(&self) -> usize {
-        let lives = |hold: &&Hold| hold.stand == Stand::Open || hold.takes.iter().any(|take| !take.given_back);
+        let lives =
+            |hold: &&Hold| hold.stand == Stand::Open || hold.takes.iter().any(|take| !take.given_back);
         self.holds.iter().filter(lives).count()
     }
 
@@ -103,12 +104,16 @@ impl Ledger {
 
     /// Captures ever made.
     pub(super) fn captures(&self) -> impl Iterator<Item = (&Hold, &Take)> {
-        self.holds.iter().flat_map(|hold| hold.takes.iter().map(move |take| (hold, take)))
+        self.holds
+            .iter()
+            .flat_map(|hold| hold.takes.iter().map(move |take| (hold, take)))
     }
 
     /// Captures that stand.
     pub(super) fn standing(&self) -> impl Iterator<Item = &Take> {
-        self.captures().map(|(_, take)| take).filter(|take| !take.given_back)
+        self.captures()
+            .map(|(_, take)| take)
+            .filter(|take| !take.given_back)
     }
 
     /// Whether a customer can finish 3-D Secure.
@@ -196,7 +201,8 @@ impl Ledger {
                 hold.notices(old, &mut said);
             }
         }
-        self.notices.extend(said.into_iter().map(|notice| notice.to_string().into()));
+        self.notices
+            .extend(said.into_iter().map(|notice| notice.to_string().into()));
     }
 }
 

@@ -16,19 +16,22 @@ mod cell;
 mod digest;
 mod faces;
 mod heal;
+mod lab;
 mod ledger;
 mod oracle;
 mod people;
 mod report;
 mod search;
 mod story;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-pub use cell::{Budget, Cell, Plot, PspClass};
+pub use cell::{Budget, Cell, Mix, Plot, PspClass};
 pub use report::{Counterexample, Covered, Report, ScenarioReport};
 
 /// What is called on every thread that explores, before it does.
@@ -48,9 +51,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Every class with every plot, on two threads.
+    /// Every class with every plot, in the mixes whose every state can be seen, on two threads.
     fn default() -> Self {
-        let of_class = |class| Plot::ALL.map(|plot| Cell::new(class, plot));
+        let of_plot = |class, plot| [Mix::Fault, Mix::Webhook].map(|mix| Cell::new(class, plot, mix));
+        let of_class = |class| Plot::ALL.into_iter().flat_map(move |plot| of_plot(class, plot));
         Self {
             cells: PspClass::ALL.into_iter().flat_map(of_class).collect(),
             max_states: None,
@@ -61,7 +65,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Keeps the worlds whose name (`class/plot`) has `part` in it.
+    /// Keeps the worlds whose name (`class/plot/mix`) has `part` in it.
     #[must_use]
     pub fn only(mut self, part: &str) -> Self {
         self.cells.retain(|cell| cell.name().contains(part));
@@ -72,7 +76,7 @@ impl Options {
 /// How far an exploration has come.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// `class/plot`.
+    /// `class/plot/mix`.
     pub name: String,
     /// Layers explored.
     pub depth: u32,
@@ -120,7 +124,10 @@ pub fn explore(options: &Options, progress: &dyn Fn(Progress)) -> Report {
 #[must_use]
 pub fn replay(cell: &Cell, path: &[u16]) -> (Option<(String, String)>, Vec<String>) {
     let (violation, steps) = search::retrace(&world::Scene::new(cell), path);
-    (violation.map(|violation| (violation.oracle, violation.message)), steps)
+    (
+        violation.map(|violation| (violation.oracle, violation.message)),
+        steps,
+    )
 }
 
 enum News {
@@ -136,7 +143,9 @@ fn work(options: &Options, next: &AtomicUsize, tell: &mpsc::Sender<News>) {
     let max_states = options.max_states.unwrap_or(u64::MAX);
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
-        let Some(cell) = options.cells.get(index) else { return };
+        let Some(cell) = options.cells.get(index) else {
+            return;
+        };
         let mut watch = |layer: search::Layer| {
             // Nobody may be listening any more.
             let _ = tell.send(News::Layer(Progress {

@@ -31,9 +31,16 @@ impl Turn<'_> {
 
     /// A client sends the request that it is at; `again` while the first is still open.
     pub(super) fn ask(&mut self, client: u8, server: usize, again: bool) -> Result<(), Violation> {
-        let at = self.world.clients.get(usize::from(client)).map_or(0, |client| client.at);
+        let at = self
+            .world
+            .clients
+            .get(usize::from(client))
+            .map_or(0, |client| client.at);
         let asks = self.scene.cell.plot.asks();
-        let Some(ask) = asks.get(usize::from(client)).and_then(|asks| asks.get(usize::from(at))) else {
+        let Some(ask) = asks
+            .get(usize::from(client))
+            .and_then(|asks| asks.get(usize::from(at)))
+        else {
             return Err(Violation::new("explorer", "a client asks for nothing"));
         };
         let twin_is_open = self.world.servers.iter().flat_map(|server| &server.jobs).any(|(_, job)| {
@@ -57,7 +64,13 @@ impl Turn<'_> {
         let terms = self.scene.cell.plot.terms();
         let body = if ask.what == "charge" { &terms } else { ask.body };
         let headers: [(&str, &[u8]); 1] = [("idempotency-key", ask.key.as_bytes())];
-        self.knock(server, Origin::Client { client, at }, &target, &headers, body.as_bytes())
+        self.knock(
+            server,
+            Origin::Client { client, at },
+            &target,
+            &headers,
+            body.as_bytes(),
+        )
     }
 
     /// The PSP delivers a notice, signed now.
@@ -73,7 +86,13 @@ impl Turn<'_> {
         let unheard = |origin: Origin, phase: &Phase| {
             matches!(origin, Origin::Outcome { .. }) && matches!(phase, Phase::Ready(_) | Phase::Decided(..))
         };
-        if self.world.servers.iter().flat_map(|s| &s.jobs).any(|(_, job)| unheard(job.origin, &job.phase)) {
+        if self
+            .world
+            .servers
+            .iter()
+            .flat_map(|s| &s.jobs)
+            .any(|(_, job)| unheard(job.origin, &job.phase))
+        {
             self.covered.webhook_before_response += 1;
         }
         let psp = self.scene.cell.class.psp();
@@ -81,7 +100,13 @@ impl Turn<'_> {
         let header = format!("{psp}-signature");
         let headers: [(&str, &[u8]); 1] = [(&header, signature.as_bytes())];
         let target = format!("/webhooks/{psp}");
-        self.knock(server, Origin::Webhook { notice }, &target, &headers, body.as_bytes())
+        self.knock(
+            server,
+            Origin::Webhook { notice },
+            &target,
+            &headers,
+            body.as_bytes(),
+        )
     }
 
     fn knock(
@@ -106,7 +131,10 @@ impl Turn<'_> {
             Routed::Attempt { .. } => Err(Violation::new("explorer", "a request for another attempt")),
             Routed::Reply(response) => {
                 let said = String::from_utf8_lossy(&response.body).into_owned();
-                Err(Violation::new("§2 a good request is let in", format!("{} {said}", response.status)))
+                Err(Violation::new(
+                    "§2 a good request is let in",
+                    format!("{} {said}", response.status),
+                ))
             }
         }
     }
@@ -120,12 +148,20 @@ impl Turn<'_> {
         record: Option<&Record>,
     ) -> Result<(), Violation> {
         let asks = self.scene.cell.plot.asks();
-        let Some(ask) = asks.get(usize::from(client)).and_then(|asks| asks.get(usize::from(at))) else {
+        let Some(ask) = asks
+            .get(usize::from(client))
+            .and_then(|asks| asks.get(usize::from(at)))
+        else {
             return Ok(());
         };
         oracle::answer(self.world, ask, response, record)?;
         let version = self.world.version();
-        let Some(client) = self.world.clients.get_mut(usize::from(client)).filter(|client| client.at == at) else {
+        let Some(client) = self
+            .world
+            .clients
+            .get_mut(usize::from(client))
+            .filter(|client| client.at == at)
+        else {
             return Ok(());
         };
         if response.status == 202 {
@@ -146,6 +182,11 @@ fn sign(at_s: u64, body: &[u8]) -> String {
     };
     mac.update(format!("{at_s}.").as_bytes());
     mac.update(body);
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("t={at_s},v1={hex}")
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::cell::{Budget, Cell, Plot, PspClass};
+use super::cell::{Budget, Cell, Mix, Plot, PspClass};
 
 /// How often something was seen that an exploration must have seen to be worth anything. Counted per transition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,7 +32,10 @@ impl Covered {
     #[must_use]
     pub fn counts(&self) -> [(&'static str, u64); 8] {
         [
-            ("crash between effect and persist", self.crash_between_effect_and_persist),
+            (
+                "crash between effect and persist",
+                self.crash_between_effect_and_persist,
+            ),
             ("late landing after a look-up miss", self.late_landing_after_miss),
             ("ambiguous swap that had applied", self.ambiguous_swap_applied),
             ("slow swap that applied afterwards", self.slow_swap_applied),
@@ -82,12 +85,14 @@ impl fmt::Display for Counterexample {
 /// One world's exploration.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScenarioReport {
-    /// `class/plot`.
+    /// `class/plot/mix`.
     pub name: String,
     /// The PSP's class.
     pub class: PspClass,
     /// What the clients did.
     pub plot: Plot,
+    /// What could go wrong, by name.
+    pub mix: Mix,
     /// What could go wrong.
     pub budget: Budget,
     /// Distinct states.
@@ -114,6 +119,7 @@ impl ScenarioReport {
             name: cell.name(),
             class: cell.class,
             plot: cell.plot,
+            mix: cell.mix,
             budget: cell.budget,
             states: 0,
             transitions: 0,
@@ -145,7 +151,9 @@ impl Report {
     #[must_use]
     pub fn covered(&self) -> Covered {
         let mut sum = Covered::default();
-        self.scenarios.iter().for_each(|scenario| sum.add(&scenario.covered));
+        self.scenarios
+            .iter()
+            .for_each(|scenario| sum.add(&scenario.covered));
         sum
     }
 
@@ -153,13 +161,19 @@ impl Report {
     #[must_use]
     pub fn never_seen(&self) -> Vec<&'static str> {
         let counts = self.covered().counts();
-        counts.into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count == 0)
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// The first violation.
     #[must_use]
     pub fn violation(&self) -> Option<&Counterexample> {
-        self.scenarios.iter().find_map(|scenario| scenario.violation.as_ref())
+        self.scenarios
+            .iter()
+            .find_map(|scenario| scenario.violation.as_ref())
     }
 
     /// Whether nothing was violated and nothing stayed unseen.
@@ -171,7 +185,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<32} {:>9} {:>11} {:>11} {:>6} {:>7}", "world", "states", "transitions", "healed", "depth", "seconds")?;
+        writeln!(
+            f,
+            "{:<32} {:>9} {:>11} {:>11} {:>6} {:>7}",
+            "world", "states", "transitions", "healed", "depth", "seconds"
+        )?;
         for scenario in &self.scenarios {
             let note = match (&scenario.violation, scenario.complete) {
                 (Some(_), _) => "  VIOLATION",
@@ -190,14 +208,25 @@ impl fmt::Display for Report {
             )?;
         }
         let sum = |of: fn(&ScenarioReport) -> u64| self.scenarios.iter().map(of).sum::<u64>();
-        writeln!(f, "{:<32} {:>9} {:>11} {:>11}", "in all", self.states(), sum(|s| s.transitions), sum(|s| s.healed_steps))?;
+        writeln!(
+            f,
+            "{:<32} {:>9} {:>11} {:>11}",
+            "in all",
+            self.states(),
+            sum(|s| s.transitions),
+            sum(|s| s.healed_steps)
+        )?;
         for (name, count) in self.covered().counts() {
             writeln!(f, "seen: {name}: {count}")?;
         }
         for name in self.never_seen() {
             writeln!(f, "NEVER SEEN: {name}")?;
         }
-        for violation in self.scenarios.iter().filter_map(|scenario| scenario.violation.as_ref()) {
+        for violation in self
+            .scenarios
+            .iter()
+            .filter_map(|scenario| scenario.violation.as_ref())
+        {
             write!(f, "{violation}")?;
         }
         Ok(())

@@ -12,9 +12,10 @@ use super::apply::{Stepped, Turn, apply};
 use super::cell::{Cell, MERCHANT};
 use super::digest::{ByDigest, Digest};
 use super::heal::{self, Healed};
+use super::lab::Lab;
 use super::oracle::Violation;
 use super::people;
-use super::report::{Counterexample, Covered, ScenarioReport};
+use super::report::{Counterexample, ScenarioReport};
 use super::story;
 use super::world::{Scene, World};
 
@@ -39,12 +40,12 @@ impl Scene {
 
     /// Where a world begins: nothing is there for a charge; the attempt is created for anything else.
     pub(super) fn root(&self) -> Stepped {
-        let mut covered = Covered::default();
+        let mut lab = Lab::default();
         let mut world = World::new(&self.cell);
         let mut turn = Turn {
             scene: self,
             world: &mut world,
-            covered: &mut covered,
+            lab: &mut lab,
         };
         turn.create()?;
         Ok(world)
@@ -58,12 +59,14 @@ pub(super) fn search(cell: &Cell, max_states: u64, watch: &mut dyn FnMut(Layer))
         scene: Scene::new(cell),
         visited: Visited::default(),
         healed: Healed::default(),
+        lab: Lab::default(),
         report: ScenarioReport::new(cell),
         max_states,
     };
     search.run(watch);
     search.report.states = search.visited.len() as u64;
     search.report.healed_steps = search.healed.steps;
+    search.report.covered = search.lab.covered;
     search.report.seconds = began.elapsed().as_secs_f64();
     search.report
 }
@@ -72,6 +75,7 @@ struct Search {
     scene: Scene,
     visited: Visited,
     healed: Healed,
+    lab: Lab,
     report: ScenarioReport,
     max_states: u64,
 }
@@ -84,7 +88,7 @@ impl Search {
         };
         let digest = root.digest();
         self.visited.insert(digest, (digest, 0));
-        if let Err(violation) = self.healed.check(&self.scene, &root) {
+        if let Err(violation) = self.healed.check(&self.scene, &root, &mut self.lab) {
             return self.found(&[], violation);
         }
         let mut frontier = vec![(digest, root)];
@@ -122,13 +126,13 @@ impl Search {
         for (index, action) in actions.iter().enumerate() {
             let index = index as u16;
             self.report.transitions += 1;
-            let after = apply(&self.scene, world, *action, &mut self.report.covered)
+            let after = apply(&self.scene, world, *action, &mut self.lab)
                 .map_err(|violation| (self.path(from, Some(index)), violation))?;
             let digest = after.digest();
             if let Entry::Vacant(free) = self.visited.entry(digest) {
                 free.insert((from, index));
                 self.healed
-                    .check(&self.scene, &after)
+                    .check(&self.scene, &after, &mut self.lab)
                     .map_err(|violation| (self.path(digest, None), violation))?;
                 next.push((digest, after));
             }
@@ -152,7 +156,10 @@ impl Search {
         let (again, steps) = retrace(&self.scene, path);
         let message = match again {
             Some(again) if again == violation => violation.message,
-            again => format!("{} (NOT REPRODUCED: re-executed it gives {again:?})", violation.message),
+            again => format!(
+                "{} (NOT REPRODUCED: re-executed it gives {again:?})",
+                violation.message
+            ),
         };
         self.report.complete = false;
         self.report.violation = Some(Counterexample {
@@ -171,13 +178,13 @@ pub(super) fn retrace(scene: &Scene, path: &[u16]) -> (Option<Violation>, Vec<St
         Ok(root) => root,
         Err(violation) => return (Some(violation), steps),
     };
-    let (mut actions, mut covered) = (Vec::new(), Covered::default());
+    let (mut actions, mut lab) = (Vec::new(), Lab::default());
     for index in path {
         enabled(scene, &world, &mut actions);
         let Some(action) = actions.get(usize::from(*index)) else {
             return (Some(Violation::new("explorer", "the path names no step")), steps);
         };
-        match apply(scene, &world, *action, &mut covered) {
+        match apply(scene, &world, *action, &mut lab) {
             Ok(after) => {
                 steps.push(story::line(scene, &world, *action, Some(&after)));
                 world = after;

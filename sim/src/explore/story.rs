@@ -18,7 +18,11 @@ pub(super) fn line(scene: &Scene, before: &World, action: Action, after: Option<
     if after.version() != before.version()
         && let Some(record) = &after.store
     {
-        news.push(format!("record {:?} v{}", record.state().status, record.version()));
+        news.push(format!(
+            "record {:?} v{}",
+            record.state().status,
+            record.version()
+        ));
     }
     if after.ledger.digest != before.ledger.digest {
         news.push(format!("PSP: {}", books(after)));
@@ -44,7 +48,11 @@ fn books(world: &World) -> String {
             Stand::Gone => "released",
             Stand::Abandoned => "given up",
         };
-        let taken: Vec<String> = hold.takes.iter().map(|take| format!("{} {}", take.id, take.amount)).collect();
+        let taken: Vec<String> = hold
+            .takes
+            .iter()
+            .map(|take| format!("{} {}", take.id, take.amount))
+            .collect();
         words.push(format!("{} {stand} [{}]", hold.id, taken.join(", ")));
     }
     words.join(", ")
@@ -52,24 +60,37 @@ fn books(world: &World) -> String {
 
 fn what(scene: &Scene, world: &World, action: Action) -> String {
     let job = |server: u8, job: u8| {
-        world.servers.get(usize::from(server)).and_then(|server| server.jobs.get(usize::from(job))).map(|(_, job)| job)
+        world
+            .servers
+            .get(usize::from(server))
+            .and_then(|server| server.jobs.get(usize::from(job)))
+            .map(|(_, job)| job)
     };
     let asked = |client: u8| {
-        let at = world.clients.get(usize::from(client)).map_or(0, |client| client.at);
+        let at = world
+            .clients
+            .get(usize::from(client))
+            .map_or(0, |client| client.at);
         asked(scene, client, at)
     };
     match action {
         Action::Run { server, job: number } => {
             job(server, number).map_or_else(String::new, |job| format!("server {server} {}", run(scene, job)))
         }
-        Action::Send { server, job: number, luck } => {
+        Action::Send {
+            server,
+            job: number,
+            luck,
+        } => {
             let luck = match luck {
                 Luck::Answered => "it lands, its answer comes",
                 Luck::AnswerLost => "it lands, its answer is lost",
                 Luck::RequestLost => "it is lost",
                 Luck::Late => "it is on its way",
             };
-            job(server, number).map_or_else(String::new, |job| format!("server {server} sends {}: {luck}", call(job)))
+            job(server, number).map_or_else(String::new, |job| {
+                format!("server {server} sends {}: {luck}", call(job))
+            })
         }
         Action::SwapUnknown { server, how, .. } => {
             let how = match how {
@@ -83,13 +104,21 @@ fn what(scene: &Scene, world: &World, action: Action) -> String {
         Action::Fire { server } => format!("server {server}'s timer fires"),
         Action::Land { flying } => {
             let call = world.flying.get(usize::from(flying));
-            format!("a late request lands: {}", call.map_or("?", |flying| flying.call.it.http.url.as_str()))
+            format!(
+                "a late request lands: {}",
+                call.map_or("?", |flying| flying.call.it.http.url.as_str())
+            )
         }
         Action::Ask { client, server } => format!("{} server {server}", asked(client)),
-        Action::AskAgain { client, server } => format!("{} server {server}, while its first is open", asked(client)),
+        Action::AskAgain { client, server } => {
+            format!("{} server {server}, while its first is open", asked(client))
+        }
         Action::Notify { notice, server } => {
             let body = world.ledger.it.notices.get(usize::from(notice));
-            format!("webhook {notice} to server {server}: {}", body.map_or("?", |body| body))
+            format!(
+                "webhook {notice} to server {server}: {}",
+                body.map_or("?", |body| body)
+            )
         }
         Action::Customer => "the customer finishes 3-D Secure".to_owned(),
         Action::Advance => "time goes on".to_owned(),
@@ -102,7 +131,9 @@ fn what(scene: &Scene, world: &World, action: Action) -> String {
 fn asked(scene: &Scene, client: u8, at: u8) -> String {
     let name = if client == 0 { "A" } else { "B" };
     let asks = scene.cell.plot.asks();
-    let ask = asks.get(usize::from(client)).and_then(|asks| asks.get(usize::from(at)));
+    let ask = asks
+        .get(usize::from(client))
+        .and_then(|asks| asks.get(usize::from(at)));
     let (what, key) = ask.map_or(("?", "?"), |ask| (ask.what, ask.key));
     format!("client {name} asks for {what} under key {key} at")
 }
@@ -119,7 +150,10 @@ fn run(scene: &Scene, job: &Job) -> String {
             Input::Outcome(outcome) => {
                 let result = format!("{:?}", outcome.result);
                 let result: String = result.chars().take(24).collect();
-                format!("loads and decides: {whom} ({} {}: {result})", outcome.call.http.method, outcome.call.http.url)
+                format!(
+                    "loads and decides: {whom} ({} {}: {result})",
+                    outcome.call.http.method, outcome.call.http.url
+                )
             }
             Input::Request(_) | Input::Webhook(_) | Input::Wake => format!("loads and decides: {whom}"),
         },
@@ -134,8 +168,15 @@ fn run(scene: &Scene, job: &Job) -> String {
 fn call(job: &Job) -> String {
     match &job.phase {
         Phase::Given(call) | Phase::Awaiting { call, .. } => {
-            let key = call.it.http.headers.iter().find(|(name, _)| *name == "idempotency-key");
-            let key = key.map_or("", |(_, key)| key.split_once('-').map_or(key.as_str(), |(_, tail)| tail));
+            let key = call
+                .it
+                .http
+                .headers
+                .iter()
+                .find(|(name, _)| *name == "idempotency-key");
+            let key = key.map_or("", |(_, key)| {
+                key.split_once('-').map_or(key.as_str(), |(_, tail)| tail)
+            });
             format!("{} {} {key}", call.it.http.method, call.it.http.url)
         }
         Phase::Ready(_) | Phase::Decided(..) | Phase::ReadBack(..) | Phase::Waiting { .. } => String::new(),

@@ -220,7 +220,14 @@ impl World {
 
     /// The digest of all that the future depends on.
     pub(super) fn digest(&self) -> Digest {
-        let rest = (&self.told, self.delivered, self.clients, self.left, self.writes, self.sends);
+        let rest = (
+            &self.told,
+            self.delivered,
+            self.clients,
+            self.left,
+            self.writes,
+            self.sends,
+        );
         digest::of(&(self.digest_of_rest(), rest))
     }
 
@@ -251,7 +258,9 @@ impl World {
     /// Whether a client's request at a place of its list is still open at some server.
     pub(super) fn has_open(&self, client: u8, at: u8) -> bool {
         let origin = Origin::Client { client, at };
-        self.servers.iter().any(|server| server.jobs.iter().any(|(_, job)| job.origin == origin))
+        self.servers
+            .iter()
+            .any(|server| server.jobs.iter().any(|(_, job)| job.origin == origin))
     }
 
     /// Lets the PSP's books change.
@@ -279,7 +288,9 @@ impl World {
             }
             for (_, job) in &server.jobs {
                 match &job.phase {
-                    Phase::Waiting { until_ms, .. } | Phase::Awaiting { until_ms, .. } => at(until_ms + behind_ms),
+                    Phase::Waiting { until_ms, .. } | Phase::Awaiting { until_ms, .. } => {
+                        at(until_ms + behind_ms)
+                    }
                     // A server that was paused finds its window closed.
                     Phase::Given(call) => at(call.it.send_by_ms + behind_ms + 1),
                     Phase::Ready(_) | Phase::Decided(..) | Phase::ReadBack(..) => {}
@@ -294,7 +305,11 @@ impl World {
 
     /// Whether a server's timer is due.
     pub(super) fn is_due(&self, server: usize) -> bool {
-        let timer_ms = self.servers.get(server).and_then(|server| server.timer_ms).or(self.hint_ms);
+        let timer_ms = self
+            .servers
+            .get(server)
+            .and_then(|server| server.timer_ms)
+            .or(self.hint_ms);
         timer_ms.is_some_and(|timer_ms| timer_ms <= self.clock(server))
     }
 }

@@ -1,7 +1,5 @@
 //! After healing: looking at an attempt until it shows an end, and once more when all is over.
 
-use pay_once_core::id::AttemptId;
-
 use super::clients::{Buyer, Ways};
 use crate::seen::{Doubt, Heard, Shown, Status};
 
@@ -21,24 +19,23 @@ impl Ways {
             let is_last_round = stage.clients.borrow().is_last_round;
             let (is_busy, id) = self
                 .with(buyer, |buyer| {
-                    let id = buyer.shopper.attempt_id().and_then(AttemptId::parse);
-                    (buyer.todo > 0, id)
+                    (buyer.todo > 0, Some(buyer.shopper.payment().attempt_id()))
                 })
                 .unwrap_or((false, None));
             let version = id.and_then(|id| {
                 let rows = stage.rows.borrow();
                 rows.all.get(&id.to_bytes()).map(|row| row.version)
             });
-            if !is_busy && (is_last_round || version.is_none() || version != seen_version) {
-                let is_answered = id.is_none() || self.look(buyer).await;
+            if !is_busy && (is_last_round || seen_version != Some(version)) {
+                let is_answered = self.look(buyer).await;
                 if is_answered {
-                    seen_version = version;
+                    seen_version = Some(version);
                     self.with(buyer, |buyer| {
                         buyer.is_settled = buyer.last.as_ref().is_none_or(is_end);
                         buyer.is_done = is_last_round;
                     });
                 }
-                if is_answered && (is_last_round || id.is_none()) {
+                if is_answered && is_last_round {
                     self.with(buyer, |buyer| buyer.is_done = true);
                     return;
                 }
@@ -53,14 +50,14 @@ impl Ways {
 
     /// One look; whether it was answered.
     async fn look(&self, buyer: usize) -> bool {
-        let Some(mut ask) = self.with(buyer, |buyer| buyer.shopper.last_look()).flatten() else {
+        let Some(mut ask) = self.with(buyer, |buyer| buyer.shopper.last_look()) else {
             return false;
         };
         ask.timeout_ms = LOOK_LIMIT_MS;
         ask.tries_left = 0;
         let began_ms = self.stage.now_ms();
         let told = self.exchange(&ask).await;
-        let Some(told) = told.filter(|told| told.status == 200) else {
+        let Some(told) = told.filter(|told| matches!(told.status, 200 | 404)) else {
             return false;
         };
         let ended_ms = self.stage.now_ms();
@@ -78,6 +75,9 @@ impl Ways {
 
 /// Whether nothing more will happen of itself.
 fn is_end(heard: &Heard) -> bool {
+    if heard.told.as_ref().is_some_and(|told| told.status == 404) {
+        return true;
+    }
     let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
     shown.is_some_and(|shown: &Shown| {
         let is_parked = shown
