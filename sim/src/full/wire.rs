@@ -71,7 +71,8 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Message>> 
             whole = bytes
                 .windows(4)
                 .position(|four| four == b"\r\n\r\n")
-                .map(|at| (at + 4, at + 4 + content_length(&bytes[..at])));
+                .map(|at| at + 4)
+                .map(|body_at| (body_at, body_at + content_length(bytes.get(..body_at).unwrap_or_default())));
         }
         if let Some((body_at, len)) = whole
             && bytes.len() >= len
