@@ -72,7 +72,12 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Message>> 
                 .windows(4)
                 .position(|four| four == b"\r\n\r\n")
                 .map(|at| at + 4)
-                .map(|body_at| (body_at, body_at + content_length(bytes.get(..body_at).unwrap_or_default())));
+                .map(|body_at| {
+                    (
+                        body_at,
+                        body_at + content_length(bytes.get(..body_at).unwrap_or_default()),
+                    )
+                });
         }
         if let Some((body_at, len)) = whole
             && bytes.len() >= len
