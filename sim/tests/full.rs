@@ -141,22 +141,43 @@ fn slowest_calm(plan: &Plan, traced: &Traced, slowest: &mut Vec<u64>) {
     slowest.extend(heard.map(|heard| heard.ended_ms - heard.began_ms));
 }
 
+/// What time costs in which nothing happens.
+#[test]
+#[ignore = "prints what it measured"]
+fn idleness() {
+    for servers in [1, 3] {
+        let mut plan = swarm::plan(0);
+        plan.steps.clear();
+        plan.world.clocks_ms = vec![0; servers];
+        plan.world.heal_ms = 60_000;
+        let began = cpu_ns();
+        let run = full::run(&plan).run;
+        let us = (cpu_ns() - began) as f64 / 1e3;
+        println!(
+            "{servers} servers: {:.1} us a simulated second",
+            us / (run.ended_ms as f64 / 1e3)
+        );
+    }
+}
+
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .and_then(|ns| ns.parse::<u64>().ok())
+        .unwrap_or(0)
+}
+
 fn batch(seeds: std::ops::Range<u64>) -> Met {
-    let cpu = || {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-        text.split(' ')
-            .next()
-            .and_then(|ns| ns.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    let (began, mut met, mut latencies) = (cpu(), Met::default(), Vec::new());
-    let (mut simulated_ms, mut lines, mut bad) = (0, 0, Vec::new());
+    let (began, mut met, mut latencies) = (cpu_ns(), Met::default(), Vec::new());
+    let (mut simulated_ms, mut lines, mut asked, mut bad) = (0, 0, 0, Vec::new());
     let count = seeds.end - seeds.start;
     for seed in seeds {
         let plan = swarm::plan(seed);
         let traced = full::run(&plan);
         met.absorb(&traced.run.met);
         simulated_ms += traced.run.ended_ms;
+        asked += traced.run.heard.len();
         lines += traced.trace.len();
         slowest_calm(&plan, &traced, &mut latencies);
         let wrong = faults_of(&traced);
@@ -164,7 +185,7 @@ fn batch(seeds: std::ops::Range<u64>) -> Met {
             bad.push(format!("seed {seed} ({}): {wrong:?}", plan.world.class.name()));
         }
     }
-    let cpu_s = (cpu() - began) as f64 / 1e9;
+    let cpu_s = (cpu_ns() - began) as f64 / 1e9;
     latencies.sort_unstable();
     let at = |permille: usize| latencies.get(latencies.len() * permille / 1000).copied();
     println!(
@@ -180,6 +201,7 @@ fn batch(seeds: std::ops::Range<u64>) -> Met {
         latencies.last(),
         latencies.len()
     );
+    println!("{:.0} requests of clients each", asked as f64 / count as f64);
     println!("missing: {:?}", met.missing());
     println!("{:?}", met.0);
     assert!(bad.is_empty(), "{} bad:\n{}", bad.len(), bad.join("\n"));
@@ -208,13 +230,32 @@ fn a_plain_oracle_finds_nothing_in_many() {
 #[ignore = "for people: prints one run"]
 fn one_seed() {
     let seed = std::env::var("SEED").unwrap_or_default().parse().unwrap_or(0);
-    let plan = swarm::plan(seed);
+    let plan = match std::env::var("PLAN") {
+        Ok(path) => Plan::from_text(&std::fs::read_to_string(path).unwrap()).unwrap(),
+        Err(_) => swarm::plan(seed),
+    };
     let traced = full::run(&plan);
     println!("{}", plan.to_text());
     for line in &traced.trace {
         println!(
             "{:6} {:?} -> {:?} {} {}",
             line.at_ms, line.from, line.to, line.kind, line.text
+        );
+    }
+    let wanted: Option<u32> = std::env::var("PAYMENT").ok().and_then(|text| text.parse().ok());
+    for heard in traced
+        .run
+        .heard
+        .iter()
+        .filter(|heard| Some(heard.ask.payment) == wanted)
+    {
+        let body = heard
+            .told
+            .as_ref()
+            .map(|told| String::from_utf8_lossy(&told.body));
+        println!(
+            "{} {:?} {:?}: {body:?}",
+            heard.began_ms, heard.ask.role, heard.ask.op
         );
     }
     println!("{:#?}", traced.run.ledger);

@@ -102,8 +102,8 @@ impl Faults {
             Act::Crash { server, silent, .. } if begins => self.crash(sim, *server, *silent),
             Act::Crash { server, .. } => self.bounce(sim, *server),
             Act::Pause { server, for_ms } if begins => self.pause(*server, *for_ms),
-            // Healing ends a pause; its own end does so by itself.
-            Act::Pause { server, .. } => self.go_on(*server),
+            // It ends by itself.
+            Act::Pause { .. } => {}
             Act::Partition { from, to, .. } | Act::Hold { from, to, .. } => {
                 if begins {
                     stage.meet(match act {
@@ -179,19 +179,10 @@ impl Faults {
         self.stage.meet(Sometimes::ServerPaused);
         if let Some(process) = self.stage.processes.get(server) {
             let until_ms = self.stage.now_ms().saturating_add(for_ms);
+            let until_ms = until_ms.min(self.stage.plan.world.heal_ms);
             process
                 .paused_until_ms
                 .set(process.paused_until_ms.get().max(until_ms));
-        }
-    }
-
-    fn go_on(&self, server: usize) {
-        let heal_ms = self.stage.plan.world.heal_ms;
-        if let Some(process) = self.stage.processes.get(server) {
-            let until_ms = process.paused_until_ms.get();
-            if self.stage.now_ms() >= heal_ms {
-                process.paused_until_ms.set(until_ms.min(self.stage.now_ms()));
-            }
         }
     }
 
@@ -211,7 +202,7 @@ impl Faults {
             }
         }
         let before = self.links.insert(link, wrong).unwrap_or_default();
-        if before.held && wrong.held && self.again.is_empty() {
+        if before.held && wrong.held {
             // One of two holds ended: what waited gets out, so that no message waits longer than one hold lasts.
             self.links.insert(link, Wrong::default());
             self.again.push(link);

@@ -27,6 +27,9 @@ pub use trace::{TraceLine, Traced};
 
 /// Length of a step, in milliseconds. A message takes none or one of them; within one, all hosts see the same time.
 const TICK_MS: u64 = 10;
+/// How steeply long latencies get rare (turmoil's own is 5). A message that is not in time for its step loses a whole
+/// one, so that more than two in a hundred would make answers slower than the network they model.
+const LATENCY_CURVE: f64 = 8.0;
 /// How long after healing everything may take to end, in milliseconds.
 const LIVENESS_MS: u64 = 45_000;
 /// How long what wants to be woken is waited for when all else is over, in milliseconds.
@@ -135,6 +138,7 @@ fn set_up(stage: &Rc<Stage>) -> Sim<'static> {
         .max_message_latency(Duration::from_millis(world.net_ms.1))
         .tcp_capacity(1_024)
         .build();
+    sim.set_message_latency_curve(LATENCY_CURVE);
     let shared = || Rc::clone(stage);
     let clients = shared();
     sim.host(hosts::name(Host::Clients), move || {

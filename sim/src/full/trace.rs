@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::plan::Host;
-use crate::seen::Run;
+use crate::seen::{Heard, Run};
 
 /// One line: a message, a fault or an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,32 +42,37 @@ impl Traced {
 }
 
 fn hash(run: &Run, trace: &[TraceLine]) -> String {
-    let mut text = String::with_capacity(128 * 1024);
+    let mut hasher = Sha256::new();
+    let mut text = String::with_capacity(256);
     // Writing to a string does not fail.
     for line in trace {
-        let _ = writeln!(
-            text,
-            "{} {:?} {:?} {} {}",
-            line.at_ms, line.from, line.to, line.kind, line.text
-        );
+        text.clear();
+        let _ = writeln!(text, "{} {:?} {:?} {}", line.at_ms, line.from, line.to, line.kind);
+        hasher.update(text.as_bytes());
+        hasher.update(line.text.as_bytes());
     }
     for event in &run.ledger {
+        text.clear();
         let _ = writeln!(text, "{event:?}");
+        hasher.update(text.as_bytes());
     }
-    for heard in &run.heard {
-        let told = heard
-            .told
-            .as_ref()
-            .map(|told| (told.status, told.is_replay, &told.body));
-        let ask = &heard.ask;
+    for Heard {
+        ask,
+        began_ms,
+        ended_ms,
+        told,
+    } in &run.heard
+    {
+        text.clear();
+        let status = told.as_ref().map(|told| (told.status, told.is_replay));
         let _ = writeln!(
             text,
-            "{} {:?} {:?} {} {} {} {told:?}",
-            ask.payment, ask.op, ask.role, ask.tries_left, heard.began_ms, heard.ended_ms
+            "{} {:?} {:?} {} {began_ms} {ended_ms} {status:?}",
+            ask.payment, ask.op, ask.role, ask.tries_left
         );
+        hasher.update(text.as_bytes());
+        hasher.update(told.as_ref().map_or(&[][..], |told| &told.body));
     }
-    let mut hasher = Sha256::new();
-    hasher.update(text.as_bytes());
     for (id, record) in &run.records {
         hasher.update(id.as_bytes());
         hasher.update(record);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub(super) const PORT: u16 = 80;
 const CONNECT_MS: u64 = 250;
 /// Idle connections kept to one host.
 const IDLE_MAX: usize = 64;
+/// Connections made before they are needed.
+const WARM: usize = 8;
 /// Room that a message is read into at first, in bytes.
 const ROOM: usize = 2_048;
 
@@ -68,7 +71,13 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Message>> 
             whole = bytes
                 .windows(4)
                 .position(|four| four == b"\r\n\r\n")
-                .map(|at| (at + 4, at + 4 + content_length(&bytes[..at])));
+                .map(|at| at + 4)
+                .map(|body_at| {
+                    (
+                        body_at,
+                        body_at + content_length(bytes.get(..body_at).unwrap_or_default()),
+                    )
+                });
         }
         if let Some((body_at, len)) = whole
             && bytes.len() >= len
@@ -122,16 +131,28 @@ impl Pool {
         }
     }
 
+    /// Makes connections before they are needed: at a step a handshake, they would take more time than in the world.
+    pub(super) async fn warm_up(self: Rc<Self>) {
+        for _ in 0..WARM {
+            if let Ok(stream) = self.connect().await {
+                self.give_back(stream);
+            }
+        }
+    }
+
     /// A connection that its peer has not closed, as far as is known here.
     pub(super) async fn connection(&self) -> Result<TcpStream, Failed> {
         loop {
             let Some(mut idle) = self.idle.borrow_mut().pop() else {
-                break;
+                return self.connect().await;
             };
             if is_silent(&mut idle) {
                 return Ok(idle);
             }
         }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, Failed> {
         let connecting = TcpStream::connect((self.host.as_str(), PORT));
         match tokio::time::timeout(Duration::from_millis(CONNECT_MS), connecting).await {
             Ok(Ok(stream)) => Ok(stream),

@@ -17,15 +17,18 @@ const REPLAY_LIMIT_MS: u64 = 5_000;
 
 struct Balancer {
     stage: Rc<Stage>,
-    pools: Vec<Pool>,
+    pools: Vec<Rc<Pool>>,
 }
 
 /// Serves for ever.
 pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
-    let pools = (0..stage.processes.len())
-        .map(|server| Pool::new(super::name(Host::Server(server))))
+    let pools: Vec<Rc<Pool>> = (0..stage.processes.len())
+        .map(|server| Rc::new(Pool::new(super::name(Host::Server(server)))))
         .collect();
+    for pool in &pools {
+        spawn_local(Rc::clone(pool).warm_up());
+    }
     let balancer = Rc::new(Balancer { stage, pools });
     loop {
         let (stream, _) = listener.accept().await?;
@@ -70,6 +73,7 @@ impl Balancer {
                 // Nobody may be waiting any more.
                 let _ = sender.send(answer);
             }
+            drop(sender);
             balancer.stage.sleep(later_ms).await;
             let third = balancer.choose();
             balancer.replayed(third, &copy).await;

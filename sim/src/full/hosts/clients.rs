@@ -60,6 +60,7 @@ pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
         psp: Rc::new(Pool::new(super::name(Host::Psp))),
         stage: Rc::clone(&stage),
     };
+    spawn_local(Rc::clone(&ways.balancer).warm_up());
     let payments: Vec<(u64, Payment)> = stage
         .plan
         .steps

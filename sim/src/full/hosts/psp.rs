@@ -12,7 +12,7 @@ use turmoil::net::{TcpListener, TcpStream};
 use crate::full::stage::Stage;
 use crate::full::wire::{Message, PORT, Pool, ask_within, hung_up, read};
 use crate::met::Sometimes;
-use crate::plan::{Host, PspFault, World};
+use crate::plan::{Class, Host, PspFault, World};
 use crate::rng::{Concern, Draw};
 use crate::seen::PspCall;
 use crate::world::{EPOCH_MS, dials, psp_settings, turn};
@@ -204,7 +204,7 @@ fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answe
     if is_post && !key.is_empty() && !key.contains("-prepare-") {
         note_call(stage, &mut bank, &key);
     } else if !is_post {
-        bank.looks.insert(attempt_of(&request), stage.now_ms());
+        note_look(stage, &mut bank, &request);
     }
     let entropy = bank.draw.word();
     let reaction = bank.sandbox.receive(EPOCH_MS + stage.now_ms(), entropy, &request);
@@ -229,6 +229,18 @@ fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answe
 fn is_garbage(bank: &Bank, body: &[u8]) -> bool {
     bank.faults.iter().any(|(fault, _)| *fault == PspFault::Garbage)
         && serde_json::from_slice::<serde_json::Value>(body).is_err()
+}
+
+fn note_look(stage: &Stage, bank: &mut Bank, request: &Request) {
+    let (attempt, now_ms) = (attempt_of(request), stage.now_ms());
+    let mut calls = bank.calls.iter();
+    let first = calls.find(|call| call.key.starts_with(attempt.as_str()));
+    // Whoever looks, and does not send again, may do so because the key is forgotten by now.
+    let is_past = first.is_some_and(|call| now_ms >= call.at_ms + stage.plan.world.truth.horizon_ms);
+    if is_past && stage.plan.world.class == Class::KeyedQueryable {
+        stage.meet(Sometimes::KeyPastItsHorizon);
+    }
+    bank.looks.insert(attempt, now_ms);
 }
 
 fn note_call(stage: &Stage, bank: &mut Bank, key: &str) {

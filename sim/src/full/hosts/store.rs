@@ -219,8 +219,16 @@ fn swap(stage: &Rc<Stage>, struck: &[StoreFault], swapping: Swapping) -> (Said, 
 
 /// The compare-and-swap itself.
 fn apply(stage: &Stage, swapping: Swapping, how: &'static str) -> Said {
-    let mut rows = stage.rows.borrow_mut();
     let id = attempt(swapping.id);
+    if is_dead(stage, &swapping) {
+        stage.note(
+            Host::Store,
+            "swap",
+            format!("{id} v{} dies with its process", swapping.version),
+        );
+        return Said::Conflict;
+    }
+    let mut rows = stage.rows.borrow_mut();
     let before = rows.all.get(&swapping.id);
     if before.map(|row| row.version) != swapping.expected {
         stage.meet(Sometimes::SwapConflict);
@@ -256,6 +264,15 @@ fn apply(stage: &Stage, swapping: Swapping, how: &'static str) -> Said {
         },
     );
     Said::Applied
+}
+
+/// Whether a swap comes from a process that is no more, in a store of its own: one that nobody else writes to cannot
+/// outlive it with a write.
+fn is_dead(stage: &Stage, swapping: &Swapping) -> bool {
+    match stage.processes.as_slice() {
+        [only] => only.incarnation.get() != swapping.writer.1,
+        _ => false,
+    }
 }
 
 /// Sends one message: four bytes of length, then postcard.
