@@ -4,6 +4,7 @@ pub mod met;
 pub mod met_in;
 pub mod model;
 pub mod oracles;
+pub mod page;
 pub mod plan;
 pub mod rng;
 pub mod seen;
