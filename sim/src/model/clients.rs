@@ -85,7 +85,7 @@ impl Sim<'_> {
                 .travel(Host::Balancer, Host::Server(server))
                 .map(|at| at + after_ms);
             self.message(Host::Balancer, Host::Server(server), arrives, || {
-                format!("{} {}", http.method, http.target)
+                format!("{}{} {}", http.whose(), http.method, http.target)
             });
             if let Some(at_ms) = arrives {
                 let http = Rc::clone(http);

@@ -61,6 +61,26 @@ pub(crate) struct Http {
     pub(crate) body: Vec<u8>,
 }
 
+impl Http {
+    /// Whose payment it is about, in front of a line of the trace: its key, or the attempt that a webhook names.
+    pub(crate) fn whose(&self) -> String {
+        let key = self.headers.iter().find(|(name, _)| *name == "idempotency-key");
+        match key {
+            Some((_, key)) => format!("{key}: "),
+            None => attempt_in(&self.body),
+        }
+    }
+}
+
+/// The first attempt that a body names, in front of a line of the trace; nothing if there is none.
+pub(crate) fn attempt_in(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let named = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .find(|word| AttemptId::parse(word).is_some());
+    named.map(|id| format!("{id}: ")).unwrap_or_default()
+}
+
 /// Whom an answer goes to.
 #[derive(Clone, Debug)]
 pub(crate) enum ReplyTo {

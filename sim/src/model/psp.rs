@@ -42,12 +42,13 @@ impl Sim<'_> {
         self.meet_reaction(&reaction, has_effect);
         if has_effect {
             self.note(Host::Psp, Kind::Effect, || {
-                format!("{} {}", call.http.method, call.http.url)
+                format!("{}: {} {}", call.attempt, call.http.method, call.http.url)
             });
         }
         let answer = reaction.answer.clone();
         self.psp_reacts(reaction);
         let Some(answer) = answer else { return };
+        let (status, found) = (answer.status, self.found(call, &answer.body));
         let result = match answer.cut_at_bytes {
             Some(_) => CallResult::Unknown {
                 reason: "the answer broke off".to_owned(),
@@ -63,7 +64,7 @@ impl Sim<'_> {
             .faults
             .travel(Host::Psp, Host::Server(server), leaves_ms, leaves_ms);
         self.message(Host::Psp, Host::Server(server), back, || {
-            format!("answer to {}", call.http.url)
+            format!("{}: {status} to {}{found}", call.attempt, call.http.url)
         });
         match back {
             Some(at_ms) => {
@@ -83,6 +84,14 @@ impl Sim<'_> {
             None if has_effect => self.met.meet(Sometimes::AnswerLostAfterEffect),
             None => {}
         }
+    }
+
+    /// What a look at the PSP showed, for the trace.
+    fn found(&self, call: &Call, body: &[u8]) -> String {
+        if self.trace.is_none() || call.http.method != "GET" {
+            return String::new();
+        }
+        format!(": {}", String::from_utf8_lossy(body))
     }
 
     pub(super) fn psp_fires(&mut self, timed: &Timed) {
@@ -166,6 +175,10 @@ impl Sim<'_> {
                 .map(|(n, v)| (lower(n), v.clone()))
                 .collect(),
             body: webhook.body.clone(),
+        });
+        let now_ms = self.now_ms;
+        self.message(Host::Psp, Host::Balancer, Some(now_ms), || {
+            format!("{}webhook", http.whose())
         });
         self.balance(&http, ReplyTo::Psp { webhook, tries });
     }

@@ -11,7 +11,7 @@ use pay_once_core::record::Record;
 use pay_once_core::request::{Routed, Ticket, route};
 
 use super::store::Swap;
-use super::{Event, Http, ReplyTo, Sim};
+use super::{Event, Http, ReplyTo, Sim, attempt_in};
 use crate::met::Sometimes;
 use crate::plan::{Host, StoreFault};
 use crate::trace::Kind;
@@ -483,9 +483,9 @@ impl Sim<'_> {
             return;
         }
         let arrives = self.travel(Host::Server(server), Host::Balancer);
-        let status = response.status;
+        let (whose, status) = (self.whose(&reply_to), response.status);
         self.message(Host::Server(server), Host::Balancer, arrives, || {
-            format!("{status}")
+            format!("{whose}{status}")
         });
         let Some(at_ms) = arrives else { return };
         let is_replay = response.header("Idempotency-Replayed") == Some("true");
@@ -498,6 +498,22 @@ impl Sim<'_> {
                 body: response.body,
             },
         );
+    }
+
+    /// Whose payment an answer is about, in front of its line of the trace.
+    fn whose(&self, reply_to: &ReplyTo) -> String {
+        if self.trace.is_none() {
+            return String::new();
+        }
+        match reply_to {
+            ReplyTo::Client(number) => match self.heard.get(*number) {
+                Some(heard) if heard.ask.key.is_empty() => format!("{}: ", heard.ask.target),
+                Some(heard) => format!("{}: ", heard.ask.key),
+                None => String::new(),
+            },
+            ReplyTo::Psp { webhook, .. } => format!("{}webhook: ", attempt_in(&webhook.body)),
+            ReplyTo::Forger | ReplyTo::Nobody => String::new(),
+        }
     }
 
     fn set_timer(&mut self, server: usize, id: AttemptId, at_ms: Option<u64>) {

@@ -1,0 +1,112 @@
+//! The faults of a plan, as the bands that they are drawn as.
+
+use serde::Serialize;
+
+use super::data::lane;
+use crate::plan::{Act, Host, Plan};
+
+/// A fault, for as long as it lasts.
+#[derive(Serialize)]
+pub(super) struct Band {
+    lanes: Vec<usize>,
+    at: u64,
+    until: u64,
+    text: String,
+}
+
+fn name(host: Host) -> String {
+    match host {
+        Host::Clients => "the clients".to_owned(),
+        Host::Balancer => "the balancer".to_owned(),
+        Host::Server(n) => format!("server {n}"),
+        Host::Store => "the store".to_owned(),
+        Host::Psp => "the PSP".to_owned(),
+    }
+}
+
+/// The faults of a plan. None outlasts healing.
+pub(super) fn bands(plan: &Plan) -> Vec<Band> {
+    let servers = plan.world.clocks_ms.len();
+    let heal_ms = plan.world.heal_ms;
+    let mut bands = Vec::new();
+    for step in &plan.steps {
+        let mut add = |hosts: &[Host], for_ms: u64, text: String| {
+            bands.push(Band {
+                lanes: hosts.iter().map(|host| lane(*host, servers)).collect(),
+                at: step.at_ms,
+                until: (step.at_ms + for_ms).min(heal_ms).max(step.at_ms),
+                text,
+            });
+        };
+        let often = |permille: u16| match permille {
+            1000 => String::new(),
+            _ => format!(", {}.{} %", permille / 10, permille % 10),
+        };
+        match &step.act {
+            Act::Pay(_) => {}
+            Act::Crash {
+                server,
+                down_ms,
+                silent,
+            } => {
+                let how = if *silent { "power loss" } else { "killed" };
+                add(
+                    &[Host::Server(*server)],
+                    *down_ms,
+                    format!("{how}, down {down_ms} ms"),
+                );
+            }
+            Act::Pause { server, for_ms } => {
+                add(&[Host::Server(*server)], *for_ms, format!("paused {for_ms} ms"));
+            }
+            Act::Partition {
+                from,
+                to,
+                one_way,
+                for_ms,
+            } => {
+                let arrow = if *one_way { "cannot reach" } else { "cut off from" };
+                let text = format!("{} {arrow} {}, {for_ms} ms", name(*from), name(*to));
+                add(&[*from, *to], *for_ms, text);
+            }
+            Act::Hold { from, to, for_ms } => {
+                let text = format!(
+                    "messages between {} and {} wait, {for_ms} ms",
+                    name(*from),
+                    name(*to)
+                );
+                add(&[*from, *to], *for_ms, text);
+            }
+            Act::Store {
+                fault,
+                permille,
+                for_ms,
+            } => add(
+                &[Host::Store],
+                *for_ms,
+                format!("store: {fault:?}, {for_ms} ms{}", often(*permille)),
+            ),
+            Act::Psp {
+                fault,
+                permille,
+                for_ms,
+            } => add(
+                &[Host::Psp],
+                *for_ms,
+                format!("PSP: {fault:?}, {for_ms} ms{}", often(*permille)),
+            ),
+            Act::Replay { permille, for_ms, .. } => {
+                let text = format!("balancer sends again, {for_ms} ms{}", often(*permille));
+                add(&[Host::Balancer], *for_ms, text);
+            }
+            Act::Forge { payment } => {
+                add(
+                    &[Host::Balancer],
+                    0,
+                    format!("a forged webhook for payment {payment}"),
+                );
+            }
+        }
+    }
+    bands
+}
