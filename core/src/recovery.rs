@@ -261,7 +261,7 @@ const ABANDONED: Move = Move::End {
 };
 
 fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Plan {
-    let due_ms = ready_at_ms(running, psp);
+    let due_ms = within_key_ms(running, psp, ready_at_ms(running, psp));
     // The move is made at `due_ms` or later; what the clock allows must hold then.
     let at_ms = due_ms.max(now_ms);
     let is_stale = running.operation == Operation::Authorize
@@ -385,6 +385,26 @@ fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
         })
         .max()
         .unwrap_or(0)
+}
+
+/// `due_ms`, or the last moment at which the key may be sent again, if a pause would outlast that (rule 5): a try that is
+/// let pass is an unknown that may have to be parked.
+fn within_key_ms(running: &Running, psp: &Psp, due_ms: u64) -> u64 {
+    let (Some(horizon_ms), Some(first_ms)) = (psp.class.keyed_horizon_ms, running.first_send_ms()) else {
+        return due_ms;
+    };
+    let last_ms = first_ms
+        .saturating_add(horizon_ms)
+        .saturating_sub(psp.timing.landed_after_ms().saturating_add(1));
+    let tried_ms = running.current().map(|call| match call.tried {
+        Tried::Pending => silent_from_ms(call, psp),
+        Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => at_ms,
+    });
+    if tried_ms.max().unwrap_or(0) < last_ms {
+        due_ms.min(last_ms)
+    } else {
+        due_ms
+    }
 }
 
 /// From when on the owner of a call must have its answer, or has lost it.

@@ -140,7 +140,9 @@ fn on_known(
             return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
         }
         let reply = answer_bound(&work, ticket, key);
-        return Ok(work.finish(reply, false));
+        // Whoever looks at what is under way sees to its end: the server that began it may be gone (rule 11).
+        let is_open = work.state().running.is_some();
+        return Ok(work.finish(reply, is_open));
     }
     if let Some(refusal) = no_room(work.record()) {
         return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));

@@ -126,8 +126,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let step = handle(&self.config, id, record.as_deref(), input, now_ms, entropy)
                 .map_err(|why| self.refused(id, why))?;
             if step.write.is_none() && step.calls.is_empty() {
+                // Only ever sooner: clients that ask again and again must not push a timer before them.
                 if let Some(at_ms) = step.wake_at_ms {
-                    self.timers.set(id, Some(at_ms));
+                    self.timers.sooner(id, at_ms);
                 }
                 return Ok(step.reply);
             }

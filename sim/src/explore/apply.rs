@@ -137,8 +137,12 @@ impl Turn<'_> {
             }
         };
         let Some(decision) = &thought.decision else {
-            if thought.wake_at_ms.is_some() {
-                self.server(server).timer_ms = thought.wake_at_ms;
+            // Only ever sooner, unless a look was taken just now: as the server does it.
+            let looks = !thought.calls.is_empty();
+            let timer_ms = &mut self.server(server).timer_ms;
+            if let Some(at_ms) = thought.wake_at_ms {
+                let known = timer_ms.filter(|known_ms| !looks && *known_ms < at_ms);
+                *timer_ms = Some(known.unwrap_or(at_ms));
             }
             self.give(server, &thought.calls);
             return self.reply(server, origin, &thought.reply, base.as_deref());

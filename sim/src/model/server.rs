@@ -412,8 +412,10 @@ impl Sim<'_> {
     }
 
     fn carried_out(&mut self, server: usize, job: Job, step: Step) {
-        if let Some(at_ms) = step.wake_at_ms {
-            self.set_timer(server, job.id, Some(at_ms));
+        match step.wake_at_ms {
+            Some(at_ms) if step.calls.is_empty() => self.sooner(server, job.id, at_ms),
+            Some(at_ms) => self.set_timer(server, job.id, Some(at_ms)),
+            None => {}
         }
         for call in step.calls {
             let number = self.server(server).number();
