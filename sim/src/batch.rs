@@ -1,5 +1,6 @@
 //! Many seeds at once. The result does not depend on how many threads there are.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use crate::met::{Met, Sometimes};
 use crate::oracles::Violation;
+use crate::oracles::latency::{P99_MS, calm};
 use crate::plan::Plan;
 use crate::swarm;
 use crate::tier::{Tier, carry_out};
@@ -70,9 +72,28 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// What was met.
     pub met: Met,
+    /// How many answers of runs without faults took how long: milliseconds, count.
+    pub calm: BTreeMap<u64, u64>,
 }
 
 impl Outcome {
+    /// The 99th percentile of answers in runs without faults, in milliseconds of simulated time, and their number.
+    #[must_use]
+    pub fn calm_p99_ms(&self) -> Option<(u64, u64)> {
+        let all: u64 = self.calm.values().sum();
+        let mut below = 0;
+        let found = self.calm.iter().find(|(_, count)| {
+            below += **count;
+            below * 100 >= all * 99
+        });
+        found.map(|(ms, _)| (*ms, all))
+    }
+
+    fn is_quick(&self) -> bool {
+        self.calm_p99_ms()
+            .is_none_or(|(p99_ms, answers)| p99_ms < P99_MS || answers < 1_000)
+    }
+
     /// What must sometimes happen and never did, if there were enough seeds to say so.
     #[must_use]
     pub fn missing(&self) -> Vec<Sometimes> {
@@ -86,7 +107,7 @@ impl Outcome {
     /// Whether the batch is evidence: no violation, and nothing missing.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.failed == 0 && self.missing().is_empty()
+        self.failed == 0 && self.missing().is_empty() && self.is_quick()
     }
 
     fn absorb(&mut self, other: Self) {
@@ -97,6 +118,9 @@ impl Outcome {
         self.failed += other.failed;
         self.failures.extend(other.failures);
         self.met.absorb(&other.met);
+        for (ms, count) in other.calm {
+            *self.calm.entry(ms).or_default() += count;
+        }
     }
 }
 
@@ -142,6 +166,9 @@ impl Batch<'_> {
             mine.requests += judged.run.heard.len() as u64;
             mine.simulated_ms += judged.run.ended_ms;
             mine.met.absorb(&judged.run.met);
+            for ms in calm(&judged.run) {
+                *mine.calm.entry(ms).or_default() += 1;
+            }
             bar.inc(1);
             if let Some(violation) = judged.violation {
                 bar.println(format!("seed {seed}: {violation}"));

@@ -24,6 +24,8 @@ pub enum Concern {
     Network = 7,
     /// Which server the load balancer chooses, and what it replays.
     Balancer = 8,
+    /// Which paused servers are killed.
+    Killed = 9,
 }
 
 /// A stream of draws.

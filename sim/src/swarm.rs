@@ -45,8 +45,27 @@ pub fn plan(seed: u64) -> Plan {
             }
         }
     }
+    // A process that is paused may well be killed before it goes on.
+    let mut killed = Draw::new(seed, Concern::Killed);
+    let kills: Vec<Step> = steps.iter().filter_map(|step| kill(step, &mut killed)).collect();
+    steps.extend(kills);
     steps.sort_by_key(|step| step.at_ms);
     Plan { world, steps }
+}
+
+fn kill(step: &Step, draw: &mut Draw) -> Option<Step> {
+    let Act::Pause { server, for_ms } = step.act else {
+        return None;
+    };
+    let (is_killed, after_ms, silent) = (draw.chance(400), draw.between(1, for_ms), draw.chance(300));
+    is_killed.then_some(Step {
+        at_ms: step.at_ms + after_ms,
+        act: Act::Crash {
+            server,
+            down_ms: 500,
+            silent,
+        },
+    })
 }
 
 fn world(seed: u64, class: Class, draw: &mut Draw) -> World {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pay_once_sim::batch::{Failure, GATE_SEEDS, Outcome, rate_bound};
 use pay_once_sim::met::Sometimes;
+use pay_once_sim::oracles::latency::P99_MS;
 use pay_once_sim::swarm;
 use pay_once_sim::tier::{Tier, carry_out};
 
@@ -19,6 +20,9 @@ pub(super) fn table(tier: Tier, outcome: &Outcome) {
         outcome.seconds,
         per_cpu_second(outcome),
     );
+    if let Some((p99_ms, answers)) = outcome.calm_p99_ms() {
+        println!("without faults: p99 of {answers} answers {p99_ms} ms of simulated time (bound: {P99_MS})");
+    }
     println!("\nmet:");
     for row in Sometimes::ALL.chunks(2) {
         let cells = row.iter().map(|what| {

@@ -5,32 +5,39 @@ use crate::plan::Act;
 use crate::seen::Run;
 
 pub(super) const NAME: &str = "time budget";
-/// In milliseconds.
-const P99_MS: u64 = 200;
+/// The bound, in milliseconds.
+pub const P99_MS: u64 = 200;
+
+/// How many late answers of one run are chance: a run has about a hundred. A batch has thousands, and none to spare.
+const LATE_MAX: usize = 2;
 
 pub(super) fn judge(run: &Run) -> Result<(), Violation> {
-    if run.plan.steps.iter().any(|step| !matches!(step.act, Act::Pay(_))) {
-        return Ok(());
-    }
-    let asked = run.heard.iter().filter(|heard| heard.ask.wait_s.is_none());
-    let mut took: Vec<u64> = asked.map(|heard| heard.ended_ms - heard.began_ms).collect();
-    took.sort_unstable();
-    let p99_ms = took
-        .get(took.len() * 99 / 100)
-        .or(took.last())
-        .copied()
-        .unwrap_or(0);
-    if p99_ms >= P99_MS {
+    let took = calm(run);
+    let late = took.iter().filter(|took_ms| **took_ms >= P99_MS).count();
+    if late > LATE_MAX.max(took.len() / 100) {
         return Err(Violation {
             oracle: NAME,
             rule: "§2 Time budget",
             payment: None,
             at_ms: run.ended_ms,
             message: format!(
-                "p99 of {} answers is {p99_ms} ms, though there were no faults",
+                "{late} of {} answers took {P99_MS} ms or more, though there were no faults",
                 took.len()
             ),
         });
     }
     Ok(())
+}
+
+/// How long each answer of a run without faults took, in milliseconds; none of a run with faults, nor of requests that
+/// asked to wait.
+#[must_use]
+pub fn calm(run: &Run) -> Vec<u64> {
+    if run.plan.steps.iter().any(|step| !matches!(step.act, Act::Pay(_))) {
+        return Vec::new();
+    }
+    let asked = run.heard.iter().filter(|heard| heard.ask.wait_s.is_none());
+    asked
+        .map(|heard| heard.ended_ms.saturating_sub(heard.began_ms))
+        .collect()
 }

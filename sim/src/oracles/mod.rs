@@ -8,7 +8,7 @@ mod declines;
 mod doubt;
 mod journal;
 mod key_reuse;
-mod latency;
+pub mod latency;
 mod linear;
 mod liveness;
 mod one_effect;
@@ -146,7 +146,7 @@ struct Case<'a> {
 }
 
 /// The money of one attempt at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Money {
     /// Authorizations ever made.
     authorizations: u32,
@@ -156,6 +156,17 @@ struct Money {
     captures: u32,
     /// Taken and not given back, in minor units.
     kept_minor: u64,
+}
+
+impl fmt::Debug for Money {
+    /// In words: it stands in messages for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} authorizations ({} live) and {} captures ({} minor units kept)",
+            self.authorizations, self.live, self.captures, self.kept_minor
+        )
+    }
 }
 
 impl Case<'_> {

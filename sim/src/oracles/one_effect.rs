@@ -16,8 +16,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             return Err((
                 at_ms,
                 format!(
-                    "the ledger holds {} authorizations and {} captures (the last by key {:?})",
-                    money.authorizations, money.captures, event.key
+                    "the ledger holds {} authorizations and {} captures (the last by key {})",
+                    money.authorizations,
+                    money.captures,
+                    event.key.as_deref().unwrap_or("none")
                 ),
             ));
         }
