@@ -195,10 +195,12 @@ impl State {
                 self.status = self.status.next(Event::SeenCapture);
                 if before != Status::Captured && self.status == Status::Captured {
                     let reference = effect.of.clone().unwrap_or_else(|| effect.id.clone());
+                    let held_since_ms = self.first_asked_ms(at_ms);
                     self.authorization.get_or_insert(Authorization {
                         id,
                         psp_reference: reference,
                         authorized_at_ms: at_ms,
+                        held_since_ms,
                     });
                     self.capture.get_or_insert(Capture {
                         id,
@@ -241,12 +243,31 @@ impl State {
             if self.authorization.is_some() && planted(Bug::LastWriterWins) {
                 self.authorization = None;
             }
+            let held_since_ms = self.first_asked_ms(at_ms);
             self.authorization.get_or_insert(Authorization {
                 id,
                 psp_reference: effect.id.clone(),
                 authorized_at_ms: at_ms,
+                held_since_ms,
             });
         }
+    }
+
+    /// From when on an authorization that is seen now may have been held: its PSP counts from the effect, which an unknown
+    /// hides for as long as it lasts (found by the simulator: the hold lapsed before it was to be released).
+    fn first_asked_ms(&self, seen_ms: u64) -> u64 {
+        let authorize = self
+            .running
+            .as_ref()
+            .filter(|r| r.operation == Operation::Authorize);
+        let sent = authorize.into_iter().flat_map(|running| running.calls.iter());
+        let effective =
+            sent.filter(|call| call.step == CallStep::Act && !matches!(call.tried, Tried::NotSent { .. }));
+        effective
+            .map(|call| call.sent_at_ms)
+            .min()
+            .unwrap_or(seen_ms)
+            .min(seen_ms)
     }
 
     /// Whether a release is of the attempt's own authorization.

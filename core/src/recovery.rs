@@ -174,7 +174,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
     let authorized_at_ms = state
         .authorization
         .as_ref()
-        .map_or(state.created_at_ms, |a| a.authorized_at_ms);
+        .map_or(state.created_at_ms, |a| a.held_since_ms);
     let lapse_ms = state
         .knowledge
         .capture_before_ms

@@ -76,6 +76,8 @@ pub struct Authorization {
     pub psp_reference: String,
     /// When it was first seen, in milliseconds since the Unix epoch.
     pub authorized_at_ms: u64,
+    /// From when on it may have been held at the PSP, in milliseconds since the Unix epoch: when it was first asked for.
+    pub held_since_ms: u64,
 }
 
 /// The capture that counts.

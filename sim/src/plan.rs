@@ -102,6 +102,8 @@ pub struct World {
     pub authorization_ms: u64,
     /// How long a customer may take for 3-D Secure, in milliseconds.
     pub action_ms: u64,
+    /// How long after its arrival a late request lands at the PSP, in milliseconds.
+    pub psp_late_ms: u64,
     /// Webhooks: sent at all, how long after the answer (ms), extra copies.
     pub webhooks: Option<(u64, u8)>,
     /// When faults end and healing begins, in milliseconds from the start.
@@ -358,6 +360,8 @@ pub enum Token {
     SecureAbandoned,
     /// The webhook comes before the answer.
     WebhookFirst,
+    /// The authorization has its effect, is answered with 500, and the PSP keeps the 500 under the key.
+    ErrorKept,
     /// The PSP forgets the key at once (stripe and keyed: an assumption broken; not in honest plans).
     KeyForgotten,
 }
@@ -374,6 +378,7 @@ impl Token {
                 "pm_card_authenticationRequired"
             }
             Self::WebhookFirst => "pm_sandbox_webhook_first",
+            Self::ErrorKept => "pm_sandbox_500_cached",
             Self::KeyForgotten => "pm_sandbox_key_forgotten",
         }
     }

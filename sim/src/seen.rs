@@ -85,12 +85,14 @@ pub struct ShownOperation {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[allow(missing_docs)]
 pub struct ShownCapture {
+    pub capture_id: String,
     pub amount: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[allow(missing_docs)]
 pub struct ShownAuthorization {
+    pub authorization_id: String,
     pub psp_reference: String,
 }
 

@@ -229,17 +229,16 @@ impl Shopper {
         let is_last =
             matches!(op, Op::Capture | Op::Void) || self.payment.flow == Flow::Abandon && op == Op::Authorize;
         if self.payment.rival && is_last {
-            let ask = self.ask(
-                op,
-                Role::Rival,
-                target.clone(),
-                format!("{key}-rival"),
-                body.clone(),
-            );
-            todo.push(Todo::Ask {
-                at_ms: at_ms + 20,
-                ask,
-            });
+            // Before a part capture somebody asks for more than was authorized: refused, and without effect.
+            let is_greedy = self.payment.flow == Flow::Part && op == Op::Capture;
+            let (body, at_ms) = if is_greedy {
+                let more = self.payment.amount_minor + 1;
+                (format!(r#"{{"amount":{more}}}"#), at_ms)
+            } else {
+                (body, at_ms + 20)
+            };
+            let ask = self.ask(op, Role::Rival, target, format!("{key}-rival"), body);
+            todo.insert(0, Todo::Ask { at_ms, ask });
         }
         todo
     }

@@ -6,10 +6,10 @@ use crate::plan::{
 };
 use crate::rng::{Concern, Draw};
 
-/// What of `max_in_flight_ms` is the PSP's own lateness; the rest is for messages that wait.
-pub const PSP_LATENESS_MS: u64 = 1_200;
-/// Longest hold of messages, in milliseconds.
-const HOLD_MS_MAX: u64 = 700;
+/// How late a late request lands, in milliseconds. What is left of `max_in_flight_ms` is for messages that wait.
+const LATENESS_MS: [u64; 2] = [1_200, 1_900];
+/// What of a flight is for the messages' own latency, in milliseconds.
+const LATENCY_MS_MAX: u64 = 60;
 /// When faults end, in milliseconds from the start.
 const HEAL_MS: u64 = 5_000;
 /// Payments in a plan: at least, at most.
@@ -18,7 +18,7 @@ const PAYMENTS: (u64, u64) = (10, 14);
 const TRUTH: Constants = Constants {
     horizon_ms: 5_000,
     max_in_flight_ms: 2_000,
-    lookup_lag_ms: 500,
+    lookup_lag_ms: 1_000,
     skew_ms: 150,
 };
 
@@ -89,6 +89,7 @@ fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
         psp_ms: if slow_psp { (100, 800) } else { (5, 60) },
         store_ms: (1, 4),
         net_ms: (0, 2),
+        psp_late_ms: *draw.pick(&LATENESS_MS),
         authorization_ms: 7_000,
         action_ms: 3_000,
         webhooks,
@@ -120,6 +121,7 @@ fn payment_of(draw: &mut Draw, class: Class, payment: u32) -> Payment {
         Token::Secure(400),
         Token::SecureFails(300),
         Token::SecureAbandoned,
+        Token::ErrorKept,
     ]);
     // How 3-D Secure ended, a PSP that is only keyed, or nothing, tells by webhook alone.
     let tells = !matches!(class, Class::Keyed | Class::Blind);
@@ -171,7 +173,7 @@ const FAULTS: &[Fault] = &[
         Act::Hold {
             from,
             to,
-            for_ms: d.between(50, HOLD_MS_MAX),
+            for_ms: d.between(40, w.truth.max_in_flight_ms - w.psp_late_ms - LATENCY_MS_MAX),
         }
     },
     |d, _| store(d, StoreFault::AppliedUnknown),

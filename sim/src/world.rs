@@ -6,7 +6,6 @@ use pay_once_core::config::{Class as CoreClass, Config, Face, Merchant, Psp, Sec
 use pay_once_sandbox::{Dials, RangeMs, Settings};
 
 use crate::plan::{Class, PspFault, World};
-use crate::swarm::PSP_LATENESS_MS;
 
 /// When a run begins: 2025-11-26T12:34:56Z, in milliseconds since the Unix epoch.
 pub const EPOCH_MS: u64 = 1_764_160_496_000;
@@ -110,8 +109,7 @@ pub fn dials(world: &World) -> Dials {
         acquirer_keyed: matches!(class, Class::Keyed | Class::KeyedQueryable),
         lookup_enabled: matches!(class, Class::Queryable | Class::KeyedQueryable),
         lookup_lag_ms: world.truth.lookup_lag_ms,
-        // The rest of a flight is for messages that wait on their way.
-        max_in_flight_ms: PSP_LATENESS_MS.max(world.truth.max_in_flight_ms.saturating_sub(800)),
+        max_in_flight_ms: world.psp_late_ms,
         authorization_lifetime_ms: world.authorization_ms,
         webhooks_enabled: world.webhooks.is_some(),
         webhook_delay_ms,

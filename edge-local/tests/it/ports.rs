@@ -263,6 +263,21 @@ fn an_answer_lost_on_its_way_is_asked_for_under_the_same_key() {
     });
 }
 
+/// A create whose swap ended unknown is handled again: two servers that made the same record to the byte would both take
+/// it for their own, and answer 201 twice (found by the simulator).
+#[test]
+fn a_create_of_unknown_end_is_no_first_answer() {
+    run(async {
+        let world = World::new(2, false);
+        world.store.script([Does::UnknownApplied]);
+        let answer = world.begin(0, "POST", "/attempts", "k", &order()).await.unwrap();
+        assert_eq!((answer.status, answer.is_replayed()), (200, true));
+        let again = world.begin(1, "POST", "/attempts", "k", &order()).await.unwrap();
+        assert_eq!((again.status, again.body), (200, answer.body));
+        assert_eq!(world.store.writes(), 1);
+    });
+}
+
 /// Three servers share a store; every client is served by all of them at once.
 #[test]
 fn many_servers_make_one_effect() {

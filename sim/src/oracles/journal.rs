@@ -26,6 +26,18 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             ));
         }
     }
+    for (heard, lines) in &seen {
+        let whole = (0..)
+            .zip(lines.match_indices(r#"{"seq":"#))
+            .all(|(n, (at, found))| {
+                lines
+                    .get(at + found.len()..)
+                    .is_some_and(|rest| rest.starts_with(&format!("{n},")))
+            });
+        if !whole {
+            return Err((heard.ended_ms, "the timeline leaves a line out".to_owned()));
+        }
+    }
     let Some((last, words)) = seen.last() else {
         return Ok(());
     };

@@ -8,12 +8,15 @@ pub(super) const NAME: &str = "time budget";
 /// The bound, in milliseconds.
 pub const P99_MS: u64 = 200;
 
-/// How many late answers of one run are chance: a run has about a hundred. A batch has thousands, and none to spare.
+/// What counts as late in a single run, in milliseconds: the full stack's steps of 10 ms, rounded up at each of four hops,
+/// are no fault. The bound itself is held against the batch.
+const LATE_MS: u64 = P99_MS + 40;
+/// How many late answers of one run are chance: a run has about a hundred.
 const LATE_MAX: usize = 2;
 
 pub(super) fn judge(run: &Run) -> Result<(), Violation> {
     let took = calm(run);
-    let late = took.iter().filter(|took_ms| **took_ms >= P99_MS).count();
+    let late = took.iter().filter(|took_ms| **took_ms >= LATE_MS).count();
     if late > LATE_MAX.max(took.len() / 100) {
         return Err(Violation {
             oracle: NAME,
@@ -21,7 +24,7 @@ pub(super) fn judge(run: &Run) -> Result<(), Violation> {
             payment: None,
             at_ms: run.ended_ms,
             message: format!(
-                "{late} of {} answers took {P99_MS} ms or more, though there were no faults",
+                "{late} of {} answers took {LATE_MS} ms or more, though there were no faults",
                 took.len()
             ),
         });

@@ -1,9 +1,16 @@
 //! Once faults stop, the attempt ends in a final status that agrees with the PSP's ledger, without anybody's help. Only
 //! what no PSP can tell is parked (DESIGN §1 liveness, §5).
 
-use super::{Case, Money, Oracle, Wrong};
+use pay_once_sandbox::LedgerEvent;
+use pay_once_sandbox::tokens::Operation;
+
+use super::{Case, Money, Oracle, Wrong, since};
 use crate::plan::Class;
 use crate::seen::{Doubt, Status};
+
+/// How long after healing an authorization may still lapse unreleased, in milliseconds: what was in doubt till then is
+/// found out first.
+const GRACE_MS: u64 = 6_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "liveness",
@@ -47,6 +54,18 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // A PSP that is only keyed tells no more than a blind one once its keys are too old.
     if parked && matches!(case.run.plan.world.class, Class::Blind | Class::Keyed) {
         return Ok(());
+    }
+    // Rule 10: what nobody captures is voided in time, not left to lapse.
+    let world = &case.run.plan.world;
+    let lapse = |event: &&&LedgerEvent| {
+        event.operation == Operation::Lapse && since(event.at_ms) > world.heal_ms + GRACE_MS
+    };
+    if let Some(event) = case.ledger.iter().find(lapse) {
+        let at_ms = since(event.at_ms);
+        return Err((
+            at_ms,
+            "an authorization lapsed at the PSP that nobody had released".to_owned(),
+        ));
     }
     let agrees = match shown.status {
         Status::Captured => money.captures == 1 && money.kept_minor > 0,

@@ -17,6 +17,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         .filter_map(|heard| Some((*heard, status(heard)?)))
         .collect();
     seen.sort_by_key(|(heard, _)| heard.ended_ms);
+    one_name(&seen)?;
     for (n, (earlier, before)) in seen.iter().enumerate() {
         for (later, after) in seen.iter().skip(n + 1) {
             if later.began_ms <= earlier.ended_ms || !is_fresh(later) {
@@ -29,6 +30,37 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 );
                 return Err((later.ended_ms, what));
             }
+        }
+    }
+    Ok(())
+}
+
+/// An authorization and a capture have one id each, for every reader and for ever.
+fn one_name(seen: &[(&Heard, Status)]) -> Result<(), Wrong> {
+    let shown = seen
+        .iter()
+        .filter_map(|(heard, _)| Some((*heard, heard.told.as_ref()?.shown.as_ref()?)));
+    let names = shown.map(|(heard, shown)| {
+        let authorization = shown
+            .authorization
+            .as_ref()
+            .map(|it| (&it.authorization_id, &it.psp_reference));
+        (
+            heard.ended_ms,
+            authorization,
+            shown.capture.as_ref().map(|it| &it.capture_id),
+        )
+    });
+    let (mut authorization, mut capture) = (None, None);
+    for (at_ms, its_authorization, its_capture) in names {
+        authorization = authorization.or(its_authorization);
+        capture = capture.or(its_capture);
+        let changed = its_authorization.is_some() && its_authorization != authorization;
+        if changed || its_capture.is_some() && its_capture != capture {
+            return Err((
+                at_ms,
+                "an authorization or a capture has changed its id".to_owned(),
+            ));
         }
     }
     Ok(())

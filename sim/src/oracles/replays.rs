@@ -26,6 +26,19 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
 
 fn one_key(heard: &[&Heard]) -> Result<(), Wrong> {
     let kept = heard.iter().filter_map(|heard| Some((*heard, kept(heard)?)));
+    // A retry after a 202 gets the news, never a stale 202.
+    let stale = |heard: &&&Heard| {
+        heard
+            .told
+            .as_ref()
+            .is_some_and(|told| told.status == 202 && told.is_replay)
+    };
+    if let Some(heard) = heard.iter().find(stale) {
+        return Err((
+            heard.ended_ms,
+            format!("key {} was answered with a 202 that was kept", heard.ask.key),
+        ));
+    }
     let Some((first, answer)) = kept.clone().min_by_key(|(heard, _)| heard.ended_ms) else {
         return Ok(());
     };

@@ -31,6 +31,7 @@ pub(super) fn customer(payment: &Payment) -> Customer {
         Token::SecureFails(ms) => format!("3-D Secure, failed after {ms} ms"),
         Token::SecureAbandoned => "3-D Secure, nobody comes".to_owned(),
         Token::WebhookFirst => "webhook before the answer".to_owned(),
+        Token::ErrorKept => "the PSP keeps an error".to_owned(),
         Token::KeyForgotten => "the PSP forgets the key".to_owned(),
     };
     let mut about = format!("{flow}; {} minor units; {card}", payment.amount_minor);
