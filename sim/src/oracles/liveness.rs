@@ -8,9 +8,9 @@ use super::{Case, Money, Oracle, Wrong, since};
 use crate::plan::Class;
 use crate::seen::{Doubt, Status};
 
-/// How long after healing an authorization may still lapse unreleased, in milliseconds: what was in doubt till then is
-/// found out first.
-const GRACE_MS: u64 = 6_000;
+/// How long before it lapses an authorization must have been known, after healing, to be released in time, in
+/// milliseconds.
+const GRACE_MS: u64 = 2_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "liveness",
@@ -55,12 +55,19 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if parked && matches!(case.run.plan.world.class, Class::Blind | Class::Keyed) {
         return Ok(());
     }
-    // Rule 10: what nobody captures is voided in time, not left to lapse.
+    // Rule 10: what nobody captures is voided in time, not left to lapse. (What was in doubt for nearly the life of an
+    // authorization may lapse: simulated lives are short, and pauses between tries double.)
     let world = &case.run.plan.world;
-    let lapse = |event: &&&LedgerEvent| {
-        event.operation == Operation::Lapse && since(event.at_ms) > world.heal_ms + GRACE_MS
+    let known = case.heard.iter().filter(|heard| {
+        let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
+        shown.is_some_and(|shown| shown.status == Status::Authorized)
+    });
+    let known_ms = known.map(|heard| heard.ended_ms.max(world.heal_ms)).min();
+    let left = |event: &&&LedgerEvent| {
+        let known_in_time = known_ms.is_some_and(|known_ms| known_ms + GRACE_MS < since(event.at_ms));
+        event.operation == Operation::Lapse && known_in_time
     };
-    if let Some(event) = case.ledger.iter().find(lapse) {
+    if let Some(event) = case.ledger.iter().find(left) {
         let at_ms = since(event.at_ms);
         return Err((
             at_ms,
