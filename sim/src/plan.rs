@@ -103,11 +103,16 @@ pub struct World {
     /// How long a customer may take for 3-D Secure, in milliseconds.
     pub action_ms: u64,
     /// How long after its arrival a late request lands at the PSP, in milliseconds.
+    #[serde(default = "default_psp_late_ms")]
     pub psp_late_ms: u64,
     /// Webhooks: sent at all, how long after the answer (ms), extra copies.
     pub webhooks: Option<(u64, u8)>,
     /// When faults end and healing begins, in milliseconds from the start.
     pub heal_ms: u64,
+}
+
+fn default_psp_late_ms() -> u64 {
+    1_200
 }
 
 /// One step.

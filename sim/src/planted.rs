@@ -11,7 +11,8 @@ use indicatif::ProgressBar;
 use pay_once_core::planted::{Bug, select};
 
 use crate::batch::Batch;
-use crate::tier::Tier;
+use crate::swarm;
+use crate::tier::{Tier, carry_out};
 
 /// Distance between the seeds at which trials begin.
 const TRIAL_STRIDE: u64 = 1_000_000;
@@ -123,7 +124,11 @@ fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
             on_thread: &|| std::mem::forget(select(Some(bug))),
         };
         let outcome = batch.run();
-        let first = outcome.failures.first();
+        // What fails without the bug as well says nothing about it.
+        let first = outcome.failures.first().filter(|failure| {
+            let sound = carry_out(&swarm::plan(failure.seed), tier, false);
+            sound.violation.is_none()
+        });
         caught.seeds.push(first.map(|_| outcome.seeds));
         if let Some(failure) = first {
             let oracle = failure.violation.oracle.to_owned();

@@ -2,6 +2,7 @@
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::Status;
+use crate::shopper::Op;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "acknowledged means done",
@@ -19,11 +20,9 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             Status::Captured => money.captures == 1 && money.kept_minor == case.payment.capture_minor(),
             Status::Authorized | Status::Capturing => money.authorizations >= 1,
             Status::Voided | Status::Expired => money.live == 0 && money.kept_minor == 0,
-            Status::Created
-            | Status::Authorizing
-            | Status::RequiresAction
-            | Status::Voiding
-            | Status::Declined => true,
+            // A refused capture leaves a hold, and the attempt says so as long as it is being released.
+            Status::Declined => heard.ask.op != Op::Look || shown.operation.is_some() || money.live == 0,
+            Status::Created | Status::Authorizing | Status::RequiresAction | Status::Voiding => true,
         };
         if !is_true {
             let what = format!(

@@ -5,7 +5,7 @@ use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Money, Oracle, Wrong, since};
-use crate::plan::Class;
+use crate::plan::{Class, Flow};
 use crate::seen::{Doubt, Status};
 
 /// How long before it lapses an authorization must have been known, after healing, to be released in time, in
@@ -60,7 +60,9 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let world = &case.run.plan.world;
     let known = case.heard.iter().filter(|heard| {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
-        shown.is_some_and(|shown| shown.status == Status::Authorized)
+        // Whoever captures or voids may be in doubt of that until it lapses.
+        let is_left = case.payment.flow == Flow::Abandon;
+        is_left && shown.is_some_and(|shown| shown.status == Status::Authorized)
     });
     let known_ms = known.map(|heard| heard.ended_ms.max(world.heal_ms)).min();
     let left = |event: &&&LedgerEvent| {
