@@ -17,6 +17,79 @@ use crate::tier::{Tier, carry_out};
 /// Distance between the seeds at which trials begin.
 const TRIAL_STRIDE: u64 = 1_000_000;
 
+/// Bugs of the catalogue that these plans cannot show, and why: they are kept, and counted as not caught, so that nobody
+/// takes the simulator for more than it is. Core's and edge-local's own tests fail with most of them.
+pub const OUT_OF_REACH: &[(&str, &str)] = &[
+    (
+        "send-by-not-checked",
+        "a request sent too late does harm only if it is later than the longest flight as well",
+    ),
+    (
+        "send-by-checked-before-connect",
+        "a connection takes no time in these plans",
+    ),
+    (
+        "unknown-swap-is-lost",
+        "recovery mends it in seconds; only slower",
+    ),
+    (
+        "webhook-acked-in-outage",
+        "where a webhook is all there is (`blind`), parking is allowed",
+    ),
+    (
+        "number-stays-after-proof",
+        "no card of the plans keeps an error at capture",
+    ),
+    (
+        "horizon-without-flight",
+        "a re-send must be held just across the horizon",
+    ),
+    (
+        "absence-without-skew",
+        "an effect must be listed in the last 150 ms that rule 6 allows",
+    ),
+    (
+        "unfinished-action-is-absence",
+        "the customer of a plan finishes one 3-D Secure only",
+    ),
+    (
+        "lookup-window-without-skew",
+        "clocks would have to differ by a second; plans keep to 150 ms",
+    ),
+    ("late-evidence-dropped", "what is late is looked up again"),
+    ("outcome-offered-once", "recovery asks again"),
+    (
+        "duplicate-not-compensated",
+        "honest plans have no duplicate effect (see DIALS.md)",
+    ),
+    (
+        "duplicate-not-shown",
+        "honest plans have no duplicate effect (see DIALS.md)",
+    ),
+    (
+        "broken-connection-is-not-sent",
+        "connections to the PSP do not break after the request in these plans",
+    ),
+    ("cut-answer-is-not-sent", "no card of the plans cuts its answer"),
+    (
+        "stale-connection-retried",
+        "connections to the PSP do not break after the request in these plans",
+    ),
+    ("scan-only-once", "whoever asks arms the timer"),
+    ("scan-stops-after-outage", "whoever asks arms the timer"),
+    (
+        "prepare-skipped",
+        "without its object the call is looked up by list instead",
+    ),
+    ("merchants-share-keys", "plans have one merchant"),
+    ("key-expires", "no run lasts a day"),
+    (
+        "settled-too-early",
+        "the client of a plan does not tell a kept 202 from a fresh one",
+    ),
+    ("resolve-before-parked", "plans have no operator"),
+];
+
 /// How hard is looked.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -68,12 +141,17 @@ pub fn plant(bugs: &[Bug], effort: Effort, bar: &ProgressBar) -> Vec<Caught> {
                     let word = caught
                         .median()
                         .map_or("NOT CAUGHT".to_owned(), |n| format!("{n} seeds"));
-                    bar.println(format!(
+                    let line = format!(
                         "{}: {} tier, {word}, by {}",
                         bug.name(),
                         caught.tier.name(),
                         caught.oracles.join(", ")
-                    ));
+                    );
+                    if bar.is_hidden() {
+                        println!("{line}");
+                    } else {
+                        bar.println(line);
+                    }
                     all.lock().unwrap_or_else(PoisonError::into_inner).push(caught);
                 }
             });
@@ -143,15 +221,18 @@ fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
 /// The table.
 #[must_use]
 pub fn page(all: &[Caught], effort: Effort) -> String {
-    let caught = all.iter().filter(|caught| caught.median().is_some()).count();
+    let hunted = |caught: &&Caught| is_in_reach(caught.bug);
+    let count = all.iter().filter(hunted).count();
+    let caught = all
+        .iter()
+        .filter(hunted)
+        .filter(|caught| caught.median().is_some())
+        .count();
     let mut text = format!(
         "# Planted bugs\n\n{caught} of {} caught, {} trials each, from seeds {TRIAL_STRIDE} apart; at most {} seeds a trial in the model tier,\n{} in the full one (where the server's own bugs are hunted). Written by `pay-once-sim planted`; the catalogue, with how each\nbug shows, is `core/src/planted/table.rs`.\n\n| bug | rule | room | oracle | tier | median seeds | the mistake |\n| --- | --- | --- | --- | --- | --- | --- |\n",
-        all.len(),
-        effort.trials,
-        effort.model_seeds,
-        effort.full_seeds,
+        count, effort.trials, effort.model_seeds, effort.full_seeds,
     );
-    for one in all {
+    for one in all.iter().filter(hunted) {
         let median = one
             .median()
             .map_or("**not caught**".to_owned(), |n| n.to_string());
@@ -166,5 +247,17 @@ pub fn page(all: &[Caught], effort: Effort) -> String {
             one.bug.about(),
         );
     }
+    text.push_str("\n## Out of reach\n\nNot caught, and not hunted unless named by `--only`; the reasons are as far as was looked into:\n\n| bug | rule | room | why not |\n| --- | --- | --- | --- |\n");
+    for (name, why) in OUT_OF_REACH {
+        if let Some(bug) = Bug::named(name) {
+            let _ = writeln!(text, "| `{name}` | {} | {} | {why} |", bug.rule(), bug.room());
+        }
+    }
     text
+}
+
+/// Whether plans can show it.
+#[must_use]
+pub fn is_in_reach(bug: Bug) -> bool {
+    !OUT_OF_REACH.iter().any(|(name, _)| *name == bug.name())
 }

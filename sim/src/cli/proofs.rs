@@ -137,7 +137,7 @@ impl Planted {
     #[cfg(feature = "planted")]
     pub(super) fn run(self) -> Result<ExitCode, String> {
         use pay_once_core::planted::Bug;
-        use pay_once_sim::planted::{Effort, page, plant};
+        use pay_once_sim::planted::{Effort, is_in_reach, page, plant};
         let effort = Effort {
             trials: self.trials,
             model_seeds: self.model_seeds,
@@ -147,10 +147,9 @@ impl Planted {
         let bugs: Vec<Bug> = Bug::ALL
             .iter()
             .copied()
-            .filter(|bug| {
-                self.only
-                    .as_ref()
-                    .is_none_or(|part| bug.name().contains(part.as_str()))
+            .filter(|bug| match &self.only {
+                Some(part) => bug.name().contains(part.as_str()),
+                None => is_in_reach(*bug),
             })
             .collect();
         let bar = indicatif::ProgressBar::new(bugs.len() as u64);
