@@ -294,13 +294,23 @@ impl Record {
         State::fold(prefix).map_or_else(|| Arc::clone(&self.state), Arc::new)
     }
 
-    /// Whether this journal has grown out of `other`: every entry of `other` is in it, at its place. After a swap
-    /// whose end is unknown, this tells whether it was applied (every dispatch carries a unique call id).
+    /// Whether this journal has grown out of `other`: every entry of `other` is in it, at its place.
     #[must_use]
     pub fn grew_from(&self, other: &Record) -> bool {
         self.id == other.id
             && !other.links.is_empty()
             && self.links.get(other.links.len() - 1) == other.links.last()
+    }
+
+    /// Whether this record, read back after a swap of `written` onto `expected_version` ended unknown, proves that the
+    /// swap was this writer's. Then, and only then, the writer carries out what it dispatched; anything else is a conflict,
+    /// to be handled again. Without a dispatch there is nothing to carry out and nothing that tells two writers apart: two
+    /// servers that created one attempt in the same millisecond wrote the same bytes (found by the simulator).
+    #[must_use]
+    pub fn proves_swap_of(&self, written: &Record, expected_version: Option<u64>) -> bool {
+        let from = usize::try_from(expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut news = written.entries.iter().skip(from);
+        self.grew_from(written) && news.any(|entry| matches!(entry.fact, Fact::Dispatched { .. }))
     }
 
     fn chain(&mut self, entry: &Entry) -> Result<(), RecordError> {

@@ -165,7 +165,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             self.start(std::mem::take(&mut step.calls));
         }
         if let Some(write) = step.write {
-            if !self.persist(id, &write, !step.calls.is_empty()).await? {
+            if !self.persist(id, &write).await? {
                 return Ok(None);
             }
             self.log(&write);
@@ -218,7 +218,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// Swaps. `false` means that another version is there and the input is to be handled again.
-    async fn persist(&self, id: AttemptId, write: &Write, has_calls: bool) -> Result<bool, Stuck> {
+    async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
         let swap = Swap {
             id,
             expected_version: write.expected_version,
@@ -235,8 +235,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             Swapped::Conflict => planted(Bug::ConflictIsApplied),
             Swapped::Unknown if planted(Bug::UnknownSwapIsApplied) => true,
             Swapped::Unknown if planted(Bug::UnknownSwapIsLost) => false,
-            // The record itself tells: if ours is in it, ours it was (a dispatch carries a name of its own). What nobody
-            // has to carry out may be another's to the byte; it is handled again, which changes nothing.
+            // The record itself tells.
             Swapped::Unknown => {
                 tracing::warn!(attempt = %id, "a swap ended unknown; reading back");
                 // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
@@ -244,7 +243,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     self.timers.sooner(id, at_ms);
                 }
                 let now = self.load(id).await?;
-                has_calls && now.is_some_and(|now| now.grew_from(&write.record))
+                now.is_some_and(|now| now.proves_swap_of(&write.record, write.expected_version))
             }
         };
         self.counters.add(if applied {

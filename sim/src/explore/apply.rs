@@ -89,11 +89,10 @@ impl Turn<'_> {
             }
             Phase::ReadBack(input, decision) => {
                 // The record itself tells: if ours is in it, ours it was.
-                let ours = self
-                    .world
-                    .store
-                    .as_ref()
-                    .is_some_and(|now| now.grew_from(&decision.it.record));
+                let ours =
+                    self.world.store.as_ref().is_some_and(|now| {
+                        now.proves_swap_of(&decision.it.record, decision.it.expected_version)
+                    });
                 if ours {
                     return self.persisted(server, origin, &decision);
                 }

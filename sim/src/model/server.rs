@@ -86,8 +86,8 @@ impl Job {
 pub(crate) enum Work {
     Begin(Job),
     Loaded(Job, Result<Option<Rc<Record>>, ()>),
-    Swapped(Job, Box<Step>, Rc<Record>, Swapped),
-    ReadBack(Job, Box<Step>, Rc<Record>, Result<Option<Rc<Record>>, ()>),
+    Swapped(Job, Box<Step>, Swap, Swapped),
+    ReadBack(Job, Box<Step>, Swap, Result<Option<Rc<Record>>, ()>),
     Send(u64, Rc<Call>),
     CallTimeout(u64),
     WaitOver(AttemptId, u64),
@@ -185,10 +185,9 @@ impl Sim<'_> {
         match work {
             Work::Begin(job) => self.take_turn(server, job),
             Work::Loaded(job, record) => self.decide(server, job, record),
-            Work::Swapped(job, step, record, swapped) => self.swapped(server, job, step, record, swapped),
-            Work::ReadBack(job, step, record, now) => match now {
-                // What nobody has to carry out is handled again; a dispatch carries a name of its own.
-                Ok(Some(now)) if !step.calls.is_empty() && now.grew_from(&record) => {
+            Work::Swapped(job, step, swap, swapped) => self.swapped(server, job, step, swap, swapped),
+            Work::ReadBack(job, step, swap, now) => match now {
+                Ok(Some(now)) if now.proves_swap_of(&swap.record, swap.expected_version) => {
                     self.carried_out(server, job, *step);
                 }
                 Ok(_) => self.conflict(server, job),
@@ -309,17 +308,30 @@ impl Sim<'_> {
         // The record is shared with the store; what carries out later needs only the wake-up.
         let Some(write) = step.write.take() else { return };
         step.wake_at_ms = write.wake_at_ms;
-        let record = Rc::new(write.record);
         let swap = Swap {
             expected_version: write.expected_version,
-            record: Rc::clone(&record),
+            record: Rc::new(write.record),
             wake_at_ms: write.wake_at_ms,
         };
+        let (at_ms, swapped) = self.offer(server, job.id, &swap);
+        let label = match swapped {
+            Swapped::Applied => "",
+            Swapped::Conflict => " (conflict)",
+            Swapped::Unknown => " (ended unknown)",
+        };
+        self.message(Host::Server(server), Host::Store, Some(at_ms), || {
+            format!("{}: version {}{label}", job.id, swap.record.version())
+        });
+        self.after(server, at_ms, Work::Swapped(job, Box::new(step), swap, swapped));
+    }
+
+    /// A swap: when its server learns of its end, and what it learns.
+    fn offer(&mut self, server: usize, id: AttemptId, swap: &Swap) -> (u64, Swapped) {
         let (latency_ms, fault) = self.store_fault();
         let there = self.travel(Host::Server(server), Host::Store);
         let back = self.travel(Host::Store, Host::Server(server));
         let timeout_ms = self.now_ms + STORE_TIMEOUT_MS;
-        let (at_ms, swapped) = match (there, fault) {
+        match (there, fault) {
             (None, _) => (timeout_ms, Swapped::Unknown),
             (Some(at_ms), Some(StoreFault::Down)) => {
                 self.met.meet(Sometimes::StoreDown);
@@ -330,20 +342,17 @@ impl Sim<'_> {
                 (timeout_ms, Swapped::Unknown)
             }
             (Some(_), Some(StoreFault::LateUnknown)) => {
-                let at_ms = self.now_ms + STORE_LATE_MS;
-                self.at(at_ms, Event::LateSwap { id: job.id, swap });
+                let (at_ms, swap) = (self.now_ms + STORE_LATE_MS, swap.clone());
+                self.at(at_ms, Event::LateSwap { id, swap });
                 (timeout_ms, Swapped::Unknown)
             }
             (Some(_), _) => {
-                let applied = self.apply(job.id, &swap);
-                let swapped = if applied {
-                    Swapped::Applied
-                } else {
-                    Swapped::Conflict
-                };
-                match back.map(|back_ms| back_ms + latency_ms) {
-                    Some(at_ms) if fault.is_none() && at_ms <= timeout_ms => (at_ms, swapped),
-                    _ => {
+                let applied = self.apply(id, swap);
+                let learnt_ms = back.map(|back_ms| back_ms + latency_ms);
+                match learnt_ms.filter(|at_ms| fault.is_none() && *at_ms <= timeout_ms) {
+                    Some(at_ms) if applied => (at_ms, Swapped::Applied),
+                    Some(at_ms) => (at_ms, Swapped::Conflict),
+                    None => {
                         if applied {
                             self.met.meet(Sometimes::SwapAppliedUnknown);
                         }
@@ -351,16 +360,7 @@ impl Sim<'_> {
                     }
                 }
             }
-        };
-        let label = match swapped {
-            Swapped::Applied => "",
-            Swapped::Conflict => " (conflict)",
-            Swapped::Unknown => " (ended unknown)",
-        };
-        self.message(Host::Server(server), Host::Store, Some(at_ms), || {
-            format!("{}: version {}{label}", job.id, record.version())
-        });
-        self.after(server, at_ms, Work::Swapped(job, Box::new(step), record, swapped));
+        }
     }
 
     fn apply(&mut self, id: AttemptId, swap: &Swap) -> bool {
@@ -380,7 +380,7 @@ impl Sim<'_> {
         }
     }
 
-    fn swapped(&mut self, server: usize, job: Job, step: Box<Step>, record: Rc<Record>, swapped: Swapped) {
+    fn swapped(&mut self, server: usize, job: Job, step: Box<Step>, swap: Swap, swapped: Swapped) {
         match swapped {
             Swapped::Applied => self.written(server, job, *step),
             Swapped::Conflict => self.conflict(server, job),
@@ -389,7 +389,7 @@ impl Sim<'_> {
                     self.sooner(server, job.id, at_ms);
                 }
                 let (at_ms, now) = self.read_store(server, job.id);
-                self.after(server, at_ms, Work::ReadBack(job, step, record, now));
+                self.after(server, at_ms, Work::ReadBack(job, step, swap, now));
             }
         }
     }
