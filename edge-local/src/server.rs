@@ -23,15 +23,15 @@ use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
 /// Swaps of one step that may be lost to others before the step is given up as “store unavailable”.
-const CONFLICTS_MAX: usize = 64;
+pub const CONFLICTS_MAX: usize = 64;
 /// How long the outcome of a PSP call is offered to a store that does not answer, in milliseconds. After that the
 /// outcome is found out again by recovery.
-const OUTCOME_RETRY_MS: u64 = 60_000;
+pub const OUTCOME_RETRY_MS: u64 = 60_000;
 /// First pause between two such offers, in milliseconds; it doubles.
 const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
 
 /// After how long a timer, or the scan for timers, is tried again on a store that did not answer, in milliseconds.
-const AGAIN_MS: u64 = 1_000;
+pub const AGAIN_MS: u64 = 1_000;
 const A_YEAR_MS: u64 = 365 * 24 * 3_600_000;
 
 /// One server process: any number of them may share a store.

@@ -5,9 +5,11 @@
 
 mod clients;
 mod faults;
+mod process;
 mod psp;
 mod server;
 mod store;
+mod ways;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -27,7 +29,8 @@ use crate::trace::{Kind, TraceLine};
 use crate::world::{EPOCH_MS, config, psp_settings};
 
 use faults::Faults;
-use server::{Job, Server, Work};
+use process::Server;
+use server::{Job, Work};
 use store::Store;
 
 /// How long after healing a run may go on, in milliseconds from then.

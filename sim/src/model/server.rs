@@ -1,11 +1,12 @@
 //! The servers: the loop of `edge-local/src/server.rs` once more, as events. Load, decide, persist, perform, arm, reply.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
+use pay_once::server::{AGAIN_MS, CONFLICTS_MAX, OUTCOME_RETRY_MS};
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, Outcome, Reply, Step, handle};
+use pay_once_core::machine::{Input, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
 use pay_once_core::request::{Routed, Ticket, route};
@@ -13,46 +14,13 @@ use pay_once_core::request::{Routed, Ticket, route};
 use super::store::Swap;
 use super::{Event, Http, ReplyTo, Sim, attempt_in};
 use crate::met::Sometimes;
-use crate::plan::{Host, StoreFault};
-use crate::trace::Kind;
-use crate::world::EPOCH_MS;
+use crate::plan::Host;
 
-/// How long a server waits for its store, in milliseconds.
-const STORE_TIMEOUT_MS: u64 = 300;
-/// How much longer a slow store takes, in milliseconds.
-const STORE_SLOW_MS: u64 = 500;
-/// How late a swap applies whose end is unknown, in milliseconds.
-const STORE_LATE_MS: u64 = 1_000;
-/// After how long something is tried again on a store that did not answer, in milliseconds.
-const AGAIN_MS: u64 = 1_000;
-/// How long an outcome is offered to the store, in milliseconds.
-const OUTCOME_RETRY_MS: u64 = 60_000;
 /// Longest pause between a commit and the sending of what it dispatched, in milliseconds.
 const SEND_PAUSE_MS_MAX: u64 = 3;
-/// Pause between two scans of the store for timers, in milliseconds.
-const SCAN_EVERY_MS: u64 = 30_000;
-/// Swaps of one step that may be lost to others.
-const CONFLICTS_MAX: u32 = 64;
-
-/// One server process.
-#[derive(Debug)]
-pub(super) struct Server {
-    pub(super) skew_ms: i64,
-    /// Which life of the process this is: what an earlier one began is dropped.
-    pub(super) epoch: u32,
-    pub(super) is_up: bool,
-    /// Down without its peers' knowing.
-    pub(super) is_silent: bool,
-    /// Whose turn it is, and who waits for it.
-    turns: BTreeMap<AttemptId, VecDeque<Job>>,
-    waiting: BTreeMap<AttemptId, Vec<Waiting>>,
-    timers: BTreeMap<AttemptId, u64>,
-    calls: BTreeMap<u64, Rc<Call>>,
-    numbers: u64,
-}
 
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     number: u64,
     ticket: Box<Ticket>,
     reply_to: ReplyTo,
@@ -64,13 +32,13 @@ pub(crate) struct Job {
     pub(super) id: AttemptId,
     pub(super) input: Input,
     pub(super) reply_to: ReplyTo,
-    conflicts: u32,
+    conflicts: usize,
     /// When the outcome of a call is no longer offered to the store.
     give_up_ms: u64,
 }
 
 impl Job {
-    fn new(id: AttemptId, input: Input, reply_to: ReplyTo, now_ms: u64) -> Self {
+    pub(super) fn new(id: AttemptId, input: Input, reply_to: ReplyTo, now_ms: u64) -> Self {
         Self {
             id,
             input,
@@ -101,46 +69,7 @@ pub(crate) enum Swapped {
     Unknown,
 }
 
-impl Server {
-    pub(super) fn new(skew_ms: i64) -> Self {
-        Self {
-            skew_ms,
-            epoch: 0,
-            is_up: true,
-            is_silent: false,
-            turns: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            timers: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            numbers: 0,
-        }
-    }
-
-    fn number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
-    }
-}
-
 impl Sim<'_> {
-    /// A server's clock, in milliseconds since the Unix epoch.
-    fn clock_ms(&self, server: usize) -> u64 {
-        let skew_ms = self.servers.get(server).map_or(0, |s| s.skew_ms);
-        (EPOCH_MS + self.now_ms).saturating_add_signed(skew_ms)
-    }
-
-    /// The true time, from the start, at which a server's clock will show `at_ms`.
-    fn true_ms(&self, server: usize, at_ms: u64) -> u64 {
-        let skew_ms = self.servers.get(server).map_or(0, |s| s.skew_ms);
-        at_ms.saturating_add_signed(-skew_ms).saturating_sub(EPOCH_MS)
-    }
-
-    fn server(&mut self, server: usize) -> &mut Server {
-        // Plans are checked: there is no such server but by a bug of the simulator's.
-        #[allow(clippy::indexing_slicing)]
-        &mut self.servers[server]
-    }
-
     pub(super) fn request_arrives(&mut self, server: usize, http: Rc<Http>, reply_to: ReplyTo) {
         if let Some(until_ms) = self.faults.paused_until(server, self.now_ms) {
             return self.at(
@@ -210,12 +139,7 @@ impl Sim<'_> {
         }
     }
 
-    fn after(&mut self, server: usize, at_ms: u64, work: Work) {
-        let epoch = self.server(server).epoch;
-        self.at(at_ms, Event::Work { server, epoch, work });
-    }
-
-    fn take_turn(&mut self, server: usize, job: Job) {
+    pub(super) fn take_turn(&mut self, server: usize, job: Job) {
         let turns = &mut self.server(server).turns;
         if let Some(queue) = turns.get_mut(&job.id) {
             queue.push_back(job);
@@ -237,45 +161,6 @@ impl Sim<'_> {
         let id = job.id;
         let (at_ms, record) = self.read_store(server, id);
         self.after(server, at_ms, Work::Loaded(job, record));
-    }
-
-    /// A read: when its answer is there, and what it says.
-    fn read_store(&mut self, server: usize, id: AttemptId) -> (u64, Result<Option<Rc<Record>>, ()>) {
-        let (latency_ms, fault) = self.store_fault();
-        let there = self.travel(Host::Server(server), Host::Store);
-        let back = self.travel(Host::Store, Host::Server(server));
-        match (there, back) {
-            (Some(_), Some(back_ms)) if fault != Some(StoreFault::Down) => {
-                let at_ms = back_ms + latency_ms;
-                if at_ms > self.now_ms + STORE_TIMEOUT_MS {
-                    return (self.now_ms + STORE_TIMEOUT_MS, Err(()));
-                }
-                (at_ms, Ok(self.store.load(id)))
-            }
-            (Some(_), Some(back_ms)) => {
-                self.met.meet(Sometimes::StoreDown);
-                (back_ms, Err(()))
-            }
-            _ => (self.now_ms + STORE_TIMEOUT_MS, Err(())),
-        }
-    }
-
-    /// The store's latency now, and one fault of those that are on.
-    fn store_fault(&mut self) -> (u64, Option<StoreFault>) {
-        let (min, max) = self.plan.world.store_ms;
-        let mut latency_ms = self.store_draw.between(min, max);
-        let mut drawn = None;
-        let on: Vec<_> = self.faults.store_now(self.now_ms).collect();
-        for (fault, permille) in on {
-            if self.store_draw.chance(permille) {
-                if fault == StoreFault::Slow {
-                    latency_ms += STORE_SLOW_MS;
-                } else {
-                    drawn = drawn.or(Some(fault));
-                }
-            }
-        }
-        (latency_ms, drawn)
     }
 
     fn decide(&mut self, server: usize, job: Job, record: Result<Option<Rc<Record>>, ()>) {
@@ -323,61 +208,6 @@ impl Sim<'_> {
             format!("{}: version {}{label}", job.id, swap.record.version())
         });
         self.after(server, at_ms, Work::Swapped(job, Box::new(step), swap, swapped));
-    }
-
-    /// A swap: when its server learns of its end, and what it learns.
-    fn offer(&mut self, server: usize, id: AttemptId, swap: &Swap) -> (u64, Swapped) {
-        let (latency_ms, fault) = self.store_fault();
-        let there = self.travel(Host::Server(server), Host::Store);
-        let back = self.travel(Host::Store, Host::Server(server));
-        let timeout_ms = self.now_ms + STORE_TIMEOUT_MS;
-        match (there, fault) {
-            (None, _) => (timeout_ms, Swapped::Unknown),
-            (Some(at_ms), Some(StoreFault::Down)) => {
-                self.met.meet(Sometimes::StoreDown);
-                (at_ms, Swapped::Unknown)
-            }
-            (Some(_), Some(StoreFault::LostUnknown)) => {
-                self.met.meet(Sometimes::SwapLostUnknown);
-                (timeout_ms, Swapped::Unknown)
-            }
-            (Some(_), Some(StoreFault::LateUnknown)) => {
-                let (at_ms, swap) = (self.now_ms + STORE_LATE_MS, swap.clone());
-                self.at(at_ms, Event::LateSwap { id, swap });
-                (timeout_ms, Swapped::Unknown)
-            }
-            (Some(_), _) => {
-                let applied = self.apply(id, swap);
-                let learnt_ms = back.map(|back_ms| back_ms + latency_ms);
-                match learnt_ms.filter(|at_ms| fault.is_none() && *at_ms <= timeout_ms) {
-                    Some(at_ms) if applied => (at_ms, Swapped::Applied),
-                    Some(at_ms) => (at_ms, Swapped::Conflict),
-                    None => {
-                        if applied {
-                            self.met.meet(Sometimes::SwapAppliedUnknown);
-                        }
-                        (timeout_ms, Swapped::Unknown)
-                    }
-                }
-            }
-        }
-    }
-
-    fn apply(&mut self, id: AttemptId, swap: &Swap) -> bool {
-        let applied = self.store.swap(id, swap);
-        if applied {
-            let status = swap.record.state().status;
-            self.note(Host::Store, Kind::Write, || {
-                format!("{id}: version {} {status:?}", swap.record.version())
-            });
-        }
-        applied
-    }
-
-    pub(super) fn late_swap(&mut self, id: AttemptId, swap: Swap) {
-        if self.apply(id, &swap) {
-            self.met.meet(Sometimes::SwapAppliedLate);
-        }
     }
 
     fn swapped(&mut self, server: usize, job: Job, step: Box<Step>, swap: Swap, swapped: Swapped) {
@@ -515,132 +345,6 @@ impl Sim<'_> {
             },
             ReplyTo::Psp { webhook, .. } => format!("{}webhook: ", attempt_in(&webhook.body)),
             ReplyTo::Forger | ReplyTo::Nobody => String::new(),
-        }
-    }
-
-    fn set_timer(&mut self, server: usize, id: AttemptId, at_ms: Option<u64>) {
-        match at_ms {
-            None => drop(self.server(server).timers.remove(&id)),
-            Some(at_ms) => {
-                if self.server(server).timers.insert(id, at_ms) != Some(at_ms) {
-                    let due_ms = self.true_ms(server, at_ms);
-                    self.after(server, due_ms, Work::Timer(id, at_ms));
-                }
-            }
-        }
-    }
-
-    fn sooner(&mut self, server: usize, id: AttemptId, at_ms: u64) {
-        let known = self.server(server).timers.get(&id).copied();
-        if known.is_none_or(|known_ms| at_ms < known_ms) {
-            self.set_timer(server, id, Some(at_ms));
-        }
-    }
-
-    /// Rule 1: whether the call may still be sent is looked at right before.
-    fn send(&mut self, server: usize, number: u64, call: Rc<Call>) {
-        self.server(server).calls.insert(number, Rc::clone(&call));
-        if !call.may_send(self.clock_ms(server)) {
-            self.met.meet(Sometimes::SendWindowMissed);
-            let reason = "its time to be sent had passed".to_owned();
-            return self.call_ended(server, number, CallResult::NotSent { reason });
-        }
-        if self.faults.is_cut(Host::Server(server), Host::Psp, self.now_ms) && self.net_draw.chance(700) {
-            let reason = "no connection".to_owned();
-            return self.call_ended(server, number, CallResult::NotSent { reason });
-        }
-        let timeout_ms = self.now_ms + call.timeout_ms;
-        self.after(server, timeout_ms, Work::CallTimeout(number));
-        let arrives = self.travel(Host::Server(server), Host::Psp);
-        self.message(Host::Server(server), Host::Psp, arrives, || {
-            format!("{}: {} {}", call.attempt, call.http.method, call.http.url)
-        });
-        if let Some(at_ms) = arrives {
-            let epoch = self.server(server).epoch;
-            self.at(
-                at_ms,
-                Event::PspArrives {
-                    server,
-                    epoch,
-                    number,
-                    call,
-                },
-            );
-        }
-    }
-
-    pub(super) fn psp_answers(&mut self, server: usize, epoch: u32, number: u64, result: CallResult) {
-        if self.server(server).epoch != epoch {
-            self.met.meet(Sometimes::CrashBetweenEffectAndPersist);
-            return;
-        }
-        if let Some(until_ms) = self.faults.paused_until(server, self.now_ms) {
-            return self.at(
-                until_ms,
-                Event::PspAnswers {
-                    server,
-                    epoch,
-                    number,
-                    result,
-                },
-            );
-        }
-        self.call_ended(server, number, result);
-    }
-
-    /// Whatever came first: the answer, or the end of waiting for it.
-    fn call_ended(&mut self, server: usize, number: u64, result: CallResult) {
-        let Some(call) = self.server(server).calls.remove(&number) else {
-            return;
-        };
-        let (id, call) = (call.attempt, Call::clone(&call));
-        let input = Input::Outcome(Box::new(Outcome { call, result }));
-        let job = Job::new(id, input, ReplyTo::Nobody, self.now_ms);
-        self.take_turn(server, job);
-    }
-
-    pub(super) fn crash(&mut self, server: usize, silent: bool, back_ms: u64) {
-        let skew_ms = self.server(server).skew_ms;
-        let epoch = self.server(server).epoch + 1;
-        *self.server(server) = Server {
-            epoch,
-            is_up: false,
-            is_silent: silent,
-            ..Server::new(skew_ms)
-        };
-        self.at(back_ms, Event::Restart(server));
-        self.note(Host::Server(server), Kind::Fault, || {
-            if silent { "loses power" } else { "is killed" }.to_owned()
-        });
-    }
-
-    pub(super) fn restart(&mut self, server: usize) {
-        if self.server(server).is_up {
-            return;
-        }
-        self.server(server).is_up = true;
-        let epoch = self.server(server).epoch;
-        self.note(Host::Server(server), Kind::Fault, || "starts again".to_owned());
-        self.at(self.now_ms, Event::Scan { server, epoch });
-    }
-
-    /// Finds the timers of attempts that nobody here knows of.
-    pub(super) fn scan(&mut self, server: usize, epoch: u32) {
-        if self.server(server).epoch != epoch || !self.server(server).is_up {
-            return;
-        }
-        let due = self.store.due();
-        // Scans alone do not keep a run going.
-        if !due.is_empty() || self.now_ms < self.plan.world.heal_ms {
-            self.at(self.now_ms + SCAN_EVERY_MS, Event::Scan { server, epoch });
-        }
-        for (id, at_ms) in due {
-            if !self.server(server).timers.contains_key(&id) {
-                if epoch > 0 {
-                    self.met.meet(Sometimes::RecoveredAfterRestart);
-                }
-                self.set_timer(server, id, Some(at_ms));
-            }
         }
     }
 }

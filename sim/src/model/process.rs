@@ -1,0 +1,142 @@
+//! A server as a process: its memory, its clock, its timers, its end and its return.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use pay_once::timers::SCAN_EVERY_MS;
+use pay_once_core::id::AttemptId;
+use pay_once_core::psp::Call;
+
+use super::server::{Job, Waiting, Work};
+use super::{Event, Sim};
+use crate::met::Sometimes;
+use crate::plan::Host;
+use crate::trace::Kind;
+use crate::world::EPOCH_MS;
+
+/// One server process.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) skew_ms: i64,
+    /// Which life of the process this is: what an earlier one began is dropped.
+    pub(super) epoch: u32,
+    pub(super) is_up: bool,
+    /// Down without its peers' knowing.
+    pub(super) is_silent: bool,
+    /// Whose turn it is, and who waits for it.
+    pub(super) turns: BTreeMap<AttemptId, VecDeque<Job>>,
+    pub(super) waiting: BTreeMap<AttemptId, Vec<Waiting>>,
+    pub(super) timers: BTreeMap<AttemptId, u64>,
+    pub(super) calls: BTreeMap<u64, Rc<Call>>,
+    pub(super) numbers: u64,
+}
+
+impl Server {
+    pub(super) fn new(skew_ms: i64) -> Self {
+        Self {
+            skew_ms,
+            epoch: 0,
+            is_up: true,
+            is_silent: false,
+            turns: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            numbers: 0,
+        }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}
+
+impl Sim<'_> {
+    /// A server's clock, in milliseconds since the Unix epoch.
+    pub(super) fn clock_ms(&self, server: usize) -> u64 {
+        let skew_ms = self.servers.get(server).map_or(0, |s| s.skew_ms);
+        (EPOCH_MS + self.now_ms).saturating_add_signed(skew_ms)
+    }
+
+    /// The true time, from the start, at which a server's clock will show `at_ms`.
+    pub(super) fn true_ms(&self, server: usize, at_ms: u64) -> u64 {
+        let skew_ms = self.servers.get(server).map_or(0, |s| s.skew_ms);
+        at_ms.saturating_add_signed(-skew_ms).saturating_sub(EPOCH_MS)
+    }
+
+    pub(super) fn server(&mut self, server: usize) -> &mut Server {
+        // Plans are checked: there is no such server but by a bug of the simulator's.
+        #[allow(clippy::indexing_slicing)]
+        &mut self.servers[server]
+    }
+
+    pub(super) fn after(&mut self, server: usize, at_ms: u64, work: Work) {
+        let epoch = self.server(server).epoch;
+        self.at(at_ms, Event::Work { server, epoch, work });
+    }
+
+    pub(super) fn set_timer(&mut self, server: usize, id: AttemptId, at_ms: Option<u64>) {
+        match at_ms {
+            None => drop(self.server(server).timers.remove(&id)),
+            Some(at_ms) => {
+                if self.server(server).timers.insert(id, at_ms) != Some(at_ms) {
+                    let due_ms = self.true_ms(server, at_ms);
+                    self.after(server, due_ms, Work::Timer(id, at_ms));
+                }
+            }
+        }
+    }
+
+    pub(super) fn sooner(&mut self, server: usize, id: AttemptId, at_ms: u64) {
+        let known = self.server(server).timers.get(&id).copied();
+        if known.is_none_or(|known_ms| at_ms < known_ms) {
+            self.set_timer(server, id, Some(at_ms));
+        }
+    }
+
+    pub(super) fn crash(&mut self, server: usize, silent: bool, back_ms: u64) {
+        let skew_ms = self.server(server).skew_ms;
+        let epoch = self.server(server).epoch + 1;
+        *self.server(server) = Server {
+            epoch,
+            is_up: false,
+            is_silent: silent,
+            ..Server::new(skew_ms)
+        };
+        self.at(back_ms, Event::Restart(server));
+        self.note(Host::Server(server), Kind::Fault, || {
+            if silent { "loses power" } else { "is killed" }.to_owned()
+        });
+    }
+
+    pub(super) fn restart(&mut self, server: usize) {
+        if self.server(server).is_up {
+            return;
+        }
+        self.server(server).is_up = true;
+        let epoch = self.server(server).epoch;
+        self.note(Host::Server(server), Kind::Fault, || "starts again".to_owned());
+        self.at(self.now_ms, Event::Scan { server, epoch });
+    }
+
+    /// Finds the timers of attempts that nobody here knows of.
+    pub(super) fn scan(&mut self, server: usize, epoch: u32) {
+        if self.server(server).epoch != epoch || !self.server(server).is_up {
+            return;
+        }
+        let due = self.store.due();
+        // Scans alone do not keep a run going.
+        if !due.is_empty() || self.now_ms < self.plan.world.heal_ms {
+            self.at(self.now_ms + SCAN_EVERY_MS, Event::Scan { server, epoch });
+        }
+        for (id, at_ms) in due {
+            if !self.server(server).timers.contains_key(&id) {
+                if epoch > 0 {
+                    self.met.meet(Sometimes::RecoveredAfterRestart);
+                }
+                self.set_timer(server, id, Some(at_ms));
+            }
+        }
+    }
+}
