@@ -58,6 +58,8 @@ pub enum Code {
     RecordRefused,
     /// 503: the store did not answer; whether the request took effect is not known.
     StoreUnavailable,
+    /// 503: the store failed its probe: its compare-and-swap lets two writers win. Nothing is kept in it.
+    StoreUnsafe,
     /// 503: no merchants are configured.
     NotConfigured,
 }
@@ -69,7 +71,7 @@ const FINAL: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Code; 25] = [
+    pub const ALL: [Code; 26] = [
         Code::IdempotencyKeyRequired,
         Code::IdempotencyKeyInvalid,
         Code::IdempotencyKeyReuse,
@@ -94,6 +96,7 @@ impl Code {
         Code::RecordFull,
         Code::RecordRefused,
         Code::StoreUnavailable,
+        Code::StoreUnsafe,
         Code::NotConfigured,
     ];
 
@@ -143,6 +146,7 @@ impl Code {
             Self::RecordFull => ("RECORD_FULL", 507, "Record full", FINAL),
             Self::RecordRefused => ("RECORD_REFUSED", 500, "Record refused", FINAL),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", 503, "Store unavailable", RETRY),
+            Self::StoreUnsafe => ("STORE_UNSAFE", 503, "Store unsafe", FINAL),
             Self::NotConfigured => ("NOT_CONFIGURED", 503, "Not configured", FINAL),
         }
     }

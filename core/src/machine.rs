@@ -80,6 +80,14 @@ impl Write {
         self.record.state().status
     }
 
+    /// Whether the attempt has ended and nothing is under way: from here on almost every answer is settled for good
+    /// (see [`settled`]), and a copy of the record is worth keeping where reads are cheap.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        let state = self.record.state();
+        state.status.is_final() && state.running.is_none()
+    }
+
     /// How many effects it notes that must not stand (rule 8: they are counted).
     #[must_use]
     pub fn unwanted_effects(&self) -> usize {
@@ -158,6 +166,17 @@ pub fn handle(
             wake_at_ms: None,
             reply: Reply::Nothing,
         }),
+    }
+}
+
+/// The answer that `record` gives to `input` for good, if it has one. No later entry can change it, so any copy of the
+/// record may give it, however old: a cache that is never the authority (DESIGN §3, “Stores”). `None` sends the adapter
+/// to the store.
+#[must_use]
+pub fn settled(id: AttemptId, record: &Record, input: &Input) -> Option<Response> {
+    match input {
+        Input::Request(ticket) => crate::ticket::settled(id, record, ticket),
+        Input::Webhook(_) | Input::Outcome(_) | Input::Wake => None,
     }
 }
 

@@ -88,6 +88,18 @@ impl Input {
         ))
     }
 
+    /// What to tell whoever asked when the store failed its probe: it was not asked, so nothing took effect.
+    #[must_use]
+    pub fn store_unsafe(&self, why: &str) -> Option<Response> {
+        let dress = match self {
+            Self::Request(ticket) => ticket.dress.clone(),
+            Self::Webhook(_) => Dress::default(),
+            Self::Outcome(_) | Self::Wake => return None,
+        };
+        let message = format!("The configured store is refused, so nothing was done: {why}.");
+        Some(answer::error(&ApiError::new(Code::StoreUnsafe, message), &dress))
+    }
+
     /// What to tell whoever asked when the stored record cannot be used. Nothing was overwritten.
     #[must_use]
     pub fn record_refused(&self, why: &RecordError) -> Option<Response> {

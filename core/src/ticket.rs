@@ -235,6 +235,28 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
     }
 }
 
+/// See [`crate::machine::settled`]: the replay of a settled key, and nothing else.
+pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option<Response> {
+    let Asked::Do {
+        key,
+        fingerprint,
+        order,
+    } = &*ticket.asked
+    else {
+        return None;
+    };
+    let bound = record.state().bound(key)?;
+    let is_same = *record.state().merchant == *ticket.merchant
+        && bound.request == order.kind()
+        && bound.fingerprint == *fingerprint;
+    let state = record.state_at(bound.settled_at.filter(|_| is_same)?);
+    let dress = Dress {
+        replayed: !ticket.is_first,
+        ..ticket.dress.clone()
+    };
+    Some(answer::settled(id, bound.request, &state, &dress))
+}
+
 fn show(work: &Work<'_>, dress: &Dress) -> Response {
     answer::shown(&view(work).with_timeline(timeline(work.record())), dress)
 }

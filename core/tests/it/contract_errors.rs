@@ -117,6 +117,13 @@ fn refusal(code: Code, problem: bool) -> Response {
             };
             input.store_unavailable().unwrap()
         }
+        Code::StoreUnsafe => {
+            let Routed::Attempt { input, .. } = world.route("POST", "/attempts", &key, CREATE.as_bytes())
+            else {
+                panic!("routed");
+            };
+            input.store_unsafe("two writers won").unwrap()
+        }
         Code::NotConfigured => {
             world.config.merchants.clear();
             world.send("POST", "/attempts", &key, CREATE.as_bytes())

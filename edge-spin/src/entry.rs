@@ -1,0 +1,100 @@
+//! Where Spin comes in. An instance serves a few requests, some at once; what they share is put together by the first.
+#![allow(unsafe_code, reason = "spin_sdk::http_service exports a function to the component model")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use pay_once_core::answer::{self, Dress};
+use pay_once_core::error::{ApiError, Code};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::variables;
+
+use crate::deployment::{Deployment, StoreKind, Variables};
+use crate::finals::SpinFinals;
+use crate::front;
+use crate::outbound::WasiPsp;
+use crate::ports::World;
+use crate::server::Server;
+use crate::stores::AnyStore;
+use crate::sweep::{BEHIND_REQUEST_MAX, EVERY_MS};
+use crate::wasi::WasiWorld;
+
+type SpinServer = Server<WasiWorld, AnyStore, WasiPsp<WasiWorld>, SpinFinals>;
+
+struct Instance {
+    server: Rc<SpinServer>,
+    sweep_digest: Option<[u8; 32]>,
+    swept_at_ms: Cell<u64>,
+}
+
+thread_local! {
+    static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
+}
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    let instance = match instance().await {
+        Ok(instance) => instance,
+        Err(why) => {
+            WasiWorld::default().log(None, &why);
+            let message = "The deployment's variables are not in order; the log says what to change.";
+            let refusal = ApiError::new(Code::NotConfigured, message);
+            return front::translate(answer::error(&refusal, &Dress::default()));
+        }
+    };
+    let answer = front::answer(&instance.server, instance.sweep_digest.as_ref(), request).await;
+    sweep_behind(&instance);
+    answer
+}
+
+async fn instance() -> Result<Rc<Instance>, String> {
+    if let Some(instance) = INSTANCE.with_borrow(Option::clone) {
+        return Ok(instance);
+    }
+    let deployment = Deployment::read(&variables().await?)?;
+    let world = Rc::new(WasiWorld::default());
+    let store = match deployment.store {
+        StoreKind::Sqlite => AnyStore::sqlite(),
+        StoreKind::KeyValue => AnyStore::key_value(Rc::clone(&world)),
+    };
+    let psp = WasiPsp::new(Rc::clone(&world));
+    let finals = SpinFinals::new(deployment.finals);
+    let instance = Rc::new(Instance {
+        server: Server::new(deployment.config, world, store, psp, finals),
+        sweep_digest: deployment.sweep_digest,
+        swept_at_ms: Cell::new(0),
+    });
+    // Another request may have put one together meanwhile; both are good.
+    INSTANCE.replace(Some(Rc::clone(&instance)));
+    Ok(instance)
+}
+
+async fn variables() -> Result<Variables, String> {
+    async fn get(name: &str) -> Result<String, String> {
+        variables::get(name).await.map_err(|error| format!("the variable {name}: {error}"))
+    }
+    Ok(Variables {
+        deployment: get("deployment").await?,
+        psp_url: get("psp_url").await?,
+        psp_api_key: get("psp_api_key").await?,
+        psp_webhook_secret: get("psp_webhook_secret").await?,
+        store: get("store").await?,
+        finals: get("finals").await?,
+        sweep_key_sha256: get("sweep_key_sha256").await?,
+    })
+}
+
+/// Behind the answer, now and then: what a crash left in doubt is found without anybody's help.
+fn sweep_behind(instance: &Rc<Instance>) {
+    let now_ms = instance.server.world.now_ms();
+    if now_ms < instance.swept_at_ms.get().saturating_add(EVERY_MS) {
+        return;
+    }
+    instance.swept_at_ms.set(now_ms);
+    let server = Rc::clone(&instance.server);
+    instance.server.world.spawn(async move {
+        if let Err(error) = server.sweep(BEHIND_REQUEST_MAX).await {
+            server.world.log(None, &format!("a sweep ended early: {error}"));
+        }
+    });
+}

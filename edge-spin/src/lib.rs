@@ -1,0 +1,31 @@
+//! Pay Once as a Spin component.
+//!
+//! This crate does everything and decides nothing: it moves bytes, swaps records, keeps time and draws entropy, all by
+//! Spin's own interfaces. Every decision is [`pay_once_core`]'s.
+//!
+//! Instances live for a few requests and share no memory, so a request that waits for what another instance is doing
+//! looks into the store from time to time; and Spin has no timer, so what is due is found by a [`server::Server::sweep`].
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod deployment;
+pub mod entry;
+pub mod finals;
+pub mod front;
+pub mod key_value;
+pub mod outbound;
+pub mod ports;
+pub mod probe;
+pub mod server;
+pub mod sqlite;
+pub mod stamped;
+pub mod stores;
+pub mod sweep;
+pub mod wasi;

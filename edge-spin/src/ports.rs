@@ -1,0 +1,126 @@
+//! What the loop needs from the world. Each port has one implementation on Spin's interfaces, and another in tests.
+
+use std::fmt;
+use std::future::Future;
+
+use futures::future::{Either, select};
+use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::psp::{Call, CallResult};
+
+/// The clock, randomness, and tasks that outlive a request.
+pub trait World: 'static {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+    /// Returns after `ms` milliseconds.
+    fn sleep_ms(&self, ms: u64) -> impl Future<Output = ()>;
+    /// Fresh random bits.
+    fn entropy(&self) -> Entropy;
+    /// Starts a task that goes on after the answer, whether the client is still there or not.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static);
+    /// Writes one line for people, with the attempt that it is about. No secret may be in it.
+    fn log(&self, id: Option<AttemptId>, message: &str);
+}
+
+/// One record per attempt, with a linearizable compare-and-swap (DESIGN §3, “Stores”). Others write to it as well.
+pub trait Store: 'static {
+    /// The bytes of a record, if there is one.
+    fn load(&self, id: AttemptId) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>>;
+    /// Puts `swap` in place if the version that it expects is there.
+    fn swap(&self, swap: Swap) -> impl Future<Output = Result<Swapped, StoreError>>;
+    /// Records that want to be woken at `until_ms` or before, soonest first, at most `limit`.
+    fn due(
+        &self,
+        until_ms: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(AttemptId, u64)>, StoreError>>;
+    /// Moves the time at which a record wants to be woken, if it is still `at_ms`; `None`: it wants nothing. It is a hint: what is due follows from
+    /// the record. Says whether it was moved, so that of several sweeps one wakes a record.
+    fn move_wake(
+        &self,
+        id: AttemptId,
+        at_ms: u64,
+        to_ms: Option<u64>,
+    ) -> impl Future<Output = Result<bool, StoreError>>;
+}
+
+/// A copy of records of attempts that have ended. Never the authority, so any key-value store may be it.
+pub trait Finals: 'static {
+    /// When it is asked.
+    fn when(&self) -> FinalsWhen;
+    /// The copy, if there is one.
+    fn get(&self, id: AttemptId) -> impl Future<Output = Option<Vec<u8>>>;
+    /// Keeps a copy, if that works.
+    fn put(&self, id: AttemptId, bytes: Vec<u8>) -> impl Future<Output = ()>;
+}
+
+/// When a copy of a final answer is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinalsWhen {
+    /// Never; nothing is kept.
+    Off,
+    /// When the store does not answer.
+    Fallback,
+    /// Before the store: worth it if the store is far away.
+    First,
+}
+
+/// The way to PSPs.
+pub trait PspTransport: 'static {
+    /// Sends one call, at most once, if `may_send` still says so right before, and waits for its answer.
+    fn send(&self, call: &Call, may_send: impl Fn() -> bool) -> impl Future<Output = CallResult>;
+}
+
+/// A compare-and-swap.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// Which record.
+    pub id: AttemptId,
+    /// The version that must be there; `None` if nothing may be there.
+    pub expected_version: Option<u64>,
+    /// Its new version.
+    pub version: u64,
+    /// Its new bytes.
+    pub bytes: Vec<u8>,
+    /// When it wants to be woken, in milliseconds since the Unix epoch.
+    pub wake_at_ms: Option<u64>,
+}
+
+/// What became of a swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    /// It is durable.
+    Applied,
+    /// Another version was there. Nothing changed.
+    Conflict,
+    /// It may or may not be durable.
+    Unknown,
+}
+
+/// Why the store was of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// It did not answer.
+    Unavailable(String),
+    /// It failed its probe. Nothing was read or written.
+    Unsafe(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(why) => write!(f, "the store did not answer: {why}"),
+            Self::Unsafe(why) => write!(f, "the store is refused: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// `task`, or `None` if it has not ended after `ms` milliseconds. It is dropped then.
+pub async fn within<T>(world: &impl World, ms: u64, task: impl Future<Output = T>) -> Option<T> {
+    let (task, sleep) = (std::pin::pin!(task), std::pin::pin!(world.sleep_ms(ms)));
+    match select(task, sleep).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
+}

@@ -1,0 +1,302 @@
+//! The loop (ARCHITECTURE.md, “The loop”): load, decide, persist, perform, arm, reply. It fits one screen, in
+//! `Server::step` and `Server::carry_out`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+use pay_once_core::config::Config;
+use pay_once_core::http::{Request, Response};
+use pay_once_core::id::AttemptId;
+use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle, settled};
+use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::record::{Record, RecordError};
+use pay_once_core::request::{Routed, route};
+
+use crate::ports::{Finals, FinalsWhen, PspTransport, Store, StoreError, Swap, Swapped, World, within};
+
+/// Swaps of one step that may be lost to others before the step is given up as “store unavailable”.
+pub const CONFLICTS_MAX: usize = 64;
+/// How long one call of the store may take, in milliseconds.
+pub const STORE_TIMEOUT_MS: u64 = 8_000;
+/// How long the outcome of a PSP call is offered to a store that does not answer, in milliseconds. After that the
+/// outcome is found out again by recovery.
+pub const OUTCOME_RETRY_MS: u64 = 60_000;
+/// First pause between two such offers, in milliseconds; it doubles.
+const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
+/// First pause before a request looks into the store for what another instance is doing, in milliseconds; it doubles.
+const LOOK_FIRST_MS: u64 = 20;
+/// Longest such pause, in milliseconds.
+const LOOK_MAX_MS: u64 = 160;
+/// A record that wants to be woken within this time is woken by the instance that saw it, in milliseconds. What is
+/// further away is left to the sweep: an instance does not live long.
+pub const NEAR_MS: u64 = 5_000;
+
+/// One instance of the component. Any number of them share a store.
+pub struct Server<W, S, P, F> {
+    pub(crate) world: Rc<W>,
+    pub(crate) store: S,
+    config: Config,
+    psp: P,
+    finals: F,
+    near: RefCell<BTreeMap<AttemptId, u64>>,
+}
+
+/// Why a step came to nothing.
+#[derive(Debug)]
+pub(crate) enum Stuck {
+    Store(StoreError),
+    Refused(RecordError),
+}
+
+/// What a step came to.
+pub(crate) struct Stepped {
+    pub(crate) reply: Reply,
+    /// Whether it wrote. A write tells the store when the record wants to be woken.
+    pub(crate) wrote: bool,
+    /// When the record wants to be woken.
+    pub(crate) wake_at_ms: Option<u64>,
+}
+
+/// Tells the request that began something whenever that has come further. Both ends belong to one request's task: the
+/// component model wakes no task for another.
+type News = mpsc::UnboundedSender<()>;
+
+impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
+    /// Puts a server together. [`Config::check`] is the caller's to have passed.
+    pub fn new(config: Config, world: Rc<W>, store: S, psp: P, finals: F) -> Rc<Self> {
+        Rc::new(Self {
+            world,
+            store,
+            config,
+            psp,
+            finals,
+            near: RefCell::default(),
+        })
+    }
+
+    /// Answers one request. Once accepted, the work goes on though the client may hang up.
+    pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
+        match route(&self.config, request, self.world.now_ms()) {
+            Routed::Reply(response) => Some(response),
+            Routed::Attempt { id, input } => {
+                if self.finals.when() == FinalsWhen::First
+                    && let Some(response) = self.from_finals(id, &input).await
+                {
+                    return Some(response);
+                }
+                self.drive(id, input).await
+            }
+        }
+    }
+
+    /// Carries one input through, waiting where the machine says so, to its reply.
+    async fn drive(self: &Rc<Self>, id: AttemptId, mut input: Input) -> Option<Response> {
+        let (news, mut heard) = mpsc::unbounded();
+        let mut pause_ms = LOOK_FIRST_MS;
+        loop {
+            match self.step(id, &input, &news).await {
+                Err(Stuck::Store(StoreError::Unavailable(_))) => {
+                    let kept = self.from_finals(id, &input).await;
+                    return kept.or_else(|| input.store_unavailable());
+                }
+                Err(Stuck::Store(StoreError::Unsafe(why))) => return input.store_unsafe(&why),
+                Err(Stuck::Refused(why)) => return input.record_refused(&why),
+                Ok(Stepped { reply, .. }) => match reply {
+                    Reply::Nothing => return None,
+                    Reply::Now(response) => return Some(response),
+                    Reply::Wait { until_ms, ticket } => {
+                        let left_ms = until_ms.saturating_sub(self.world.now_ms());
+                        within(&*self.world, left_ms.min(pause_ms), heard.next()).await;
+                        pause_ms = pause_ms.saturating_mul(2).min(LOOK_MAX_MS);
+                        input = Input::Request(ticket);
+                    }
+                },
+            }
+        }
+    }
+
+    /// One turn of the loop. It may be dropped at any await (a client hung up): what must not stop half-way is in
+    /// [`Server::carry_out`], on a task of its own.
+    pub(crate) async fn step(
+        self: &Rc<Self>,
+        id: AttemptId,
+        input: &Input,
+        news: &News,
+    ) -> Result<Stepped, Stuck> {
+        for _ in 0..CONFLICTS_MAX {
+            let record = self.load(id).await?;
+            let (now_ms, entropy) = (self.world.now_ms(), self.world.entropy());
+            let step = handle(&self.config, id, record.as_ref(), input, now_ms, entropy)
+                .map_err(|why| self.refused(id, why))?;
+            if step.write.is_none() && step.calls.is_empty() {
+                self.arm(id, step.wake_at_ms);
+                return Ok(Stepped {
+                    reply: step.reply,
+                    wrote: false,
+                    wake_at_ms: step.wake_at_ms,
+                });
+            }
+            let (done, outcome) = oneshot::channel();
+            let (server, news) = (Rc::clone(self), news.clone());
+            self.world.spawn(async move {
+                // Whoever asked may be gone.
+                let _ = done.send(server.carry_out(id, step, news).await);
+            });
+            let gone = Stuck::Store(StoreError::Unavailable("the instance ended".to_owned()));
+            if let Some(stepped) = outcome.await.unwrap_or(Err(gone))? {
+                return Ok(stepped);
+            }
+        }
+        let why = "too many others wrote to this attempt at once";
+        Err(Stuck::Store(StoreError::Unavailable(why.to_owned())))
+    }
+
+    /// Persist, then perform and arm, then reply. `None` if another version was there: nothing was done.
+    async fn carry_out(
+        self: &Rc<Self>,
+        id: AttemptId,
+        step: Step,
+        news: News,
+    ) -> Result<Option<Stepped>, Stuck> {
+        let wrote = step.write.is_some();
+        if let Some(write) = step.write {
+            if !self.persist(id, &write).await? {
+                return Ok(None);
+            }
+            self.note(id, write);
+            // Nobody may be waiting for news.
+            let _ = news.unbounded_send(());
+            if step.calls.is_empty() {
+                self.arm(id, step.wake_at_ms);
+            }
+        }
+        for call in step.calls {
+            let (server, news) = (Rc::clone(self), news.clone());
+            self.world.spawn(async move { server.perform(call, news).await });
+        }
+        Ok(Some(Stepped {
+            reply: step.reply,
+            wrote,
+            wake_at_ms: step.wake_at_ms,
+        }))
+    }
+
+    /// What is durable now.
+    async fn load(&self, id: AttemptId) -> Result<Option<Record>, Stuck> {
+        let loaded = within(&*self.world, STORE_TIMEOUT_MS, self.store.load(id)).await;
+        let bytes = loaded.unwrap_or_else(|| Err(too_slow())).map_err(|error| {
+            self.world.log(Some(id), &error.to_string());
+            Stuck::Store(error)
+        })?;
+        bytes
+            .map(|bytes| Record::decode(id, &bytes))
+            .transpose()
+            .map_err(|why| self.refused(id, why))
+    }
+
+    /// Swaps. `false` means that another version is there and the input is to be handled again.
+    async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
+        let swap = Swap {
+            id,
+            expected_version: write.expected_version,
+            version: write.record.version(),
+            bytes: write.record.encode(),
+            wake_at_ms: write.wake_at_ms,
+        };
+        let swapped = within(&*self.world, STORE_TIMEOUT_MS, self.store.swap(swap)).await;
+        match swapped.unwrap_or(Ok(Swapped::Unknown)).map_err(Stuck::Store)? {
+            Swapped::Applied => Ok(true),
+            Swapped::Conflict => Ok(false),
+            // The record itself tells.
+            Swapped::Unknown => {
+                let now = self.load(id).await?;
+                Ok(now.is_some_and(|now| now.proves_swap_of(&write.record, write.expected_version)))
+            }
+        }
+    }
+
+    /// What is worth noting of a write: effects that must not stand, for people; the end, for the copies.
+    fn note(self: &Rc<Self>, id: AttemptId, write: Write) {
+        if write.unwanted_effects() > 0 {
+            self.world.log(Some(id), &format!("unwanted effects: {}", write.events().join("; ")));
+        }
+        if write.is_final() && self.finals.when() != FinalsWhen::Off {
+            let server = Rc::clone(self);
+            self.world.spawn(async move {
+                let copied = server.finals.put(id, write.record.encode());
+                within(&*server.world, STORE_TIMEOUT_MS, copied).await;
+            });
+        }
+    }
+
+    /// Performs one PSP call and feeds back what came of it.
+    async fn perform(self: Rc<Self>, call: Call, news: News) {
+        let id = call.attempt;
+        let may_send = || call.may_send(self.world.now_ms());
+        let result = self.psp.send(&call, may_send).await;
+        if let CallResult::Unknown { reason } = &result {
+            let line = format!("a PSP call's outcome is unknown: {:?}: {reason}", call.http);
+            self.world.log(Some(id), &line);
+        }
+        let input = Input::Outcome(Box::new(Outcome { call, result }));
+        let give_up_ms = self.world.now_ms().saturating_add(OUTCOME_RETRY_MS);
+        let mut pause_ms = OUTCOME_PAUSE_FIRST_MS;
+        while let Err(Stuck::Store(_)) = self.step(id, &input, &news).await {
+            if self.world.now_ms() >= give_up_ms {
+                let line = "a PSP's answer could not be stored; recovery will ask again";
+                self.world.log(Some(id), line);
+                return;
+            }
+            self.world.sleep_ms(pause_ms).await;
+            pause_ms = pause_ms.saturating_mul(2);
+        }
+    }
+
+    /// Wakes a record that wants it soon, once; what is further away is in the store's index.
+    fn arm(self: &Rc<Self>, id: AttemptId, wake_at_ms: Option<u64>) {
+        let now_ms = self.world.now_ms();
+        let Some(at_ms) = wake_at_ms.filter(|at_ms| *at_ms <= now_ms.saturating_add(NEAR_MS)) else {
+            return;
+        };
+        let mut near = self.near.borrow_mut();
+        if near.get(&id).is_some_and(|armed_ms| *armed_ms <= at_ms) {
+            return;
+        }
+        near.insert(id, at_ms);
+        drop(near);
+        let server = Rc::clone(self);
+        self.world.spawn(async move {
+            server.world.sleep_ms(at_ms.saturating_sub(now_ms)).await;
+            // One that came before it has taken its place.
+            if server.near.borrow().get(&id) != Some(&at_ms) {
+                return;
+            }
+            server.near.borrow_mut().remove(&id);
+            let (news, _nobody) = mpsc::unbounded();
+            if let Err(Stuck::Store(error)) = server.step(id, &Input::Wake, &news).await {
+                server.world.log(Some(id), &error.to_string());
+            }
+        });
+    }
+
+    /// The answer that a copy gives for good.
+    async fn from_finals(&self, id: AttemptId, input: &Input) -> Option<Response> {
+        if self.finals.when() == FinalsWhen::Off {
+            return None;
+        }
+        let copy = within(&*self.world, STORE_TIMEOUT_MS, self.finals.get(id)).await??;
+        settled(id, &Record::decode(id, &copy).ok()?, input)
+    }
+
+    fn refused(&self, id: AttemptId, why: RecordError) -> Stuck {
+        self.world.log(Some(id), &format!("a record was refused and left as it is: {why}"));
+        Stuck::Refused(why)
+    }
+}
+
+pub(crate) fn too_slow() -> StoreError {
+    StoreError::Unavailable(format!("no answer within {STORE_TIMEOUT_MS} ms"))
+}

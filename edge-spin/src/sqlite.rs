@@ -1,0 +1,145 @@
+//! The default authority: `spin:sqlite`, a local file or libSQL by Spin's own configuration.
+//!
+//! Every statement is awaited to its end: `execute` alone returns before it has run.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use pay_once_core::id::AttemptId;
+use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
+
+use crate::ports::{Store, StoreError, Swap, Swapped};
+
+/// Run when a statement finds no table. WAL costs one sync a commit where the default costs three; libSQL has its own
+/// way and refuses the pragma, which changes nothing.
+const SCHEMA: [&str; 3] = [
+    "PRAGMA journal_mode = WAL",
+    "CREATE TABLE IF NOT EXISTS records (
+        place INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        version INTEGER NOT NULL,
+        wake_at_ms INTEGER,
+        bytes BLOB NOT NULL
+    )",
+    "CREATE INDEX IF NOT EXISTS records_by_wake ON records (wake_at_ms) WHERE wake_at_ms IS NOT NULL",
+];
+/// SQLite's words for a table that is not there.
+const NO_TABLE: &str = "no such table";
+const LOAD: &str = "SELECT bytes FROM records WHERE id = ?1";
+const INSERT: &str = "INSERT INTO records (id, version, wake_at_ms, bytes) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (id) DO NOTHING RETURNING version";
+const UPDATE: &str = "UPDATE records SET version = ?2, wake_at_ms = ?3, bytes = ?4
+    WHERE id = ?1 AND version = ?5 RETURNING version";
+const DUE: &str = "SELECT id, wake_at_ms FROM records WHERE wake_at_ms <= ?1 ORDER BY wake_at_ms LIMIT ?2";
+const MOVE: &str = "UPDATE records SET wake_at_ms = ?3 WHERE id = ?1 AND wake_at_ms = ?2 RETURNING id";
+
+/// A [`Store`] on one database of `spin:sqlite`.
+pub struct SqliteStore {
+    database: String,
+    connection: RefCell<Option<Rc<Connection>>>,
+}
+
+impl SqliteStore {
+    /// The database with this label; it is opened when it is first needed.
+    #[must_use]
+    pub fn new(database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            connection: RefCell::default(),
+        }
+    }
+
+    async fn connection(&self) -> Result<Rc<Connection>, Error> {
+        let open = self.connection.borrow().clone();
+        if let Some(connection) = open {
+            return Ok(connection);
+        }
+        let connection = Rc::new(Connection::open(&self.database).await?);
+        self.connection.replace(Some(Rc::clone(&connection)));
+        Ok(connection)
+    }
+
+    /// Runs a statement to its end; makes the tables if there are none.
+    async fn run(&self, statement: &str, values: Vec<Value>) -> Result<Vec<RowResult>, Error> {
+        let connection = self.connection().await?;
+        match execute(&connection, statement, values.clone()).await {
+            Err(Error::Io(why)) if why.contains(NO_TABLE) => {
+                for statement in SCHEMA {
+                    let made = execute(&connection, statement, Vec::new()).await;
+                    if !statement.starts_with("PRAGMA") {
+                        made?;
+                    }
+                }
+                execute(&connection, statement, values).await
+            }
+            Err(error) => {
+                // Whatever it was, the next statement gets a connection of its own.
+                self.connection.replace(None);
+                Err(error)
+            }
+            rows => rows,
+        }
+    }
+}
+
+async fn execute(connection: &Connection, statement: &str, values: Vec<Value>) -> Result<Vec<RowResult>, Error> {
+    connection.execute(statement, values).await?.collect().await
+}
+
+impl Store for SqliteStore {
+    async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows = self.run(LOAD, vec![blob(id)]).await.map_err(unavailable)?;
+        let bytes = rows.into_iter().next().and_then(|row| row.values.into_iter().next());
+        match bytes {
+            None => Ok(None),
+            Some(Value::Blob(bytes)) => Ok(Some(bytes)),
+            Some(_) => Err(StoreError::Unavailable("a record is not a blob".to_owned())),
+        }
+    }
+
+    async fn swap(&self, swap: Swap) -> Result<Swapped, StoreError> {
+        let wake_at = swap.wake_at_ms.map_or(Value::Null, integer);
+        let mut values = vec![blob(swap.id), integer(swap.version), wake_at, Value::Blob(swap.bytes)];
+        let statement = match swap.expected_version {
+            None => INSERT,
+            Some(version) => {
+                values.push(integer(version));
+                UPDATE
+            }
+        };
+        Ok(match self.run(statement, values).await {
+            Ok(rows) if rows.is_empty() => Swapped::Conflict,
+            Ok(_) => Swapped::Applied,
+            Err(_) => Swapped::Unknown,
+        })
+    }
+
+    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, StoreError> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let rows = self.run(DUE, vec![integer(until_ms), integer(limit)]).await.map_err(unavailable)?;
+        let read = |row: &RowResult| {
+            let id: &[u8] = row.get(0)?;
+            Some((AttemptId::from_bytes(id.try_into().ok()?), row.get(1)?))
+        };
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    async fn move_wake(&self, id: AttemptId, at_ms: u64, to_ms: Option<u64>) -> Result<bool, StoreError> {
+        let values = vec![blob(id), integer(at_ms), to_ms.map_or(Value::Null, integer)];
+        let rows = self.run(MOVE, values).await.map_err(unavailable)?;
+        Ok(!rows.is_empty())
+    }
+}
+
+fn blob(id: AttemptId) -> Value {
+    Value::Blob(id.to_bytes().to_vec())
+}
+
+/// SQLite's integers end at 2^63 − 1, some 292 million years from now.
+fn integer(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn unavailable(error: Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}

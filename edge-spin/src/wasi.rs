@@ -1,0 +1,83 @@
+//! The clock, randomness, tasks and log lines by WASI. `std::time` and the standard library's randomness are not there on
+//! every target that this is built for.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use pay_once_core::id::{AttemptId, Entropy};
+use serde::Serialize;
+use spin_sdk::wasip3::clocks::system_clock;
+use spin_sdk::wasip3::random::random::get_random_bytes;
+use spin_sdk::wasip3::{cli, wit_stream};
+
+use crate::ports::World;
+
+/// Draws asked for at once.
+const DRAWS: usize = 16;
+/// Bytes of one draw.
+const DRAW_BYTES: usize = 16;
+
+/// A [`World`] of WASI.
+#[derive(Debug, Default)]
+pub struct WasiWorld {
+    /// Randomness drawn in advance, each byte used once.
+    drawn: RefCell<Vec<u8>>,
+}
+
+impl World for WasiWorld {
+    fn now_ms(&self) -> u64 {
+        let now = system_clock::now();
+        // A clock before 1970 is a broken clock; 0 makes every signature and deadline look as wrong as it is.
+        let seconds = u64::try_from(now.seconds).unwrap_or(0);
+        seconds
+            .saturating_mul(1_000)
+            .saturating_add(u64::from(now.nanoseconds / 1_000_000))
+    }
+
+    async fn sleep_ms(&self, ms: u64) {
+        spin_sdk::time::sleep(Duration::from_millis(ms)).await;
+    }
+
+    fn entropy(&self) -> Entropy {
+        let mut drawn = self.drawn.borrow_mut();
+        loop {
+            // WASI may give fewer bytes than were asked for, and at least one.
+            if let Some((rest, draw)) = drawn.split_last_chunk::<DRAW_BYTES>() {
+                let (rest, draw) = (rest.len(), u128::from_le_bytes(*draw));
+                drawn.truncate(rest);
+                return Entropy(draw);
+            }
+            drawn.extend(get_random_bytes((DRAWS * DRAW_BYTES) as u64));
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        spin_sdk::wit_bindgen::spawn(task);
+    }
+
+    /// A JSON line on standard error.
+    fn log(&self, id: Option<AttemptId>, message: &str) {
+        let attempt = id.map(|id| id.to_string());
+        let line = Line {
+            attempt: attempt.as_deref(),
+            message,
+        };
+        let mut line = serde_json::to_vec(&line).unwrap_or_default();
+        line.push(b'\n');
+        self.spawn(async move {
+            let (mut writer, reader) = wit_stream::new();
+            let taken = cli::stderr::write_via_stream(reader);
+            writer.write_all(line).await;
+            drop(writer);
+            // A host without standard error has no log.
+            let _ = taken.await;
+        });
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<&'a str>,
+    message: &'a str,
+}
