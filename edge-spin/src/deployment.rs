@@ -1,25 +1,18 @@
-//! What a deployment says, by Spin's variables. Secrets have variables of their own, so that a provider of secrets can
-//! supply them.
+//! What a deployment says, by Spin's variables. The configuration is one variable, the document that every adapter
+//! takes, as JSON; each secret that it names is a variable of its own, so that a provider of secrets can supply it.
 
 use std::collections::BTreeMap;
 
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
-use serde::Deserialize;
-use spin_sdk::http::Uri;
+use pay_once_core::config::Config;
+use pay_once_core::config_file::{ConfigFile, SecretPlace};
 
 use crate::ports::FinalsWhen;
 
-/// The variables, as they are named in `spin.toml`.
+/// The variables that are no secrets, as they are named in `spin.toml`.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
-    /// `deployment`: merchants, the PSP's class and constants, as JSON.
-    pub deployment: String,
-    /// `psp_url`: scheme and host of the PSP; the only place that the component may reach.
-    pub psp_url: String,
-    /// `psp_api_key`: a secret.
-    pub psp_api_key: String,
-    /// `psp_webhook_secret`: a secret; empty if webhooks are refused.
-    pub psp_webhook_secret: String,
+    /// `config`: the document, as JSON.
+    pub config: String,
     /// `store`: `sqlite` or `key-value`.
     pub store: String,
     /// `finals`: `off`, `fallback` or `first`.
@@ -50,78 +43,40 @@ pub enum StoreKind {
     KeyValue,
 }
 
-const TIME_BUDGET_MS: u64 = 150;
+impl Variables {
+    /// The names of the variables that hold the secrets that the document names. Spin's names are in lower case.
+    ///
+    /// # Errors
+    /// One sentence that says what to change.
+    pub fn secret_names(&self) -> Result<Vec<String>, String> {
+        let mut names = Vec::new();
+        let noted = self.document()?.into_config(|place| {
+            names.push(variable(place)?);
+            Ok("not fetched yet".to_owned())
+        });
+        noted.map(|_| names)
+    }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    time_budget_ms: Option<u64>,
-    #[serde(default)]
-    merchants: BTreeMap<String, MerchantEntry>,
-    psp: Option<PspEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MerchantEntry {
-    #[serde(default)]
-    api_key_sha256: Vec<String>,
-    default_payment_method: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PspEntry {
-    name: String,
-    face: Face,
-    keyed_horizon_ms: Option<u64>,
-    #[serde(default)]
-    addressable: bool,
-    lookup_lag_ms: Option<u64>,
-    #[serde(default)]
-    prepare_first: bool,
-    #[serde(default)]
-    timing: TimingEntry,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TimingEntry {
-    send_window_ms: Option<u64>,
-    call_timeout_ms: Option<u64>,
-    max_in_flight_ms: Option<u64>,
-    max_clock_skew_ms: Option<u64>,
-    webhook_tolerance_ms: Option<u64>,
-    authorization_lifetime_ms: Option<u64>,
-    capture_margin_ms: Option<u64>,
-    action_timeout_ms: Option<u64>,
-    authorize_retry_ms: Option<u64>,
+    fn document(&self) -> Result<ConfigFile, String> {
+        serde_json::from_str(&self.config).map_err(|error| format!("the variable config: {error}"))
+    }
 }
 
 impl Deployment {
-    /// Puts the variables together. Without merchants nobody is served (DESIGN §2, “Merchants”).
+    /// Puts the variables and the secrets together. Without merchants nobody is served, nor without their keys: what
+    /// runs at the edge is open to all (DESIGN §2, “Merchants”).
     ///
     /// # Errors
-    /// One sentence that says what to change. It names no secret.
-    pub fn read(variables: &Variables) -> Result<Self, String> {
-        let file: File = serde_json::from_str(&variables.deployment)
-            .map_err(|error| format!("the variable deployment: {error}"))?;
-        let mut config = Config {
-            time_budget_ms: file.time_budget_ms.unwrap_or(TIME_BUDGET_MS),
-            merchants: BTreeMap::new(),
-            psps: BTreeMap::new(),
-            open_merchant: None,
-        };
-        if !file.merchants.is_empty() {
-            let entry = file.psp.ok_or("the variable deployment: \"psp\" is missing")?;
-            let name = entry.name.clone();
-            config.psps.insert(name.clone(), psp(entry, variables)?);
-            for (id, entry) in file.merchants {
-                let merchant = merchant(&id, entry, &name)?;
-                config.merchants.insert(id, merchant);
-            }
-        }
+    /// One sentence that says what to change. It has no secret in it.
+    pub fn read(variables: &Variables, secrets: &BTreeMap<String, String>) -> Result<Self, String> {
+        let config = variables.document()?.into_config(|place| {
+            let name = variable(place)?;
+            secrets.get(&name).cloned().ok_or_else(|| format!("there is no variable {name}"))
+        })?;
         config.check()?;
+        if config.open_merchant.is_some() {
+            return Err("the variable config: open_merchant is for a server on loopback; here every merchant needs a key".to_owned());
+        }
         Ok(Self {
             config,
             store: match variables.store.as_str() {
@@ -139,66 +94,22 @@ impl Deployment {
             },
             sweep_digest: match variables.sweep_key_sha256.as_str() {
                 "" => None,
-                hex => Some(
-                    digest(hex).ok_or("the variable sweep_key_sha256 is not 64 hexadecimal digits".to_owned())?,
-                ),
+                hex => {
+                    Some(digest(hex).ok_or("the variable sweep_key_sha256 is not 64 hexadecimal digits")?)
+                }
             },
         })
     }
 }
 
-fn merchant(id: &str, entry: MerchantEntry, psp: &str) -> Result<Merchant, String> {
-    let digests = entry.api_key_sha256.iter().map(|hex| digest(hex));
-    let key_digests: Option<Vec<[u8; 32]>> = digests.collect();
-    Ok(Merchant {
-        key_digests: key_digests
-            .ok_or_else(|| format!("merchant \"{id}\": an api_key_sha256 is not 64 hexadecimal digits"))?,
-        psp: psp.to_owned(),
-        default_payment_method: entry.default_payment_method,
-    })
+fn variable(place: SecretPlace<'_>) -> Result<String, String> {
+    match place {
+        SecretPlace::Environment(name) => Ok(name.to_ascii_lowercase()),
+        SecretPlace::File(_) => Err("a component has no files; name a variable with …_env".to_owned()),
+    }
 }
 
-fn psp(entry: PspEntry, variables: &Variables) -> Result<Psp, String> {
-    let url: Uri = variables
-        .psp_url
-        .parse()
-        .map_err(|_| format!("the variable psp_url, \"{}\", is not a URL", variables.psp_url))?;
-    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
-        return Err("the variable psp_url must begin with https:// (or http://) and name a host".to_owned());
-    }
-    if variables.psp_api_key.trim().is_empty() {
-        return Err("the variable psp_api_key is empty".to_owned());
-    }
-    let webhook_secret = variables.psp_webhook_secret.trim();
-    let (given, known) = (entry.timing, Timing::default());
-    Ok(Psp {
-        face: entry.face,
-        base_url: variables.psp_url.trim_end_matches('/').to_owned(),
-        api_key: Secret::new(variables.psp_api_key.trim()),
-        webhook_secret: (!webhook_secret.is_empty()).then(|| Secret::new(webhook_secret)),
-        class: Class {
-            keyed_horizon_ms: entry.keyed_horizon_ms,
-            addressable: entry.addressable,
-            lookup_lag_ms: entry.lookup_lag_ms,
-            prepare_first: entry.prepare_first,
-        },
-        timing: Timing {
-            send_window_ms: given.send_window_ms.unwrap_or(known.send_window_ms),
-            call_timeout_ms: given.call_timeout_ms.unwrap_or(known.call_timeout_ms),
-            max_in_flight_ms: given.max_in_flight_ms.unwrap_or(known.max_in_flight_ms),
-            max_clock_skew_ms: given.max_clock_skew_ms.unwrap_or(known.max_clock_skew_ms),
-            webhook_tolerance_ms: given.webhook_tolerance_ms.unwrap_or(known.webhook_tolerance_ms),
-            authorization_lifetime_ms: given
-                .authorization_lifetime_ms
-                .unwrap_or(known.authorization_lifetime_ms),
-            capture_margin_ms: given.capture_margin_ms.unwrap_or(known.capture_margin_ms),
-            action_timeout_ms: given.action_timeout_ms.unwrap_or(known.action_timeout_ms),
-            authorize_retry_ms: given.authorize_retry_ms.unwrap_or(known.authorize_retry_ms),
-        },
-    })
-}
-
-/// 64 hexadecimal digits.
+/// 32 bytes from 64 hexadecimal digits.
 fn digest(hex: &str) -> Option<[u8; 32]> {
     let digits: Option<Vec<u8>> = hex
         .chars()
@@ -214,57 +125,62 @@ fn digest(hex: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
-    fn variables(deployment: &str) -> Variables {
+    const ONE: &str = r#"{"merchants": {"shop": {"psp": "stripe", "api_key_sha256": ["HEX"]}},
+        "psps": {"stripe": {"face": "stripe", "base_url": "https://psp.example", "api_key_env": "PSP_KEY",
+            "keyed_horizon_ms": 86400000, "addressable": true}}}"#;
+
+    fn one() -> Variables {
         Variables {
-            deployment: deployment.to_owned(),
-            psp_url: "https://api.stripe.com".to_owned(),
-            psp_api_key: "sk_secret".to_owned(),
+            config: ONE.replace("HEX", &"0aF1".repeat(16)),
             store: "sqlite".to_owned(),
             finals: "off".to_owned(),
-            ..Variables::default()
+            sweep_key_sha256: String::new(),
         }
     }
 
-    const ONE: &str = r#"{"merchants": {"shop": {"api_key_sha256": ["HEX"]}},
-        "psp": {"name": "stripe", "face": "stripe", "keyed_horizon_ms": 86400000, "addressable": true}}"#;
-
-    fn one() -> String {
-        ONE.replace("HEX", &"0aF1".repeat(16))
+    fn secrets() -> BTreeMap<String, String> {
+        BTreeMap::from([("psp_key".to_owned(), "sk_secret".to_owned())])
     }
 
     #[test]
     fn nothing_configured_serves_nobody() {
-        let deployment = Deployment::read(&variables("{}")).unwrap();
-        assert!(deployment.config.merchants.is_empty() && deployment.config.open_merchant.is_none());
+        let variables = Variables {
+            config: r#"{"merchants": {}, "psps": {}}"#.to_owned(),
+            ..one()
+        };
+        assert_eq!(variables.secret_names().unwrap(), Vec::<String>::new());
+        let deployment = Deployment::read(&variables, &BTreeMap::new()).unwrap();
+        assert!(deployment.config.merchants.is_empty());
         assert_eq!(deployment.sweep_digest, None);
     }
 
     #[test]
-    fn a_deployment_reads_and_its_digests_are_bytes() {
-        let deployment = Deployment::read(&variables(&one())).unwrap();
-        let merchant = &deployment.config.merchants["shop"];
-        assert_eq!(merchant.key_digests[0][..4], [0x0a, 0xf1, 0x0a, 0xf1]);
-        let psp = &deployment.config.psps["stripe"];
-        assert_eq!(psp.webhook_secret, None);
-        assert_eq!((psp.face, psp.api_key.expose()), (Face::Stripe, "sk_secret"));
+    fn secrets_are_variables_in_lower_case() {
+        let variables = Variables {
+            sweep_key_sha256: "0aF1".repeat(16),
+            ..one()
+        };
+        assert_eq!(variables.secret_names().unwrap(), ["psp_key"]);
+        let deployment = Deployment::read(&variables, &secrets()).unwrap();
+        assert_eq!(deployment.config.psps["stripe"].api_key.expose(), "sk_secret");
+        assert_eq!(deployment.sweep_digest.unwrap()[..4], [0x0a, 0xf1, 0x0a, 0xf1]);
     }
 
     #[test]
     fn every_mistake_is_named_and_no_secret_is() {
         let mistake = |change: &dyn Fn(&mut Variables)| {
-            let mut variables = variables(&one());
+            let mut variables = one();
             change(&mut variables);
-            let why = Deployment::read(&variables).unwrap_err();
+            let why = Deployment::read(&variables, &secrets()).unwrap_err();
             assert!(!why.contains("sk_secret"), "{why}");
             why
         };
-        assert!(mistake(&|v| v.deployment = "{".to_owned()).contains("deployment"));
-        assert!(mistake(&|v| v.deployment = r#"{"merchant": {}}"#.to_owned()).contains("merchant"));
-        assert!(mistake(&|v| v.deployment = one().replace("0aF1", "0xF1")).contains("64 hexadecimal"));
-        assert!(mistake(&|v| v.deployment = one().replace("86400000", "1")).contains("keyed_horizon_ms"));
-        assert!(mistake(&|v| v.deployment = r#"{"merchants": {"m": {}}}"#.to_owned()).contains("psp"));
-        assert!(mistake(&|v| v.psp_url = "api.stripe.com".to_owned()).contains("psp_url"));
-        assert!(mistake(&|v| v.psp_api_key = " ".to_owned()).contains("psp_api_key"));
+        assert!(mistake(&|v| v.config = "{".to_owned()).contains("config"));
+        assert!(mistake(&|v| v.config = one().config.replace("PSP_KEY", "OTHER")).contains("other"));
+        assert!(mistake(&|v| v.config = one().config.replace("api_key_env", "api_key_file")).contains("no files"));
+        assert!(mistake(&|v| v.config = one().config.replace("86400000", "1")).contains("keyed_horizon_ms"));
+        let open = one().config.replacen('{', r#"{"open_merchant": "shop", "#, 1);
+        assert!(mistake(&|v| v.config = open.clone()).contains("open_merchant"));
         assert!(mistake(&|v| v.store = "redis".to_owned()).contains("store"));
         assert!(mistake(&|v| v.finals = String::new()).contains("finals"));
         assert!(mistake(&|v| v.sweep_key_sha256 = "abc".to_owned()).contains("sweep_key_sha256"));

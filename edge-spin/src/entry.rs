@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "spin_sdk::http_service exports a function to the component model")]
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use pay_once_core::answer::{self, Dress};
@@ -51,7 +52,7 @@ async fn instance() -> Result<Rc<Instance>, String> {
     if let Some(instance) = INSTANCE.with_borrow(Option::clone) {
         return Ok(instance);
     }
-    let deployment = Deployment::read(&variables().await?)?;
+    let deployment = deployment().await?;
     let world = Rc::new(WasiWorld::default());
     let store = match deployment.store {
         StoreKind::Sqlite => AnyStore::sqlite(),
@@ -69,19 +70,23 @@ async fn instance() -> Result<Rc<Instance>, String> {
     Ok(instance)
 }
 
-async fn variables() -> Result<Variables, String> {
-    async fn get(name: &str) -> Result<String, String> {
-        variables::get(name).await.map_err(|error| format!("the variable {name}: {error}"))
+async fn deployment() -> Result<Deployment, String> {
+    let variables = Variables {
+        config: variable("config").await?,
+        store: variable("store").await?,
+        finals: variable("finals").await?,
+        sweep_key_sha256: variable("sweep_key_sha256").await?,
+    };
+    let mut secrets = BTreeMap::new();
+    for name in variables.secret_names()? {
+        let secret = variable(&name).await?;
+        secrets.insert(name, secret);
     }
-    Ok(Variables {
-        deployment: get("deployment").await?,
-        psp_url: get("psp_url").await?,
-        psp_api_key: get("psp_api_key").await?,
-        psp_webhook_secret: get("psp_webhook_secret").await?,
-        store: get("store").await?,
-        finals: get("finals").await?,
-        sweep_key_sha256: get("sweep_key_sha256").await?,
-    })
+    Deployment::read(&variables, &secrets)
+}
+
+async fn variable(name: &str) -> Result<String, String> {
+    variables::get(name).await.map_err(|error| format!("the variable {name}: {error}"))
 }
 
 /// Behind the answer, now and then: what a crash left in doubt is found without anybody's help.

@@ -91,7 +91,10 @@ fn json(status: u16, body: &serde_json::Value) -> Response {
 /// Core's answer as Spin's.
 #[must_use]
 pub fn translate(response: Response) -> Outgoing<Full<Bytes>> {
+    let length = HeaderValue::from(response.body.len());
     let mut out = Outgoing::new(Full::new(Bytes::from(response.body)));
+    // The body is a stream to the host; without its length the answer would be chunked.
+    out.headers_mut().insert("content-length", length);
     *out.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers {
         // Core writes visible ASCII only.

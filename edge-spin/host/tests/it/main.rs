@@ -1,0 +1,20 @@
+//! End to end: the component on the host with Spin's semantics, real SQLite files and a real Redis server, and the sandbox
+//! PSP's own ledger as the judge. `edge-spin/test` builds what is needed and starts this.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[path = "../../../../edge-local/tests/it/http.rs"]
+#[allow(dead_code, reason = "the client of edge-local's tests; not all of it is used here")]
+mod http;
+#[path = "../../../../edge-local/tests/it/oracle.rs"]
+#[allow(dead_code, reason = "the oracle of edge-local's tests; not all of it is used here")]
+mod oracle;
+#[path = "../../../../edge-local/tests/it/random.rs"]
+mod random;
+mod world;
+
+mod contended;
+mod counts;
+mod crash;
+mod outside;
+mod suite;
+mod sweep;
