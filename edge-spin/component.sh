@@ -12,7 +12,7 @@ target_dir=${CARGO_TARGET_DIR:-target}
 export CARGO_PROFILE_COMPONENT_DEBUG=false
 
 if ls "$(rustc --print target-libdir --target wasm32-wasip2 2>/dev/null)"/libcore-*.rlib >/dev/null 2>&1; then
-  cargo build --locked --quiet -p "$crate" --lib --target wasm32-wasip2 --profile "$profile" >&2
+  cargo build --locked -p "$crate" --lib --target wasm32-wasip2 --profile "$profile" >&2
   echo "$(realpath "$target_dir")/wasm32-wasip2/$profile/$name"
   exit
 fi
@@ -30,7 +30,7 @@ out=$target_dir/fallback
 # /usr/bin first, so that cargo finds Debian's rustc and not a rustup proxy, which would download.
 env -u RUSTUP_TOOLCHAIN PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$out" \
   CARGO_UNSTABLE_BUILD_STD=std,panic_abort CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22 \
-  /usr/bin/cargo build --locked --quiet -p "$crate" --lib --target wasm32-unknown-unknown --profile "$profile" >&2
-CARGO_TARGET_DIR=$target_dir/spin-host cargo build --locked --quiet --manifest-path edge-spin/host/Cargo.toml --bin componentize >&2
+  /usr/bin/cargo build --locked -p "$crate" --lib --target wasm32-unknown-unknown --profile "$profile" >&2
+CARGO_TARGET_DIR=$target_dir/spin-host cargo build --locked --manifest-path edge-spin/host/Cargo.toml --bin componentize >&2
 "$target_dir/spin-host/debug/componentize" "$out/wasm32-unknown-unknown/$profile/$name" "$out/$name"
 realpath "$out/$name"
