@@ -2,13 +2,13 @@
 //! PSP's own ledger as the judge. `edge-spin/test` builds what is needed and starts this.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[path = "../../../../edge-local/tests/it/http.rs"]
+#[path = "../../../edge-local/tests/it/http.rs"]
 #[allow(dead_code, reason = "the client of edge-local's tests; not all of it is used here")]
 mod http;
-#[path = "../../../../edge-local/tests/it/oracle.rs"]
+#[path = "../../../edge-local/tests/it/oracle.rs"]
 #[allow(dead_code, reason = "the oracle of edge-local's tests; not all of it is used here")]
 mod oracle;
-#[path = "../../../../edge-local/tests/it/random.rs"]
+#[path = "../../../edge-local/tests/it/random.rs"]
 mod random;
 mod world;
 

@@ -114,7 +114,7 @@ impl World {
     pub(crate) fn host_of(&self, component: &str, port: u16) -> Host {
         let variables = self.dir.join("variables.json");
         std::fs::write(&variables, json!(self.variables).to_string()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pay-once-spin-host"));
+        let mut command = Command::new(artifact("PAY_ONCE_SPIN_HOST"));
         command
             .args(["--component", component, "--listen", &format!("127.0.0.1:{port}")])
             .arg("--sqlite")

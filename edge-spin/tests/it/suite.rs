@@ -57,7 +57,7 @@ fn the_suite_passes_on_spin_itself() {
     println!("the suite runs on {}", String::from_utf8_lossy(&version.stdout).trim());
     let port = free_port();
     let world = World::with_webhooks_to(Mode::Sqlite, &format!("127.0.0.1:{port}"));
-    let manifest = include_str!("../../../spin.toml");
+    let manifest = include_str!("../../spin.toml");
     let source = manifest.lines().find(|line| line.starts_with("source = ")).unwrap();
     let component = format!("source = \"{}\"", artifact("PAY_ONCE_SPIN_COMPONENT"));
     let path = world.dir().join("spin.toml");
