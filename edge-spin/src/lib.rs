@@ -16,6 +16,7 @@
 )]
 
 pub mod deployment;
+#[cfg(target_family = "wasm")]
 pub mod entry;
 pub mod finals;
 pub mod front;

@@ -2,6 +2,7 @@
 //!
 //! - `POST /insert/KEY` and `GET /read/KEY`: one statement of `spin:sqlite` each, what Pay Once is measured against.
 //! - `POST /race`: the reproduction of KEY-VALUE.md, on the key-value store with the label `attempts`.
+#![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "spin_sdk::http_service exports a function to the component model")]
 
 use spin_sdk::experimental::wasi::keyvalue::atomics::{Cas, swap};
