@@ -71,7 +71,10 @@ impl Deployment {
     pub fn read(variables: &Variables, secrets: &BTreeMap<String, String>) -> Result<Self, String> {
         let config = variables.document()?.into_config(|place| {
             let name = variable(place)?;
-            secrets.get(&name).cloned().ok_or_else(|| format!("there is no variable {name}"))
+            secrets
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| format!("there is no variable {name}"))
         })?;
         config.check()?;
         if config.open_merchant.is_some() {
@@ -82,21 +85,25 @@ impl Deployment {
             store: match variables.store.as_str() {
                 "sqlite" => StoreKind::Sqlite,
                 "key-value" => StoreKind::KeyValue,
-                other => return Err(format!("the variable store is \"{other}\"; it is sqlite or key-value")),
+                other => {
+                    return Err(format!(
+                        "the variable store is \"{other}\"; it is sqlite or key-value"
+                    ));
+                }
             },
             finals: match variables.finals.as_str() {
                 "off" => FinalsWhen::Off,
                 "fallback" => FinalsWhen::Fallback,
                 "first" => FinalsWhen::First,
                 other => {
-                    return Err(format!("the variable finals is \"{other}\"; it is off, fallback or first"));
+                    return Err(format!(
+                        "the variable finals is \"{other}\"; it is off, fallback or first"
+                    ));
                 }
             },
             sweep_digest: match variables.sweep_key_sha256.as_str() {
                 "" => None,
-                hex => {
-                    Some(digest(hex).ok_or("the variable sweep_key_sha256 is not 64 hexadecimal digits")?)
-                }
+                hex => Some(digest(hex).ok_or("the variable sweep_key_sha256 is not 64 hexadecimal digits")?),
             },
         })
     }
@@ -177,7 +184,9 @@ mod tests {
         };
         assert!(mistake(&|v| v.config = "{".to_owned()).contains("config"));
         assert!(mistake(&|v| v.config = one().config.replace("PSP_KEY", "OTHER")).contains("other"));
-        assert!(mistake(&|v| v.config = one().config.replace("api_key_env", "api_key_file")).contains("no files"));
+        assert!(
+            mistake(&|v| v.config = one().config.replace("api_key_env", "api_key_file")).contains("no files")
+        );
         assert!(mistake(&|v| v.config = one().config.replace("86400000", "1")).contains("keyed_horizon_ms"));
         let open = one().config.replacen('{', r#"{"open_merchant": "shop", "#, 1);
         assert!(mistake(&|v| v.config = open.clone()).contains("open_merchant"));

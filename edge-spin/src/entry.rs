@@ -1,5 +1,8 @@
 //! Where Spin comes in. An instance serves a few requests, some at once; what they share is put together by the first.
-#![allow(unsafe_code, reason = "spin_sdk::http_service exports a function to the component model")]
+#![allow(
+    unsafe_code,
+    reason = "spin_sdk::http_service exports a function to the component model"
+)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -86,7 +89,9 @@ async fn deployment() -> Result<Deployment, String> {
 }
 
 async fn variable(name: &str) -> Result<String, String> {
-    variables::get(name).await.map_err(|error| format!("the variable {name}: {error}"))
+    variables::get(name)
+        .await
+        .map_err(|error| format!("the variable {name}: {error}"))
 }
 
 /// Behind the answer, now and then: what a crash left in doubt is found without anybody's help.

@@ -53,9 +53,7 @@ pub async fn answer<W: World, S: Store, P: PspTransport, F: Finals>(
 }
 
 /// 200 if the store answers and is trusted.
-async fn health<W: World, S: Store, P: PspTransport, F: Finals>(
-    server: &Rc<Server<W, S, P, F>>,
-) -> Response {
+async fn health<W: World, S: Store, P: PspTransport, F: Finals>(server: &Rc<Server<W, S, P, F>>) -> Response {
     match server.store.due(0, 1).await {
         Ok(_) => json(200, &serde_json::json!({"status": "ok"})),
         Err(error) => json(503, &serde_json::json!({"status": error.to_string()})),
@@ -68,15 +66,23 @@ async fn sweep<W: World, S: Store, P: PspTransport, F: Finals>(
     sweep_digest: Option<&[u8; 32]>,
     request: &Request<'_>,
 ) -> Response {
-    let bearer = request.header("authorization").and_then(|line| line.split_once(' '));
+    let bearer = request
+        .header("authorization")
+        .and_then(|line| line.split_once(' '));
     let key = bearer.map_or("", |(_, key)| key.trim());
     let is_known = sweep_digest.is_some_and(|digest| bool::from(key_digest(key).ct_eq(digest)));
     if !is_known {
-        return json(401, &serde_json::json!({"error": {"code": "UNAUTHORIZED", "message": "Send the sweep's key as \"Authorization: Bearer …\"."}}));
+        return json(
+            401,
+            &serde_json::json!({"error": {"code": "UNAUTHORIZED", "message": "Send the sweep's key as \"Authorization: Bearer …\"."}}),
+        );
     }
     match server.sweep(ASKED_MAX).await {
         Ok(swept) => json(200, &serde_json::json!(swept)),
-        Err(error) => json(503, &serde_json::json!({"error": {"code": "STORE_UNAVAILABLE", "message": error.to_string()}})),
+        Err(error) => json(
+            503,
+            &serde_json::json!({"error": {"code": "STORE_UNAVAILABLE", "message": error.to_string()}}),
+        ),
     }
 }
 

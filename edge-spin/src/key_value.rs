@@ -23,10 +23,7 @@ pub trait Bucket: 'static {
     /// The value.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>>;
     /// Sees the value. Without this a swap is unconditional on most backends.
-    fn watch(
-        &self,
-        key: &str,
-    ) -> impl Future<Output = Result<(Self::Handle, Option<Vec<u8>>), StoreError>>;
+    fn watch(&self, key: &str) -> impl Future<Output = Result<(Self::Handle, Option<Vec<u8>>), StoreError>>;
     /// Swaps, if the value is still the one that was seen.
     fn swap(&self, handle: Self::Handle, value: Vec<u8>) -> impl Future<Output = SwapReport>;
     /// Removes the value.
@@ -105,7 +102,9 @@ impl<W: World, B: Bucket, M: Markers> KeyValueStore<W, B, M> {
         }
         let marked_ms = before.and_then(|before| before.indexed_ms);
         // A marker that comes too early does no harm, so it is moved only if it would come too late.
-        let indexed_ms = swap.wake_at_ms.map(|wake_ms| marked_ms.map_or(wake_ms, |ms| ms.min(wake_ms)));
+        let indexed_ms = swap
+            .wake_at_ms
+            .map(|wake_ms| marked_ms.map_or(wake_ms, |ms| ms.min(wake_ms)));
         if let Some(at_ms) = indexed_ms.filter(|_| indexed_ms != marked_ms) {
             // Before the record, so that no crash leaves one in doubt that nothing points to.
             self.markers.set(&marker(at_ms, swap.id)).await?;
@@ -119,7 +118,10 @@ impl<W: World, B: Bucket, M: Markers> KeyValueStore<W, B, M> {
         };
         if self.bucket.swap(handle, value.write()).await != SwapReport::Done {
             let now = self.bucket.get(&key).await.ok().flatten();
-            let is_ours = now.as_deref().and_then(Stamped::read).is_some_and(|now| now.token == token);
+            let is_ours = now
+                .as_deref()
+                .and_then(Stamped::read)
+                .is_some_and(|now| now.token == token);
             if !is_ours {
                 return Ok(Swapped::Unknown);
             }
@@ -140,7 +142,11 @@ impl<W: World, B: Bucket, M: Markers> Store for KeyValueStore<W, B, M> {
         self.trusted().await?;
         let value = self.bucket.get(&id.to_string()).await?;
         // A value without our stamp is handed on as it is, for the record's own decoder to refuse.
-        Ok(value.map(|value| Stamped::read(&value).map(|found| found.record.to_vec()).unwrap_or(value)))
+        Ok(value.map(|value| {
+            Stamped::read(&value)
+                .map(|found| found.record.to_vec())
+                .unwrap_or(value)
+        }))
     }
 
     async fn swap(&self, swap: Swap) -> Result<Swapped, StoreError> {

@@ -40,7 +40,10 @@ impl<W: World> WasiPsp<W> {
             }
         };
         let status = response.status().as_u16();
-        match Limited::new(response.into_body(), PSP_ANSWER_BYTES_MAX).collect().await {
+        match Limited::new(response.into_body(), PSP_ANSWER_BYTES_MAX)
+            .collect()
+            .await
+        {
             Ok(body) => CallResult::Answered {
                 status,
                 body: body.to_bytes().to_vec(),
@@ -98,7 +101,11 @@ fn never_left(error: &ErrorCode) -> bool {
 /// The request. A connection that takes longer than `left_ms` is given up, where the host knows how: what is sent is sent
 /// in time.
 fn prepare(call: &Call, left_ms: u64) -> Result<Request<Full<Bytes>>, String> {
-    let uri: Uri = call.http.url.parse().map_err(|_| "the PSP's URL cannot be read".to_owned())?;
+    let uri: Uri = call
+        .http
+        .url
+        .parse()
+        .map_err(|_| "the PSP's URL cannot be read".to_owned())?;
     let method = Method::from_bytes(call.http.method.as_bytes()).map_err(|error| error.to_string())?;
     let mut request = Request::new(Full::new(Bytes::from(call.http.body.clone())));
     *request.method_mut() = method;
@@ -108,7 +115,11 @@ fn prepare(call: &Call, left_ms: u64) -> Result<Request<Full<Bytes>>, String> {
         ("authorization", bearer.as_str()),
         ("user-agent", concat!("pay-once/", env!("CARGO_PKG_VERSION"))),
     ];
-    let given = call.http.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let given = call
+        .http
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()));
     for (name, value) in own.into_iter().chain(given) {
         let unfit = |_| format!("the header {name} to the PSP cannot be written");
         let value = HeaderValue::from_str(value).map_err(unfit)?;

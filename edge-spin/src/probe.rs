@@ -23,12 +23,7 @@ pub async fn probe<B: Bucket>(bucket: &B, key: &str) -> Result<(), StoreError> {
 }
 
 /// Both handles see `before`; the first swaps `won` in, and the second comes too late.
-async fn race<B: Bucket>(
-    bucket: &B,
-    key: &str,
-    before: Option<&[u8]>,
-    won: &[u8],
-) -> Result<(), StoreError> {
+async fn race<B: Bucket>(bucket: &B, key: &str, before: Option<&[u8]>, won: &[u8]) -> Result<(), StoreError> {
     let (first, seen_first) = bucket.watch(key).await?;
     let (second, seen_second) = bucket.watch(key).await?;
     if seen_first.as_deref() != before || seen_second.as_deref() != before {
@@ -44,7 +39,9 @@ async fn race<B: Bucket>(
     let now = bucket.get(key).await?;
     if second == SwapReport::Done {
         return refuse(match before {
-            None => "of two writers that both saw no value, both won; this is Spin's default key-value backend or one like it. Use the sqlite store, or a backend whose compare-and-swap is right",
+            None => {
+                "of two writers that both saw no value, both won; this is Spin's default key-value backend or one like it. Use the sqlite store, or a backend whose compare-and-swap is right"
+            }
             Some(_) => "of two writers that both saw the same value, both won",
         });
     }

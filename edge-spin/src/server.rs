@@ -221,7 +221,10 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     /// What is worth noting of a write: effects that must not stand, for people; the end, for the copies.
     fn note(self: &Rc<Self>, id: AttemptId, write: Write) {
         if write.unwanted_effects() > 0 {
-            self.world.log(Some(id), &format!("unwanted effects: {}", write.events().join("; ")));
+            self.world.log(
+                Some(id),
+                &format!("unwanted effects: {}", write.events().join("; ")),
+            );
         }
         if write.is_final() && self.finals.when() != FinalsWhen::Off {
             let server = Rc::clone(self);
@@ -292,7 +295,10 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     }
 
     fn refused(&self, id: AttemptId, why: RecordError) -> Stuck {
-        self.world.log(Some(id), &format!("a record was refused and left as it is: {why}"));
+        self.world.log(
+            Some(id),
+            &format!("a record was refused and left as it is: {why}"),
+        );
         Stuck::Refused(why)
     }
 }

@@ -82,14 +82,21 @@ impl SqliteStore {
     }
 }
 
-async fn execute(connection: &Connection, statement: &str, values: Vec<Value>) -> Result<Vec<RowResult>, Error> {
+async fn execute(
+    connection: &Connection,
+    statement: &str,
+    values: Vec<Value>,
+) -> Result<Vec<RowResult>, Error> {
     connection.execute(statement, values).await?.collect().await
 }
 
 impl Store for SqliteStore {
     async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, StoreError> {
         let rows = self.run(LOAD, vec![blob(id)]).await.map_err(unavailable)?;
-        let bytes = rows.into_iter().next().and_then(|row| row.values.into_iter().next());
+        let bytes = rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.values.into_iter().next());
         match bytes {
             None => Ok(None),
             Some(Value::Blob(bytes)) => Ok(Some(bytes)),
@@ -99,7 +106,12 @@ impl Store for SqliteStore {
 
     async fn swap(&self, swap: Swap) -> Result<Swapped, StoreError> {
         let wake_at = swap.wake_at_ms.map_or(Value::Null, integer);
-        let mut values = vec![blob(swap.id), integer(swap.version), wake_at, Value::Blob(swap.bytes)];
+        let mut values = vec![
+            blob(swap.id),
+            integer(swap.version),
+            wake_at,
+            Value::Blob(swap.bytes),
+        ];
         let statement = match swap.expected_version {
             None => INSERT,
             Some(version) => {
@@ -116,7 +128,10 @@ impl Store for SqliteStore {
 
     async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, StoreError> {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        let rows = self.run(DUE, vec![integer(until_ms), integer(limit)]).await.map_err(unavailable)?;
+        let rows = self
+            .run(DUE, vec![integer(until_ms), integer(limit)])
+            .await
+            .map_err(unavailable)?;
         let read = |row: &RowResult| {
             let id: &[u8] = row.get(0)?;
             Some((AttemptId::from_bytes(id.try_into().ok()?), row.get(1)?))

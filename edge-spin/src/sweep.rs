@@ -45,7 +45,12 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         };
         for (id, at_ms) in due {
             let taken_ms = self.world.now_ms().saturating_add(TAKEN_MS);
-            let taken = within(&*self.world, STORE_TIMEOUT_MS, self.store.move_wake(id, at_ms, Some(taken_ms))).await;
+            let taken = within(
+                &*self.world,
+                STORE_TIMEOUT_MS,
+                self.store.move_wake(id, at_ms, Some(taken_ms)),
+            )
+            .await;
             if !taken.unwrap_or_else(|| Err(too_slow()))? {
                 continue;
             }
@@ -59,7 +64,9 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 Err(Stuck::Store(error)) => return Err(error),
             };
             let moved = self.store.move_wake(id, taken_ms, next_ms);
-            within(&*self.world, STORE_TIMEOUT_MS, moved).await.unwrap_or_else(|| Err(too_slow()))?;
+            within(&*self.world, STORE_TIMEOUT_MS, moved)
+                .await
+                .unwrap_or_else(|| Err(too_slow()))?;
         }
         Ok(swept)
     }

@@ -3,7 +3,10 @@
 //! - `POST /insert/KEY` and `GET /read/KEY`: one statement of `spin:sqlite` each, what Pay Once is measured against.
 //! - `POST /race`: the reproduction of KEY-VALUE.md, on the key-value store with the label `attempts`.
 #![cfg(target_family = "wasm")]
-#![allow(unsafe_code, reason = "spin_sdk::http_service exports a function to the component model")]
+#![allow(
+    unsafe_code,
+    reason = "spin_sdk::http_service exports a function to the component model"
+)]
 
 use spin_sdk::experimental::wasi::keyvalue::atomics::{Cas, swap};
 use spin_sdk::experimental::wasi::keyvalue::store::open;
@@ -34,16 +37,32 @@ async fn insert(key: &str) -> Result<String, String> {
     let values = || [Value::from(key), Value::from(ROW)];
     let words = |error| format!("{error}");
     let database = Connection::open_default().await.map_err(words)?;
-    let first = database.execute(insert, values()).await.map_err(words)?.collect().await;
+    let first = database
+        .execute(insert, values())
+        .await
+        .map_err(words)?
+        .collect()
+        .await;
     let rows = match first {
         Err(error) if error.to_string().contains("no such table") => {
             for statement in [
                 "PRAGMA journal_mode = WAL",
                 "CREATE TABLE IF NOT EXISTS bare (key TEXT PRIMARY KEY, value BLOB)",
             ] {
-                database.execute(statement, []).await.map_err(words)?.collect().await.map_err(words)?;
+                database
+                    .execute(statement, [])
+                    .await
+                    .map_err(words)?
+                    .collect()
+                    .await
+                    .map_err(words)?;
             }
-            database.execute(insert, values()).await.map_err(words)?.collect().await
+            database
+                .execute(insert, values())
+                .await
+                .map_err(words)?
+                .collect()
+                .await
         }
         rows => rows,
     };
@@ -53,7 +72,9 @@ async fn insert(key: &str) -> Result<String, String> {
 async fn read(key: &str) -> Result<String, String> {
     let words = |error| format!("{error}");
     let database = Connection::open_default().await.map_err(words)?;
-    let select = database.execute("SELECT value FROM bare WHERE key = ?1", [Value::from(key)]).await;
+    let select = database
+        .execute("SELECT value FROM bare WHERE key = ?1", [Value::from(key)])
+        .await;
     let rows = select.map_err(words)?.collect().await.map_err(words)?;
     Ok(rows.len().to_string())
 }

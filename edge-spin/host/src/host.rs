@@ -84,7 +84,10 @@ impl WasiHttpHooks for Outbound {
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Ended)>> + Send> {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();
-        let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+        let authority = uri
+            .authority()
+            .map(|authority| authority.as_str())
+            .unwrap_or_default();
         let is_allowed = self.0.allow.contains(&format!("{scheme}://{authority}"));
         Box::new(async move {
             if !is_allowed {

@@ -123,10 +123,20 @@ impl wasi::HostBucket for Host {
         let label = self.table.get(&bucket)?.0.clone();
         Ok(self.shared.backend.get(&label, &key).await.map_err(wasi_error))
     }
-    async fn set(&mut self, bucket: Resource<Store>, key: String, value: Vec<u8>) -> R<Result<(), wasi::Error>> {
+    async fn set(
+        &mut self,
+        bucket: Resource<Store>,
+        key: String,
+        value: Vec<u8>,
+    ) -> R<Result<(), wasi::Error>> {
         let label = self.table.get(&bucket)?.0.clone();
         Counters::add(&self.shared.counters.sets);
-        Ok(self.shared.backend.set(&label, &key, &value).await.map_err(wasi_error))
+        Ok(self
+            .shared
+            .backend
+            .set(&label, &key, &value)
+            .await
+            .map_err(wasi_error))
     }
     async fn delete(&mut self, bucket: Resource<Store>, key: String) -> R<Result<(), wasi::Error>> {
         let label = self.table.get(&bucket)?.0.clone();
@@ -145,7 +155,9 @@ impl wasi::HostBucket for Host {
     ) -> R<Result<wasi::KeyResponse, wasi::Error>> {
         let label = self.table.get(&bucket)?.0.clone();
         let keys = self.shared.backend.keys(&label).await;
-        Ok(keys.map(|keys| wasi::KeyResponse { keys, cursor: None }).map_err(wasi_error))
+        Ok(keys
+            .map(|keys| wasi::KeyResponse { keys, cursor: None })
+            .map_err(wasi_error))
     }
     async fn drop(&mut self, bucket: Resource<Store>) -> R<()> {
         self.table.delete(bucket)?;
@@ -224,7 +236,11 @@ fn parts<T>(host: &Accessor<T, Whole>, store: &Resource<Store>) -> R<(String, Ba
     host.with(|mut host| {
         let host = host.get();
         let label = host.table.get(store)?.0.clone();
-        Ok((label, host.shared.backend.clone(), Arc::clone(&host.shared.counters)))
+        Ok((
+            label,
+            host.shared.backend.clone(),
+            Arc::clone(&host.shared.counters),
+        ))
     })
 }
 
@@ -251,7 +267,10 @@ impl<T: Send + 'static> spin::HostStoreWithStore<T> for Whole {
     ) -> R<Result<(), spin::Error>> {
         let (label, backend, counters) = parts(host, &store)?;
         Counters::add(&counters.sets);
-        Ok(backend.set(&label, &key, &value).await.map_err(spin::Error::Other))
+        Ok(backend
+            .set(&label, &key, &value)
+            .await
+            .map_err(spin::Error::Other))
     }
     async fn delete(
         host: &Accessor<T, Self>,
@@ -280,7 +299,10 @@ impl<T: Send + 'static> spin::HostStoreWithStore<T> for Whole {
         let (ended, end) = oneshot::channel();
         tokio::spawn(async move {
             let listed = backend.keys(&label).await;
-            let result = listed.as_ref().map(|_| ()).map_err(|why| spin::Error::Other(why.clone()));
+            let result = listed
+                .as_ref()
+                .map(|_| ())
+                .map_err(|why| spin::Error::Other(why.clone()));
             for key in listed.unwrap_or_default() {
                 if keys.send(key).await.is_err() {
                     break;

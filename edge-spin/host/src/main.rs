@@ -75,14 +75,19 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> wasmtime::Result<()> {
     let variables = serde_json::from_slice(&std::fs::read(&arguments.variables)?)?;
     let file = || {
-        arguments.key_value_file.clone().ok_or_else(|| wasmtime::format_err!("--key-value-file is missing"))
+        arguments
+            .key_value_file
+            .clone()
+            .ok_or_else(|| wasmtime::format_err!("--key-value-file is missing"))
     };
     let counters = Arc::new(Counters::default());
     let backend = match arguments.key_value {
         KeyValue::SqliteKv => Backend::sqlite(&file()?, true)?,
         KeyValue::Correct => Backend::sqlite(&file()?, false)?,
         KeyValue::Redis => {
-            let port = arguments.redis_port.ok_or_else(|| wasmtime::format_err!("--redis-port is missing"))?;
+            let port = arguments
+                .redis_port
+                .ok_or_else(|| wasmtime::format_err!("--redis-port is missing"))?;
             Backend::redis(port)
         }
     };

@@ -17,7 +17,11 @@ fn words(error: impl std::fmt::Display) -> String {
 impl RedisKv {
     pub fn new(port: u16, labels: &[&str]) -> Self {
         let url = |(number, label): (usize, &&str)| {
-            ((*label).to_owned(), format!("redis://127.0.0.1:{port}/{number}"), OnceCell::new())
+            (
+                (*label).to_owned(),
+                format!("redis://127.0.0.1:{port}/{number}"),
+                OnceCell::new(),
+            )
         };
         Self {
             labels: labels.iter().enumerate().map(url).collect(),
@@ -26,7 +30,9 @@ impl RedisKv {
 
     fn place(&self, label: &str) -> Result<(&str, &OnceCell<ConnectionManager>), String> {
         let found = self.labels.iter().find(|(name, ..)| name == label);
-        found.map(|(_, url, open)| (url.as_str(), open)).ok_or_else(|| format!("no store {label}"))
+        found
+            .map(|(_, url, open)| (url.as_str(), open))
+            .ok_or_else(|| format!("no store {label}"))
     }
 
     async fn open(&self, label: &str) -> Result<ConnectionManager, String> {
@@ -66,7 +72,11 @@ impl RedisKv {
 }
 
 async fn connect(url: &str) -> Result<ConnectionManager, String> {
-    Client::open(url).map_err(words)?.get_connection_manager().await.map_err(words)
+    Client::open(url)
+        .map_err(words)?
+        .get_connection_manager()
+        .await
+        .map_err(words)
 }
 
 /// A swap on a connection of its own.
@@ -79,7 +89,11 @@ pub struct RedisCas {
 impl RedisCas {
     pub async fn current(&self) -> Result<Option<Vec<u8>>, String> {
         let mut connection = self.connection.clone();
-        redis::cmd("WATCH").arg(&self.key).exec_async(&mut connection).await.map_err(words)?;
+        redis::cmd("WATCH")
+            .arg(&self.key)
+            .exec_async(&mut connection)
+            .await
+            .map_err(words)?;
         connection.get(&self.key).await.map_err(words)
     }
 
@@ -87,10 +101,16 @@ impl RedisCas {
     pub async fn swap(&self, value: &[u8]) -> (Result<(), String>, bool) {
         let mut connection = self.connection.clone();
         // Asked for as a value, EXEC tells a lost transaction (nil) from one that was carried out.
-        let executed: Result<Value, _> =
-            redis::pipe().atomic().set(&self.key, value).query_async(&mut connection).await;
+        let executed: Result<Value, _> = redis::pipe()
+            .atomic()
+            .set(&self.key, value)
+            .query_async(&mut connection)
+            .await;
         let applied = matches!(&executed, Ok(value) if *value != Value::Nil);
-        let unwatched = redis::cmd("UNWATCH").arg(&self.key).exec_async(&mut connection).await;
+        let unwatched = redis::cmd("UNWATCH")
+            .arg(&self.key)
+            .exec_async(&mut connection)
+            .await;
         let reported = unwatched.map_err(words).and(executed.map(drop).map_err(words));
         (reported, applied)
     }

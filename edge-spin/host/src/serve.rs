@@ -33,7 +33,12 @@ const IDLE: Duration = Duration::from_secs(1);
 struct Expiration(Pin<Box<Sleep>>);
 
 impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
         if status != WorkerStatus::Idle {
             return Poll::Pending;
         }
@@ -145,12 +150,23 @@ async fn answer(
 ) -> Result<http::Response<UnsyncBoxBody<Bytes, Error>>, std::io::Error> {
     if request.uri().path() == "/.host/counters" {
         let body = Full::new(Bytes::from(shared.counters.json()));
-        return Ok(http::Response::new(body.map_err(|never| match never {}).boxed_unsync()));
+        return Ok(http::Response::new(
+            body.map_err(|never| match never {}).boxed_unsync(),
+        ));
     }
     // wasi:http wants an absolute URI.
-    let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    *request.uri_mut() = format!("http://{host}{target}").parse().map_err(std::io::Error::other)?;
+    let host = request
+        .headers()
+        .get("host")
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    *request.uri_mut() = format!("http://{host}{target}")
+        .parse()
+        .map_err(std::io::Error::other)?;
     let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
     handler.handle((), request).await.map_err(|error| {
         eprintln!("a request failed: {error:?}");

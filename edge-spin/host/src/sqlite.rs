@@ -52,7 +52,11 @@ impl HostConnection for Host {
     }
 }
 
-type Executed = (Vec<String>, StreamReader<RowResult>, FutureReader<Result<(), Error>>);
+type Executed = (
+    Vec<String>,
+    StreamReader<RowResult>,
+    FutureReader<Result<(), Error>>,
+);
 
 impl<T: Send + 'static> HostConnectionWithStore<T> for Whole {
     async fn open_async(
@@ -87,7 +91,14 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for Whole {
         let (ended, end) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
             // Nobody may be listening any more; the statement runs to its end all the same.
-            let _ = ended.send(run(&connection, &statement, parameters, columns, &rows, &counters));
+            let _ = ended.send(run(
+                &connection,
+                &statement,
+                parameters,
+                columns,
+                &rows,
+                &counters,
+            ));
         });
         let columns = prepared.await.unwrap_or_default();
         host.with(|mut host| {
@@ -116,21 +127,33 @@ fn run(
     out: &mpsc::Sender<RowResult>,
     counters: &Counters,
 ) -> Result<(), Error> {
-    let connection = connection.lock().map_err(|_| Error::Io("a statement panicked".to_owned()))?;
+    let connection = connection
+        .lock()
+        .map_err(|_| Error::Io("a statement panicked".to_owned()))?;
     let before = connection.total_changes();
     {
         let mut prepared = connection.prepare_cached(statement).map_err(io)?;
         let names = prepared.column_names().into_iter().map(str::to_owned).collect();
         let _ = columns.send(names);
         let width = prepared.column_count();
-        let mut rows = prepared.query(rusqlite::params_from_iter(parameters.into_iter().map(cell))).map_err(io)?;
+        let mut rows = prepared
+            .query(rusqlite::params_from_iter(parameters.into_iter().map(cell)))
+            .map_err(io)?;
         while let Some(row) = rows.next().map_err(io)? {
-            let values = (0..width).map(|at| row.get_ref(at).map(value)).collect::<Result<_, _>>().map_err(io)?;
-            out.blocking_send(RowResult { values }).map_err(|_| Error::Io("row send error".to_owned()))?;
+            let values = (0..width)
+                .map(|at| row.get_ref(at).map(value))
+                .collect::<Result<_, _>>()
+                .map_err(io)?;
+            out.blocking_send(RowResult { values })
+                .map_err(|_| Error::Io("row send error".to_owned()))?;
         }
     }
     let changed = connection.total_changes() != before;
-    Counters::add(if changed { &counters.sqlite_writes } else { &counters.sqlite_reads });
+    Counters::add(if changed {
+        &counters.sqlite_writes
+    } else {
+        &counters.sqlite_reads
+    });
     Ok(())
 }
 

@@ -48,7 +48,10 @@ impl SqliteKv {
         self.with(|connection| {
             let upsert = "INSERT INTO spin_key_value (store, key, value) VALUES ($1, $2, $3)
                 ON CONFLICT(store, key) DO UPDATE SET value=$3";
-            connection.prepare_cached(upsert)?.execute(params![store, key, value]).map(drop)
+            connection
+                .prepare_cached(upsert)?
+                .execute(params![store, key, value])
+                .map(drop)
         })
     }
 
@@ -97,9 +100,7 @@ impl SqliteCas {
         let seen = self.seen.lock().map_err(words)?.clone();
         let changed = self.kv.with(|connection| match seen {
             Some(seen) => connection
-                .prepare_cached(
-                    "UPDATE spin_key_value SET value=$1 WHERE store=$2 AND key=$3 AND value=$4",
-                )?
+                .prepare_cached("UPDATE spin_key_value SET value=$1 WHERE store=$2 AND key=$3 AND value=$4")?
                 .execute(params![value, self.store, self.key, seen]),
             None => {
                 let insert = if self.kv.upserts {
@@ -109,9 +110,15 @@ impl SqliteCas {
                     "INSERT INTO spin_key_value (store, key, value) VALUES ($1, $2, $3)
                         ON CONFLICT(store, key) DO NOTHING"
                 };
-                connection.prepare_cached(insert)?.execute(params![self.store, self.key, value])
+                connection
+                    .prepare_cached(insert)?
+                    .execute(params![self.store, self.key, value])
             }
         })?;
-        if changed == 1 { Ok(()) } else { Err("failed to update 1 row".to_owned()) }
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err("failed to update 1 row".to_owned())
+        }
     }
 }

@@ -36,7 +36,11 @@ fn one_winner_each(mode: Mode) {
             assert_eq!(answer.body, answers[0].body, "{mode:?}: {key}");
             *by_status.entry(answer.status).or_insert(0) += 1;
         }
-        assert_eq!(by_status, BTreeMap::from([(200, CLIENTS - 1), (201, 1)]), "{mode:?}: {key}");
+        assert_eq!(
+            by_status,
+            BTreeMap::from([(200, CLIENTS - 1), (201, 1)]),
+            "{mode:?}: {key}"
+        );
     }
 }
 
@@ -62,23 +66,42 @@ fn spins_default_key_value_store_is_refused_and_nothing_is_kept_in_it() {
     for _ in 0..2 {
         let answer = host.post("/charge", "k1", &body("k1", "pm_card_visa"));
         assert_eq!((answer.status, answer.code().as_str()), (503, "STORE_UNSAFE"));
-        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("both won"), "{answer:?}");
+        assert!(
+            answer.json()["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("both won"),
+            "{answer:?}"
+        );
     }
     assert_eq!(host.get("/healthz").status, 503);
     assert_eq!(host.sweep(crate::world::SWEEP_KEY).status, 503);
     assert_eq!(world.ledger(), Value::Object(serde_json::Map::new()));
     // Every swap was the probe's, and the probe has cleared away.
     let counters = host.counters();
-    assert_eq!((&counters["sets"], &counters["sqlite_writes"]), (&0.into(), &0.into()), "{counters}");
+    assert_eq!(
+        (&counters["sets"], &counters["sqlite_writes"]),
+        (&0.into(), &0.into()),
+        "{counters}"
+    );
 }
 
 /// What KEY-VALUE.md says of three backends.
 #[test]
 fn the_two_defects_as_they_are_reported() {
     for (mode, said) in [
-        (Mode::SqliteKv, r#"seen (false, false), reported as won (true, true), value "second""#),
-        (Mode::Redis, r#"seen (false, false), reported as won (false, false), value "first""#),
-        (Mode::Correct, r#"seen (false, false), reported as won (true, false), value "first""#),
+        (
+            Mode::SqliteKv,
+            r#"seen (false, false), reported as won (true, true), value "second""#,
+        ),
+        (
+            Mode::Redis,
+            r#"seen (false, false), reported as won (false, false), value "first""#,
+        ),
+        (
+            Mode::Correct,
+            r#"seen (false, false), reported as won (true, false), value "first""#,
+        ),
     ] {
         let world = World::new(mode);
         let host = world.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_port());

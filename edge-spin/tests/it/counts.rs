@@ -17,7 +17,10 @@ fn manual_payment(host: &Host, key: &str) -> Value {
         let again = host.post_wait(&target, operation, &Value::Null);
         assert!(again.is_replayed() && again.body == done.body, "{again:?}");
     }
-    assert!(host.post("/attempts", key, &body(key, "pm_card_visa")).is_replayed());
+    assert!(
+        host.post("/attempts", key, &body(key, "pm_card_visa"))
+            .is_replayed()
+    );
     // Behind the answer: copies, and the markers of the key-value mode.
     std::thread::sleep(std::time::Duration::from_millis(300));
     let after = host.counters();
@@ -35,7 +38,10 @@ fn a_manual_payment_is_five_durable_steps() {
     // The first request makes the tables.
     manual_payment(&host, "first");
     let counted = manual_payment(&host, "second");
-    assert_eq!(counted, json!({"sqlite_writes": 5, "swaps": 0, "sets": 0, "deletes": 0}));
+    assert_eq!(
+        counted,
+        json!({"sqlite_writes": 5, "swaps": 0, "sets": 0, "deletes": 0})
+    );
 }
 
 #[test]
@@ -44,7 +50,10 @@ fn a_copy_of_the_end_is_one_step_more_in_another_store() {
     let host = world.host();
     manual_payment(&host, "first");
     let counted = manual_payment(&host, "second");
-    assert_eq!(counted, json!({"sqlite_writes": 5, "swaps": 0, "sets": 1, "deletes": 0}));
+    assert_eq!(
+        counted,
+        json!({"sqlite_writes": 5, "swaps": 0, "sets": 1, "deletes": 0})
+    );
 }
 
 #[test]
@@ -56,6 +65,10 @@ fn in_key_value_mode_it_is_five_swaps_and_a_marker() {
         // The first request probes the backend.
         manual_payment(&host, "first");
         let counted = manual_payment(&host, "second");
-        assert_eq!(counted, json!({"sqlite_writes": 0, "swaps": 5, "sets": 1, "deletes": 1}), "{mode:?}");
+        assert_eq!(
+            counted,
+            json!({"sqlite_writes": 0, "swaps": 5, "sets": 1, "deletes": 1}),
+            "{mode:?}"
+        );
     }
 }

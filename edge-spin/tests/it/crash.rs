@@ -35,7 +35,10 @@ impl Load {
         let mut until = None;
         loop {
             if self.stop.load(Ordering::Relaxed) {
-                assert!(Instant::now() < *until.get_or_insert(Instant::now() + SETTLE), "{target} {key}: no end");
+                assert!(
+                    Instant::now() < *until.get_or_insert(Instant::now() + SETTLE),
+                    "{target} {key}: no end"
+                );
             }
             let address = &self.addresses[random.below(self.addresses.len() as u64) as usize];
             let headers = [("Idempotency-Key", key), ("Prefer", "wait=1")];
@@ -44,10 +47,16 @@ impl Load {
                     let place = (target.to_owned(), key.to_owned());
                     let mut told = self.told.lock().unwrap();
                     let (_, before) = told.entry(place).or_insert((sent.clone(), answer.body.clone()));
-                    assert_eq!(&answer.body, before, "{target} {key} was answered otherwise before");
+                    assert_eq!(
+                        &answer.body, before,
+                        "{target} {key} was answered otherwise before"
+                    );
                     return Some(answer);
                 }
-                Ok(answer) => assert!(matches!(answer.status, 202 | 500 | 503), "{target} {key}: {answer:?}"),
+                Ok(answer) => assert!(
+                    matches!(answer.status, 202 | 500 | 503),
+                    "{target} {key}: {answer:?}"
+                ),
                 // Nobody there, or cut off.
                 Err(_) => thread::sleep(Duration::from_millis(10)),
             }
@@ -60,7 +69,11 @@ impl Load {
         while !self.stop.load(Ordering::Relaxed) {
             serial += 1;
             let key = format!("client-{number}-{serial}");
-            let token = if random.below(8) == 0 { "pm_card_chargeDeclined" } else { "pm_card_visa" };
+            let token = if random.below(8) == 0 {
+                "pm_card_chargeDeclined"
+            } else {
+                "pm_card_visa"
+            };
             let charges = random.below(3) == 0;
             let target = if charges { "/charge" } else { "/attempts" };
             let Some(first) = self.ask(&mut random, target, &key, &body(&key, token)) else {
@@ -70,7 +83,11 @@ impl Load {
             let attempt = told.get("error").map_or(&told, |error| &error["attempt"]);
             let id = attempt["attempt_id"].as_str().unwrap().to_owned();
             self.attempts.lock().unwrap().push(id.clone());
-            let mut operations = if charges { vec![] } else { vec!["authorize", "capture"] };
+            let mut operations = if charges {
+                vec![]
+            } else {
+                vec!["authorize", "capture"]
+            };
             if random.below(4) == 0 && !charges {
                 operations = vec!["authorize", "void"];
             }
@@ -123,16 +140,31 @@ fn crashes(mode: Mode) {
 fn reckon(world: &World, load: &Load, seed: u64) {
     let (told, attempts) = (load.told.lock().unwrap(), load.attempts.lock().unwrap());
     println!("{} payments, {} final answers", attempts.len(), told.len());
-    assert!(attempts.len() > ROUNDS as usize, "hardly any load: {}", attempts.len());
+    assert!(
+        attempts.len() > ROUNDS as usize,
+        "hardly any load: {}",
+        attempts.len()
+    );
     for ((target, key), (sent, before)) in &*told {
         let headers = [("Idempotency-Key", key.as_str())];
         let again = ask(&load.addresses[0], "POST", target, &headers, sent).unwrap();
-        assert!(again.is_replayed() && &again.body == before, "seed {seed}: {target} {key}: {again:?}");
+        assert!(
+            again.is_replayed() && &again.body == before,
+            "seed {seed}: {target} {key}: {again:?}"
+        );
     }
     let until = Instant::now() + SETTLE;
     for id in &*attempts {
         loop {
-            let attempt = ask(&load.addresses[1], "GET", &format!("/attempts/{id}"), &[], &Value::Null).unwrap().json();
+            let attempt = ask(
+                &load.addresses[1],
+                "GET",
+                &format!("/attempts/{id}"),
+                &[],
+                &Value::Null,
+            )
+            .unwrap()
+            .json();
             let ledger = world.ledger();
             let untouched = json!({
                 "live_authorizations": 0, "captures": 0, "captured_minor": 0, "refunded_minor": 0,
@@ -148,7 +180,10 @@ fn reckon(world: &World, load: &Load, seed: u64) {
     }
     // One effect each: nothing in the ledger was done twice.
     for (id, row) in world.ledger().as_object().unwrap() {
-        assert!(row["authorizations"].as_u64() <= Some(1), "seed {seed}: {id}: {row}");
+        assert!(
+            row["authorizations"].as_u64() <= Some(1),
+            "seed {seed}: {id}: {row}"
+        );
         assert!(row["captures"].as_u64() <= Some(1), "seed {seed}: {id}: {row}");
     }
 }

@@ -1,12 +1,24 @@
 //! End to end: the component on the host with Spin's semantics, real SQLite files and a real Redis server, and the sandbox
 //! PSP's own ledger as the judge. `edge-spin/test` builds what is needed and starts this.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 #[path = "../../../edge-local/tests/it/http.rs"]
-#[allow(dead_code, reason = "the client of edge-local's tests; not all of it is used here")]
+#[allow(
+    dead_code,
+    reason = "the client of edge-local's tests; not all of it is used here"
+)]
 mod http;
 #[path = "../../../edge-local/tests/it/oracle.rs"]
-#[allow(dead_code, reason = "the oracle of edge-local's tests; not all of it is used here")]
+#[allow(
+    dead_code,
+    reason = "the oracle of edge-local's tests; not all of it is used here"
+)]
 mod oracle;
 #[path = "../../../edge-local/tests/it/random.rs"]
 mod random;
@@ -16,5 +28,6 @@ mod contended;
 mod counts;
 mod crash;
 mod outside;
+mod ratio;
 mod suite;
 mod sweep;

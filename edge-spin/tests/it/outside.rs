@@ -32,7 +32,13 @@ fn a_client_that_hangs_up_changes_nothing() {
         drop(stream);
         // Nobody asks again: the ledger alone is watched.
         until("the charge goes on", Duration::from_secs(10), || {
-            world.ledger().as_object().unwrap().values().any(|row| row["captures"] == 1).then_some(())
+            world
+                .ledger()
+                .as_object()
+                .unwrap()
+                .values()
+                .any(|row| row["captures"] == 1)
+                .then_some(())
         });
         until("and is on record", Duration::from_secs(10), || {
             let again = host.post("/charge", "gone", &body("gone", "pm_card_visa"));
@@ -68,7 +74,11 @@ fn without_a_deployment_nobody_is_served() {
         world.variables.insert(name.to_owned(), value.to_owned());
         let host = world.host();
         let refused = host.post("/charge", "k", &body("k", "pm_card_visa"));
-        assert_eq!((refused.status, refused.code().as_str()), (503, "NOT_CONFIGURED"), "{name}: {value}");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (503, "NOT_CONFIGURED"),
+            "{name}: {value}"
+        );
     }
     assert_eq!(world.ledger(), Value::Object(serde_json::Map::new()));
 }
@@ -82,7 +92,9 @@ fn a_final_answer_outlives_its_store() {
     let open = host.post("/attempts", "open", &body("open", "pm_card_visa"));
     assert_eq!(open.status, 201);
     // The copy is made behind the answer.
-    until("a copy is kept", Duration::from_secs(5), || (host.counters()["sets"] == 1).then_some(()));
+    until("a copy is kept", Duration::from_secs(5), || {
+        (host.counters()["sets"] == 1).then_some(())
+    });
     host.kill();
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", world.sqlite_path().display()));
@@ -90,16 +102,27 @@ fn a_final_answer_outlives_its_store() {
     std::fs::create_dir(world.sqlite_path()).unwrap();
     host.restart();
     let replay = host.post("/charge", "paid", &body("paid", "pm_card_visa"));
-    assert!(replay.status == 200 && replay.is_replayed() && replay.body == paid.body, "{replay:?}");
+    assert!(
+        replay.status == 200 && replay.is_replayed() && replay.body == paid.body,
+        "{replay:?}"
+    );
     // Everything else needs the store: a copy is no authority.
     let id = paid.json()["attempt_id"].as_str().unwrap().to_owned();
     for refused in [
         host.get(&format!("/attempts/{id}")),
-        host.post("/charge", "paid", &json!({"amount": 1, "currency": "GBP", "payment_method": "pm_card_visa"})),
+        host.post(
+            "/charge",
+            "paid",
+            &json!({"amount": 1, "currency": "GBP", "payment_method": "pm_card_visa"}),
+        ),
         host.post("/attempts", "open", &body("open", "pm_card_visa")),
         host.post("/charge", "new", &body("new", "pm_card_visa")),
     ] {
-        assert_eq!((refused.status, refused.code().as_str()), (503, "STORE_UNAVAILABLE"), "{refused:?}");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (503, "STORE_UNAVAILABLE"),
+            "{refused:?}"
+        );
     }
 }
 
@@ -109,7 +132,9 @@ fn where_the_store_is_far_a_copy_is_asked_first() {
     world.variables.insert("finals".to_owned(), "first".to_owned());
     let host = world.host();
     let paid = host.post_wait("/charge", "paid", &body("paid", "pm_card_visa"));
-    until("a copy is kept", Duration::from_secs(5), || (host.counters()["sets"] == 1).then_some(()));
+    until("a copy is kept", Duration::from_secs(5), || {
+        (host.counters()["sets"] == 1).then_some(())
+    });
     let before = host.counters();
     let replay = host.post("/charge", "paid", &body("paid", "pm_card_visa"));
     assert!(replay.is_replayed() && replay.body == paid.body, "{replay:?}");

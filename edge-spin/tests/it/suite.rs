@@ -10,7 +10,10 @@ use crate::world::{Mode, World, artifact, free_port, until};
 
 fn check(address: &str, world: &World) {
     let options = Options::new(&format!("http://{address}"), &format!("http://{}", world.sandbox));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let report = runtime.block_on(run(&options)).unwrap();
     println!("{}", report.lines());
     report.check(GOLDEN).unwrap_or_else(|why| panic!("{why}"));
@@ -43,7 +46,9 @@ struct Spin(Child);
 impl Drop for Spin {
     fn drop(&mut self) {
         // SIGTERM: `spin up` ends the process that it started.
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let _ = Command::new("kill")
+            .args(["-TERM", &self.0.id().to_string()])
+            .status();
         let _ = self.0.wait();
     }
 }
@@ -54,16 +59,26 @@ fn the_suite_passes_on_spin_itself() {
         println!("no spin on the PATH: the suite ran on the test host alone");
         return;
     };
-    println!("the suite runs on {}", String::from_utf8_lossy(&version.stdout).trim());
+    println!(
+        "the suite runs on {}",
+        String::from_utf8_lossy(&version.stdout).trim()
+    );
     let port = free_port();
     let world = World::with_webhooks_to(Mode::Sqlite, &format!("127.0.0.1:{port}"));
     let manifest = include_str!("../../spin.toml");
-    let source = manifest.lines().find(|line| line.starts_with("source = ")).unwrap();
+    let source = manifest
+        .lines()
+        .find(|line| line.starts_with("source = "))
+        .unwrap();
     let component = format!("source = \"{}\"", artifact("PAY_ONCE_SPIN_COMPONENT"));
     let path = world.dir().join("spin.toml");
     std::fs::write(&path, manifest.replace(source, &component)).unwrap();
     let mut command = Command::new("spin");
-    command.arg("up").arg("--from").arg(&path).args(["--listen", &format!("127.0.0.1:{port}")]);
+    command
+        .arg("up")
+        .arg("--from")
+        .arg(&path)
+        .args(["--listen", &format!("127.0.0.1:{port}")]);
     command.arg("--state-dir").arg(world.dir().join("state"));
     command.env("SPIN_VARIABLE_PSP_URL", format!("http://{}", world.sandbox));
     for (name, value) in &world.variables {
@@ -71,6 +86,8 @@ fn the_suite_passes_on_spin_itself() {
     }
     let _spin = Spin(command.stdout(Stdio::null()).spawn().unwrap());
     let address = format!("127.0.0.1:{port}");
-    until("spin up", Duration::from_secs(60), || http::send(&address, "GET", "/healthz", &[], b"").ok());
+    until("spin up", Duration::from_secs(60), || {
+        http::send(&address, "GET", "/healthz", &[], b"").ok()
+    });
     check(&address, &world);
 }

@@ -82,7 +82,9 @@ fn a_sweep_is_for_those_who_have_its_key() {
         assert_eq!((refused.status, refused.code().as_str()), (401, "UNAUTHORIZED"));
     }
     assert_eq!(host.sweep(SWEEP_KEY).json(), json!({"due": 0, "woken": 0}));
-    world.variables.insert("sweep_key_sha256".to_owned(), String::new());
+    world
+        .variables
+        .insert("sweep_key_sha256".to_owned(), String::new());
     let closed = world.host();
     assert_eq!(closed.sweep(SWEEP_KEY).status, 401);
     assert_eq!(closed.sweep("").status, 401);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pay_once_sandbox::server::{Options, serve};
 use pay_once_sandbox::Settings;
+use pay_once_sandbox::server::{Options, serve};
 use pay_once_suite::environment::{self, Secrets};
 use serde_json::{Value, json};
 
@@ -49,7 +49,11 @@ pub(crate) fn artifact(variable: &str) -> String {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// The digest of a key: what the suite's configuration has for a shop with that token.
@@ -59,7 +63,10 @@ fn digest(key: &str) -> String {
         ..Secrets::default()
     };
     let config = environment::config("http://127.0.0.1:1", &secrets);
-    config["merchants"]["shop"]["api_key_sha256"][0].as_str().unwrap().to_owned()
+    config["merchants"]["shop"]["api_key_sha256"][0]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 impl World {
@@ -93,14 +100,21 @@ impl World {
 
     fn configure(&mut self) {
         let config = environment::config(&format!("http://{}", self.sandbox), &Secrets::default());
-        let store = if self.mode == Mode::Sqlite { "sqlite" } else { "key-value" };
+        let store = if self.mode == Mode::Sqlite {
+            "sqlite"
+        } else {
+            "key-value"
+        };
         for (name, value) in [
             ("config", config.to_string().as_str()),
             ("store", store),
             ("finals", "fallback"),
             ("sweep_key_sha256", &digest(SWEEP_KEY)),
             (&environment::PSP_KEY_ENV.to_lowercase(), environment::PSP_KEY),
-            (&environment::WEBHOOK_SECRET_ENV.to_lowercase(), environment::WEBHOOK_SECRET),
+            (
+                &environment::WEBHOOK_SECRET_ENV.to_lowercase(),
+                environment::WEBHOOK_SECRET,
+            ),
         ] {
             self.variables.insert(name.to_owned(), value.to_owned());
         }
@@ -156,7 +170,9 @@ impl World {
 
     /// The whole ledger, by attempt.
     pub(crate) fn ledger(&self) -> Value {
-        http::send(&self.sandbox, "GET", "/ledger", &[], b"").unwrap().json()
+        http::send(&self.sandbox, "GET", "/ledger", &[], b"")
+            .unwrap()
+            .json()
     }
 }
 
@@ -183,8 +199,13 @@ fn sandbox(webhook_url: Option<String>) -> String {
         ..Options::default()
     };
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(serve(listener, options, std::future::pending())).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(serve(listener, options, std::future::pending()))
+            .unwrap();
     });
     let calm = json!({"latency_ms": {"min": 0, "max": 0}}).to_string();
     until("the sandbox", Duration::from_secs(20), || {
@@ -273,7 +294,9 @@ impl Host {
 
     /// What the host has counted.
     pub(crate) fn counters(&self) -> Value {
-        http::send(&self.address, "GET", "/.host/counters", &[], b"").unwrap().json()
+        http::send(&self.address, "GET", "/.host/counters", &[], b"")
+            .unwrap()
+            .json()
     }
 }
 
@@ -287,9 +310,13 @@ impl Drop for Host {
 fn spawn(command: &mut Command) -> (Child, String) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     let address = line.trim().strip_prefix("listening on http://");
-    let address = address.unwrap_or_else(|| panic!("the host said {line:?}")).to_owned();
+    let address = address
+        .unwrap_or_else(|| panic!("the host said {line:?}"))
+        .to_owned();
     (child, address)
 }
 
@@ -302,8 +329,15 @@ pub(crate) fn ask(
     body: &Value,
 ) -> std::io::Result<Answer> {
     let token = format!("Bearer {}", Secrets::default().shop_token);
-    let headers: Vec<_> = [("Authorization", token.as_str())].into_iter().chain(headers.iter().copied()).collect();
-    let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let headers: Vec<_> = [("Authorization", token.as_str())]
+        .into_iter()
+        .chain(headers.iter().copied())
+        .collect();
+    let body = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    };
     http::send(address, method, target, &headers, &body)
 }
 

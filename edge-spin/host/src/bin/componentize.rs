@@ -8,7 +8,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [_, module, component] = arguments.as_slice() else {
         return Err("usage: componentize MODULE COMPONENT".into());
     };
-    let encoder = ComponentEncoder::default().validate(true).module(&std::fs::read(module)?);
-    std::fs::write(component, encoder.map_err(|error| format!("{error:#}"))?.encode().map_err(|error| format!("{error:#}"))?)?;
+    let encoder = ComponentEncoder::default()
+        .validate(true)
+        .module(&std::fs::read(module)?);
+    std::fs::write(
+        component,
+        encoder
+            .map_err(|error| format!("{error:#}"))?
+            .encode()
+            .map_err(|error| format!("{error:#}"))?,
+    )?;
     Ok(())
 }
