@@ -58,7 +58,8 @@ impl Variables {
     }
 
     fn document(&self) -> Result<ConfigFile, String> {
-        serde_json::from_slice(self.config.as_bytes()).map_err(|error| format!("the variable config: {error}"))
+        serde_json::from_slice(self.config.as_bytes())
+            .map_err(|error| format!("the variable config: {error}"))
     }
 }
 

@@ -8,9 +8,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use pay_once_core::answer::{self, Dress};
 use pay_once_core::error::{ApiError, Code};
-use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http::{IntoResponse, Request, Response};
 use spin_sdk::variables;
 
 use crate::deployment::{Deployment, StoreKind, Variables};
@@ -21,7 +23,7 @@ use crate::ports::World;
 use crate::server::Server;
 use crate::stores::AnyStore;
 use crate::sweep::{BEHIND_REQUEST_MAX, EVERY_MS};
-use crate::wasi::WasiWorld;
+use crate::wasi::{WasiWorld, nudged};
 
 type SpinServer = Server<WasiWorld, AnyStore, WasiPsp<WasiWorld>, SpinFinals>;
 
@@ -37,6 +39,10 @@ thread_local! {
 
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> impl IntoResponse {
+    nudged(serve(request)).await
+}
+
+async fn serve(request: Request) -> Response<Full<Bytes>> {
     let instance = match instance().await {
         Ok(instance) => instance,
         Err(why) => {

@@ -1,7 +1,7 @@
 //! The clock, randomness, tasks and log lines by WASI. `std::time` and the standard library's randomness are not there on
 //! every target that this is built for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use pay_once_core::id::{AttemptId, Entropy};
@@ -16,6 +16,26 @@ use crate::ports::World;
 const DRAWS: usize = 16;
 /// Bytes of one draw.
 const DRAW_BYTES: usize = 16;
+
+thread_local! {
+    /// Whether a task was spawned that has not been polled yet.
+    static SPAWNED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// `task`, and whatever it spawns is polled soon. wit-bindgen 0.57 takes a spawned task in after the poll that spawned it
+/// and then waits for the next event, which may be long in coming, unless somebody has woken the executor. Everything that
+/// spawns must run in this.
+pub async fn nudged<T>(task: impl Future<Output = T>) -> T {
+    let mut task = std::pin::pin!(task);
+    std::future::poll_fn(|cx| {
+        let polled = task.as_mut().poll(cx);
+        if SPAWNED.take() {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    })
+    .await
+}
 
 /// A [`World`] of WASI.
 #[derive(Debug, Default)]
@@ -52,7 +72,8 @@ impl World for WasiWorld {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        spin_sdk::wit_bindgen::spawn(task);
+        SPAWNED.set(true);
+        spin_sdk::wit_bindgen::spawn(nudged(task));
     }
 
     /// A JSON line on standard error.
