@@ -10,7 +10,7 @@
 
 use spin_sdk::experimental::wasi::keyvalue::atomics::{Cas, swap};
 use spin_sdk::experimental::wasi::keyvalue::store::open;
-use spin_sdk::http::{IntoResponse, Request, StatusCode};
+use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, IntoResponse, Request, StatusCode};
 use spin_sdk::http_service;
 use spin_sdk::sqlite::{Connection, Value};
 
@@ -26,10 +26,13 @@ async fn handle(request: Request) -> impl IntoResponse {
         Some(("race", key)) => race(key).map_err(|error| format!("{error:?}")),
         _ => Err("POST /insert/KEY, GET /read/KEY or POST /race/KEY".to_owned()),
     };
-    match done {
+    let (status, text) = match done {
         Ok(text) => (StatusCode::OK, text),
         Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
-    }
+    };
+    // Without a length the answer would be chunked.
+    let length = HeaderMap::from_iter([(HeaderName::from_static("content-length"), HeaderValue::from(text.len()))]);
+    (status, length, text)
 }
 
 async fn insert(key: &str) -> Result<String, String> {
