@@ -10,6 +10,7 @@ use super::hosts::server::Progress;
 use super::stage::Stage;
 use crate::met::Sometimes;
 use crate::plan::{Act, Host, Plan};
+use crate::trace::Kind;
 
 /// A fault begins or ends.
 #[derive(Clone, Debug)]
@@ -76,7 +77,8 @@ impl Faults {
             for step in self.on.clone() {
                 self.change(sim, step, false);
             }
-            self.stage.note(Host::Clients, "heal", "");
+            self.stage
+                .note(Host::Clients, Kind::Fault, || "everything is healed".to_owned());
         }
     }
 
@@ -97,7 +99,7 @@ impl Faults {
             Act::Psp { .. } => Host::Psp,
             Act::Replay { .. } | Act::Pay(_) | Act::Forge { .. } => Host::Balancer,
         };
-        stage.note(at, "fault", format!("{word}: {act:?}"));
+        stage.note(at, Kind::Fault, || format!("{word}: {act:?}"));
         match act {
             Act::Crash { server, silent, .. } if begins => self.crash(sim, *server, *silent),
             Act::Crash { server, .. } => self.bounce(sim, *server),

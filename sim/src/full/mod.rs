@@ -3,12 +3,11 @@
 
 mod faults;
 mod hosts;
-mod notice;
 mod panics;
 mod stage;
-mod trace;
 mod wire;
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,13 +16,11 @@ use turmoil::{Builder, Sim};
 
 use crate::plan::{Host, Plan};
 use crate::seen::Run;
+use crate::trace::Traced;
 use crate::world::EPOCH_MS;
 use faults::Faults;
 use hosts::store::attempt;
 use stage::Stage;
-
-pub use notice::notice;
-pub use trace::{TraceLine, Traced};
 
 /// Length of a step, in milliseconds. A message takes none or one of them; within one, all hosts see the same time.
 const TICK_MS: u64 = 10;
@@ -37,11 +34,11 @@ const GRACE_MS: u64 = 10_000;
 /// How often it is seen whether a run is over, in milliseconds.
 const JUDGE_EVERY_MS: u64 = 50;
 
-/// Runs a plan. Judges nothing: what was seen is for oracles.
+/// Runs a plan. Judges nothing: what was seen is for oracles. The trace is kept only if `is_traced`.
 #[must_use]
-pub fn run(plan: &Plan) -> Traced {
+pub fn run(plan: &Plan, is_traced: bool) -> Traced {
     panics::watch();
-    let stage = Stage::new(plan);
+    let stage = Stage::new(plan, is_traced);
     let ran = catch_unwind(AssertUnwindSafe(|| play(&stage)));
     let mut broken = panics::seen();
     match ran {
@@ -49,13 +46,14 @@ pub fn run(plan: &Plan) -> Traced {
         Ok(Err(error)) => broken.push(format!("a host ended: {error}")),
         Err(_) => broken.push("the simulation panicked".to_owned()),
     }
-    let (trace, met) = stage.take_notes();
+    let (trace, met, mut unwelcome) = stage.take_notes();
+    broken.append(&mut unwelcome);
     let clients = stage.clients.take();
     let mut heard = clients.heard;
     heard.extend(clients.buyers.into_iter().filter_map(|buyer| buyer.last));
     let (psp_calls, ledger) = stage.bank.borrow_mut().take();
     let rows = stage.rows.borrow();
-    let mut run = Run {
+    let run = Run {
         plan: plan.clone(),
         heard,
         ledger,
@@ -73,9 +71,9 @@ pub fn run(plan: &Plan) -> Traced {
         ended_ms: stage.now_ms(),
         met,
         broken,
+        journals: OnceCell::new(),
     };
-    notice(&mut run);
-    Traced::new(run, trace)
+    Traced { run, trace }
 }
 
 /// From the first step to the last.

@@ -11,8 +11,9 @@ mod server;
 mod store;
 mod ways;
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use pay_once_core::config::Config;
@@ -21,11 +22,11 @@ use pay_once_core::psp::{Call, CallResult};
 use pay_once_sandbox::{Sandbox, Timed, Webhook};
 
 use crate::met::{Met, Sometimes};
-use crate::plan::{Act, Class, Host, Plan};
+use crate::plan::{Act, Host, Plan};
 use crate::rng::{Concern, Draw};
 use crate::seen::{Heard, PspCall, Run};
 use crate::shopper::{Ask, Shopper};
-use crate::trace::{Kind, TraceLine};
+use crate::trace::{Kind, Trace, Traced};
 use crate::world::{EPOCH_MS, config, psp_settings};
 
 use faults::Faults;
@@ -37,15 +38,6 @@ use store::Store;
 const LIVENESS_MS: u64 = 600_000;
 /// Base of the PSP's addresses.
 const PSP_URL: &str = "http://psp";
-
-/// A run with what happened in it.
-#[derive(Debug)]
-pub struct Traced {
-    /// What was seen.
-    pub run: Run,
-    /// Line by line; empty unless asked for.
-    pub trace: Vec<TraceLine>,
-}
 
 /// Carries a plan out. The trace is kept only if `is_traced`.
 #[must_use]
@@ -207,22 +199,13 @@ pub(crate) struct Sim<'a> {
     psp_calls: Vec<PspCall>,
     met: Met,
     broken: Vec<String>,
-    trace: Option<Vec<TraceLine>>,
+    trace: Trace,
 }
 
 impl<'a> Sim<'a> {
     fn new(plan: &'a Plan, is_traced: bool) -> Self {
         let world = &plan.world;
         let seed = world.seed;
-        let mut met = Met::default();
-        met.meet(match world.class {
-            Class::Stripe => Sometimes::ClassStripe,
-            Class::Addressable => Sometimes::ClassAddressable,
-            Class::Keyed => Sometimes::ClassKeyed,
-            Class::Queryable => Sometimes::ClassQueryable,
-            Class::KeyedQueryable => Sometimes::ClassKeyedQueryable,
-            Class::Blind => Sometimes::ClassBlind,
-        });
         Self {
             plan,
             config: config(world, PSP_URL),
@@ -242,9 +225,9 @@ impl<'a> Sim<'a> {
             heard: Vec::new(),
             heard_by: Vec::new(),
             psp_calls: Vec::new(),
-            met,
+            met: Met::default(),
             broken: Vec::new(),
-            trace: is_traced.then(Vec::new),
+            trace: Trace::new(is_traced),
         }
     }
 
@@ -284,8 +267,7 @@ impl<'a> Sim<'a> {
 
     fn end(mut self) -> Traced {
         self.sandbox.fire(EPOCH_MS + self.now_ms, &Timed::Tick);
-        self.store.check(&mut self.broken);
-        self.meet_at_the_end();
+        self.broken.append(&mut self.store.wrong);
         let run = Run {
             plan: self.plan.clone(),
             heard: self.heard,
@@ -296,10 +278,11 @@ impl<'a> Sim<'a> {
             ended_ms: self.now_ms,
             met: self.met,
             broken: self.broken,
+            journals: OnceCell::new(),
         };
         Traced {
             run,
-            trace: self.trace.unwrap_or_default(),
+            trace: self.trace.take(),
         }
     }
 
@@ -307,7 +290,7 @@ impl<'a> Sim<'a> {
         match event {
             Event::Step(n) => self.step(n),
             Event::Heal => {
-                self.faults.heal(self.now_ms);
+                self.faults.heal();
                 self.psp_dials();
                 self.note(Host::Clients, Kind::Fault, || "everything is healed".to_owned());
             }
@@ -455,55 +438,11 @@ impl<'a> Sim<'a> {
     }
 
     fn note(&mut self, host: Host, kind: Kind, text: impl FnOnce() -> String) {
-        let at_ms = self.now_ms;
-        if let Some(trace) = &mut self.trace {
-            trace.push(TraceLine {
-                at_ms,
-                until_ms: at_ms,
-                from: host,
-                to: None,
-                kind,
-                text: text(),
-            });
-        }
+        self.trace.mark(self.now_ms, host, kind, text);
     }
 
     fn message(&mut self, from: Host, to: Host, arrives_ms: Option<u64>, text: impl FnOnce() -> String) {
-        let at_ms = self.now_ms;
-        if let Some(trace) = &mut self.trace {
-            trace.push(TraceLine {
-                at_ms,
-                until_ms: arrives_ms.unwrap_or(at_ms),
-                from,
-                to: Some(to),
-                kind: if arrives_ms.is_some() {
-                    Kind::Message
-                } else {
-                    Kind::Lost
-                },
-                text: text(),
-            });
-        }
-    }
-
-    fn meet_at_the_end(&mut self) {
-        let mut effects: BTreeMap<&str, u32> = BTreeMap::new();
-        for call in &self.psp_calls {
-            *effects.entry(&call.key).or_default() += 1;
-        }
-        let resent = effects.values().any(|count| *count > 1);
-        let moved = effects
-            .keys()
-            .any(|key| key.ends_with("-2") || key.ends_with(":2"));
-        if resent {
-            self.met.meet(Sometimes::KeyResent);
-        }
-        if moved {
-            self.met.meet(Sometimes::EffectNumberMoved);
-        }
-        crate::met_in::heard(&self.heard, &mut self.met);
-        crate::met_in::ledger(self.sandbox.ledger(), &mut self.met);
-        crate::met_in::records(self.store.decoded(), &self.plan.world, &mut self.met);
+        self.trace.message(self.now_ms, arrives_ms, (from, to), text);
     }
 
     /// A new job at a server, at once.
