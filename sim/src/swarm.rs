@@ -152,6 +152,8 @@ fn payment_of(draw: &mut Draw, habits: &Habits, class: Class, payment: u32) -> P
         Token::SecureFails(300),
         Token::SecureAbandoned,
         Token::ErrorKept,
+        Token::CaptureErrorKept,
+        Token::AnswerCut,
     ]);
     // How 3-D Secure ended, a PSP that is only keyed, or nothing, tells by webhook alone.
     let tells = !matches!(class, Class::Keyed | Class::Blind);

@@ -126,16 +126,23 @@ impl Traced {
         };
         let Self { run, trace } = self;
         trace.iter().for_each(|line| add(format!("{line:?}").as_bytes()));
-        run.heard.iter().for_each(|heard| add(format!("{heard:?}").as_bytes()));
-        run.ledger.iter().for_each(|event| add(format!("{event:?}").as_bytes()));
+        run.heard
+            .iter()
+            .for_each(|heard| add(format!("{heard:?}").as_bytes()));
+        run.ledger
+            .iter()
+            .for_each(|event| add(format!("{event:?}").as_bytes()));
         for (id, record) in &run.records {
             add(id.as_bytes());
             add(record);
         }
-        hash.finalize().iter().take(8).fold(String::new(), |mut hex, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hash.finalize()
+            .iter()
+            .take(8)
+            .fold(String::new(), |mut hex, byte| {
+                // Writing to a string does not fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
     }
 }

@@ -49,7 +49,9 @@ fn a_run_replays_to_the_byte() {
 
 /// Hashes of the first seeds: the same in every process.
 fn hashes() -> String {
-    let hashes: Vec<String> = (0..6).map(|seed| full::run(&swarm::plan(seed), true).digest()).collect();
+    let hashes: Vec<String> = (0..6)
+        .map(|seed| full::run(&swarm::plan(seed), true).digest())
+        .collect();
     hashes.join("\n")
 }
 

@@ -17,7 +17,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     match case.run.journals().get(&case.id) {
         Some(Err(why)) => return Err((case.run.ended_ms, format!("the stored record is refused: {why}"))),
         Some(Ok(record)) => {
-            invariant::check(record).map_err(|(which, what)| (case.run.ended_ms, format!("{which}: {what}")))?;
+            invariant::check(record)
+                .map_err(|(which, what)| (case.run.ended_ms, format!("{which}: {what}")))?;
         }
         None => {}
     }

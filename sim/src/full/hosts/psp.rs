@@ -121,7 +121,10 @@ async fn serve(stage: &Rc<Stage>, pool: &Rc<Pool>, mut stream: TcpStream) -> std
             .entry(attempt.clone())
             .or_default() += 1;
         let Some(answer) = receive(stage, pool, request) else {
-            hung_up(&mut stream).await;
+            // Whoever has nothing to say falls silent, or hangs up.
+            if !stage.bank.borrow_mut().draw.chance(500) {
+                hung_up(&mut stream).await;
+            }
             return Ok(());
         };
         tokio::time::sleep(Duration::from_millis(answer.after_ms)).await;
