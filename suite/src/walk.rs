@@ -103,6 +103,14 @@ impl<'a> Walk<'a> {
                 self.transcript.push_str(&format!("? the PSP's dials: {dials}\n"));
                 turn(&self.client, self.options, dials).await
             }
+            Step::Unseen { about, steps } => {
+                let seen = format!("{}? {about}\n", self.transcript);
+                for step in steps {
+                    Box::pin(self.step(step)).await?;
+                }
+                self.transcript = seen;
+                Ok(())
+            }
         }
     }
 

@@ -81,7 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
                 // A duplicate changes nothing.
                 webhook("/webhooks/blind", Sign::Well, &approved("{booked}")).into(),
                 webhook("/webhooks/blind", Sign::Aged(200), &approved("{booked}")).into(),
-                { let mut ask = get("/attempts/{id}"); ask.same_as = Some("after"); ask }.into(),
+                get("/attempts/{id}").same_as("after").into(),
                 post("/attempts/{id}/authorize").key("authorize").is("/status", "AUTHORIZED").into(),
                 ledger("{id}", HELD),
             ],
