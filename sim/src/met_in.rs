@@ -9,6 +9,7 @@ use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 
 use crate::met::{Met, Sometimes};
+use crate::oracles::bounds::exact;
 use crate::plan::{Class, World};
 use crate::seen::{Heard, PspCall, Run, Status};
 use crate::shopper::{Op, Role};
@@ -30,6 +31,11 @@ pub fn run(run: &mut Run) {
     ledger(&run.ledger, &mut met);
     for record in run.journals().values().flatten() {
         journal(record, &run.plan.world, &mut met);
+    }
+    let counted = |id: &str| run.writes.get(id).is_some_and(|writes| *writes > 0);
+    let mut payments = run.plan.payments();
+    if payments.any(|p| exact(run, p).is_some() && counted(&p.attempt_id().to_string())) {
+        met.meet(Sometimes::ExactWork);
     }
     run.met = met;
 }

@@ -140,6 +140,11 @@ pub enum Act {
         /// Power loss: its peers learn nothing of it.
         silent: bool,
     },
+    /// A server's process is killed and never comes back, nor does its machine. Never the first: somebody has to serve.
+    Die {
+        /// Which.
+        server: usize,
+    },
     /// A server's process is stopped and goes on later, as a paused virtual machine does.
     Pause {
         /// Which.
@@ -451,6 +456,7 @@ impl Plan {
                 Act::Partition { from, to, .. } | Act::Hold { from, to, .. } => {
                     is_there(from) && is_there(to) && from != to
                 }
+                Act::Die { server } => (1..servers).contains(server),
                 Act::Pay(payment) => payment.copies > 0 && payment.tries > 0 && payment.amount_minor > 0,
                 Act::Store { .. } | Act::Psp { .. } | Act::Replay { .. } | Act::Forge { .. } => true,
             };

@@ -232,6 +232,17 @@ const FAULTS: &[Fault] = &[
     |d, _| Act::Forge {
         payment: u32::try_from(d.between(0, PAYMENTS.0 - 1)).unwrap_or(0),
     },
+    |d, w| match (server(d, w), w.clocks_ms.len()) {
+        // The only server had better come back.
+        (_, 1) => Act::Crash {
+            server: 0,
+            down_ms: 2_000,
+            silent: false,
+        },
+        (server, _) => Act::Die {
+            server: server.max(1),
+        },
+    },
 ];
 
 fn server(draw: &mut Draw, world: &World) -> usize {

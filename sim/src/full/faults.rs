@@ -87,13 +87,19 @@ impl Faults {
         let Some(act) = stage.plan.steps.get(step).map(|step| &step.act) else {
             return;
         };
+        // No healing brings back what is gone for good.
+        if !begins && matches!(act, Act::Die { .. }) {
+            return;
+        }
         match begins {
             true => self.on.push(step),
             false => self.on.retain(|on| *on != step),
         }
         let word = if begins { "begins" } else { "ends" };
         let at = match act {
-            Act::Crash { server, .. } | Act::Pause { server, .. } => Host::Server(*server),
+            Act::Crash { server, .. } | Act::Die { server } | Act::Pause { server, .. } => {
+                Host::Server(*server)
+            }
             Act::Partition { from, .. } | Act::Hold { from, .. } => *from,
             Act::Store { .. } => Host::Store,
             Act::Psp { .. } => Host::Psp,
@@ -103,6 +109,10 @@ impl Faults {
         match act {
             Act::Crash { server, silent, .. } if begins => self.crash(sim, *server, *silent),
             Act::Crash { server, .. } => self.bounce(sim, *server),
+            Act::Die { server } => {
+                stage.meet(Sometimes::ServerGone);
+                self.crash(sim, *server, false);
+            }
             Act::Pause { server, for_ms } if begins => self.pause(*server, *for_ms),
             // It ends by itself.
             Act::Pause { .. } => {}
@@ -170,7 +180,7 @@ impl Faults {
 
     /// Starts a server again, unless another crash keeps it down.
     fn bounce(&self, sim: &mut Sim<'_>, server: usize) {
-        let keeps_down = |act: &Act| matches!(act, Act::Crash { server: down, .. } if *down == server);
+        let keeps_down = |act: &Act| matches!(act, Act::Crash { server: down, .. } | Act::Die { server: down } if *down == server);
         let host = name(Host::Server(server));
         if !self.acts().any(keeps_down) && !sim.is_host_running(host.as_str()) {
             sim.bounce(host.as_str());
@@ -267,6 +277,7 @@ fn changes(plan: &Plan) -> Vec<Change> {
     for (step, planned) in plan.steps.iter().enumerate() {
         let for_ms = match &planned.act {
             Act::Crash { down_ms, .. } => *down_ms,
+            Act::Die { .. } => 0,
             Act::Pause { for_ms, .. }
             | Act::Partition { for_ms, .. }
             | Act::Hold { for_ms, .. }

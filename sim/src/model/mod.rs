@@ -352,7 +352,13 @@ impl<'a> Sim<'a> {
                 silent,
             } => {
                 let back_ms = until(down_ms).max(self.now_ms + 1);
-                self.crash(*server, *silent, back_ms);
+                self.crash(*server, *silent);
+                self.at(back_ms, Event::Restart(*server));
+            }
+            Act::Die { server } => {
+                self.crash(*server, false);
+                self.server(*server).is_gone = true;
+                self.met.meet(Sometimes::ServerGone);
             }
             Act::Pause { server, for_ms } => {
                 let until_ms = until(for_ms);

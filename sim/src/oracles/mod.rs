@@ -3,7 +3,7 @@
 
 mod acks;
 mod amounts;
-mod bounds;
+pub(crate) mod bounds;
 mod declines;
 mod dispatches;
 mod doubt;
