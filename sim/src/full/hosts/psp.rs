@@ -9,8 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
 use turmoil::net::{TcpListener, TcpStream};
 
+use super::psp_wire::{attempt_of, request, write};
 use crate::full::stage::Stage;
-use crate::full::wire::{Message, PORT, Pool, ask_within, hung_up, read};
+use crate::full::wire::{PORT, Pool, ask_within, hung_up, read};
 use crate::met::Sometimes;
 use crate::plan::{Host, PspFault, World};
 use crate::rng::{Concern, Draw};
@@ -140,58 +141,6 @@ async fn serve(stage: &Rc<Stage>, pool: &Rc<Pool>, mut stream: TcpStream) -> std
         }
     }
     Ok(())
-}
-
-fn request(message: &Message) -> Request {
-    let mut words = message.start_line().split(' ');
-    let method = match words.next() {
-        Some("GET") => Method::Get,
-        Some("POST") => Method::Post,
-        Some("PUT") => Method::Put,
-        _ => Method::Other,
-    };
-    Request {
-        method,
-        path_and_query: words.next().unwrap_or("/").to_owned(),
-        headers: message
-            .headers()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-        body: message.body().to_vec(),
-    }
-}
-
-fn write(answer: &Answer) -> Vec<u8> {
-    let mut head = format!(
-        "HTTP/1.1 {} -\r\ncontent-length: {}\r\n",
-        answer.status,
-        answer.body.len()
-    );
-    for (name, value) in &answer.headers {
-        head.push_str(name);
-        head.push_str(": ");
-        head.push_str(value);
-        head.push_str("\r\n");
-    }
-    head.push_str("\r\n");
-    let body = answer
-        .cut_at_bytes
-        .and_then(|bytes| answer.body.get(..bytes))
-        .unwrap_or(&answer.body);
-    let mut bytes = head.into_bytes();
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-/// The attempt that a request is for, as far as it says; `*` if not.
-fn attempt_of(request: &Request) -> String {
-    let key = request.header("idempotency-key").unwrap_or_default();
-    let named = key
-        .split('-')
-        .next()
-        .filter(|id| id.starts_with("pa_"))
-        .or_else(|| request.query().strip_prefix("reference="));
-    named.unwrap_or("*").to_owned()
 }
 
 /// A request arrives.
