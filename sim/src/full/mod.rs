@@ -31,6 +31,8 @@ const LATENCY_CURVE: f64 = 8.0;
 const LIVENESS_MS: u64 = 45_000;
 /// How long what wants to be woken is waited for when all else is over, in milliseconds.
 const GRACE_MS: u64 = 10_000;
+/// How long the last looks may take, in milliseconds.
+const LAST_LOOKS_MS: u64 = 6_000;
 /// How often it is seen whether a run is over, in milliseconds.
 const JUDGE_EVERY_MS: u64 = 50;
 
@@ -81,7 +83,8 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
     let mut sim = set_up(stage);
     let mut faults = Faults::new(stage);
     let heal_ms = stage.plan.world.heal_ms;
-    let end_ms = heal_ms.saturating_add(LIVENESS_MS);
+    let patient_until_ms = heal_ms.saturating_add(LIVENESS_MS);
+    let end_ms = patient_until_ms.saturating_add(LAST_LOOKS_MS);
     let mut over_since_ms = None;
     let mut now_ms = 0;
     while now_ms <= end_ms {
@@ -95,7 +98,10 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
         if stage.clients.borrow().buyers.iter().all(|buyer| buyer.is_done) {
             break;
         }
-        if is_over(stage, now_ms) {
+        // What has not ended by now is looked at as it stands.
+        if now_ms >= patient_until_ms {
+            stage.clients.borrow_mut().is_last_round = true;
+        } else if is_over(stage, now_ms) {
             let since_ms = *over_since_ms.get_or_insert(now_ms);
             let is_asleep = stage
                 .rows

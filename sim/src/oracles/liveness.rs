@@ -21,8 +21,7 @@ pub(super) const ORACLE: Oracle = Oracle {
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let ended_ms = case.run.ended_ms;
     let money = case.money();
-    let Some(last) = case.last() else { return Ok(()) };
-    let Some(told) = &last.told else {
+    let Some(told) = case.last().and_then(|last| last.told.as_ref()) else {
         return Err((
             ended_ms,
             "the last look had no answer, though all was healed".to_owned(),
