@@ -118,6 +118,11 @@ pub(super) enum Failed {
     Broken,
 }
 
+/// An answer's status in words.
+pub(super) fn said(status: Option<u16>) -> String {
+    status.map_or_else(|| "no answer".to_owned(), |status| status.to_string())
+}
+
 /// Connections to one host, kept for the next request.
 pub(super) struct Pool {
     host: String,

@@ -6,7 +6,7 @@ use pay_once_sandbox::signature;
 use tokio::task::spawn_local;
 
 use crate::full::stage::Stage;
-use crate::full::wire::{Pool, ask_within};
+use crate::full::wire::{Pool, ask_within, said};
 use crate::met::Sometimes;
 use crate::plan::{Class, Host, Payment};
 use crate::seen::{Heard, Told};
@@ -164,7 +164,7 @@ impl Ways {
         let shown = told.as_ref().and_then(|told| told.shown.as_ref());
         let shown = shown.map(|shown| shown.status);
         self.stage.pass(Host::Balancer, Host::Clients, || {
-            format!("{}: {status:?} {shown:?}", what())
+            format!("{}: {} {shown:?}", what(), said(status))
         });
         told
     }
@@ -182,7 +182,7 @@ impl Ways {
             self.stage.meet(Sometimes::SecureFinished);
         }
         self.stage.pass(Host::Clients, Host::Psp, || {
-            format!("3-D Secure {path}: {body}: {status:?}")
+            format!("3-D Secure {path}: {body}: {}", said(status))
         });
     }
 
@@ -208,7 +208,7 @@ impl Ways {
             Some(status) => stage.broke(format!("a forged webhook was answered with {status}")),
         }
         stage.pass(Host::Clients, Host::Balancer, || {
-            format!("p{payment}: a forged webhook: {status:?}")
+            format!("p{payment}: a forged webhook: {}", said(status))
         });
     }
 }

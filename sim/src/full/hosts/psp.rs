@@ -11,7 +11,7 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use super::psp_wire::{attempt_of, request, write};
 use crate::full::stage::Stage;
-use crate::full::wire::{PORT, Pool, ask_within, hung_up, read};
+use crate::full::wire::{PORT, Pool, ask_within, hung_up, read, said};
 use crate::met::Sometimes;
 use crate::plan::{Host, PspFault, World};
 use crate::rng::{Concern, Draw};
@@ -223,7 +223,9 @@ async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
     let mut pause_ms = WEBHOOK_PAUSE_MS;
     for _ in 0..WEBHOOK_TRIES {
         let status = post_webhook(&pool, path, &webhook).await;
-        stage.pass(Host::Psp, Host::Balancer, || format!("a webhook: {status:?}"));
+        stage.pass(Host::Psp, Host::Balancer, || {
+            format!("a webhook: {}", said(status))
+        });
         if status.is_some_and(|status| status < 300) {
             note_delivery(&stage, webhook.body);
             break;
