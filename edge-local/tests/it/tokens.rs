@@ -128,8 +128,9 @@ fn run_case(
     }
     // Only what a capture leaves reserved that was declined, or that an operator says did not happen, is undone.
     let undone = attempt["timeline"].to_string().contains("must not stand");
+    let told_by_an_operator = ["pm_sandbox_capture_hang_before", "pm_sandbox_capture_500_cached"];
     let no_capture =
-        token == "pm_sandbox_capture_declined" || (is_blind && token == "pm_sandbox_capture_hang_before");
+        token == "pm_sandbox_capture_declined" || (is_blind && told_by_an_operator.contains(&token));
     if undone != no_capture {
         return Err(format!("undone: {undone}{}", story()));
     }
