@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+/// How long an answer may take where a deployment does not say, in milliseconds (DESIGN §2, “Time budget”).
+pub const TIME_BUDGET_MS: u64 = 150;
+
 /// Everything core needs to know about a deployment. Checked by [`Config::check`] before it is used.
 #[derive(Clone, Debug)]
 pub struct Config {

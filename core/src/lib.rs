@@ -24,6 +24,7 @@
 pub mod answer;
 mod condition;
 pub mod config;
+pub mod config_file;
 pub mod error;
 pub mod evidence;
 mod fold;

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
-use serde::Deserialize;
+use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing};
+use pay_once_core::config_file::{ConfigFile, SecretPlace};
 
 /// Pay Once: a checkout may call it as often as it likes; the money moves once.
 ///
@@ -193,172 +193,31 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
     }
 }
 
-const TIME_BUDGET_MS: u64 = 150;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    time_budget_ms: Option<u64>,
-    open_merchant: Option<String>,
-    merchants: BTreeMap<String, MerchantEntry>,
-    psps: BTreeMap<String, PspEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MerchantEntry {
-    psp: String,
-    #[serde(default)]
-    api_key_sha256: Vec<String>,
-    default_payment_method: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PspEntry {
-    face: Face,
-    base_url: String,
-    api_key_env: Option<String>,
-    api_key_file: Option<PathBuf>,
-    webhook_secret_env: Option<String>,
-    webhook_secret_file: Option<PathBuf>,
-    keyed_horizon_ms: Option<u64>,
-    #[serde(default)]
-    addressable: bool,
-    lookup_lag_ms: Option<u64>,
-    #[serde(default)]
-    prepare_first: bool,
-    #[serde(default)]
-    timing: TimingEntry,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TimingEntry {
-    send_window_ms: Option<u64>,
-    call_timeout_ms: Option<u64>,
-    max_in_flight_ms: Option<u64>,
-    max_clock_skew_ms: Option<u64>,
-    webhook_tolerance_ms: Option<u64>,
-    authorization_lifetime_ms: Option<u64>,
-    capture_margin_ms: Option<u64>,
-    action_timeout_ms: Option<u64>,
-    authorize_retry_ms: Option<u64>,
-}
-
 fn from_file(path: &Path) -> Result<Config, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let file: File = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut merchants = BTreeMap::new();
-    for (id, entry) in file.merchants {
-        let digests = entry.api_key_sha256.iter().map(|hex| {
-            digest(hex).ok_or_else(|| format!("merchant \"{id}\": \"{hex}\" is not 64 hexadecimal digits; make it with: printf %s KEY | pay-once --hash-key"))
-        });
-        let key_digests = digests.collect::<Result<_, _>>()?;
-        let merchant = Merchant {
-            key_digests,
-            psp: entry.psp,
-            default_payment_method: entry.default_payment_method,
-        };
-        merchants.insert(id, merchant);
+    let file: ConfigFile = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let config = file.into_config(fetch)?;
+    for (name, psp) in &config.psps {
+        if let Err(error) = psp.base_url.parse::<hyper::Uri>() {
+            return Err(format!(
+                "psp \"{name}\": base_url \"{}\" is not a URL: {error}",
+                psp.base_url
+            ));
+        }
     }
-    let mut psps = BTreeMap::new();
-    for (name, entry) in file.psps {
-        let psp = psp(&name, entry)?;
-        psps.insert(name, psp);
-    }
-    Ok(Config {
-        time_budget_ms: file.time_budget_ms.unwrap_or(TIME_BUDGET_MS),
-        merchants,
-        psps,
-        open_merchant: file.open_merchant,
-    })
+    Ok(config)
 }
 
-fn psp(name: &str, entry: PspEntry) -> Result<Psp, String> {
-    let url: hyper::Uri = entry
-        .base_url
-        .parse()
-        .map_err(|_| format!("psp \"{name}\": base_url \"{}\" is not a URL", entry.base_url))?;
-    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
-        return Err(format!(
-            "psp \"{name}\": base_url must begin with https:// (or http://) and name a host"
-        ));
+fn fetch(place: SecretPlace<'_>) -> Result<String, String> {
+    match place {
+        SecretPlace::Environment(name) => {
+            std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
+        }
+        SecretPlace::File(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))
+        }
     }
-    let api_key = secret(
-        name,
-        "api_key",
-        entry.api_key_env.as_deref(),
-        entry.api_key_file.as_deref(),
-    )?
-    .ok_or_else(|| format!("psp \"{name}\": name its key with api_key_env or api_key_file"))?;
-    let webhook_secret = secret(
-        name,
-        "webhook_secret",
-        entry.webhook_secret_env.as_deref(),
-        entry.webhook_secret_file.as_deref(),
-    )?;
-    let (given, known) = (entry.timing, Timing::default());
-    Ok(Psp {
-        face: entry.face,
-        base_url: entry.base_url.trim_end_matches('/').to_owned(),
-        api_key,
-        webhook_secret,
-        class: Class {
-            keyed_horizon_ms: entry.keyed_horizon_ms,
-            addressable: entry.addressable,
-            lookup_lag_ms: entry.lookup_lag_ms,
-            prepare_first: entry.prepare_first,
-        },
-        timing: Timing {
-            send_window_ms: given.send_window_ms.unwrap_or(known.send_window_ms),
-            call_timeout_ms: given.call_timeout_ms.unwrap_or(known.call_timeout_ms),
-            max_in_flight_ms: given.max_in_flight_ms.unwrap_or(known.max_in_flight_ms),
-            max_clock_skew_ms: given.max_clock_skew_ms.unwrap_or(known.max_clock_skew_ms),
-            webhook_tolerance_ms: given.webhook_tolerance_ms.unwrap_or(known.webhook_tolerance_ms),
-            authorization_lifetime_ms: given
-                .authorization_lifetime_ms
-                .unwrap_or(known.authorization_lifetime_ms),
-            capture_margin_ms: given.capture_margin_ms.unwrap_or(known.capture_margin_ms),
-            action_timeout_ms: given.action_timeout_ms.unwrap_or(known.action_timeout_ms),
-            authorize_retry_ms: given.authorize_retry_ms.unwrap_or(known.authorize_retry_ms),
-        },
-    })
-}
-
-fn secret(psp: &str, what: &str, env: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, String> {
-    let text = match (env, file) {
-        (Some(_), Some(_)) => return Err(format!("psp \"{psp}\": give {what}_env or {what}_file, not both")),
-        (Some(name), None) => std::env::var(name)
-            .map_err(|_| format!("psp \"{psp}\": the environment variable {name} ({what}_env) is not set"))?,
-        (None, Some(path)) => std::fs::read_to_string(path).map_err(|error| {
-            format!(
-                "psp \"{psp}\": {} ({what}_file) cannot be read: {error}",
-                path.display()
-            )
-        })?,
-        (None, None) => return Ok(None),
-    };
-    match text.trim() {
-        "" => Err(format!("psp \"{psp}\": {what} is empty")),
-        text => Ok(Some(Secret::new(text))),
-    }
-}
-
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let bytes: Option<Vec<u8>> = hex
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| {
-            std::str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        })
-        .collect();
-    bytes
-        .filter(|_| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
-        .and_then(|b| b.try_into().ok())
 }
 
 fn range_ms(text: &str) -> Result<(u64, u64), String> {

@@ -1,0 +1,31 @@
+//! An authorization that nobody captures is released before it lapses.
+
+use super::{RELEASED, authorize, create};
+use crate::case::{Case, get, ledger, post};
+use crate::environment::Merchant::Shop;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case::new(
+        "stripe-expiry",
+        "The PSP says that the authorization lives 3 s: it is released before, by nobody's request, and EXPIRED.",
+        Shop,
+        vec![
+            create("pm_sandbox_expires_soon").into(),
+            authorize().save_body("authorized").into(),
+            get("/attempts/{id}")
+                .until("/status", "EXPIRED")
+                .without_timeline()
+                .into(),
+            post("/attempts/{id}/authorize")
+                .key("authorize")
+                .replays("authorized")
+                .into(),
+            post("/attempts/{id}/capture")
+                .key("capture")
+                .refused(409, "INVALID_STATE")
+                .is("/error/safe_new_key", true)
+                .into(),
+            ledger("{id}", RELEASED),
+        ],
+    )]
+}
