@@ -85,6 +85,7 @@ test("an answer goes out at the budget, and the PSP call goes on behind it", asy
 });
 
 test("an answer that is lost is found out by the alarm, with no request", { timeout: 120_000 }, async () => {
+  await place.dials({ webhooks_enabled: false });
   for (const [token, merchant] of [
     ["pm_sandbox_hang_after", "shop"],
     ["pm_sandbox_hang_before", "shop"],
