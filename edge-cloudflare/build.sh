@@ -16,7 +16,7 @@ for program in "$PWD/.tools/bin/worker-build" "$WASM_BINDGEN_BIN" "$WASM_OPT_BIN
   [ -x "$program" ] || { echo "$program is missing: run ./setup first" >&2; exit 1; }
 done
 export CARGO_TARGET_DIR=$work
-export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=s
+export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 export CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_PANIC=abort
 
 if ! ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libcore-*.rlib >/dev/null 2>&1; then

@@ -4,7 +4,8 @@ export class Bare {
     this.storage = ctx.storage;
   }
 
-  async fetch() {
+  async fetch(request) {
+    await request.text();
     const count = (await this.storage.get("count")) ?? 0;
     await this.storage.put("count", count + 1);
     return new Response(`{"count":${count}}`, { headers: { "content-type": "application/json" } });

@@ -35,7 +35,9 @@ async function turn(side, keys, expected) {
   const left = keys.values();
   const worker = async () => {
     for (const key of left) {
-      const status = await post(side.agent, side.port, key);
+      const status = await post(side.agent, side.port, key).catch((error) => {
+        throw new Error(`${side.name}: ${error.message}`);
+      });
       if (status !== (side.bare ? 200 : expected)) throw new Error(`${status} instead of ${expected}`);
     }
   };

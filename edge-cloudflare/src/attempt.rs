@@ -7,7 +7,7 @@
 use std::pin::pin;
 use std::rc::Rc;
 
-use futures_util::future::{join_all, select};
+use futures_util::future::select;
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, Outcome, Reply, Write, handle};
@@ -68,7 +68,9 @@ pub(crate) async fn fetch(object: &Rc<Object>, mut request: Request) -> worker::
         return translate(body_did_not_arrive());
     };
     let config = settings::config(&object.env);
-    let response = match asked.with_request(|request| route(&config, request, system::now_ms())) {
+    // Its time began at the Worker.
+    let since_ms = system::now_ms().saturating_sub(asked.spent_ms());
+    let response = match asked.with_request(|request| route(&config, request, since_ms)) {
         Routed::Reply(response) => response,
         Routed::Attempt { id, input } => object.drive(id, input).await.unwrap_or_else(not_answered),
     };
@@ -87,8 +89,9 @@ pub(crate) async fn alarm(object: &Rc<Object>) -> worker::Result<()> {
     match object.step(id, &Input::Wake) {
         Ok(written) => {
             let (calls, _) = object.settle(written).await?;
-            let calls = calls.into_iter().map(|call| Rc::clone(object).perform(call));
-            join_all(calls).await;
+            for call in calls {
+                Rc::clone(object).perform(call).await;
+            }
             Ok(())
         }
         // It stays as it is until a build that can read it is deployed, and is asked for.

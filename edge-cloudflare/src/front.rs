@@ -40,7 +40,7 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Result<Response> 
         Input::Request(ticket) => ticket.answer_by_ms(),
         Input::Webhook(_) | Input::Outcome(_) | Input::Wake => now_ms,
     };
-    let why = match system::until(due_ms.saturating_add(GRACE_MS), hand_on(env, id, &asked)).await {
+    let why = match system::until(due_ms.saturating_add(GRACE_MS), hand_on(env, id, &asked, now_ms)).await {
         Some(Ok(response)) => return Ok(response),
         Some(Err(error)) => error.to_string(),
         None => "no answer in time".to_owned(),
@@ -51,7 +51,8 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Result<Response> 
 }
 
 /// The request goes on as it came, credentials included: the object trusts nobody either, and routes it once more.
-async fn hand_on(env: &Env, id: AttemptId, asked: &Asked) -> Result<Response> {
+async fn hand_on(env: &Env, id: AttemptId, asked: &Asked, since_ms: u64) -> Result<Response> {
     let object = env.durable_object(ATTEMPTS)?.get_by_name(&id.to_string())?;
-    object.fetch_with_request(asked.again()?).await
+    let spent_ms = system::now_ms().saturating_sub(since_ms);
+    object.fetch_with_request(asked.again(spent_ms)?).await
 }

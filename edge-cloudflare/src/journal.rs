@@ -64,7 +64,8 @@ impl Journal {
         }
     }
 
-    /// Puts the record's bytes in place, and sets its alarm: one durable step.
+    /// Puts the record's bytes in place, and sets its alarm: one durable step. The alarm comes first: if the record is then
+    /// refused, one wake-up too many does no harm, while a dispatch without an alarm would wait for somebody to ask.
     pub(crate) fn put(
         &self,
         id: AttemptId,
@@ -72,13 +73,15 @@ impl Journal {
         wake_at_ms: Option<u64>,
         is_first: bool,
     ) -> Result<Arming, Failed> {
-        self.kv
-            .put(&id.to_string(), &Uint8Array::from(bytes).into())
-            .map_err(|error| said(&error))?;
         if is_first {
             self.alarm.set(Alarm::None);
         }
-        self.arm(wake_at_ms)
+        let arming = self.arm(wake_at_ms)?;
+        let value = Uint8Array::from(bytes).into();
+        self.kv
+            .put(&id.to_string(), &value)
+            .map_err(|error| said(&error))?;
+        Ok(arming)
     }
 
     /// Sets, moves or removes the alarm.

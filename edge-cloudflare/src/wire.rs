@@ -9,6 +9,10 @@ use worker::{ByteStream, Headers, Method, RequestInit, ResponseBuilder};
 /// Most bytes of a body that are read, one more than core ever takes: what is larger is core's to refuse.
 const READ_BYTES_MAX: usize = PSP_ANSWER_BYTES_MAX + 1;
 
+/// How many milliseconds of a request's time budget the Worker has spent before it hands the request on. A duration, so
+/// that no two clocks have to agree.
+const SPENT_MS: &str = "pay-once-spent-ms";
+
 /// A request, read whole.
 pub(crate) struct Asked {
     url: String,
@@ -21,12 +25,9 @@ pub(crate) struct Asked {
 impl Asked {
     /// Reads a request. An error means that the body did not arrive whole.
     pub(crate) async fn read(request: &mut worker::Request) -> worker::Result<Self> {
-        let url = request.url()?;
-        let mut target = url.path().to_owned();
-        if let Some(query) = url.query() {
-            target.push('?');
-            target.push_str(query);
-        }
+        // Not `Request::url`: it brings a parser with all of Unicode's tables, a quarter of the whole module.
+        let url = request.inner().url();
+        let target = target(&url).to_owned();
         let body = match request.inner().body() {
             None => Vec::new(),
             // Too large to be read at all: so many zeros are too large for core as well.
@@ -35,13 +36,19 @@ impl Asked {
                 .unwrap_or_else(|| vec![0; READ_BYTES_MAX]),
         };
         Ok(Self {
-            url: url.to_string(),
+            url,
             // `worker::Method` takes a method that it does not know for GET.
             method: request.inner().method(),
             target,
             headers: request.headers().entries().collect(),
             body,
         })
+    }
+
+    /// What the Worker has spent on it, in milliseconds.
+    pub(crate) fn spent_ms(&self) -> u64 {
+        let found = self.headers.iter().find(|(name, _)| name == SPENT_MS);
+        found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
     }
 
     /// The request as core sees it. The platform has joined repeated header lines with commas.
@@ -59,12 +66,13 @@ impl Asked {
         })
     }
 
-    /// The same request again, to be handed on.
-    pub(crate) fn again(&self) -> worker::Result<worker::Request> {
+    /// The same request again, to be handed on after `spent_ms`.
+    pub(crate) fn again(&self, spent_ms: u64) -> worker::Result<worker::Request> {
         let headers = Headers::new();
         for (name, value) in &self.headers {
             headers.append(name, value)?;
         }
+        headers.set(SPENT_MS, &spent_ms.to_string())?;
         let mut init = RequestInit::new();
         init.with_method(Method::from(self.method.clone()))
             .with_headers(headers);
@@ -73,6 +81,12 @@ impl Asked {
         }
         worker::Request::new_with_init(&self.url, &init)
     }
+}
+
+/// Path and query of a URL that the platform has parsed and written out again: `scheme://authority/path?query`.
+fn target(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
 }
 
 /// Core's answer as the platform's.

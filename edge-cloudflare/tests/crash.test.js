@@ -7,7 +7,7 @@ import { Place, disagreement, isSettled } from "./support/place.js";
 import { Random } from "./support/random.js";
 
 const ROUNDS = 20;
-const CLIENTS = 6;
+const CLIENTS = 24;
 const SETTLE_MS = 60_000;
 
 /** One payment: what is asked, in order, until an answer is final. */
