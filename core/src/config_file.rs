@@ -139,10 +139,7 @@ impl PspEntry {
             .find_map(|scheme| self.base_url.strip_prefix(scheme))
             .and_then(|rest| rest.split('/').next());
         if host.is_none_or(str::is_empty) || !self.base_url.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!(
-                "base_url \"{}\" must begin with https:// (or http://) and name a host",
-                self.base_url
-            ));
+            return Err("base_url must begin with https:// (or http://) and name a host".to_owned());
         }
         let mut secret = |what: &str, env: &Option<String>, file: &Option<String>| {
             let place = match (env, file) {

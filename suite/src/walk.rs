@@ -172,9 +172,14 @@ impl<'a> Walk<'a> {
                 return Err(failed(&filled, other, &why));
             }
         }
-        if let Some(other) = replays.first() {
-            let shown = transcript::answer(&mut self.normal, ask.shown, other);
-            self.transcript.push_str(&format!("all others:\n{shown}"));
+        let mut shown = replays
+            .iter()
+            .map(|other| transcript::answer(&mut self.normal, ask.shown, other));
+        if let Some(one) = shown.next() {
+            if let Some(other) = shown.find(|other| *other != one) {
+                return Err(format!("replays differ in their headers:\n{one}and\n{other}"));
+            }
+            self.transcript.push_str(&format!("all others:\n{one}"));
         }
         Ok(())
     }

@@ -30,6 +30,10 @@ fn books(operation: &'static str) -> Step {
 
 pub(super) fn cases() -> Vec<Case> {
     let happened = json!({"operator": "ada", "reason": "seen in the PSP's books", "outcome": "happened"});
+    let named = json!({
+        "operator": "ada", "reason": "seen in the PSP's books", "outcome": "happened",
+        "psp_reference": "{booked}",
+    });
     let not_happened =
         json!({"operator": "ada", "reason": "not in the PSP's books", "outcome": "did_not_happen"});
     vec![
@@ -40,17 +44,24 @@ pub(super) fn cases() -> Vec<Case> {
             vec![
                 create("pm_sandbox_500_after").into(),
                 parks("authorize").is("/status", "AUTHORIZING").into(),
-                post("/attempts/{id}/capture").key("capture").refused(409, "INVALID_STATE").into(),
-                resolve("resolve-1", &happened).refused(400, "MISSING_FIELD").is("/error/field", "psp_reference").has("Preference-Applied", "wait=30").into(),
+                post("/attempts/{id}/capture")
+                    .key("capture")
+                    .refused(409, "INVALID_STATE")
+                    .into(),
+                resolve("resolve-1", &happened)
+                    .refused(400, "MISSING_FIELD")
+                    .is("/error/field", "psp_reference")
+                    .has("Preference-Applied", "wait=30")
+                    .into(),
                 books("authorize"),
-                resolve(
-                    "resolve-2",
-                    &json!({"operator": "ada", "reason": "seen in the PSP's books", "outcome": "happened", "psp_reference": "{booked}"}),
-                )
-                .is("/status", "AUTHORIZED")
-                .is("/authorization/psp_reference", "{booked}")
-                .into(),
-                post("/attempts/{id}/authorize").key("authorize").is("/status", "AUTHORIZED").into(),
+                resolve("resolve-2", &named)
+                    .is("/status", "AUTHORIZED")
+                    .is("/authorization/psp_reference", "{booked}")
+                    .into(),
+                post("/attempts/{id}/authorize")
+                    .key("authorize")
+                    .is("/status", "AUTHORIZED")
+                    .into(),
                 ledger("{id}", HELD),
                 capture().into(),
                 ledger("{id}", TAKEN),
@@ -64,10 +75,19 @@ pub(super) fn cases() -> Vec<Case> {
             vec![
                 create("pm_sandbox_500_before").into(),
                 parks("authorize").into(),
-                resolve("resolve", &not_happened).is("/status", "DECLINED").save_body("resolved").into(),
+                resolve("resolve", &not_happened)
+                    .is("/status", "DECLINED")
+                    .save_body("resolved")
+                    .into(),
                 resolve("resolve", &not_happened).replays("resolved").into(),
-                post("/attempts/{id}/authorize").key("authorize").status(402).is("/error/code", "DECLINED").into(),
-                resolve("again", &not_happened).refused(409, "INVALID_STATE").into(),
+                post("/attempts/{id}/authorize")
+                    .key("authorize")
+                    .status(402)
+                    .is("/error/code", "DECLINED")
+                    .into(),
+                resolve("again", &not_happened)
+                    .refused(409, "INVALID_STATE")
+                    .into(),
                 ledger("{id}", &[]),
                 get("/attempts/{id}").is("/status", "DECLINED").into(),
             ],
@@ -138,7 +158,7 @@ fn too_many_keys(not_happened: &Value) -> Case {
             Step::Dials(json!({"error_before_permille": 1000})),
             parks("void").into(),
             Step::Unseen {
-                about: "29 times: an operator says that the void did not happen, and it is tried and parked again",
+                about: "29 times: by an operator's word the void did not happen; it is tried and parked again",
                 steps: rounds,
             },
             resolve("key-33", not_happened)
