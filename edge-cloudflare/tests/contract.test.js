@@ -1,7 +1,9 @@
 // What the shared suite cannot see from outside: durable steps, who answers a replay, what goes on behind an answer.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { commits } from "./support/commits.js";
 import { Place, disagreement, isSettled } from "./support/place.js";
 
 let place;
@@ -48,8 +50,21 @@ test("a manual payment is five durable steps, and a replay is none", async () =>
     const again = await place.post(...ask);
     assert.deepEqual([again.status, again.replayed, again.text], [200, true, answers[nth].text]);
   }
-  assert.equal(place.written(id).length, 5);
   assert.equal(disagreement(await place.get(id), await place.ledger(id)), undefined);
+
+  // A replay that the object answers, since the attempt is not final, is none either.
+  const open = await place.post("/attempts", randomUUID(), order());
+  const openId = open.json.attempt_id;
+  await place.post(`/attempts/${openId}/authorize`, "a", undefined, wait);
+  for (let nth = 0; nth < 3; nth += 1) {
+    assert.ok((await place.post(`/attempts/${openId}/authorize`, "a", undefined)).replayed);
+  }
+
+  // The log says so, and so does the disk.
+  assert.deepEqual([place.written(id).length, place.written(openId).length], [5, 3]);
+  await place.crash();
+  assert.deepEqual(commits(join(place.directory, "objects")).sort(), [3, 5]);
+  await place.up();
 });
 
 test("a hundred requests under one key make one effect", async () => {
