@@ -7,7 +7,7 @@ import { Place, disagreement, isSettled } from "./support/place.js";
 import { Random } from "./support/random.js";
 
 const ROUNDS = 20;
-const CLIENTS = 24;
+const CLIENTS = 30;
 const SETTLE_MS = 60_000;
 
 /** One payment: what is asked, in order, until an answer is final. */
@@ -108,7 +108,7 @@ test(`${ROUNDS} times kill -9 under load`, { timeout: 300_000 }, async (t) => {
     const failed = Promise.all(clients);
     failed.catch(() => {});
     for (let round = 0; round < ROUNDS; round += 1) {
-      await Promise.race([sleep(50 + random.below(600)), failed]);
+      await Promise.race([sleep(50 + random.below(900)), failed]);
       await place.crash();
       await place.up();
     }

@@ -85,7 +85,7 @@ fn a_copy_gives_nothing_to_strangers_and_nothing_to_what_may_change() {
     let mut world = World::new(Kind::Stripe);
     let (id, versions) = versions(&mut world);
     let last = versions.last().unwrap();
-    let mut settles = |target: String, key: Option<&'static str>, body: &'static str| {
+    let settles = |target: String, key: Option<&'static str>, body: &'static str| {
         let input = input(&world, &(target, key, body));
         settled(id, last, &input).map(|response| response.status)
     };
