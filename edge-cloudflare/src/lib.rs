@@ -1,8 +1,8 @@
 //! Pay Once on Cloudflare Workers: the same core, with one Durable Object per attempt.
 //!
-//! A stateless Worker ([`front`]) authenticates a request, asks the cache of final attempts and hands the request to the
+//! A stateless Worker (`front.rs`) authenticates a request, asks the cache of final attempts and hands the request to the
 //! attempt's own object, whose name is the attempt's id: the key is the address, so nothing has to be looked up. The
-//! object ([`attempt`]) holds the journal and runs the loop (ARCHITECTURE.md, “The loop”). Its alarm is core's timer.
+//! object (`attempt.rs`) holds the journal and runs the loop (ARCHITECTURE.md, “The loop”). Its alarm is core's timer.
 //!
 //! This crate does everything and decides nothing; every decision is [`pay_once_core`]'s.
 
