@@ -10,6 +10,7 @@ mod support;
 
 mod adversary;
 mod contract_bodies;
+mod contract_copies;
 mod contract_errors;
 mod contract_keys;
 mod contract_operations;
