@@ -98,7 +98,8 @@ pub struct Timing {
     pub webhook_tolerance_ms: u64,
     /// How long an authorization lives where the PSP does not say (Stripe: 7 days).
     pub authorization_lifetime_ms: u64,
-    /// How long before that an uncaptured authorization is voided (rule 10).
+    /// How long before that an uncaptured authorization is voided (rule 10). Far longer than it takes until somebody takes
+    /// up the timers of a server that is gone for good (`edge-local`: 30 s).
     pub capture_margin_ms: u64,
     /// How long a customer may take for 3-D Secure before the attempt is abandoned.
     pub action_timeout_ms: u64,
@@ -233,6 +234,33 @@ impl Config {
                 Err(format!("open_merchant \"{id}\" is not a configured merchant"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses what may not be reachable from outside (DESIGN §2, “Merchants”: fail closed): a merchant that needs no key or
+    /// can have none, a PSP whose webhooks nobody signs.
+    ///
+    /// # Errors
+    /// One sentence that says what to change.
+    pub fn check_public(&self) -> Result<(), String> {
+        if let Some(id) = &self.open_merchant {
+            return Err(format!(
+                "open_merchant \"{id}\": nobody is served without a key here; leave it out"
+            ));
+        }
+        let keyless = |(_, merchant): &(&String, &Merchant)| merchant.key_digests.is_empty();
+        if let Some((id, _)) = self.merchants.iter().find(keyless) {
+            return Err(format!(
+                "merchant \"{id}\" has no key: name the variable that has its digests with api_key_sha256_env"
+            ));
+        }
+        let unsigned = |(_, psp): &(&String, &Psp)| psp.webhook_secret.is_none();
+        match self.psps.iter().find(unsigned) {
+            Some((name, _)) => Err(format!(
+                "psp \"{name}\" has no webhook secret: name the variable that has it with webhook_secret_env"
+            )),
+            None if self.merchants.is_empty() => Err("no merchants are configured".to_owned()),
+            None => Ok(()),
         }
     }
 }

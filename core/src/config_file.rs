@@ -32,6 +32,7 @@ struct MerchantEntry {
     psp: String,
     #[serde(default)]
     api_key_sha256: Vec<String>,
+    api_key_sha256_env: Option<String>,
     default_payment_method: Option<String>,
 }
 
@@ -79,10 +80,9 @@ impl ConfigFile {
     ) -> Result<Config, String> {
         let mut merchants = BTreeMap::new();
         for (id, entry) in self.merchants {
-            let digests = entry.api_key_sha256.iter().map(|hex| {
-                digest(hex).ok_or_else(|| format!("merchant \"{id}\": \"{hex}\" is not 64 hexadecimal digits; make it with: printf %s KEY | pay-once --hash-key"))
-            });
-            let key_digests = digests.collect::<Result<_, _>>()?;
+            let key_digests = entry
+                .digests(&mut fetch)
+                .map_err(|why| format!("merchant \"{id}\": {why}"))?;
             let merchant = Merchant {
                 key_digests,
                 psp: entry.psp,
@@ -106,6 +106,29 @@ impl ConfigFile {
     }
 }
 
+impl MerchantEntry {
+    /// The digests of the document, and those that a secret holds, separated by commas or white space.
+    fn digests(
+        &self,
+        fetch: &mut impl FnMut(SecretPlace<'_>) -> Result<String, String>,
+    ) -> Result<Vec<[u8; 32]>, String> {
+        let mut texts = self.api_key_sha256.clone();
+        if let Some(name) = &self.api_key_sha256_env {
+            let text =
+                fetch(SecretPlace::Environment(name)).map_err(|why| format!("api_key_sha256: {why}"))?;
+            let found = text.split(|c: char| c == ',' || c.is_whitespace());
+            texts.extend(found.filter(|text| !text.is_empty()).map(str::to_owned));
+        }
+        // The text itself is not shown: it may be the key, put there by mistake.
+        let digests = texts.iter().zip(1..).map(|(hex, nth)| {
+            digest(hex).ok_or_else(|| {
+                format!("digest {nth} is not 64 hexadecimal digits; make it with: printf %s KEY | pay-once --hash-key")
+            })
+        });
+        digests.collect()
+    }
+}
+
 impl PspEntry {
     fn into_psp(
         self,
@@ -116,10 +139,7 @@ impl PspEntry {
             .find_map(|scheme| self.base_url.strip_prefix(scheme))
             .and_then(|rest| rest.split('/').next());
         if host.is_none_or(str::is_empty) || !self.base_url.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!(
-                "base_url \"{}\" must begin with https:// (or http://) and name a host",
-                self.base_url
-            ));
+            return Err("base_url must begin with https:// (or http://) and name a host".to_owned());
         }
         let mut secret = |what: &str, env: &Option<String>, file: &Option<String>| {
             let place = match (env, file) {
@@ -201,6 +221,7 @@ mod tests {
         let file: ConfigFile = serde_json::from_value(document).map_err(|error| error.to_string())?;
         file.into_config(|place| match place {
             SecretPlace::Environment("KEY") => Ok(" sk_1\n".to_owned()),
+            SecretPlace::Environment("DIGESTS") => Ok(format!("{},\n{}\n", "11".repeat(32), "22".repeat(32))),
             SecretPlace::Environment("EMPTY") => Ok("\n".to_owned()),
             place => Err(format!("{place:?} is not there")),
         })
@@ -236,12 +257,26 @@ mod tests {
     }
 
     #[test]
+    fn digests_may_be_a_secret() {
+        let psp = json!({"face": "stripe", "base_url": "https://psp.example", "api_key_env": "KEY"});
+        let mut document = document(&psp);
+        document["merchants"]["shop"]["api_key_sha256_env"] = json!("DIGESTS");
+        let config = read(document).unwrap();
+        assert_eq!(
+            config.merchants["shop"].key_digests,
+            [[0; 32], [0x11; 32], [0x22; 32]]
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let psp = |member: &str, value: Value| {
             let mut psp = json!({"face": "stripe", "base_url": "https://psp.example", "api_key_env": "KEY"});
             psp[member] = value;
             document(&psp)
         };
+        let mut no_digest = document(&json!({"face": "stripe", "base_url": "https://psp.example"}));
+        no_digest["merchants"]["shop"]["api_key_sha256_env"] = json!("NONE");
         let mut bad_digest = psp("api_key_env", json!("KEY"));
         bad_digest["merchants"]["shop"]["api_key_sha256"] = json!(["00"]);
         for (document, words) in [
@@ -257,7 +292,11 @@ mod tests {
                 psp("webhook_secret_env", json!("EMPTY")),
                 "webhook_secret is empty",
             ),
-            (bad_digest, "64 hexadecimal digits"),
+            (
+                bad_digest,
+                "merchant \"shop\": digest 1 is not 64 hexadecimal digits",
+            ),
+            (no_digest, "merchant \"shop\": api_key_sha256: Env"),
         ] {
             let why = read(document).unwrap_err();
             assert!(why.contains(words), "{words}: {why}");

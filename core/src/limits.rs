@@ -43,6 +43,8 @@ pub const EFFECTS_PER_EVIDENCE_MAX: usize = 32;
 pub const BACKOFF_FIRST_MS: u64 = 500;
 /// Longest delay between two look-ups, in milliseconds.
 pub const BACKOFF_MAX_MS: u64 = 60 * 60 * 1000;
+/// How long until it is looked again whether the PSP of an unfinished attempt is configured, in milliseconds.
+pub const PSP_ABSENT_RETRY_MS: u64 = 60_000;
 /// Re-sends under one key before reads and look-ups are asked as well: an error that the PSP has cached
 /// under the key would be answered for ever.
 pub const RESENDS_BEFORE_LOOKUP: usize = 3;

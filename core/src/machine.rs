@@ -80,12 +80,11 @@ impl Write {
         self.record.state().status
     }
 
-    /// Whether the attempt has ended and nothing is under way: from here on almost every answer is settled for good
-    /// (see [`settled`]), and a copy of the record is worth keeping where reads are cheap.
+    /// Whether the attempt has ended: from here on its answers are [`settled`], and a copy of the record is worth keeping
+    /// where reads are cheap.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        let state = self.record.state();
-        state.status.is_final() && state.running.is_none()
+        self.status().is_final()
     }
 
     /// How many effects it notes that must not stand (rule 8: they are counted).
@@ -169,9 +168,12 @@ pub fn handle(
     }
 }
 
-/// The answer that `record` gives to `input` for good, if it has one. No later entry can change it, so any copy of the
-/// record may give it, however old: a cache that is never the authority (DESIGN §3, “Stores”). `None` sends the adapter
-/// to the store.
+/// The answer that `record` gives to `input` for good, if it has one: the replay of a settled key, or a read of a final
+/// attempt (rule 10). Any copy of the record may give it, however old, so a cache of copies is never the authority
+/// (DESIGN §3, “Stores”). `None` sends the adapter to the store.
+///
+/// The one thing that the copy of a final attempt can lack is evidence that came after the end (rule 8): it shows in the
+/// timeline once the copy is renewed, which [`Write::is_final`] asks for.
 #[must_use]
 pub fn settled(id: AttemptId, record: &Record, input: &Input) -> Option<Response> {
     match input {

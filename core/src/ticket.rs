@@ -235,26 +235,32 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
     }
 }
 
-/// See [`crate::machine::settled`]: the replay of a settled key, and nothing else.
+/// See [`crate::machine::settled`].
 pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option<Response> {
-    let Asked::Do {
-        key,
-        fingerprint,
-        order,
-    } = &*ticket.asked
-    else {
+    let state = record.state();
+    if *state.merchant != *ticket.merchant {
         return None;
-    };
-    let bound = record.state().bound(key)?;
-    let is_same = *record.state().merchant == *ticket.merchant
-        && bound.request == order.kind()
-        && bound.fingerprint == *fingerprint;
-    let state = record.state_at(bound.settled_at.filter(|_| is_same)?);
-    let dress = Dress {
-        replayed: !ticket.is_first,
-        ..ticket.dress.clone()
-    };
-    Some(answer::settled(id, bound.request, &state, &dress))
+    }
+    match &*ticket.asked {
+        Asked::Read => (state.status.is_final() && state.running.is_none()).then(|| {
+            let view = AttemptView::settled(id, state).with_timeline(timeline(record));
+            answer::shown(&view, &ticket.dress)
+        }),
+        Asked::Do {
+            key,
+            fingerprint,
+            order,
+        } => {
+            let bound = state.bound(key)?;
+            let is_same = bound.request == order.kind() && bound.fingerprint == *fingerprint;
+            let state = record.state_at(bound.settled_at.filter(|_| is_same)?);
+            let dress = Dress {
+                replayed: !ticket.is_first,
+                ..ticket.dress.clone()
+            };
+            Some(answer::settled(id, bound.request, &state, &dress))
+        }
+    }
 }
 
 fn show(work: &Work<'_>, dress: &Dress) -> Response {

@@ -9,6 +9,7 @@ use crate::http::Response;
 use crate::id::{AttemptId, Entropy, LocalId};
 use crate::invariant;
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, Source};
+use crate::limits::PSP_ABSENT_RETRY_MS;
 use crate::machine::{Reply, Step, Write};
 use crate::planted::{Bug, planted};
 use crate::psp::{self, Call, Order, Purpose};
@@ -459,11 +460,21 @@ impl<'a> Work<'a> {
     pub(crate) fn outlook(&self) -> recovery::Outlook {
         match self.psp() {
             Some(psp) => recovery::outlook(self.state(), psp, self.clock.now_ms),
+            // A deployment without this PSP can do nothing; the next one may have it again, and a timer that was spent on
+            // this one must not be the last.
             None => recovery::Outlook {
                 doubt: recovery::Doubt::InDoubt,
-                wake_at_ms: None,
+                wake_at_ms: self
+                    .is_unfinished()
+                    .then(|| self.clock.now_ms.saturating_add(PSP_ABSENT_RETRY_MS)),
             },
         }
+    }
+
+    /// Whether there may be something to do without being asked.
+    fn is_unfinished(&self) -> bool {
+        let state = self.state();
+        state.running.is_some() || !(state.status.is_final() || state.status == Status::Created)
     }
 
     /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use.

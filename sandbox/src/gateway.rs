@@ -145,8 +145,11 @@ pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) 
         _ => latency_ms,
     };
 
-    let mut outcome = call.execute(&mut work);
-    if fault == Some(Behaviour::ErrorCached) && outcome.keep {
+    let mut outcome = match fault {
+        Some(Behaviour::ErrorBeforeCached) => error_500(face),
+        _ => call.execute(&mut work),
+    };
+    if fault == Some(Behaviour::ErrorAfterCached) && outcome.keep {
         outcome = error_500(face);
     }
     if let Some(key) = key.filter(|_| outcome.keep && fault != Some(Behaviour::KeyForgotten)) {

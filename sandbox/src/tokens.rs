@@ -43,8 +43,10 @@ pub enum Behaviour {
     ErrorBefore,
     /// Effect, then a gateway answers 500; the key keeps the true answer.
     ErrorAfter,
+    /// No effect and 500, and the key keeps the 500.
+    ErrorBeforeCached,
     /// Effect and 500, and the key keeps the 500.
-    ErrorCached,
+    ErrorAfterCached,
     /// No effect, 429.
     Throttle,
     /// Effect, then 200 with a body that does not parse.
@@ -152,7 +154,7 @@ pub const TOKENS: &[Token] = &[
     ),
     authorize(
         "pm_sandbox_500_cached",
-        Behaviour::ErrorCached,
+        Behaviour::ErrorAfterCached,
         "Effect, 500; the same key replays the 500 for ever.",
     ),
     first(
@@ -216,6 +218,12 @@ pub const TOKENS: &[Token] = &[
         Operation::Capture,
         Behaviour::ErrorAfter,
         "Authorizes; capture has its effect, answers 500.",
+    ),
+    first(
+        "pm_sandbox_capture_500_cached",
+        Operation::Capture,
+        Behaviour::ErrorBeforeCached,
+        "Authorizes; capture has no effect, answers 500; the same key replays the 500 for ever.",
     ),
     first(
         "pm_sandbox_void_hang_after",

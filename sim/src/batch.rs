@@ -163,10 +163,10 @@ impl Batch<'_> {
             let judged = carry_out(&plan, self.tier, false);
             mine.seeds += 1;
             mine.payments += plan.payments().count() as u64;
-            mine.requests += judged.run.heard.len() as u64;
-            mine.simulated_ms += judged.run.ended_ms;
-            mine.met.absorb(&judged.run.met);
-            for ms in calm(&judged.run) {
+            mine.requests += judged.traced.run.heard.len() as u64;
+            mine.simulated_ms += judged.traced.run.ended_ms;
+            mine.met.absorb(&judged.traced.run.met);
+            for ms in calm(&judged.traced.run) {
                 *mine.calm.entry(ms).or_default() += 1;
             }
             bar.inc(1);

@@ -54,11 +54,13 @@ pub enum Sometimes {
     ClassQueryable,
     ClassKeyedQueryable,
     ClassBlind,
+    ServerGone,
+    ExactWork,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 46] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -103,6 +105,8 @@ impl Sometimes {
         Self::ClassQueryable,
         Self::ClassKeyedQueryable,
         Self::ClassBlind,
+        Self::ServerGone,
+        Self::ExactWork,
     ];
 
     /// Its name in reports.

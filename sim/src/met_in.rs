@@ -1,4 +1,7 @@
-//! What can be told to have been met from what was seen, in either tier.
+//! What can be told to have been met from what was seen of a run, whichever tier made it. What only the tier itself can
+//! see (a crash between two steps of a server, say) it counts where it happens.
+
+use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Cause, Conclusion, Fact, Operation, Source};
 use pay_once_core::record::Record;
@@ -6,40 +9,98 @@ use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 
 use crate::met::{Met, Sometimes};
+use crate::oracles::bounds::exact;
 use crate::plan::{Class, World};
-use crate::seen::{Heard, Status};
+use crate::seen::{Heard, PspCall, Run, Status};
 use crate::shopper::{Op, Role};
 
-/// From what clients heard.
-pub fn heard(heard: &[Heard], met: &mut Met) {
-    for heard in heard {
-        let Some(told) = &heard.told else { continue };
-        if told.is_replay {
-            met.meet(Sometimes::ReplayedAnswer);
-        }
-        if told.status == 202 {
-            met.meet(Sometimes::Accepted202);
-        }
-        match (heard.ask.role, told.code.as_deref()) {
-            (Role::Reuse, Some("IDEMPOTENCY_KEY_REUSE")) => met.meet(Sometimes::KeyReuseRefused),
-            (Role::Rival, Some("INVALID_STATE")) => met.meet(Sometimes::RivalRefused),
-            _ => {}
-        }
-        let shown = told.shown.as_ref().map(|shown| shown.status);
-        if told.status == 402 {
-            met.meet(match heard.ask.op {
-                Op::Capture => Sometimes::CaptureDeclined,
-                _ => Sometimes::Declined,
-            });
-        }
-        if shown == Some(Status::Captured) && heard.ask.op == Op::Void {
-            met.meet(Sometimes::CaptureAgainstVoid);
-        }
+/// Adds all of it to what was met.
+pub fn run(run: &mut Run) {
+    let mut met = std::mem::take(&mut run.met);
+    met.meet(match run.plan.world.class {
+        Class::Stripe => Sometimes::ClassStripe,
+        Class::Addressable => Sometimes::ClassAddressable,
+        Class::Keyed => Sometimes::ClassKeyed,
+        Class::Queryable => Sometimes::ClassQueryable,
+        Class::KeyedQueryable => Sometimes::ClassKeyedQueryable,
+        Class::Blind => Sometimes::ClassBlind,
+    });
+    run.heard.iter().for_each(|heard| answer(heard, &mut met));
+    twins(&run.heard, &mut met);
+    calls(&run.psp_calls, &mut met);
+    ledger(&run.ledger, &mut met);
+    for record in run.journals().values().flatten() {
+        journal(record, &run.plan.world, &mut met);
+    }
+    let counted = |id: &str| run.writes.get(id).is_some_and(|writes| *writes > 0);
+    let mut payments = run.plan.payments();
+    if payments.any(|p| exact(run, p).is_some() && counted(&p.attempt_id().to_string())) {
+        met.meet(Sometimes::ExactWork);
+    }
+    run.met = met;
+}
+
+fn answer(heard: &Heard, met: &mut Met) {
+    let Some(told) = &heard.told else { return };
+    if told.is_replay {
+        met.meet(Sometimes::ReplayedAnswer);
+    }
+    if told.status == 202 {
+        met.meet(Sometimes::Accepted202);
+    }
+    match (heard.ask.role, told.code.as_deref()) {
+        (Role::Reuse, Some("IDEMPOTENCY_KEY_REUSE")) => met.meet(Sometimes::KeyReuseRefused),
+        (Role::Rival, Some("INVALID_STATE")) => met.meet(Sometimes::RivalRefused),
+        _ => {}
+    }
+    if told.status == 402 {
+        met.meet(match heard.ask.op {
+            Op::Capture => Sometimes::CaptureDeclined,
+            _ => Sometimes::Declined,
+        });
+    }
+    let shown = told.shown.as_ref().map(|shown| shown.status);
+    if shown == Some(Status::Captured) && heard.ask.op == Op::Void {
+        met.meet(Sometimes::CaptureAgainstVoid);
     }
 }
 
-/// From the PSP's ledger.
-pub fn ledger<'a>(ledger: impl Iterator<Item = &'a LedgerEvent>, met: &mut Met) {
+/// Two requests under one key at the same time.
+fn twins(heard: &[Heard], met: &mut Met) {
+    let mut open_until: BTreeMap<&str, u64> = BTreeMap::new();
+    for heard in heard.iter().filter(|heard| !heard.ask.key.is_empty()) {
+        if heard.ask.role == Role::Reuse {
+            continue;
+        }
+        let until_ms = open_until.entry(&heard.ask.key).or_default();
+        if heard.began_ms < *until_ms {
+            met.meet(Sometimes::DuplicateWhileInFlight);
+        }
+        *until_ms = heard.ended_ms.max(*until_ms);
+    }
+}
+
+/// A PSP key ends with its effect's number.
+fn calls(calls: &[PspCall], met: &mut Met) {
+    let mut keys: BTreeMap<&str, u32> = BTreeMap::new();
+    for call in calls {
+        *keys.entry(&call.key).or_default() += 1;
+    }
+    if keys.values().any(|times| *times > 1) {
+        met.meet(Sometimes::KeyResent);
+    }
+    let effects = keys.keys().filter_map(|key| key.rsplit_once('-'));
+    let (mut before, mut has_moved) = (None, false);
+    for (effect, _) in effects {
+        has_moved |= before == Some(effect);
+        before = Some(effect);
+    }
+    if has_moved {
+        met.meet(Sometimes::EffectNumberMoved);
+    }
+}
+
+fn ledger(ledger: &[LedgerEvent], met: &mut Met) {
     for event in ledger {
         if event.late && event.declined.is_none() && event.operation != PspOperation::Lapse {
             met.meet(Sometimes::LateLanding);
@@ -47,49 +108,46 @@ pub fn ledger<'a>(ledger: impl Iterator<Item = &'a LedgerEvent>, met: &mut Met) 
     }
 }
 
-/// From the journals.
-pub fn records<'a>(records: impl Iterator<Item = &'a Record>, world: &World, met: &mut Met) {
-    let keyed = matches!(world.class, Class::Stripe | Class::Keyed | Class::KeyedQueryable);
-    for record in records {
-        let mut looked_in_vain = false;
-        let mut first_sent_ms = None;
-        for entry in record.entries() {
-            match (&entry.fact, first_sent_ms) {
-                (Fact::Intended { .. }, _) => first_sent_ms = None,
-                (Fact::Dispatched { sent_at_ms, .. }, None) => first_sent_ms = Some(*sent_at_ms),
-                (_, Some(sent_ms))
-                    if keyed
-                        && entry.at_ms + world.declared.max_in_flight_ms
-                            > sent_ms + world.declared.horizon_ms =>
-                {
-                    met.meet(Sometimes::KeyPastItsHorizon);
-                    first_sent_ms = None;
-                }
-                _ => {}
+fn journal(record: &Record, world: &World, met: &mut Met) {
+    let is_keyed = matches!(world.class, Class::Stripe | Class::Keyed | Class::KeyedQueryable);
+    let mut looked_in_vain = false;
+    let mut first_sent_ms = None;
+    for entry in record.entries() {
+        match (&entry.fact, first_sent_ms) {
+            (Fact::Intended { .. }, _) => first_sent_ms = None,
+            (Fact::Dispatched { sent_at_ms, .. }, None) => first_sent_ms = Some(*sent_at_ms),
+            (_, Some(sent_ms))
+                if is_keyed
+                    && entry.at_ms + world.declared.max_in_flight_ms
+                        > sent_ms + world.declared.horizon_ms =>
+            {
+                met.meet(Sometimes::KeyPastItsHorizon);
+                first_sent_ms = None;
             }
-            match &entry.fact {
-                Fact::Intended {
-                    operation: Operation::Void,
-                    cause: Cause::Expiry,
-                    ..
-                } => met.meet(match record.state().action {
-                    Some(_) => Sometimes::SecureAbandoned,
-                    None => Sometimes::AuthorizationReleasedInTime,
-                }),
-                Fact::Inferred {
-                    conclusion: Conclusion::Parked { .. },
-                } => met.meet(Sometimes::Parked),
-                Fact::Inferred {
-                    conclusion: Conclusion::NotCarriedOut { code, .. },
-                } if code == "abandoned" => met.meet(Sometimes::SecureAbandoned),
-                Fact::Observed { source, evidence, .. } => {
-                    looked_in_vain |= *source == Source::Lookup && evidence.effects.is_empty();
-                    if looked_in_vain && !evidence.effects.is_empty() {
-                        met.meet(Sometimes::LateLandingAfterLookupMiss);
-                    }
+            _ => {}
+        }
+        match &entry.fact {
+            Fact::Intended {
+                operation: Operation::Void,
+                cause: Cause::Expiry,
+                ..
+            } => met.meet(match record.state().action {
+                Some(_) => Sometimes::SecureAbandoned,
+                None => Sometimes::AuthorizationReleasedInTime,
+            }),
+            Fact::Inferred {
+                conclusion: Conclusion::Parked { .. },
+            } => met.meet(Sometimes::Parked),
+            Fact::Inferred {
+                conclusion: Conclusion::NotCarriedOut { code, .. },
+            } if code == "abandoned" => met.meet(Sometimes::SecureAbandoned),
+            Fact::Observed { source, evidence, .. } => {
+                looked_in_vain |= *source == Source::Lookup && evidence.effects.is_empty();
+                if looked_in_vain && !evidence.effects.is_empty() {
+                    met.meet(Sometimes::LateLandingAfterLookupMiss);
                 }
-                _ => {}
             }
+            _ => {}
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Concern {
     Balancer = 8,
     /// Which paused servers are killed.
     Killed = 9,
+    /// Which habits clients have.
+    Habits = 10,
 }
 
 /// A stream of draws.

@@ -1,13 +1,16 @@
 //! What was seen of a run, for oracles to judge: what clients were told, what the PSP's ledger holds, what was asked
 //! of the PSP. Truth never comes from our own store (its journals are judged too, as one more witness).
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+use pay_once_core::id::AttemptId;
+use pay_once_core::record::Record;
 use pay_once_sandbox::LedgerEvent;
 use serde::Deserialize;
 
 use crate::plan::Plan;
-use crate::shopper::{Ask, Role};
+use crate::shopper::Ask;
 
 /// Where an attempt stands, in the words of DESIGN §2. The order of the ranks is the simulator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -176,14 +179,6 @@ pub struct Heard {
     pub told: Option<Told>,
 }
 
-impl Heard {
-    /// Whether it belongs to the payment's own story (and is no misuse of a key).
-    #[must_use]
-    pub fn is_honest(&self) -> bool {
-        self.ask.role != Role::Reuse
-    }
-}
-
 /// A request that arrived at the PSP by which money can move.
 #[derive(Clone, Debug)]
 pub struct PspCall {
@@ -214,4 +209,20 @@ pub struct Run {
     pub met: crate::met::Met,
     /// Errors of the world itself (a panic in a host, say): always a violation.
     pub broken: Vec<String>,
+    /// The records read, once somebody asks.
+    pub(crate) journals: OnceCell<BTreeMap<String, Result<Record, String>>>,
+}
+
+impl Run {
+    /// The stored records as core reads them: version, bounds and the whole chain of hashes; or why it refuses one.
+    pub fn journals(&self) -> &BTreeMap<String, Result<Record, String>> {
+        self.journals.get_or_init(|| {
+            let read = |id: &str, bytes: &[u8]| match AttemptId::parse(id) {
+                Some(id) => Record::decode(id, bytes).map_err(|why| why.to_string()),
+                None => Err("its address is no attempt's".to_owned()),
+            };
+            let records = self.records.iter();
+            records.map(|(id, bytes)| (id.clone(), read(id, bytes))).collect()
+        })
+    }
 }

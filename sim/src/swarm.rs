@@ -1,5 +1,5 @@
-//! From a seed to a plan. Each seed turns on a random subset of the faults (a swarm), so that some runs are quiet
-//! enough for one fault to be seen alone, and others are a storm.
+//! From a seed to a plan. Each seed turns on a random subset of the faults and of the clients' habits (a swarm), so that
+//! some runs are quiet enough for one of them to be seen alone, and others are a storm.
 
 use crate::plan::{
     Act, Class, Constants, Flow, Host, PLAN_VERSION, Payment, Plan, PspFault, Step, StoreFault, Token, World,
@@ -28,7 +28,11 @@ pub fn plan(seed: u64) -> Plan {
     let mut swarm = Draw::new(seed, Concern::Swarm);
     let class = *swarm.pick(&Class::ALL);
     let world = world(seed, class, &mut swarm);
-    let mut steps = workload(&mut Draw::new(seed, Concern::Workload), class);
+    let mut steps = workload(
+        &mut Draw::new(seed, Concern::Workload),
+        &Habits::new(&mut Draw::new(seed, Concern::Habits)),
+        class,
+    );
     // One run in eight has no faults at all: what is slow there is slow of itself.
     let calm = swarm.between(0, 7) == 0;
     let turned_on: Vec<bool> = FAULTS.iter().map(|_| swarm.chance(350)).collect();
@@ -97,17 +101,43 @@ fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
     }
 }
 
-fn workload(draw: &mut Draw, class: Class) -> Vec<Step> {
+/// What clients of a seed do beyond asking and asking again.
+struct Habits {
+    double_click: bool,
+    rival: bool,
+    reuse: bool,
+    look: bool,
+    hurry: bool,
+}
+
+impl Habits {
+    fn new(draw: &mut Draw) -> Self {
+        Self {
+            double_click: draw.chance(400),
+            rival: draw.chance(400),
+            reuse: draw.chance(300),
+            look: draw.chance(400),
+            hurry: draw.chance(300),
+        }
+    }
+}
+
+fn workload(draw: &mut Draw, habits: &Habits, class: Class) -> Vec<Step> {
     let payments = draw.between(PAYMENTS.0, PAYMENTS.1);
     (0..payments)
         .map(|payment| Step {
             at_ms: draw.between(0, HEAL_MS - 1_500),
-            act: Act::Pay(payment_of(draw, class, u32::try_from(payment).unwrap_or(0))),
+            act: Act::Pay(payment_of(
+                draw,
+                habits,
+                class,
+                u32::try_from(payment).unwrap_or(0),
+            )),
         })
         .collect()
 }
 
-fn payment_of(draw: &mut Draw, class: Class, payment: u32) -> Payment {
+fn payment_of(draw: &mut Draw, habits: &Habits, class: Class, payment: u32) -> Payment {
     let flow = *draw.pick(&Flow::ALL);
     // Half of all cards are good.
     let token = *draw.pick(&[
@@ -122,6 +152,8 @@ fn payment_of(draw: &mut Draw, class: Class, payment: u32) -> Payment {
         Token::SecureFails(300),
         Token::SecureAbandoned,
         Token::ErrorKept,
+        Token::CaptureErrorKept,
+        Token::AnswerCut,
     ]);
     // How 3-D Secure ended, a PSP that is only keyed, or nothing, tells by webhook alone.
     let tells = !matches!(class, Class::Keyed | Class::Blind);
@@ -129,20 +161,23 @@ fn payment_of(draw: &mut Draw, class: Class, payment: u32) -> Payment {
         token,
         Token::Secure(_) | Token::SecureFails(_) | Token::SecureAbandoned
     );
+    let (copies, looks) = (*draw.pick(&[1, 2, 2, 3]), *draw.pick(&[0, 1, 2, 3]));
+    let (rival, reuse) = (draw.chance(500), draw.chance(400));
+    let pause_ms = draw.between(100, 1_000);
     Payment {
         payment,
         flow,
         amount_minor: draw.between(1, 500_000),
         token: if secure && !tells { Token::Good } else { token },
-        copies: *draw.pick(&[1, 1, 1, 2, 2, 3]),
+        copies: if habits.double_click { copies } else { 1 },
         tries: u8::try_from(draw.between(1, 8)).unwrap_or(1),
         timeout_ms: draw.between(200, 2_000),
-        pause_ms: draw.between(100, 1_000),
+        pause_ms: if habits.hurry { pause_ms } else { pause_ms + 400 },
         think_ms: draw.between(0, 600),
         wait_s: draw.chance(200).then_some(2),
-        rival: draw.chance(250),
-        reuse: draw.chance(150),
-        looks: *draw.pick(&[0, 0, 1, 2, 3]),
+        rival: rival && habits.rival,
+        reuse: reuse && habits.reuse,
+        looks: if habits.look { looks } else { 0 },
     }
 }
 
@@ -196,6 +231,17 @@ const FAULTS: &[Fault] = &[
     },
     |d, _| Act::Forge {
         payment: u32::try_from(d.between(0, PAYMENTS.0 - 1)).unwrap_or(0),
+    },
+    |d, w| match (server(d, w), w.clocks_ms.len()) {
+        // The only server had better come back.
+        (_, 1) => Act::Crash {
+            server: 0,
+            down_ms: 2_000,
+            silent: false,
+        },
+        (server, _) => Act::Die {
+            server: server.max(1),
+        },
     },
 ];
 

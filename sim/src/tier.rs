@@ -1,16 +1,18 @@
 //! The tiers, behind one face: a plan in, a judged run out.
 
 use std::any::Any;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use clap::ValueEnum;
 
 use crate::met::Met;
+use crate::met_in;
 use crate::oracles::{self, Violation};
 use crate::plan::Plan;
 use crate::seen::Run;
-use crate::trace::{Kind, TraceLine, digest};
+use crate::trace::Traced;
 use crate::{full, model};
 
 /// How a plan is carried out.
@@ -36,10 +38,8 @@ impl Tier {
 /// What came of a plan.
 #[derive(Debug)]
 pub struct Judged {
-    /// What was seen.
-    pub run: Run,
-    /// Line by line, if it was asked for.
-    pub trace: Vec<TraceLine>,
+    /// What was seen, and line by line what happened if that was asked for.
+    pub traced: Traced,
     /// The first promise that was broken.
     pub violation: Option<Violation>,
 }
@@ -47,29 +47,21 @@ pub struct Judged {
 /// Carries a plan out and judges it.
 #[must_use]
 pub fn carry_out(plan: &Plan, tier: Tier, is_traced: bool) -> Judged {
-    let (run, trace) = match tier {
-        Tier::Model => match catch_unwind(AssertUnwindSafe(|| model::run(plan, is_traced))) {
-            Ok(traced) => (traced.run, traced.trace),
-            Err(panic) => (panicked(plan, &*panic), Vec::new()),
-        },
-        Tier::Full => {
-            let traced = full::run(plan);
-            (traced.run, traced.trace.into_iter().map(line).collect())
-        }
+    let mut traced = match tier {
+        Tier::Model => catch_unwind(AssertUnwindSafe(|| model::run(plan, is_traced)))
+            .unwrap_or_else(|panic| panicked(plan, &*panic)),
+        Tier::Full => full::run(plan, is_traced),
     };
-    let violation = oracles::judge(&run).err();
-    Judged {
-        run,
-        trace,
-        violation,
-    }
+    met_in::run(&mut traced.run);
+    let violation = oracles::judge(&traced.run).err();
+    Judged { traced, violation }
 }
 
 /// A panic is a bug of ours, and a run that ends with one is a violation (an invariant of core's, most likely).
-fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Run {
+fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Traced {
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
-    Run {
+    let run = Run {
         plan: plan.clone(),
         heard: Vec::new(),
         ledger: Vec::new(),
@@ -79,37 +71,10 @@ fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Run {
         ended_ms: 0,
         met: Met::default(),
         broken: vec![format!("panic: {}", words.unwrap_or("without words"))],
-    }
-}
-
-impl Judged {
-    /// Equal exactly if two runs did the same.
-    #[must_use]
-    pub fn digest(&self) -> String {
-        let lines = self.trace.iter().map(|line| format!("{line:?}"));
-        let heard = self.run.heard.iter().map(|heard| format!("{heard:?}"));
-        let ledger = self.run.ledger.iter().map(|event| format!("{event:?}"));
-        let all: Vec<String> = lines.chain(heard).chain(ledger).collect();
-        digest(all.iter().map(String::as_str))
-    }
-}
-
-/// A line of the full stack's trace, in the words that both tiers share.
-fn line(line: full::TraceLine) -> TraceLine {
-    let kind = match (line.kind, line.to) {
-        ("lost" | "not sent" | "down", _) => Kind::Lost,
-        ("fault" | "heal", _) => Kind::Fault,
-        ("swap", _) => Kind::Write,
-        ("effect", _) => Kind::Effect,
-        (_, Some(_)) => Kind::Message,
-        (_, None) => Kind::Note,
+        journals: OnceCell::new(),
     };
-    TraceLine {
-        at_ms: line.at_ms,
-        until_ms: line.at_ms,
-        from: line.from,
-        to: line.to,
-        kind,
-        text: line.text,
+    Traced {
+        run,
+        trace: Vec::new(),
     }
 }

@@ -7,9 +7,10 @@
     missing_docs
 )]
 
-use pay_once_sim::full::{self, Traced};
+use pay_once_sim::full;
 use pay_once_sim::oracles::judge;
 use pay_once_sim::swarm;
+use pay_once_sim::trace::Traced;
 
 /// Moves tokio's process-wide count of tasks on.
 fn spawn_tasks(count: usize) {
@@ -33,12 +34,12 @@ fn first_difference(one: &Traced, two: &Traced) -> String {
 fn a_run_replays_to_the_byte() {
     for seed in 0..6 {
         let plan = swarm::plan(seed);
-        let first = full::run(&plan);
+        let first = full::run(&plan, true);
         for shift in 1..4 {
             spawn_tasks(shift);
-            let again = full::run(&plan);
+            let again = full::run(&plan, true);
             assert!(
-                first.hash == again.hash,
+                first.digest() == again.digest(),
                 "seed {seed}, {shift} tasks before: {}",
                 first_difference(&first, &again)
             );
@@ -48,7 +49,9 @@ fn a_run_replays_to_the_byte() {
 
 /// Hashes of the first seeds: the same in every process.
 fn hashes() -> String {
-    let hashes: Vec<String> = (0..6).map(|seed| full::run(&swarm::plan(seed)).hash).collect();
+    let hashes: Vec<String> = (0..6)
+        .map(|seed| full::run(&swarm::plan(seed), true).digest())
+        .collect();
     hashes.join("\n")
 }
 
@@ -75,7 +78,7 @@ fn a_run_replays_in_another_process() {
 #[test]
 fn some_seeds_of_the_full_stack_are_clean() {
     for seed in 0..20 {
-        let traced = full::run(&swarm::plan(seed));
+        let traced = full::run(&swarm::plan(seed), false);
         assert_eq!(judge(&traced.run), Ok(()), "seed {seed}");
     }
 }

@@ -33,7 +33,7 @@ fn plans_that_once_failed_are_clean() {
         }
         seen += 1;
     }
-    assert!(seen >= 3, "{seen} plans");
+    assert!(seen >= 2, "{seen} plans");
 }
 
 #[test]
@@ -89,11 +89,11 @@ fn the_same_plan_gives_the_same_run() {
         let plan = swarm::plan(seed);
         let once = carry_out(&plan, Tier::Model, true);
         assert_eq!(
-            once.digest(),
-            carry_out(&plan, Tier::Model, true).digest(),
+            once.traced.digest(),
+            carry_out(&plan, Tier::Model, true).traced.digest(),
             "seed {seed}"
         );
-        assert!(!once.trace.is_empty());
+        assert!(!once.traced.trace.is_empty());
     }
 }
 

@@ -90,6 +90,13 @@ pub enum Step {
     },
     /// Turns dials of the sandbox PSP. Only in [`Weather::Alone`].
     Dials(Value),
+    /// Many steps that are checked like any other, but of which the transcript shows one line only.
+    Unseen {
+        /// That line.
+        about: &'static str,
+        /// The steps.
+        steps: Vec<Step>,
+    },
 }
 
 /// One request, and what its answer must be.
@@ -304,6 +311,13 @@ impl Ask {
         let value = value.into();
         self.until = Some((pointer, value.clone()));
         self.is(pointer, value)
+    }
+
+    /// The very bytes of the body saved as `name`, without being a replay.
+    #[must_use]
+    pub fn same_as(mut self, name: &'static str) -> Self {
+        self.same_as = Some(name);
+        self
     }
 
     /// The transcript leaves the timeline out.

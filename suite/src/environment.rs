@@ -185,3 +185,11 @@ pub fn config(psp_url: &str, secrets: &Secrets) -> Value {
         },
     })
 }
+
+/// The configuration as TOML.
+///
+/// # Errors
+/// What cannot be written in TOML; nothing that [`config`] gives.
+pub fn toml(document: &Value) -> Result<String, String> {
+    toml::to_string_pretty(document).map_err(|error| error.to_string())
+}

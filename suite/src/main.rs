@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use pay_once_suite::environment::{
-    PSP_KEY, PSP_KEY_ENV, Secrets, WEBHOOK_SECRET, WEBHOOK_SECRET_ENV, config,
+    PSP_KEY, PSP_KEY_ENV, Secrets, WEBHOOK_SECRET, WEBHOOK_SECRET_ENV, config, toml,
 };
 use pay_once_suite::{Options, run, table};
 
@@ -155,7 +155,7 @@ fn print_config(psp_url: &str, json: bool, secrets: &Secrets) -> Result<ExitCode
         println!("{document:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    let text = toml::to_string_pretty(&document).map_err(|error| error.to_string())?;
+    let text = toml(&document)?;
     println!(
         "# {PSP_KEY_ENV}={PSP_KEY} {WEBHOOK_SECRET_ENV}={}",
         secrets.webhook_secret

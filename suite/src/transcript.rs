@@ -90,7 +90,12 @@ impl Normal {
         if let Some(name) = self.names.get(word) {
             return name.clone();
         }
-        let count = self.counts.entry(kind.to_owned()).or_default();
+        let kind = if is_ulid {
+            kind.to_owned()
+        } else {
+            format!("psp-{kind}")
+        };
+        let count = self.counts.entry(kind.clone()).or_default();
         *count += 1;
         let name = format!("{{{kind}{count}}}");
         self.names.insert(word.to_owned(), name.clone());
@@ -135,11 +140,8 @@ pub(crate) fn request(
         let value = cut(&String::from_utf8_lossy(value));
         out.push_str(&normal.text(&format!("> {name}: {value}\n")));
     }
-    if ask.sign.is_some() {
-        out.push_str(&format!(
-            "> (signed: {:?})\n",
-            ask.sign.unwrap_or(crate::case::Sign::Well)
-        ));
+    if let Some(sign) = ask.sign {
+        out.push_str(&format!("> (signed: {sign:?})\n"));
     }
     if !body.is_empty() {
         let body = cut(&String::from_utf8_lossy(body));
@@ -149,11 +151,11 @@ pub(crate) fn request(
 }
 
 fn cut(text: &str) -> String {
-    let text = text
-        .escape_debug()
-        .to_string()
-        .replace("\\\"", "\"")
-        .replace("\\'", "'");
+    let visible = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    let text: String = text.chars().map(visible).collect();
     if text.len() <= SHOWN_BYTES_MAX {
         return text;
     }
@@ -243,7 +245,7 @@ mod tests {
         );
         assert_eq!(
             normal.text("\"2026-11-21T22:06:11Z\" 2026-11-21T22:06:11.484Z pi_cab389dd660a26bd00000001"),
-            "\"{time}\" {time_ms} {pi1}"
+            "\"{time}\" {time_ms} {psp-pi1}"
         );
         assert_eq!(normal.text(&"ab".repeat(32)), "{hash}");
         for other in [

@@ -103,6 +103,14 @@ impl<'a> Walk<'a> {
                 self.transcript.push_str(&format!("? the PSP's dials: {dials}\n"));
                 turn(&self.client, self.options, dials).await
             }
+            Step::Unseen { about, steps } => {
+                let seen = format!("{}? {about}\n", self.transcript);
+                for step in steps {
+                    Box::pin(self.step(step)).await?;
+                }
+                self.transcript = seen;
+                Ok(())
+            }
         }
     }
 
@@ -164,9 +172,14 @@ impl<'a> Walk<'a> {
                 return Err(failed(&filled, other, &why));
             }
         }
-        if let Some(other) = replays.first() {
-            let shown = transcript::answer(&mut self.normal, ask.shown, other);
-            self.transcript.push_str(&format!("all others:\n{shown}"));
+        let mut shown = replays
+            .iter()
+            .map(|other| transcript::answer(&mut self.normal, ask.shown, other));
+        if let Some(one) = shown.next() {
+            if let Some(other) = shown.find(|other| *other != one) {
+                return Err(format!("replays differ in their headers:\n{one}and\n{other}"));
+            }
+            self.transcript.push_str(&format!("all others:\n{one}"));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::config::Face;
+use pay_once_core::config::{Config, Face};
 use pay_once_core::error::Code;
 use pay_once_core::http::Response;
 use pay_once_core::machine::Input;
@@ -12,7 +12,7 @@ use pay_once_core::request::Routed;
 use serde_json::{Value, json};
 
 use crate::support::{
-    CREATE, Kind, SECRET, Told, World, answered, closed, json as body, sign, text, timeout,
+    CREATE, Kind, SECRET, Told, World, answered, closed, config, json as body, sign, text, timeout,
 };
 
 const PROBLEM: (&str, &str) = ("accept", "text/html, application/problem+json;q=0.9");
@@ -331,4 +331,25 @@ fn an_answer_that_is_too_large_is_unknown() {
     world.script.push_back(Told::Instead(answered(200, huge)));
     world.op(id, "authorize", "k2");
     assert_eq!(world.status(id), "DECLINED");
+}
+
+#[test]
+fn what_may_be_reached_from_outside_is_closed_to_whoever_has_no_key() {
+    let mut good = config(Kind::Stripe);
+    good.open_merchant = None;
+    for merchant in good.merchants.values_mut() {
+        merchant.key_digests = vec![[1; 32]];
+    }
+    assert_eq!(good.check_public(), Ok(()));
+    let refused = |change: fn(&mut Config)| {
+        let mut config = good.clone();
+        change(&mut config);
+        config.check_public().unwrap_err()
+    };
+    assert!(refused(|c| c.open_merchant = c.merchants.keys().next().cloned()).contains("open_merchant"));
+    assert!(refused(|c| c.merchants.values_mut().for_each(|m| m.key_digests.clear())).contains("has no key"));
+    assert!(
+        refused(|c| c.psps.values_mut().for_each(|p| p.webhook_secret = None)).contains("webhook secret")
+    );
+    assert!(refused(|c| c.merchants.clear()).contains("no merchants"));
 }

@@ -10,11 +10,13 @@ mod support;
 
 mod adversary;
 mod contract_bodies;
+mod contract_copies;
 mod contract_errors;
 mod contract_keys;
 mod contract_operations;
 mod contract_people;
 mod contract_webhooks;
+mod found;
 mod golden;
 mod model;
 mod planted;

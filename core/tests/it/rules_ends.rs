@@ -3,7 +3,7 @@
 use pay_once_core::status::{Event, Status};
 use serde_json::json;
 
-use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, code, json as body};
+use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, code, json as body, timeout};
 
 const EVENTS: [Event; 11] = [
     Event::BeganAuthorize,
@@ -401,4 +401,27 @@ fn rule_11_a_swap_whose_end_is_unknown_is_told_by_reading_back() {
         "the other's was not, though it says the same"
     );
     assert!(there.grew_from(&base));
+}
+
+#[test]
+fn rule_11_a_timer_spent_on_a_deployment_without_the_psp_is_not_the_last() {
+    let mut world = World::new(Kind::Stripe);
+    let rests = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    let id = world.create_with("k9", CREATE);
+    world.op(id, "authorize", "k2");
+    let psps = std::mem::take(&mut world.config.psps);
+    let due_ms = world.due(id).unwrap();
+    world.wake_at(id, due_ms);
+    assert!(world.due(id).unwrap() > due_ms, "it is looked again");
+    world.wake(rests);
+    assert_eq!(
+        world.due(rests),
+        None,
+        "an attempt that waits for its client needs no timer"
+    );
+
+    world.config.psps = psps;
+    world.settle(id, 1);
+    assert_eq!(world.status(id), "AUTHORIZED");
 }

@@ -23,5 +23,6 @@ mod ports;
 mod refusals;
 mod refused_bodies;
 mod store;
+mod suite;
 mod tokens;
 mod tour;

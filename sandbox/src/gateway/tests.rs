@@ -107,6 +107,20 @@ fn a_cached_500_replays_for_ever() {
 }
 
 #[test]
+fn a_capture_that_failed_without_effect_is_cached_under_its_key_alone() {
+    let mut bench = bench();
+    let paid = bench.pay("pm_sandbox_capture_500_cached", "k").unwrap();
+    let capture = format!("payment_intents/{}/capture", paid.body["id"].as_str().unwrap());
+    for is_replay in [false, true] {
+        let answer = bench.stripe(&capture, "", "c1").unwrap();
+        assert_eq!((answer.status, answer.replayed), (500, is_replay));
+    }
+    assert_eq!(bench.row()["captures"], 0);
+    assert_eq!(bench.stripe(&capture, "", "c2").unwrap().status, 200);
+    assert_eq!(bench.row()["captures"], 1);
+}
+
+#[test]
 fn a_429_has_no_effect() {
     let mut bench = bench();
     assert_eq!(bench.pay("pm_sandbox_429", "k").unwrap().status, 429);

@@ -115,8 +115,8 @@ pub(super) fn page(
     let html = pay_once_sim::page::page(
         title,
         plan,
-        &judged.trace,
-        &judged.run,
+        &judged.traced.trace,
+        &judged.traced.run,
         judged.violation.as_ref(),
         command,
     );

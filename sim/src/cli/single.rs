@@ -44,7 +44,7 @@ impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let plan = plan_of(&self.what)?;
         let judged = carry_out(&plan, self.tier, true);
-        for line in &judged.trace {
+        for line in &judged.traced.trace {
             let to = line.to.map_or(String::new(), |to| format!(" -> {to:?}"));
             let text = format!(
                 "{:>6} ms  {:?}{to}: {:?}: {}",
@@ -55,7 +55,7 @@ impl Replay {
             }
         }
         println!("\nledger:");
-        for event in &judged.run.ledger {
+        for event in &judged.traced.run.ledger {
             println!(
                 "  {:?} {} {} {} {}",
                 event.operation,
@@ -65,7 +65,7 @@ impl Replay {
                 event.declined.as_deref().unwrap_or("")
             );
         }
-        println!("digest: {}", judged.digest());
+        println!("digest: {}", judged.traced.digest());
         if let Some(path) = &self.page {
             let command = format!("pay-once-sim replay {} --tier {}", self.what, self.tier.name());
             report::page(path, &self.what, &plan, &judged, &command)?;

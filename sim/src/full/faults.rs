@@ -10,6 +10,7 @@ use super::hosts::server::Progress;
 use super::stage::Stage;
 use crate::met::Sometimes;
 use crate::plan::{Act, Host, Plan};
+use crate::trace::Kind;
 
 /// A fault begins or ends.
 #[derive(Clone, Debug)]
@@ -76,7 +77,8 @@ impl Faults {
             for step in self.on.clone() {
                 self.change(sim, step, false);
             }
-            self.stage.note(Host::Clients, "heal", "");
+            self.stage
+                .note(Host::Clients, Kind::Fault, || "everything is healed".to_owned());
         }
     }
 
@@ -85,22 +87,32 @@ impl Faults {
         let Some(act) = stage.plan.steps.get(step).map(|step| &step.act) else {
             return;
         };
+        // No healing brings back what is gone for good.
+        if !begins && matches!(act, Act::Die { .. }) {
+            return;
+        }
         match begins {
             true => self.on.push(step),
             false => self.on.retain(|on| *on != step),
         }
         let word = if begins { "begins" } else { "ends" };
         let at = match act {
-            Act::Crash { server, .. } | Act::Pause { server, .. } => Host::Server(*server),
+            Act::Crash { server, .. } | Act::Die { server } | Act::Pause { server, .. } => {
+                Host::Server(*server)
+            }
             Act::Partition { from, .. } | Act::Hold { from, .. } => *from,
             Act::Store { .. } => Host::Store,
             Act::Psp { .. } => Host::Psp,
             Act::Replay { .. } | Act::Pay(_) | Act::Forge { .. } => Host::Balancer,
         };
-        stage.note(at, "fault", format!("{word}: {act:?}"));
+        stage.note(at, Kind::Fault, || format!("{word}: {act:?}"));
         match act {
             Act::Crash { server, silent, .. } if begins => self.crash(sim, *server, *silent),
             Act::Crash { server, .. } => self.bounce(sim, *server),
+            Act::Die { server } => {
+                stage.meet(Sometimes::ServerGone);
+                self.crash(sim, *server, false);
+            }
             Act::Pause { server, for_ms } if begins => self.pause(*server, *for_ms),
             // It ends by itself.
             Act::Pause { .. } => {}
@@ -168,7 +180,7 @@ impl Faults {
 
     /// Starts a server again, unless another crash keeps it down.
     fn bounce(&self, sim: &mut Sim<'_>, server: usize) {
-        let keeps_down = |act: &Act| matches!(act, Act::Crash { server: down, .. } if *down == server);
+        let keeps_down = |act: &Act| matches!(act, Act::Crash { server: down, .. } | Act::Die { server: down } if *down == server);
         let host = name(Host::Server(server));
         if !self.acts().any(keeps_down) && !sim.is_host_running(host.as_str()) {
             sim.bounce(host.as_str());
@@ -265,6 +277,7 @@ fn changes(plan: &Plan) -> Vec<Change> {
     for (step, planned) in plan.steps.iter().enumerate() {
         let for_ms = match &planned.act {
             Act::Crash { down_ms, .. } => *down_ms,
+            Act::Die { .. } => 0,
             Act::Pause { for_ms, .. }
             | Act::Partition { for_ms, .. }
             | Act::Hold { for_ms, .. }

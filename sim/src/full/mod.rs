@@ -3,12 +3,11 @@
 
 mod faults;
 mod hosts;
-mod notice;
 mod panics;
 mod stage;
-mod trace;
 mod wire;
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,13 +16,11 @@ use turmoil::{Builder, Sim};
 
 use crate::plan::{Host, Plan};
 use crate::seen::Run;
+use crate::trace::Traced;
 use crate::world::EPOCH_MS;
 use faults::Faults;
 use hosts::store::attempt;
 use stage::Stage;
-
-pub use notice::notice;
-pub use trace::{TraceLine, Traced};
 
 /// Length of a step, in milliseconds. A message takes none or one of them; within one, all hosts see the same time.
 const TICK_MS: u64 = 10;
@@ -34,14 +31,16 @@ const LATENCY_CURVE: f64 = 8.0;
 const LIVENESS_MS: u64 = 45_000;
 /// How long what wants to be woken is waited for when all else is over, in milliseconds.
 const GRACE_MS: u64 = 10_000;
+/// How long the last looks may take, in milliseconds.
+const LAST_LOOKS_MS: u64 = 6_000;
 /// How often it is seen whether a run is over, in milliseconds.
 const JUDGE_EVERY_MS: u64 = 50;
 
-/// Runs a plan. Judges nothing: what was seen is for oracles.
+/// Runs a plan. Judges nothing: what was seen is for oracles. The trace is kept only if `is_traced`.
 #[must_use]
-pub fn run(plan: &Plan) -> Traced {
+pub fn run(plan: &Plan, is_traced: bool) -> Traced {
     panics::watch();
-    let stage = Stage::new(plan);
+    let stage = Stage::new(plan, is_traced);
     let ran = catch_unwind(AssertUnwindSafe(|| play(&stage)));
     let mut broken = panics::seen();
     match ran {
@@ -49,13 +48,14 @@ pub fn run(plan: &Plan) -> Traced {
         Ok(Err(error)) => broken.push(format!("a host ended: {error}")),
         Err(_) => broken.push("the simulation panicked".to_owned()),
     }
-    let (trace, met) = stage.take_notes();
+    let (trace, met, mut unwelcome) = stage.take_notes();
+    broken.append(&mut unwelcome);
     let clients = stage.clients.take();
     let mut heard = clients.heard;
     heard.extend(clients.buyers.into_iter().filter_map(|buyer| buyer.last));
     let (psp_calls, ledger) = stage.bank.borrow_mut().take();
     let rows = stage.rows.borrow();
-    let mut run = Run {
+    let run = Run {
         plan: plan.clone(),
         heard,
         ledger,
@@ -73,9 +73,9 @@ pub fn run(plan: &Plan) -> Traced {
         ended_ms: stage.now_ms(),
         met,
         broken,
+        journals: OnceCell::new(),
     };
-    notice(&mut run);
-    Traced::new(run, trace)
+    Traced { run, trace }
 }
 
 /// From the first step to the last.
@@ -83,7 +83,8 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
     let mut sim = set_up(stage);
     let mut faults = Faults::new(stage);
     let heal_ms = stage.plan.world.heal_ms;
-    let end_ms = heal_ms.saturating_add(LIVENESS_MS);
+    let patient_until_ms = heal_ms.saturating_add(LIVENESS_MS);
+    let end_ms = patient_until_ms.saturating_add(LAST_LOOKS_MS);
     let mut over_since_ms = None;
     let mut now_ms = 0;
     while now_ms <= end_ms {
@@ -97,7 +98,10 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
         if stage.clients.borrow().buyers.iter().all(|buyer| buyer.is_done) {
             break;
         }
-        if is_over(stage, now_ms) {
+        // What has not ended by now is looked at as it stands.
+        if now_ms >= patient_until_ms {
+            stage.clients.borrow_mut().is_last_round = true;
+        } else if is_over(stage, now_ms) {
             let since_ms = *over_since_ms.get_or_insert(now_ms);
             let is_asleep = stage
                 .rows

@@ -8,13 +8,13 @@ use std::time::Duration;
 use crate::met::{Met, Sometimes};
 use crate::plan::{Host, Plan};
 use crate::rng::{Concern, Draw};
+use crate::trace::{Kind, Trace, TraceLine};
 
 use super::TICK_MS;
 use super::hosts::clients::Clients;
 use super::hosts::psp::Bank;
 use super::hosts::server::Process;
 use super::hosts::store::Rows;
-use super::trace::TraceLine;
 
 /// The shared part of a run.
 pub(super) struct Stage {
@@ -22,8 +22,10 @@ pub(super) struct Stage {
     pub(super) plan: Plan,
     /// The time of the step under way.
     now_ms: Cell<u64>,
-    trace: RefCell<Vec<TraceLine>>,
+    trace: RefCell<Trace>,
     met: RefCell<Met>,
+    /// What no oracle sees and may not be.
+    broken: RefCell<Vec<String>>,
     /// Identifiers that servers make; a restart does not draw them again.
     pub(super) entropy: RefCell<Draw>,
     /// The load balancer's choices.
@@ -42,12 +44,13 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Before the first step.
-    pub(super) fn new(plan: &Plan) -> Rc<Self> {
+    pub(super) fn new(plan: &Plan, is_traced: bool) -> Rc<Self> {
         let seed = plan.world.seed;
         Rc::new(Self {
             now_ms: Cell::new(0),
-            trace: RefCell::default(),
+            trace: RefCell::new(Trace::new(is_traced)),
             met: RefCell::default(),
+            broken: RefCell::default(),
             entropy: RefCell::new(Draw::new(seed, Concern::Entropy)),
             choices: RefCell::new(Draw::new(seed, Concern::Balancer)),
             rows: RefCell::new(Rows::new(seed)),
@@ -86,23 +89,21 @@ impl Stage {
     }
 
     /// Something happened at a host.
-    pub(super) fn note(&self, at: Host, kind: &'static str, text: impl Into<String>) {
-        self.line(at, None, kind, text.into());
+    pub(super) fn note(&self, at: Host, kind: Kind, text: impl FnOnce() -> String) {
+        self.trace.borrow_mut().mark(self.now_ms(), at, kind, text);
     }
 
     /// A message is sent or arrives.
-    pub(super) fn pass(&self, from: Host, to: Host, kind: &'static str, text: impl Into<String>) {
-        self.line(from, Some(to), kind, text.into());
+    pub(super) fn pass(&self, from: Host, to: Host, text: impl FnOnce() -> String) {
+        let now_ms = self.now_ms();
+        self.trace
+            .borrow_mut()
+            .message(now_ms, Some(now_ms), (from, to), text);
     }
 
-    fn line(&self, from: Host, to: Option<Host>, kind: &'static str, text: String) {
-        self.trace.borrow_mut().push(TraceLine {
-            at_ms: self.now_ms(),
-            from,
-            to,
-            kind,
-            text,
-        });
+    /// Something that may not be.
+    pub(super) fn broke(&self, what: String) {
+        self.broken.borrow_mut().push(what);
     }
 
     /// It was met once more.
@@ -110,8 +111,12 @@ impl Stage {
         self.met.borrow_mut().meet(what);
     }
 
-    /// The notebook, when all is over.
-    pub(super) fn take_notes(&self) -> (Vec<TraceLine>, Met) {
-        (self.trace.take(), self.met.take())
+    /// The notebook, when all is over: what happened, what was met, what may not be.
+    pub(super) fn take_notes(&self) -> (Vec<TraceLine>, Met, Vec<String>) {
+        (
+            self.trace.borrow_mut().take(),
+            self.met.take(),
+            self.broken.take(),
+        )
     }
 }

@@ -1,4 +1,6 @@
-//! HTTP/1.1 as bytes, over turmoil's TCP: just enough to pass messages on whole, each with a `content-length`.
+//! HTTP/1.1 as bytes, over turmoil's TCP: just enough to pass messages on whole, each with a `content-length`. The server
+//! under test speaks through hyper at both ends; the world around it does not, because a balancer and a PSP must hang up,
+//! cut and repeat at will.
 
 use std::cell::RefCell;
 use std::io;
@@ -114,6 +116,11 @@ pub(super) enum Failed {
     NotSent,
     /// It was sent, and the connection broke.
     Broken,
+}
+
+/// An answer's status in words.
+pub(super) fn said(status: Option<u16>) -> String {
+    status.map_or_else(|| "no answer".to_owned(), |status| status.to_string())
 }
 
 /// Connections to one host, kept for the next request.

@@ -6,7 +6,7 @@ use super::{Event, Http, ReplyTo, Sim};
 use crate::met::Sometimes;
 use crate::plan::Host;
 use crate::seen::{Heard, Told};
-use crate::shopper::{Ask, Op, Todo};
+use crate::shopper::{Ask, Todo};
 use crate::trace::Kind;
 
 impl Sim<'_> {
@@ -24,11 +24,6 @@ impl Sim<'_> {
 
     pub(super) fn ask(&mut self, shopper: usize, ask: Ask) {
         let number = self.heard.len();
-        let twin =
-            |heard: &Heard| heard.told.is_none() && heard.ended_ms == u64::MAX && heard.ask.key == ask.key;
-        if ask.op != Op::Look && self.heard.iter().any(twin) {
-            self.met.meet(Sometimes::DuplicateWhileInFlight);
-        }
         let mut headers = vec![("host", "pay-once".to_owned())];
         if !ask.key.is_empty() {
             headers.push(("idempotency-key", ask.key.clone()));

@@ -65,7 +65,7 @@ impl Faults {
     }
 
     /// Ends everything.
-    pub(super) fn heal(&mut self, _now_ms: u64) {
+    pub(super) fn heal(&mut self) {
         *self = Self::default();
     }
 

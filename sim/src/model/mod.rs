@@ -4,30 +4,31 @@
 //! The servers' loop here is a second writing of `edge-local/src/server.rs` (tier 2 hosts that one itself).
 
 mod clients;
+mod events;
 mod faults;
 mod process;
 mod psp;
 mod server;
+mod steps;
 mod store;
 mod ways;
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::rc::Rc;
+use std::cell::OnceCell;
+use std::collections::BinaryHeap;
 
 use pay_once_core::config::Config;
-use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_sandbox::{Sandbox, Timed, Webhook};
+use pay_once_core::id::Entropy;
+use pay_once_sandbox::{Sandbox, Timed};
 
 use crate::met::{Met, Sometimes};
-use crate::plan::{Act, Class, Host, Plan};
+use crate::plan::{Host, Plan};
 use crate::rng::{Concern, Draw};
 use crate::seen::{Heard, PspCall, Run};
 use crate::shopper::{Ask, Shopper};
-use crate::trace::{Kind, TraceLine};
+use crate::trace::{Kind, Trace, Traced};
 use crate::world::{EPOCH_MS, config, psp_settings};
 
+use events::{Event, Http, Queued, ReplyTo, attempt_in};
 use faults::Faults;
 use process::Server;
 use server::{Job, Work};
@@ -38,149 +39,12 @@ const LIVENESS_MS: u64 = 600_000;
 /// Base of the PSP's addresses.
 const PSP_URL: &str = "http://psp";
 
-/// A run with what happened in it.
-#[derive(Debug)]
-pub struct Traced {
-    /// What was seen.
-    pub run: Run,
-    /// Line by line; empty unless asked for.
-    pub trace: Vec<TraceLine>,
-}
-
 /// Carries a plan out. The trace is kept only if `is_traced`.
 #[must_use]
 pub fn run(plan: &Plan, is_traced: bool) -> Traced {
     let mut sim = Sim::new(plan, is_traced);
     sim.carry_out();
     sim.end()
-}
-
-/// A request as it travels.
-#[derive(Debug)]
-pub(crate) struct Http {
-    pub(crate) method: &'static str,
-    pub(crate) target: String,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Http {
-    /// Whose payment it is about, in front of a line of the trace: its key, or the attempt that a webhook names.
-    pub(crate) fn whose(&self) -> String {
-        let key = self.headers.iter().find(|(name, _)| *name == "idempotency-key");
-        match key {
-            Some((_, key)) => format!("{key}: "),
-            None => attempt_in(&self.body),
-        }
-    }
-}
-
-/// The first attempt that a body names, in front of a line of the trace; nothing if there is none.
-pub(crate) fn attempt_in(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let named = text
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .find(|word| AttemptId::parse(word).is_some());
-    named.map(|id| format!("{id}: ")).unwrap_or_default()
-}
-
-/// Whom an answer goes to.
-#[derive(Clone, Debug)]
-pub(crate) enum ReplyTo {
-    /// A client's request, by its place in what was heard.
-    Client(usize),
-    /// The PSP, about a webhook.
-    Psp { webhook: Rc<Webhook>, tries: u8 },
-    /// The forger of a webhook.
-    Forger,
-    /// Nobody: a replay, or the machine itself.
-    Nobody,
-}
-
-/// Something that happens at its time.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Step(usize),
-    Ask {
-        shopper: usize,
-        ask: Ask,
-    },
-    Authenticate {
-        path: String,
-        success: bool,
-    },
-    ClientTimeout(usize),
-    Request {
-        server: usize,
-        http: Rc<Http>,
-        reply_to: ReplyTo,
-    },
-    Work {
-        server: usize,
-        epoch: u32,
-        work: Work,
-    },
-    PspArrives {
-        server: usize,
-        epoch: u32,
-        number: u64,
-        call: Rc<Call>,
-    },
-    PspFires(Timed),
-    PspAnswers {
-        server: usize,
-        epoch: u32,
-        number: u64,
-        result: CallResult,
-    },
-    SendWebhook {
-        webhook: Rc<Webhook>,
-        tries: u8,
-    },
-    Answer {
-        reply_to: ReplyTo,
-        status: u16,
-        is_replay: bool,
-        body: Vec<u8>,
-    },
-    LateSwap {
-        id: AttemptId,
-        swap: store::Swap,
-    },
-    Restart(usize),
-    PspDialsBack,
-    Scan {
-        server: usize,
-        epoch: u32,
-    },
-    Heal,
-}
-
-struct Queued {
-    at_ms: u64,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    /// The soonest is the greatest, as the heap gives out the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at_ms, other.number).cmp(&(self.at_ms, self.number))
-    }
 }
 
 /// The whole world of one run.
@@ -207,22 +71,13 @@ pub(crate) struct Sim<'a> {
     psp_calls: Vec<PspCall>,
     met: Met,
     broken: Vec<String>,
-    trace: Option<Vec<TraceLine>>,
+    trace: Trace,
 }
 
 impl<'a> Sim<'a> {
     fn new(plan: &'a Plan, is_traced: bool) -> Self {
         let world = &plan.world;
         let seed = world.seed;
-        let mut met = Met::default();
-        met.meet(match world.class {
-            Class::Stripe => Sometimes::ClassStripe,
-            Class::Addressable => Sometimes::ClassAddressable,
-            Class::Keyed => Sometimes::ClassKeyed,
-            Class::Queryable => Sometimes::ClassQueryable,
-            Class::KeyedQueryable => Sometimes::ClassKeyedQueryable,
-            Class::Blind => Sometimes::ClassBlind,
-        });
         Self {
             plan,
             config: config(world, PSP_URL),
@@ -242,9 +97,9 @@ impl<'a> Sim<'a> {
             heard: Vec::new(),
             heard_by: Vec::new(),
             psp_calls: Vec::new(),
-            met,
+            met: Met::default(),
             broken: Vec::new(),
-            trace: is_traced.then(Vec::new),
+            trace: Trace::new(is_traced),
         }
     }
 
@@ -284,8 +139,7 @@ impl<'a> Sim<'a> {
 
     fn end(mut self) -> Traced {
         self.sandbox.fire(EPOCH_MS + self.now_ms, &Timed::Tick);
-        self.store.check(&mut self.broken);
-        self.meet_at_the_end();
+        self.broken.append(&mut self.store.wrong);
         let run = Run {
             plan: self.plan.clone(),
             heard: self.heard,
@@ -296,10 +150,11 @@ impl<'a> Sim<'a> {
             ended_ms: self.now_ms,
             met: self.met,
             broken: self.broken,
+            journals: OnceCell::new(),
         };
         Traced {
             run,
-            trace: self.trace.unwrap_or_default(),
+            trace: self.trace.take(),
         }
     }
 
@@ -307,7 +162,7 @@ impl<'a> Sim<'a> {
         match event {
             Event::Step(n) => self.step(n),
             Event::Heal => {
-                self.faults.heal(self.now_ms);
+                self.faults.heal();
                 self.psp_dials();
                 self.note(Host::Clients, Kind::Fault, || "everything is healed".to_owned());
             }
@@ -351,82 +206,6 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn step(&mut self, n: usize) {
-        let Some(step) = self.plan.steps.get(n) else {
-            return;
-        };
-        let until = |for_ms: &u64| (self.now_ms + for_ms).min(self.plan.world.heal_ms);
-        match &step.act {
-            Act::Pay(payment) => {
-                let mut shopper = Shopper::new(payment.clone());
-                let todo = shopper.begin(self.now_ms);
-                self.shoppers.push(shopper);
-                self.carry(self.shoppers.len() - 1, todo);
-            }
-            Act::Crash {
-                server,
-                down_ms,
-                silent,
-            } => {
-                let back_ms = until(down_ms).max(self.now_ms + 1);
-                self.crash(*server, *silent, back_ms);
-            }
-            Act::Pause { server, for_ms } => {
-                let until_ms = until(for_ms);
-                self.faults.pause(*server, until_ms);
-                self.met.meet(Sometimes::ServerPaused);
-                self.note(Host::Server(*server), Kind::Fault, || {
-                    format!("paused for {for_ms} ms")
-                });
-            }
-            Act::Partition {
-                from,
-                to,
-                one_way,
-                for_ms,
-            } => {
-                self.faults.cut(*from, *to, *one_way, until(for_ms));
-                self.note(*from, Kind::Fault, || {
-                    format!("cut off from {to:?} for {for_ms} ms")
-                });
-            }
-            Act::Hold { from, to, for_ms } => {
-                self.faults.hold(*from, *to, until(for_ms));
-                self.note(*from, Kind::Fault, || {
-                    format!("messages to {to:?} wait for {for_ms} ms")
-                });
-            }
-            Act::Store {
-                fault,
-                permille,
-                for_ms,
-            } => {
-                self.faults.store(*fault, *permille, until(for_ms));
-                self.note(Host::Store, Kind::Fault, || format!("{fault:?} for {for_ms} ms"));
-            }
-            Act::Psp {
-                fault,
-                permille,
-                for_ms,
-            } => {
-                let until_ms = until(for_ms);
-                self.faults.psp(*fault, *permille, until_ms);
-                self.at(until_ms, Event::PspDialsBack);
-                self.psp_dials();
-                self.note(Host::Psp, Kind::Fault, || format!("{fault:?} for {for_ms} ms"));
-            }
-            Act::Replay {
-                permille,
-                later_ms,
-                for_ms,
-            } => {
-                self.faults.replay(*permille, *later_ms, until(for_ms));
-                self.note(Host::Balancer, Kind::Fault, || format!("replays for {for_ms} ms"));
-            }
-            Act::Forge { payment } => self.forge(*payment),
-        }
-    }
-
     /// Puts an event into the queue.
     fn at(&mut self, at_ms: u64, event: Event) {
         self.queued += 1;
@@ -455,55 +234,11 @@ impl<'a> Sim<'a> {
     }
 
     fn note(&mut self, host: Host, kind: Kind, text: impl FnOnce() -> String) {
-        let at_ms = self.now_ms;
-        if let Some(trace) = &mut self.trace {
-            trace.push(TraceLine {
-                at_ms,
-                until_ms: at_ms,
-                from: host,
-                to: None,
-                kind,
-                text: text(),
-            });
-        }
+        self.trace.mark(self.now_ms, host, kind, text);
     }
 
     fn message(&mut self, from: Host, to: Host, arrives_ms: Option<u64>, text: impl FnOnce() -> String) {
-        let at_ms = self.now_ms;
-        if let Some(trace) = &mut self.trace {
-            trace.push(TraceLine {
-                at_ms,
-                until_ms: arrives_ms.unwrap_or(at_ms),
-                from,
-                to: Some(to),
-                kind: if arrives_ms.is_some() {
-                    Kind::Message
-                } else {
-                    Kind::Lost
-                },
-                text: text(),
-            });
-        }
-    }
-
-    fn meet_at_the_end(&mut self) {
-        let mut effects: BTreeMap<&str, u32> = BTreeMap::new();
-        for call in &self.psp_calls {
-            *effects.entry(&call.key).or_default() += 1;
-        }
-        let resent = effects.values().any(|count| *count > 1);
-        let moved = effects
-            .keys()
-            .any(|key| key.ends_with("-2") || key.ends_with(":2"));
-        if resent {
-            self.met.meet(Sometimes::KeyResent);
-        }
-        if moved {
-            self.met.meet(Sometimes::EffectNumberMoved);
-        }
-        crate::met_in::heard(&self.heard, &mut self.met);
-        crate::met_in::ledger(self.sandbox.ledger(), &mut self.met);
-        crate::met_in::records(self.store.decoded(), &self.plan.world, &mut self.met);
+        self.trace.message(self.now_ms, arrives_ms, (from, to), text);
     }
 
     /// A new job at a server, at once.

@@ -23,6 +23,8 @@ pub(super) struct Server {
     pub(super) is_up: bool,
     /// Down without its peers' knowing.
     pub(super) is_silent: bool,
+    /// Down for good.
+    pub(super) is_gone: bool,
     /// Whose turn it is, and who waits for it.
     pub(super) turns: BTreeMap<AttemptId, VecDeque<Job>>,
     pub(super) waiting: BTreeMap<AttemptId, Vec<Waiting>>,
@@ -38,6 +40,7 @@ impl Server {
             epoch: 0,
             is_up: true,
             is_silent: false,
+            is_gone: false,
             turns: BTreeMap::new(),
             waiting: BTreeMap::new(),
             timers: BTreeMap::new(),
@@ -95,23 +98,23 @@ impl Sim<'_> {
         }
     }
 
-    pub(super) fn crash(&mut self, server: usize, silent: bool, back_ms: u64) {
-        let skew_ms = self.server(server).skew_ms;
+    pub(super) fn crash(&mut self, server: usize, silent: bool) {
+        let Server { skew_ms, is_gone, .. } = *self.server(server);
         let epoch = self.server(server).epoch + 1;
         *self.server(server) = Server {
             epoch,
             is_up: false,
-            is_silent: silent,
+            is_silent: silent && !is_gone,
+            is_gone,
             ..Server::new(skew_ms)
         };
-        self.at(back_ms, Event::Restart(server));
         self.note(Host::Server(server), Kind::Fault, || {
             if silent { "loses power" } else { "is killed" }.to_owned()
         });
     }
 
     pub(super) fn restart(&mut self, server: usize) {
-        if self.server(server).is_up {
+        if self.server(server).is_up || self.server(server).is_gone {
             return;
         }
         self.server(server).is_up = true;

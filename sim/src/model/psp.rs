@@ -88,7 +88,7 @@ impl Sim<'_> {
 
     /// What a look at the PSP showed, for the trace.
     fn found(&self, call: &Call, body: &[u8]) -> String {
-        if self.trace.is_none() || call.http.method != "GET" {
+        if !self.trace.is_asked_for() || call.http.method != "GET" {
             return String::new();
         }
         format!(": {}", String::from_utf8_lossy(body))
@@ -98,7 +98,6 @@ impl Sim<'_> {
         let before = self.effects();
         let reaction = self.sandbox.fire(EPOCH_MS + self.now_ms, timed);
         if self.effects() > before {
-            self.met.meet(Sometimes::LateLanding);
             self.note(Host::Psp, Kind::Effect, || "a late request landed".to_owned());
         }
         self.psp_reacts(reaction);

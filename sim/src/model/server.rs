@@ -334,7 +334,7 @@ impl Sim<'_> {
 
     /// Whose payment an answer is about, in front of its line of the trace.
     fn whose(&self, reply_to: &ReplyTo) -> String {
-        if self.trace.is_none() {
+        if !self.trace.is_asked_for() {
             return String::new();
         }
         match reply_to {

@@ -31,7 +31,8 @@ pub(crate) struct Swap {
 pub(super) struct Store {
     rows: BTreeMap<AttemptId, Row>,
     loads: u64,
-    wrong: Vec<String>,
+    /// What was found wrong with a record.
+    pub(super) wrong: Vec<String>,
 }
 
 impl Store {
@@ -80,22 +81,6 @@ impl Store {
         wakes
             .filter_map(|(id, row)| Some((*id, row.wake_at_ms?)))
             .collect()
-    }
-
-    /// What went wrong with records, whole decoding at the end included.
-    pub(super) fn check(&mut self, broken: &mut Vec<String>) {
-        broken.append(&mut self.wrong);
-        for (id, row) in &self.rows {
-            match Record::decode(*id, &row.bytes) {
-                Ok(record) if record == *row.record => {}
-                Ok(_) => broken.push(format!("{id}: the bytes are another record's")),
-                Err(why) => broken.push(format!("{id}: the stored record is refused: {why}")),
-            }
-        }
-    }
-
-    pub(super) fn decoded(&self) -> impl Iterator<Item = &Record> {
-        self.rows.values().map(|row| row.record.as_ref())
     }
 
     pub(super) fn writes(&self) -> BTreeMap<String, u64> {

@@ -2,7 +2,8 @@
 //! payment (DESIGN §3, “Writes”).
 
 use super::{Case, Oracle, Wrong};
-use crate::plan::{Act, Class, Flow, Token};
+use crate::plan::{Act, Class, Flow, Payment, Token};
+use crate::seen::Run;
 
 /// Most writes of one attempt, whatever happens.
 const WRITES_MAX: u64 = 120;
@@ -30,30 +31,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             format!("{writes} writes and {} calls for one attempt", calls.len()),
         ));
     }
-    let (wanted_writes, wanted_calls) = match case.payment.flow {
-        Flow::Manual | Flow::Part => (5, 2),
-        Flow::Charge => (2, 1),
-        Flow::Automatic => (3, 1),
-        Flow::Void | Flow::Race | Flow::Abandon => return Ok(()),
-    };
-    let one_call = case.run.plan.world.class == Class::Stripe
-        || !matches!(case.payment.flow, Flow::Charge | Flow::Automatic);
-    let is_plain = case.payment.token == Token::Good && case.run.plan.world.webhooks.is_none();
-    let is_calm = case
-        .run
-        .plan
-        .steps
-        .iter()
-        .all(|step| matches!(step.act, Act::Pay(_)));
-    let is_done = case.money().captures == 1;
-    // Whose object is made first has one write and one call more; who captures by a call of its own, two and one.
-    if !(is_calm && is_plain && is_done && one_call)
-        || case.run.plan.world.class == Class::Addressable
-        || is_slow(case)
-    {
+    let Some((wanted_writes, wanted_calls)) = exact(case.run, case.payment) else {
         return Ok(());
-    }
-    if writes != wanted_writes || calls.len() != wanted_calls {
+    };
+    if case.money().captures == 1 && (writes != wanted_writes || calls.len() != wanted_calls) {
         let what = format!(
             "{writes} writes and {} calls, instead of {wanted_writes} and {wanted_calls}",
             calls.len()
@@ -63,7 +44,25 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// A rival or a misused key writes its own lines.
-fn is_slow(case: &Case<'_>) -> bool {
-    case.payment.rival || case.payment.reuse
+/// How many writes and calls a payment takes, if nothing happens to it that would take more.
+pub(crate) fn exact(run: &Run, payment: &Payment) -> Option<(u64, usize)> {
+    let wanted = match payment.flow {
+        Flow::Manual | Flow::Part => (5, 2),
+        Flow::Charge => (2, 1),
+        Flow::Automatic => (3, 1),
+        Flow::Void | Flow::Race | Flow::Abandon => return None,
+    };
+    let world = &run.plan.world;
+    // Whose object is made first has one write and one call more; who captures by a call of its own, two and one.
+    let is_one_call = match world.class {
+        Class::Stripe => true,
+        Class::Addressable => false,
+        _ => !matches!(payment.flow, Flow::Charge | Flow::Automatic),
+    };
+    let is_plain = payment.token == Token::Good && world.webhooks.is_none();
+    // A rival or a misused key writes its own lines.
+    let is_alone = !payment.rival && !payment.reuse;
+    let mut steps = run.plan.steps.iter();
+    let is_calm = steps.all(|step| matches!(step.act, Act::Pay(_)));
+    (is_one_call && is_plain && is_alone && is_calm).then_some(wanted)
 }

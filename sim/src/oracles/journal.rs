@@ -1,8 +1,10 @@
-//! Whatever was seen is in the journal for ever: a timeline only grows, and every effect of the ledger is in the last one
-//! (DESIGN §3: the timeline *is* the journal; rule 7: late evidence is always taken in).
+//! Whatever was seen is in the journal for ever: a timeline only grows, every effect of the ledger is in the last one, and
+//! the stored record's chain and invariants hold (DESIGN §3: the timeline *is* the journal; rule 7: late evidence is always
+//! taken in).
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::Heard;
+use pay_once_core::invariant;
 use pay_once_sandbox::tokens::Operation;
 
 pub(super) const ORACLE: Oracle = Oracle {
@@ -12,6 +14,14 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    match case.run.journals().get(&case.id) {
+        Some(Err(why)) => return Err((case.run.ended_ms, format!("the stored record is refused: {why}"))),
+        Some(Ok(record)) => {
+            invariant::check(record)
+                .map_err(|(which, what)| (case.run.ended_ms, format!("{which}: {what}")))?;
+        }
+        None => {}
+    }
     let mut seen: Vec<(&Heard, &str)> = case
         .heard
         .iter()

@@ -5,7 +5,7 @@ use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Money, Oracle, Wrong, since};
-use crate::plan::{Class, Flow};
+use crate::plan::{Act, Class, Flow};
 use crate::seen::{Doubt, Status};
 
 /// How long before it lapses an authorization must have been known, after healing, to be released in time, in
@@ -21,8 +21,7 @@ pub(super) const ORACLE: Oracle = Oracle {
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let ended_ms = case.run.ended_ms;
     let money = case.money();
-    let Some(last) = case.last() else { return Ok(()) };
-    let Some(told) = &last.told else {
+    let Some(told) = case.last().and_then(|last| last.told.as_ref()) else {
         return Err((
             ended_ms,
             "the last look had no answer, though all was healed".to_owned(),
@@ -65,9 +64,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         is_left && shown.is_some_and(|shown| shown.status == Status::Authorized)
     });
     let known_ms = known.map(|heard| heard.ended_ms.max(world.heal_ms)).min();
+    // Who takes over from a server that is gone for good finds its timers within half a minute (`SCAN_EVERY_MS`): less
+    // than any real margin before an authorization lapses, and more than a simulated life.
+    let mut steps = case.run.plan.steps.iter();
+    let is_orphaned = steps.any(|step| matches!(step.act, Act::Die { .. }));
     let left = |event: &&&LedgerEvent| {
         let known_in_time = known_ms.is_some_and(|known_ms| known_ms + GRACE_MS < since(event.at_ms));
-        event.operation == Operation::Lapse && known_in_time
+        event.operation == Operation::Lapse && known_in_time && !is_orphaned
     };
     if let Some(event) = case.ledger.iter().find(left) {
         let at_ms = since(event.at_ms);

@@ -3,8 +3,9 @@
 
 mod acks;
 mod amounts;
-mod bounds;
+pub(crate) mod bounds;
 mod declines;
+mod dispatches;
 mod doubt;
 mod journal;
 mod key_reuse;
@@ -67,6 +68,7 @@ const ORACLES: &[Oracle] = &[
     amounts::ORACLE,
     acks::ORACLE,
     declines::ORACLE,
+    dispatches::ORACLE,
     replays::ORACLE,
     key_reuse::ORACLE,
     progress::ORACLE,

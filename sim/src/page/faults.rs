@@ -99,6 +99,10 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                 let text = format!("balancer sends again, {for_ms} ms{}", often(*permille));
                 add(&[Host::Balancer], *for_ms, text);
             }
+            Act::Die { server } => {
+                let rest_ms = plan.world.heal_ms.saturating_sub(step.at_ms);
+                add(&[Host::Server(*server)], rest_ms, "gone for good".to_owned());
+            }
             Act::Forge { payment } => {
                 add(
                     &[Host::Balancer],

@@ -1,11 +1,11 @@
 #![allow(missing_docs)]
 
 use super::page;
-use crate::model::{Traced, run};
+use crate::model::run;
 use crate::oracles::{Violation, judge};
 use crate::plan::{Act, Class, Host, Plan, PspFault, Step};
 use crate::swarm;
-use crate::trace::{Kind, TraceLine};
+use crate::trace::{Kind, TraceLine, Traced};
 
 fn forged(plan: &Plan, message: &str) -> Violation {
     Violation {

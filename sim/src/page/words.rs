@@ -32,7 +32,8 @@ pub(super) fn customer(payment: &Payment) -> Customer {
         Token::SecureAbandoned => "3-D Secure, nobody comes".to_owned(),
         Token::WebhookFirst => "webhook before the answer".to_owned(),
         Token::ErrorKept => "the PSP keeps an error".to_owned(),
-        Token::KeyForgotten => "the PSP forgets the key".to_owned(),
+        Token::CaptureErrorKept => "the PSP keeps an error at the capture".to_owned(),
+        Token::AnswerCut => "the answer breaks off".to_owned(),
     };
     let mut about = format!("{flow}; {} minor units; {card}", payment.amount_minor);
     if payment.copies > 1 {

@@ -1,11 +1,12 @@
 //! Answers that are lost, late or broken: the outcome is unknown until evidence ends it, and then there is one effect.
 //! Without webhooks, so that recovery has to find out by itself.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{HELD, RELEASED, TAKEN, authorize, create, order};
-use crate::case::{Case, get, ledger, post};
-use crate::environment::Merchant::{Market, Shop};
+use crate::case::{Case, Step, get, ledger, post};
+use crate::environment::Merchant::{self, Market, Shop};
+use crate::environment::Weather;
 
 /// What an authorize may meet, and the words for it.
 const AUTHORIZE: [(&str, &str, &str); 9] = [
@@ -102,6 +103,7 @@ pub(super) fn cases() -> Vec<Case> {
             ));
         }
         cases.extend([
+            outage(merchant),
             Case::new(
                 name("doubt-void"),
                 "The answer to a void is lost: released once.",
@@ -126,12 +128,6 @@ pub(super) fn cases() -> Vec<Case> {
                         .save("id", "/attempt_id")
                         .into(),
                     get("/attempts/{id}")
-                        .until("/operation/state", "in_doubt")
-                        .is("/status", "AUTHORIZING")
-                        .without_timeline()
-                        .code_only()
-                        .into(),
-                    get("/attempts/{id}")
                         .until("/status", "CAPTURED")
                         .without_timeline()
                         .into(),
@@ -147,4 +143,45 @@ pub(super) fn cases() -> Vec<Case> {
         ]);
     }
     cases
+}
+
+/// Every call is answered 500, look-ups as well, until the outage is over.
+fn outage(merchant: Merchant) -> Case {
+    Case::new(
+        format!("{}-outage", merchant.psp()),
+        "While the PSP is down the attempt stays in doubt; once it is back, the attempt ends by itself.",
+        merchant,
+        vec![
+            create("pm_card_visa").into(),
+            Step::Dials(json!({"error_before_permille": 1000})),
+            post("/attempts/{id}/authorize")
+                .key("authorize")
+                .status(202)
+                .is("/status", "AUTHORIZING")
+                .code_only()
+                .into(),
+            get("/attempts/{id}")
+                .until("/operation/state", "in_doubt")
+                .is("/status", "AUTHORIZING")
+                .without_timeline()
+                .into(),
+            post("/attempts/{id}/capture")
+                .key("capture")
+                .refused(409, "INVALID_STATE")
+                .is("/error/safe_new_key", false)
+                .code_only()
+                .into(),
+            Step::Dials(json!({"error_before_permille": 0})),
+            get("/attempts/{id}")
+                .until("/status", "AUTHORIZED")
+                .without_timeline()
+                .into(),
+            post("/attempts/{id}/authorize")
+                .key("authorize")
+                .has("Idempotency-Replayed", "true")
+                .into(),
+            ledger("{id}", HELD),
+        ],
+    )
+    .in_weather(Weather::Alone)
 }

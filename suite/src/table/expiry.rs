@@ -7,7 +7,7 @@ use crate::environment::Merchant::Shop;
 pub(super) fn cases() -> Vec<Case> {
     vec![Case::new(
         "stripe-expiry",
-        "The PSP says that the authorization lives 3 s: it is released before, by nobody's request, and EXPIRED.",
+        "The authorization lives 3 s, says the PSP: it is released before, by itself.",
         Shop,
         vec![
             create("pm_sandbox_expires_soon").into(),

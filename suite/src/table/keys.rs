@@ -1,10 +1,14 @@
 //! Idempotency keys: replays are the same bytes, reuse is refused, and a key is one name however it is written.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{HELD, TAKEN, authorize, capture, create, order, void};
-use crate::case::{Case, get, ledger, post};
+use crate::case::{Case, Step, get, ledger, post};
 use crate::environment::Merchant::{Market, Rival, Shop};
+
+/// The body of `order("pm_card_visa")`, written otherwise.
+const SAME_MEANING: &str = r#" {"payment_method":"pm_card_visa",
+    "currency":"GBP", "amount":2599,"order_id":"ord_\u0031\u00323"} "#;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -29,7 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
                 create("pm_card_visa").save_body("created").into(),
                 create("")
                     .status(200)
-                    .body(" {\"payment_method\":\"pm_card_visa\",\n\t\"currency\":\"GBP\", \"amount\":2599,\"order_id\":\"ord_\\u0031\\u00323\"} ")
+                    .body(SAME_MEANING)
                     .replays("created")
                     .into(),
             ],
@@ -67,9 +71,15 @@ pub(super) fn cases() -> Vec<Case> {
             Shop,
             vec![
                 create("pm_card_visa").into(),
-                create("pm_card_visa").by(Rival).save("other", "/attempt_id").into(),
+                create("pm_card_visa")
+                    .by(Rival)
+                    .save("other", "/attempt_id")
+                    .into(),
                 get("/attempts/{other}").refused(404, "ATTEMPT_NOT_FOUND").into(),
-                get("/attempts/{other}").by(Rival).is("/attempt_id", "{other}").into(),
+                get("/attempts/{other}")
+                    .by(Rival)
+                    .is("/attempt_id", "{other}")
+                    .into(),
             ],
         ),
         Case::new(
@@ -94,35 +104,7 @@ pub(super) fn cases() -> Vec<Case> {
                     .into(),
             ],
         ),
-        Case::new(
-            "reuse-create",
-            "A create key with another body is refused: every member counts.",
-            Shop,
-            [
-                json!({"order_id": "ord_123", "amount": 2600, "currency": "GBP", "payment_method": "pm_card_visa"}),
-                json!({"order_id": "ord_123", "amount": 2599, "currency": "EUR", "payment_method": "pm_card_visa"}),
-                json!({"order_id": "ord_124", "amount": 2599, "currency": "GBP", "payment_method": "pm_card_visa"}),
-                json!({"order_id": "ord_123", "amount": 2599, "currency": "GBP", "payment_method": "pm_card_amex"}),
-                json!({"order_id": "ord_123", "amount": 2599, "currency": "GBP"}),
-                json!({"order_id": "ord_123", "amount": 2599, "currency": "GBP", "payment_method": "pm_card_visa", "metadata": {"a": "1"}}),
-            ]
-            .iter()
-            .map(|body| {
-                create("")
-                    .json(body)
-                    .refused(409, "IDEMPOTENCY_KEY_REUSE")
-            })
-            .map(|mut ask| {
-                // Nothing is created here.
-                ask.saves.clear();
-                ask.members.retain(|(pointer, _)| *pointer != "/status");
-                ask.into()
-            })
-            .fold(vec![create("pm_card_visa").into()], |mut steps, step| {
-                steps.push(step);
-                steps
-            }),
-        ),
+        reuse_create(),
         Case::new(
             "reuse-operation",
             "A key that belongs to one operation is refused for another, with no effect.",
@@ -130,9 +112,18 @@ pub(super) fn cases() -> Vec<Case> {
             vec![
                 create("pm_card_visa").into(),
                 authorize().into(),
-                post("/attempts/{id}/capture").key("authorize").refused(409, "IDEMPOTENCY_KEY_REUSE").into(),
-                post("/attempts/{id}/void").key("authorize").refused(409, "IDEMPOTENCY_KEY_REUSE").into(),
-                post("/attempts/{id}/capture").key("{case}").refused(409, "IDEMPOTENCY_KEY_REUSE").into(),
+                post("/attempts/{id}/capture")
+                    .key("authorize")
+                    .refused(409, "IDEMPOTENCY_KEY_REUSE")
+                    .into(),
+                post("/attempts/{id}/void")
+                    .key("authorize")
+                    .refused(409, "IDEMPOTENCY_KEY_REUSE")
+                    .into(),
+                post("/attempts/{id}/capture")
+                    .key("{case}")
+                    .refused(409, "IDEMPOTENCY_KEY_REUSE")
+                    .into(),
                 post("/charge")
                     .key("{case}")
                     .json(&order("pm_card_visa"))
@@ -148,13 +139,19 @@ pub(super) fn cases() -> Vec<Case> {
             vec![
                 create("pm_card_visa").into(),
                 authorize().into(),
-                capture().json(&json!({"amount": 2599})).save_body("captured").into(),
+                capture()
+                    .json(&json!({"amount": 2599}))
+                    .save_body("captured")
+                    .into(),
                 post("/attempts/{id}/capture")
                     .key("capture")
                     .json(&json!({"amount": 99}))
                     .refused(409, "IDEMPOTENCY_KEY_REUSE")
                     .into(),
-                capture().json(&json!({"amount": 2599})).replays("captured").into(),
+                capture()
+                    .json(&json!({"amount": 2599}))
+                    .replays("captured")
+                    .into(),
                 ledger("{id}", TAKEN),
             ],
         ),
@@ -163,15 +160,22 @@ pub(super) fn cases() -> Vec<Case> {
             "More than 30 s are not waited, and it says so; what is not understood is ignored (RFC 7240).",
             Shop,
             vec![
-                create("pm_card_visa").header("Prefer", "respond-async, wait=100").has("Preference-Applied", "wait=30").into(),
-                create("pm_card_visa").header("Prefer", "wait=soon").status(200).has_no("Preference-Applied").into(),
+                create("pm_card_visa")
+                    .header("Prefer", "respond-async, wait=100")
+                    .has("Preference-Applied", "wait=30")
+                    .into(),
+                create("pm_card_visa")
+                    .header("Prefer", "wait=soon")
+                    .status(200)
+                    .has_no("Preference-Applied")
+                    .into(),
             ],
         ),
     ];
     for merchant in [Shop, Market] {
         cases.push(Case::new(
             format!("{}-replay-all", merchant.psp()),
-            "Every retry gets what its first try got, byte for byte, whatever happened since; no effect is made twice.",
+            "Every retry gets what its first try got, byte for byte, whatever happened since.",
             merchant,
             vec![
                 create("pm_card_visa").save_body("created").into(),
@@ -181,7 +185,10 @@ pub(super) fn cases() -> Vec<Case> {
                 authorize().replays("authorized").into(),
                 capture().replays("captured").into(),
                 authorize().replays("authorized").into(),
-                post("/attempts/{id}/capture").key("capture").replays("captured").into(),
+                post("/attempts/{id}/capture")
+                    .key("capture")
+                    .replays("captured")
+                    .into(),
                 ledger("{id}", TAKEN),
                 get("/attempts/{id}").is("/status", "CAPTURED").into(),
             ],
@@ -213,4 +220,30 @@ pub(super) fn cases() -> Vec<Case> {
         ));
     }
     cases
+}
+
+fn reuse_create() -> Case {
+    let mut steps: Vec<Step> = vec![create("pm_card_visa").save_body("created").into()];
+    for (member, other) in [
+        ("amount", json!(2600)),
+        ("currency", json!("EUR")),
+        ("order_id", json!("ord_124")),
+        ("payment_method", json!("pm_card_amex")),
+        ("capture_method", json!("automatic")),
+        ("metadata", json!({"a": "1"})),
+    ] {
+        let mut body = order("pm_card_visa");
+        if let Value::Object(members) = &mut body {
+            members.insert(member.to_owned(), other);
+        }
+        let ask = post("/attempts").key("{case}").json(&body);
+        steps.push(ask.refused(409, "IDEMPOTENCY_KEY_REUSE").into());
+    }
+    steps.push(create("pm_card_visa").status(200).replays("created").into());
+    Case::new(
+        "reuse-create",
+        "A create key with another body is refused: every member counts.",
+        Shop,
+        steps,
+    )
 }

@@ -1,10 +1,11 @@
 //! A PSP that offers nothing to find out an unknown with: it is parked, visibly, and a named operator ends it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{HELD, RELEASED, TAKEN, authorize, capture, create};
-use crate::case::{Ask, Case, Step, get, ledger, post};
+use crate::case::{Ask, Case, Sign, Step, get, ledger, post, webhook};
 use crate::environment::Merchant::Kiosk;
+use crate::environment::Weather;
 
 /// An operation that gets parked: 202, without waiting for what only people can end.
 fn parks(operation: &str) -> Ask {
@@ -29,6 +30,10 @@ fn books(operation: &'static str) -> Step {
 
 pub(super) fn cases() -> Vec<Case> {
     let happened = json!({"operator": "ada", "reason": "seen in the PSP's books", "outcome": "happened"});
+    let named = json!({
+        "operator": "ada", "reason": "seen in the PSP's books", "outcome": "happened",
+        "psp_reference": "{booked}",
+    });
     let not_happened =
         json!({"operator": "ada", "reason": "not in the PSP's books", "outcome": "did_not_happen"});
     vec![
@@ -39,17 +44,24 @@ pub(super) fn cases() -> Vec<Case> {
             vec![
                 create("pm_sandbox_500_after").into(),
                 parks("authorize").is("/status", "AUTHORIZING").into(),
-                post("/attempts/{id}/capture").key("capture").refused(409, "INVALID_STATE").into(),
-                resolve("resolve-1", &happened).refused(400, "MISSING_FIELD").is("/error/field", "psp_reference").has("Preference-Applied", "wait=30").into(),
+                post("/attempts/{id}/capture")
+                    .key("capture")
+                    .refused(409, "INVALID_STATE")
+                    .into(),
+                resolve("resolve-1", &happened)
+                    .refused(400, "MISSING_FIELD")
+                    .is("/error/field", "psp_reference")
+                    .has("Preference-Applied", "wait=30")
+                    .into(),
                 books("authorize"),
-                resolve(
-                    "resolve-2",
-                    &json!({"operator": "ada", "reason": "seen in the PSP's books", "outcome": "happened", "psp_reference": "{booked}"}),
-                )
-                .is("/status", "AUTHORIZED")
-                .is("/authorization/psp_reference", "{booked}")
-                .into(),
-                post("/attempts/{id}/authorize").key("authorize").is("/status", "AUTHORIZED").into(),
+                resolve("resolve-2", &named)
+                    .is("/status", "AUTHORIZED")
+                    .is("/authorization/psp_reference", "{booked}")
+                    .into(),
+                post("/attempts/{id}/authorize")
+                    .key("authorize")
+                    .is("/status", "AUTHORIZED")
+                    .into(),
                 ledger("{id}", HELD),
                 capture().into(),
                 ledger("{id}", TAKEN),
@@ -63,10 +75,19 @@ pub(super) fn cases() -> Vec<Case> {
             vec![
                 create("pm_sandbox_500_before").into(),
                 parks("authorize").into(),
-                resolve("resolve", &not_happened).is("/status", "DECLINED").save_body("resolved").into(),
+                resolve("resolve", &not_happened)
+                    .is("/status", "DECLINED")
+                    .save_body("resolved")
+                    .into(),
                 resolve("resolve", &not_happened).replays("resolved").into(),
-                post("/attempts/{id}/authorize").key("authorize").status(402).is("/error/code", "DECLINED").into(),
-                resolve("again", &not_happened).refused(409, "INVALID_STATE").into(),
+                post("/attempts/{id}/authorize")
+                    .key("authorize")
+                    .status(402)
+                    .is("/error/code", "DECLINED")
+                    .into(),
+                resolve("again", &not_happened)
+                    .refused(409, "INVALID_STATE")
+                    .into(),
                 ledger("{id}", &[]),
                 get("/attempts/{id}").is("/status", "DECLINED").into(),
             ],
@@ -85,8 +106,8 @@ pub(super) fn cases() -> Vec<Case> {
             ],
         ),
         Case::new(
-            "blind-void-did-not-happen",
-            "A void that did not happen is done again: what is still held must be released.",
+            "blind-void-happened",
+            "A void of unknown outcome is parked; the operator says that it happened.",
             Kiosk,
             vec![
                 create("pm_sandbox_void_hang_after").into(),
@@ -96,28 +117,92 @@ pub(super) fn cases() -> Vec<Case> {
                 ledger("{id}", RELEASED),
             ],
         ),
-        // Every try of the void is answered 500, so each is parked again; each resolution takes a key.
+        Case::new(
+            "blind-parked",
+            "While it is parked nothing else is begun, and asking again is told so.",
+            Kiosk,
+            vec![
+                create("pm_sandbox_void_hang_after").into(),
+                authorize().into(),
+                parks("void").into(),
+                parks("void").into(),
+                post("/attempts/{id}/capture")
+                    .key("capture")
+                    .refused(409, "INVALID_STATE")
+                    .is("/error/attempt/operation/state", "parked")
+                    .into(),
+                get("/attempts/{id}").is("/operation/name", "void").into(),
+                ledger("{id}", RELEASED),
+            ],
+        ),
         too_many_keys(&not_happened),
+        record_full(),
     ]
 }
 
-fn too_many_keys(_not_happened: &serde_json::Value) -> Case {
+/// Every try of the void is answered 500, so it is parked again and again; each resolution takes a key.
+fn too_many_keys(not_happened: &Value) -> Case {
+    let parked = || get("/attempts/{id}").until("/operation/state", "parked");
+    let mut rounds = Vec::new();
+    for round in 4..=32 {
+        rounds.push(resolve(&format!("key-{round}"), not_happened).into());
+        rounds.push(parked().into());
+    }
     Case::new(
-        "blind-parked-void",
-        "While it is parked, nothing else is begun, and asking again is told so.",
+        "too-many-keys",
+        "An attempt takes 32 keys; what was asked under one of them is answered still.",
         Kiosk,
         vec![
-            create("pm_sandbox_void_hang_after").into(),
+            create("pm_card_visa").into(),
             authorize().into(),
+            Step::Dials(json!({"error_before_permille": 1000})),
             parks("void").into(),
-            parks("void").into(),
+            Step::Unseen {
+                about: "29 times: by an operator's word the void did not happen; it is tried and parked again",
+                steps: rounds,
+            },
+            resolve("key-33", not_happened)
+                .refused(409, "TOO_MANY_KEYS")
+                .is("/error/attempt/status", "VOIDING")
+                .code_only()
+                .into(),
+            resolve("key-32", not_happened)
+                .has("Idempotency-Replayed", "true")
+                .code_only()
+                .into(),
+            ledger("{id}", HELD),
+        ],
+    )
+    .in_weather(Weather::Alone)
+}
+
+/// A PSP that keeps naming the authorization otherwise: evidence always finds room, another request does not.
+fn record_full() -> Case {
+    let news = |nth: usize| {
+        let reference = format!("{nth}{}", "x".repeat(500));
+        let body = json!({
+            "type": "authorize", "reference": "{id}", "status": "approved",
+            "psp_reference": reference, "amount": 2599, "currency": "GBP",
+        });
+        webhook("/webhooks/blind", Sign::Well, &body).into()
+    };
+    Case::new(
+        "record-full",
+        "When a record has no room for another request, it says so; evidence still finds room.",
+        Kiosk,
+        vec![
+            create("pm_card_visa").into(),
+            authorize().into(),
+            Step::Unseen {
+                about: "80 signed webhooks, each with another name for the authorization",
+                steps: (0..80).map(news).collect(),
+            },
             post("/attempts/{id}/capture")
                 .key("capture")
-                .refused(409, "INVALID_STATE")
-                .is("/error/attempt/operation/state", "parked")
+                .refused(507, "RECORD_FULL")
+                .code_only()
                 .into(),
-            get("/attempts/{id}").is("/operation/name", "void").into(),
-            ledger("{id}", RELEASED),
+            news(80),
         ],
     )
 }

@@ -37,21 +37,27 @@ pub(super) fn cases() -> Vec<Case> {
         cases.extend([
             Case::new(
                 name("approved"),
-                "The customer approves: found out without a webhook; the first key gets the news and captures work.",
+                "The customer approves: found out without a webhook, and the first key gets the news.",
                 merchant,
                 vec![
                     create(CARD).into(),
                     begin().into(),
                     ledger("{id}", &[]),
                     customer(true),
-                    get("/attempts/{id}").until("/status", "AUTHORIZED").without_timeline().into(),
+                    get("/attempts/{id}")
+                        .until("/status", "AUTHORIZED")
+                        .without_timeline()
+                        .into(),
                     post("/attempts/{id}/authorize")
                         .key("authorize")
                         .is("/status", "AUTHORIZED")
                         .is("/next_action", Value::Null)
                         .save_body("authorized")
                         .into(),
-                    post("/attempts/{id}/authorize").key("authorize").replays("authorized").into(),
+                    post("/attempts/{id}/authorize")
+                        .key("authorize")
+                        .replays("authorized")
+                        .into(),
                     ledger("{id}", HELD),
                     capture().into(),
                 ],
@@ -69,7 +75,10 @@ pub(super) fn cases() -> Vec<Case> {
                         .is("/error/retryable", true)
                         .into(),
                     void().into(),
-                    get("/attempts/{id}").is("/status", "VOIDED").without_timeline().into(),
+                    get("/attempts/{id}")
+                        .is("/status", "VOIDED")
+                        .without_timeline()
+                        .into(),
                     post("/attempts/{id}/authorize")
                         .key("authorize")
                         .status(409)
@@ -86,7 +95,11 @@ pub(super) fn cases() -> Vec<Case> {
                 vec![
                     create(CARD).into(),
                     begin().into(),
-                    get("/attempts/{id}").until("/operation", Value::Null).is("/status", "EXPIRED").without_timeline().into(),
+                    get("/attempts/{id}")
+                        .until("/operation", Value::Null)
+                        .is("/status", "EXPIRED")
+                        .without_timeline()
+                        .into(),
                     ledger("{id}", &[]),
                 ],
             ),
@@ -105,8 +118,15 @@ pub(super) fn cases() -> Vec<Case> {
                         .save("id", "/attempt_id")
                         .into(),
                     customer(true),
-                    get("/attempts/{id}").until("/status", "CAPTURED").without_timeline().into(),
-                    post("/charge").key("{case}").json(&order(CARD)).is("/status", "CAPTURED").into(),
+                    get("/attempts/{id}")
+                        .until("/status", "CAPTURED")
+                        .without_timeline()
+                        .into(),
+                    post("/charge")
+                        .key("{case}")
+                        .json(&order(CARD))
+                        .is("/status", "CAPTURED")
+                        .into(),
                     ledger("{id}", super::TAKEN),
                 ],
             ),

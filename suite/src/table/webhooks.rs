@@ -39,6 +39,13 @@ const FORGED: [(Sign, &str); 9] = [
 ];
 
 pub(super) fn cases() -> Vec<Case> {
+    let other_type = json!({
+        "id": "evt_1", "object": "event", "type": "customer.created", "data": {"object": {}},
+    });
+    let not_ours = json!({
+        "type": "authorize", "reference": "not ours", "status": "approved",
+        "psp_reference": "x", "amount": 1, "currency": "GBP",
+    });
     let mut cases = vec![
         refused("stripe", &intent("requires_capture")),
         refused("acquirer", &approved("auth_suite")),
@@ -49,9 +56,21 @@ pub(super) fn cases() -> Vec<Case> {
             "A webhook without a signature is refused; one for a PSP that is not configured is 404.",
             Shop,
             vec![
-                post("/webhooks/stripe").anonymous().json(&intent("succeeded")).refused(400, "WEBHOOK_SIGNATURE_INVALID").into(),
-                post("/webhooks/acquirer").anonymous().json(&approved("x")).refused(400, "WEBHOOK_SIGNATURE_INVALID").into(),
-                post("/webhooks/nobody").anonymous().json(&json!({})).refused(404, "UNKNOWN_PSP").into(),
+                post("/webhooks/stripe")
+                    .anonymous()
+                    .json(&intent("succeeded"))
+                    .refused(400, "WEBHOOK_SIGNATURE_INVALID")
+                    .into(),
+                post("/webhooks/acquirer")
+                    .anonymous()
+                    .json(&approved("x"))
+                    .refused(400, "WEBHOOK_SIGNATURE_INVALID")
+                    .into(),
+                post("/webhooks/nobody")
+                    .anonymous()
+                    .json(&json!({}))
+                    .refused(404, "UNKNOWN_PSP")
+                    .into(),
             ],
         ),
         Case::new(
@@ -59,10 +78,14 @@ pub(super) fn cases() -> Vec<Case> {
             "What is signed but cannot be read is refused; what is no concern of ours is taken.",
             Shop,
             vec![
-                webhook("/webhooks/stripe", Sign::Well, &json!([])).refused(400, "WEBHOOK_INVALID").into(),
-                webhook("/webhooks/acquirer", Sign::Well, &json!({"type": "authorize"})).refused(400, "WEBHOOK_INVALID").into(),
-                webhook("/webhooks/stripe", Sign::Well, &json!({"id": "evt_1", "object": "event", "type": "customer.created", "data": {"object": {}}})).into(),
-                webhook("/webhooks/acquirer", Sign::Well, &json!({"type": "authorize", "reference": "not ours", "status": "approved", "psp_reference": "x", "amount": 1, "currency": "GBP"})).into(),
+                webhook("/webhooks/stripe", Sign::Well, &json!([]))
+                    .refused(400, "WEBHOOK_INVALID")
+                    .into(),
+                webhook("/webhooks/acquirer", Sign::Well, &json!({"type": "authorize"}))
+                    .refused(400, "WEBHOOK_INVALID")
+                    .into(),
+                webhook("/webhooks/stripe", Sign::Well, &other_type).into(),
+                webhook("/webhooks/acquirer", Sign::Well, &not_ours).into(),
             ],
         ),
         Case::new(
@@ -71,18 +94,35 @@ pub(super) fn cases() -> Vec<Case> {
             Kiosk,
             vec![
                 create("pm_sandbox_500_after").into(),
-                post("/attempts/{id}/authorize").key("authorize").wait().status(202).is("/operation/state", "parked").into(),
-                Step::Books { attempt: "{id}".to_owned(), operation: "authorize", save: "booked" },
+                post("/attempts/{id}/authorize")
+                    .key("authorize")
+                    .wait()
+                    .status(202)
+                    .is("/operation/state", "parked")
+                    .into(),
+                Step::Books {
+                    attempt: "{id}".to_owned(),
+                    operation: "authorize",
+                    save: "booked",
+                },
                 // Another PSP's word about it is no evidence.
                 webhook("/webhooks/acquirer", Sign::Well, &approved("{booked}")).into(),
                 get("/attempts/{id}").is("/operation/state", "parked").into(),
-                webhook("/webhooks/blind", Sign::Well, &approved("{booked}")).is("/received", true).into(),
-                get("/attempts/{id}").until("/status", "AUTHORIZED").save_body("after").into(),
+                webhook("/webhooks/blind", Sign::Well, &approved("{booked}"))
+                    .is("/received", true)
+                    .into(),
+                get("/attempts/{id}")
+                    .until("/status", "AUTHORIZED")
+                    .save_body("after")
+                    .into(),
                 // A duplicate changes nothing.
                 webhook("/webhooks/blind", Sign::Well, &approved("{booked}")).into(),
                 webhook("/webhooks/blind", Sign::Aged(200), &approved("{booked}")).into(),
-                { let mut ask = get("/attempts/{id}"); ask.same_as = Some("after"); ask }.into(),
-                post("/attempts/{id}/authorize").key("authorize").is("/status", "AUTHORIZED").into(),
+                get("/attempts/{id}").same_as("after").into(),
+                post("/attempts/{id}/authorize")
+                    .key("authorize")
+                    .is("/status", "AUTHORIZED")
+                    .into(),
                 ledger("{id}", HELD),
             ],
         ),

@@ -105,7 +105,7 @@ impl Balancer {
 
     async fn replayed(&self, server: usize, request: &Message) -> Option<Message> {
         let pool = self.pools.get(server)?;
-        self.note(server, "replay", request);
+        self.note(server, "again: ", request);
         ask_within(pool, REPLAY_LIMIT_MS, &request.bytes).await
     }
 
@@ -113,7 +113,7 @@ impl Balancer {
     async fn forward(&self, first: usize, request: &Message) -> Result<Message, Failed> {
         let next = self.pools.iter().enumerate().cycle().skip(first);
         for (server, pool) in next.take(self.pools.len()) {
-            self.note(server, "forward", request);
+            self.note(server, "", request);
             match pool.ask(&request.bytes).await {
                 Err(Failed::NotSent) => {}
                 answer => return answer,
@@ -122,8 +122,9 @@ impl Balancer {
         Err(Failed::NotSent)
     }
 
-    fn note(&self, server: usize, kind: &'static str, request: &Message) {
-        let text = request.start_line();
-        self.stage.pass(Host::Balancer, Host::Server(server), kind, text);
+    fn note(&self, server: usize, how: &str, request: &Message) {
+        self.stage.pass(Host::Balancer, Host::Server(server), || {
+            format!("{how}{}", request.start_line())
+        });
     }
 }

@@ -6,11 +6,11 @@ use pay_once_sandbox::signature;
 use tokio::task::spawn_local;
 
 use crate::full::stage::Stage;
-use crate::full::wire::{Pool, ask_within};
+use crate::full::wire::{Pool, ask_within, said};
 use crate::met::Sometimes;
 use crate::plan::{Class, Host, Payment};
 use crate::seen::{Heard, Told};
-use crate::shopper::{Ask, Role, Shopper, Todo};
+use crate::shopper::{Ask, Shopper, Todo};
 use crate::world::EPOCH_MS;
 
 /// How long a customer waits for the PSP's page, in milliseconds.
@@ -25,8 +25,6 @@ pub(in crate::full) struct Clients {
     pub(in crate::full) heard: Vec<Heard>,
     /// By payment.
     pub(in crate::full) buyers: Vec<Buyer>,
-    /// Requests that wait for an answer: where to and under which key.
-    waiting: Vec<(String, String)>,
     /// All is over but for the last look.
     pub(in crate::full) is_last_round: bool,
 }
@@ -122,13 +120,8 @@ impl Ways {
     async fn ask(&self, buyer: usize, ask: Ask) -> Vec<Todo> {
         let stage = &self.stage;
         let began_ms = stage.now_ms();
-        let open = (ask.target.clone(), ask.key.clone());
         let place = {
             let mut clients = stage.clients.borrow_mut();
-            if !ask.key.is_empty() && ask.role != Role::Reuse && clients.waiting.contains(&open) {
-                stage.meet(Sometimes::DuplicateWhileInFlight);
-            }
-            clients.waiting.push(open.clone());
             clients.heard.push(Heard {
                 ask: ask.clone(),
                 began_ms,
@@ -140,9 +133,6 @@ impl Ways {
         let told = self.exchange(&ask).await;
         let ended_ms = stage.now_ms();
         let mut clients = stage.clients.borrow_mut();
-        if let Some(at) = clients.waiting.iter().position(|waiting| *waiting == open) {
-            clients.waiting.remove(at);
-        }
         let todo = clients
             .buyers
             .get_mut(buyer)
@@ -156,12 +146,13 @@ impl Ways {
 
     /// Sends one request and waits for its answer, as long as its client would.
     pub(super) async fn exchange(&self, ask: &Ask) -> Option<Told> {
-        let what = format!(
-            "p{} {:?} {} {} {}",
-            ask.payment, ask.role, ask.method, ask.target, ask.key
-        );
-        let (ours, theirs) = (Host::Clients, Host::Balancer);
-        self.stage.pass(ours, theirs, "ask", what.as_str());
+        let what = || {
+            format!(
+                "p{} {:?} {} {} {}",
+                ask.payment, ask.role, ask.method, ask.target, ask.key
+            )
+        };
+        self.stage.pass(Host::Clients, Host::Balancer, what);
         let answer = ask_within(&self.balancer, ask.timeout_ms, &bytes(ask)).await;
         let told = answer.map(|answer| {
             let is_replay = answer.headers().any(|(name, value)| {
@@ -172,8 +163,9 @@ impl Ways {
         let status = told.as_ref().map(|told| told.status);
         let shown = told.as_ref().and_then(|told| told.shown.as_ref());
         let shown = shown.map(|shown| shown.status);
-        let heard = format!("{what}: {status:?} {shown:?}");
-        self.stage.pass(theirs, ours, "told", heard);
+        self.stage.pass(Host::Balancer, Host::Clients, || {
+            format!("{}: {} {shown:?}", what(), said(status))
+        });
         told
     }
 
@@ -189,8 +181,9 @@ impl Ways {
         if status.is_some_and(|status| status < 400) {
             self.stage.meet(Sometimes::SecureFinished);
         }
-        let text = format!("{body} {path}: {status:?}");
-        self.stage.pass(Host::Clients, Host::Psp, "3ds", text);
+        self.stage.pass(Host::Clients, Host::Psp, || {
+            format!("3-D Secure {path}: {body}: {}", said(status))
+        });
     }
 
     /// Says that a payment was captured, as the PSP would if it had; signed with a secret that is not the PSP's.
@@ -208,15 +201,15 @@ impl Ways {
         let request = forgery(stage.plan.world.class, EPOCH_MS + stage.now_ms(), &id, amount);
         let answer = ask_within(&self.balancer, FORGER_MS, request.as_bytes()).await;
         let status = answer.map(|answer| answer.status());
-        if status.is_some_and(|status| (400..500).contains(&status)) {
-            stage.meet(Sometimes::WebhookForgedRefused);
+        match status {
+            Some(400..=499) => stage.meet(Sometimes::WebhookForgedRefused),
+            // No answer, or none because the store is down: nothing is said about the forgery.
+            None | Some(503) => {}
+            Some(status) => stage.broke(format!("a forged webhook was answered with {status}")),
         }
-        stage.pass(
-            Host::Clients,
-            Host::Balancer,
-            "forge",
-            format!("p{payment}: {status:?}"),
-        );
+        stage.pass(Host::Clients, Host::Balancer, || {
+            format!("p{payment}: a forged webhook: {}", said(status))
+        });
     }
 }
 

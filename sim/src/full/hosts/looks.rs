@@ -1,7 +1,11 @@
-//! After healing: looking at an attempt until it shows an end, and once more when all is over.
+//! After healing: waiting until every attempt has come to an end, and then one look at each.
+
+use pay_once_core::id::AttemptId;
+use pay_once_core::record::Record;
+use pay_once_core::status::Status;
 
 use super::clients::{Buyer, Ways};
-use crate::seen::{Doubt, Heard, Shown, Status};
+use crate::seen::Heard;
 
 /// How often somebody looks whether it is time to look, in milliseconds.
 const LOOK_EVERY_MS: u64 = 100;
@@ -9,39 +13,38 @@ const LOOK_EVERY_MS: u64 = 100;
 const LOOK_LIMIT_MS: u64 = 2_000;
 
 impl Ways {
-    /// Looks at one payment's attempt, as far as its client knows it. A look costs a request, so it is only taken
-    /// when the record has changed; what it shows is what counts.
+    /// Waits until one payment's attempt has come to an end, and looks at it once when all is over. Until then it is
+    /// only peeped at: a look is a request, and whatever a request sets going would hide that nothing else does (§1: the
+    /// end comes without anybody's help).
     pub(super) async fn look_on(self, buyer: usize) {
         let stage = &self.stage;
         stage.sleep_until(stage.plan.world.heal_ms).await;
         let mut seen_version = None;
         loop {
             let is_last_round = stage.clients.borrow().is_last_round;
-            let (is_busy, id) = self
-                .with(buyer, |buyer| {
-                    (buyer.todo > 0, Some(buyer.shopper.payment().attempt_id()))
-                })
-                .unwrap_or((false, None));
-            let version = id.and_then(|id| {
-                let rows = stage.rows.borrow();
-                rows.all.get(&id.to_bytes()).map(|row| row.version)
-            });
-            if !is_busy && (is_last_round || seen_version != Some(version)) {
-                let is_answered = self.look(buyer).await;
-                if is_answered {
-                    seen_version = Some(version);
-                    self.with(buyer, |buyer| {
-                        buyer.is_settled = buyer.last.as_ref().is_none_or(is_end);
-                        buyer.is_done = is_last_round;
-                    });
-                }
-                if is_answered && is_last_round {
-                    self.with(buyer, |buyer| buyer.is_done = true);
-                    return;
-                }
+            if is_last_round && self.look(buyer).await {
+                self.with(buyer, |buyer| buyer.is_done = true);
+                return;
+            }
+            if let Some(id) = self.with(buyer, |buyer| buyer.shopper.payment().attempt_id()) {
+                self.peep(buyer, id, &mut seen_version);
             }
             stage.sleep(LOOK_EVERY_MS).await;
         }
+    }
+
+    fn peep(&self, buyer: usize, id: AttemptId, seen_version: &mut Option<u64>) {
+        let is_settled = {
+            let rows = self.stage.rows.borrow();
+            let row = rows.all.get(&id.to_bytes());
+            let version = row.map_or(0, |row| row.version);
+            if seen_version.replace(version) == Some(version) {
+                return;
+            }
+            // What cannot be read is for the oracles; it will not get better by waiting.
+            row.is_none_or(|row| Record::decode(id, &row.bytes).map_or(true, |record| is_end(&record)))
+        };
+        self.with(buyer, |buyer| buyer.is_settled = is_settled);
     }
 
     fn with<R>(&self, buyer: usize, what: impl FnOnce(&mut Buyer) -> R) -> Option<R> {
@@ -74,16 +77,11 @@ impl Ways {
 }
 
 /// Whether nothing more will happen of itself.
-fn is_end(heard: &Heard) -> bool {
-    if heard.told.as_ref().is_some_and(|told| told.status == 404) {
-        return true;
-    }
-    let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
-    shown.is_some_and(|shown: &Shown| {
-        let is_parked = shown
-            .operation
-            .as_ref()
-            .is_some_and(|op| op.state == Doubt::Parked);
-        shown.status.is_final() || shown.status == Status::Created || is_parked
-    })
+fn is_end(record: &Record) -> bool {
+    let state = record.state();
+    let is_parked = state
+        .running
+        .as_ref()
+        .is_some_and(|running| running.parked.is_some());
+    state.status.is_final() || state.status == Status::Created || is_parked
 }

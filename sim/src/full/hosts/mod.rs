@@ -4,6 +4,7 @@ pub(super) mod balancer;
 pub(super) mod clients;
 pub(super) mod looks;
 pub(super) mod psp;
+mod psp_wire;
 pub(super) mod server;
 pub(super) mod store;
 pub(super) mod store_client;

@@ -9,12 +9,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
 use turmoil::net::{TcpListener, TcpStream};
 
+use super::psp_wire::{attempt_of, request, write};
 use crate::full::stage::Stage;
-use crate::full::wire::{Message, PORT, Pool, ask_within, hung_up, read};
+use crate::full::wire::{PORT, Pool, ask_within, hung_up, read, said};
 use crate::met::Sometimes;
-use crate::plan::{Class, Host, PspFault, World};
+use crate::plan::{Host, PspFault, World};
 use crate::rng::{Concern, Draw};
 use crate::seen::PspCall;
+use crate::trace::Kind;
 use crate::world::{EPOCH_MS, dials, psp_settings, turn};
 
 /// Where webhooks go: the load balancer.
@@ -44,8 +46,6 @@ pub(in crate::full) struct Bank {
     unanswered: BTreeMap<String, usize>,
     /// Keys whose request had an effect.
     pub(in crate::full) effects: BTreeSet<String>,
-    /// The last time that somebody looked, by attempt (`*` where a look names none).
-    looks: BTreeMap<String, u64>,
     delivered: BTreeSet<Vec<u8>>,
     events: usize,
 }
@@ -62,7 +62,6 @@ impl Bank {
             webhooks: 0,
             unanswered: BTreeMap::new(),
             effects: BTreeSet::new(),
-            looks: BTreeMap::new(),
             delivered: BTreeSet::new(),
             events: 0,
         }
@@ -123,14 +122,19 @@ async fn serve(stage: &Rc<Stage>, pool: &Rc<Pool>, mut stream: TcpStream) -> std
             .entry(attempt.clone())
             .or_default() += 1;
         let Some(answer) = receive(stage, pool, request) else {
-            hung_up(&mut stream).await;
+            // Whoever has nothing to say falls silent, or hangs up.
+            if !stage.bank.borrow_mut().draw.chance(500) {
+                hung_up(&mut stream).await;
+            }
             return Ok(());
         };
         tokio::time::sleep(Duration::from_millis(answer.after_ms)).await;
         if let Some(open) = stage.bank.borrow_mut().unanswered.get_mut(&attempt) {
             *open = open.saturating_sub(1);
         }
-        stage.note(Host::Psp, "answer", format!("{attempt} {}", answer.status));
+        stage.note(Host::Psp, Kind::Note, || {
+            format!("{attempt}: answers {}", answer.status)
+        });
         stream.write_all(&write(&answer)).await?;
         if answer.cut_at_bytes.is_some() {
             return Ok(());
@@ -139,78 +143,25 @@ async fn serve(stage: &Rc<Stage>, pool: &Rc<Pool>, mut stream: TcpStream) -> std
     Ok(())
 }
 
-fn request(message: &Message) -> Request {
-    let mut words = message.start_line().split(' ');
-    let method = match words.next() {
-        Some("GET") => Method::Get,
-        Some("POST") => Method::Post,
-        Some("PUT") => Method::Put,
-        _ => Method::Other,
-    };
-    Request {
-        method,
-        path_and_query: words.next().unwrap_or("/").to_owned(),
-        headers: message
-            .headers()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-        body: message.body().to_vec(),
-    }
-}
-
-fn write(answer: &Answer) -> Vec<u8> {
-    let mut head = format!(
-        "HTTP/1.1 {} -\r\ncontent-length: {}\r\n",
-        answer.status,
-        answer.body.len()
-    );
-    for (name, value) in &answer.headers {
-        head.push_str(name);
-        head.push_str(": ");
-        head.push_str(value);
-        head.push_str("\r\n");
-    }
-    head.push_str("\r\n");
-    let body = answer
-        .cut_at_bytes
-        .and_then(|bytes| answer.body.get(..bytes))
-        .unwrap_or(&answer.body);
-    let mut bytes = head.into_bytes();
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-/// The attempt that a request is for, as far as it says; `*` if not.
-fn attempt_of(request: &Request) -> String {
-    let key = request.header("idempotency-key").unwrap_or_default();
-    let named = key
-        .split('-')
-        .next()
-        .filter(|id| id.starts_with("pa_"))
-        .or_else(|| request.query().strip_prefix("reference="));
-    named.unwrap_or("*").to_owned()
-}
-
 /// A request arrives.
 fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answer> {
     let mut bank = stage.bank.borrow_mut();
     let key = request.header("idempotency-key").unwrap_or_default().to_owned();
     let is_post = request.method == Method::Post;
-    stage.note(
-        Host::Psp,
-        "request",
-        format!("{} {} {key}", request.method.name(), request.path()),
-    );
+    stage.note(Host::Psp, Kind::Note, || {
+        format!("{key}: {} {}", request.method.name(), request.path())
+    });
     if is_post && !key.is_empty() && !key.contains("-prepare-") {
-        note_call(stage, &mut bank, &key);
-    } else if !is_post {
-        note_look(stage, &mut bank, &request);
+        bank.calls.push(PspCall {
+            at_ms: stage.now_ms(),
+            key: key.clone(),
+        });
     }
     let entropy = bank.draw.word();
     let reaction = bank.sandbox.receive(EPOCH_MS + stage.now_ms(), entropy, &request);
     let news = bank.news();
     if news > 0 {
-        stage.note(Host::Psp, "effect", format!("{key} {news}"));
+        stage.note(Host::Psp, Kind::Effect, || format!("{key}: moves money"));
         bank.effects.insert(key);
     }
     match &reaction.answer {
@@ -231,42 +182,20 @@ fn is_garbage(bank: &Bank, body: &[u8]) -> bool {
         && serde_json::from_slice::<serde_json::Value>(body).is_err()
 }
 
-fn note_look(stage: &Stage, bank: &mut Bank, request: &Request) {
-    let (attempt, now_ms) = (attempt_of(request), stage.now_ms());
-    let mut calls = bank.calls.iter();
-    let first = calls.find(|call| call.key.starts_with(attempt.as_str()));
-    // Whoever looks, and does not send again, may do so because the key is forgotten by now.
-    let is_past = first.is_some_and(|call| now_ms >= call.at_ms + stage.plan.world.truth.horizon_ms);
-    if is_past && stage.plan.world.class == Class::KeyedQueryable {
-        stage.meet(Sometimes::KeyPastItsHorizon);
-    }
-    bank.looks.insert(attempt, now_ms);
-}
-
-fn note_call(stage: &Stage, bank: &mut Bank, key: &str) {
-    let what = |key: &str| key.rsplit_once('-').map(|(what, _)| what.to_owned());
-    if bank.calls.iter().any(|call| call.key == key) {
-        stage.meet(Sometimes::KeyResent);
-    } else if bank.calls.iter().any(|call| what(&call.key) == what(key)) {
-        stage.meet(Sometimes::EffectNumberMoved);
-    }
-    bank.calls.push(PspCall {
-        at_ms: stage.now_ms(),
-        key: key.to_owned(),
-    });
-}
-
 /// Something that was put off happens.
-fn fire(stage: &Rc<Stage>, pool: &Rc<Pool>, event: &Timed) -> usize {
+fn fire(stage: &Rc<Stage>, pool: &Rc<Pool>, event: &Timed) {
     let mut bank = stage.bank.borrow_mut();
     let reaction = bank.sandbox.fire(EPOCH_MS + stage.now_ms(), event);
     let news = bank.news();
     if news > 0 {
-        stage.note(Host::Psp, "effect", format!("by time {news}"));
+        stage.note(Host::Psp, Kind::Effect, || "money moves by time".to_owned());
+    }
+    if let (Timed::Land { request, .. }, true) = (event, news > 0) {
+        let key = request.header("idempotency-key");
+        bank.effects.extend(key.map(str::to_owned));
     }
     drop(bank);
     carry_out(stage, pool, reaction);
-    news
 }
 
 /// Does what a reaction says, and gives back the answer.
@@ -275,12 +204,9 @@ fn carry_out(stage: &Rc<Stage>, pool: &Rc<Pool>, reaction: Reaction) -> Option<A
         let (stage, pool) = (Rc::clone(stage), Rc::clone(pool));
         stage.bank.borrow_mut().landings += 1;
         spawn_local(async move {
-            let arrived_ms = stage.now_ms();
             stage.sleep(scheduled.after_ms).await;
             stage.bank.borrow_mut().landings -= 1;
-            if fire(&stage, &pool, &scheduled.event) > 0 {
-                note_landing(&stage, arrived_ms, &scheduled.event);
-            }
+            fire(&stage, &pool, &scheduled.event);
         });
     }
     for webhook in reaction.webhooks {
@@ -290,22 +216,6 @@ fn carry_out(stage: &Rc<Stage>, pool: &Rc<Pool>, reaction: Reaction) -> Option<A
     reaction.answer
 }
 
-fn note_landing(stage: &Stage, arrived_ms: u64, event: &Timed) {
-    let Timed::Land { request, .. } = event else {
-        return;
-    };
-    stage.meet(Sometimes::LateLanding);
-    let mut bank = stage.bank.borrow_mut();
-    let attempt = attempt_of(request);
-    let looked = |name: &str| bank.looks.get(name).is_some_and(|at_ms| *at_ms >= arrived_ms);
-    if looked(&attempt) || looked("*") {
-        stage.meet(Sometimes::LateLandingAfterLookupMiss);
-    }
-    if let Some(key) = request.header("idempotency-key") {
-        bank.effects.insert(key.to_owned());
-    }
-}
-
 /// Delivers one webhook: a few tries, with growing pauses.
 async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
     stage.sleep(webhook.after_ms).await;
@@ -313,7 +223,9 @@ async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
     let mut pause_ms = WEBHOOK_PAUSE_MS;
     for _ in 0..WEBHOOK_TRIES {
         let status = post_webhook(&pool, path, &webhook).await;
-        stage.pass(Host::Psp, Host::Balancer, "webhook", format!("{path} {status:?}"));
+        stage.pass(Host::Psp, Host::Balancer, || {
+            format!("a webhook: {}", said(status))
+        });
         if status.is_some_and(|status| status < 300) {
             note_delivery(&stage, webhook.body);
             break;

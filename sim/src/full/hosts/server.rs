@@ -25,6 +25,7 @@ use crate::full::stage::Stage;
 use crate::full::wire::{PORT, Pool};
 use crate::met::Sometimes;
 use crate::plan::Host;
+use crate::trace::Kind;
 use crate::world::{EPOCH_MS, config};
 
 /// How far a PSP call that can move money has come.
@@ -163,7 +164,8 @@ impl PspTransport for SimPsp {
         gate.pass().await;
         if let CallResult::NotSent { reason } = &result {
             gate.forget(key);
-            gate.stage.note(Host::Server(gate.server), "not sent", reason);
+            let at = Host::Server(gate.server);
+            gate.stage.note(at, Kind::Lost, || format!("not sent: {reason}"));
         }
         result
     }

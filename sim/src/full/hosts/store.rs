@@ -15,6 +15,7 @@ use crate::full::wire::{PORT, hung_up};
 use crate::met::Sometimes;
 use crate::plan::{Host, StoreFault};
 use crate::rng::{Concern, Draw};
+use crate::trace::Kind;
 
 /// What a slow operation takes longer, in milliseconds.
 const SLOW_MS: u64 = 500;
@@ -140,7 +141,7 @@ async fn serve(stage: &Rc<Stage>, mut stream: TcpStream) -> std::io::Result<()> 
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;
         if struck.contains(&StoreFault::Down) {
             stage.meet(Sometimes::StoreDown);
-            stage.note(Host::Store, "down", "");
+            stage.note(Host::Store, Kind::Lost, || "down".to_owned());
             send(&mut stream, &Said::Down).await?;
             continue;
         }
@@ -196,7 +197,7 @@ fn swap(stage: &Rc<Stage>, struck: &[StoreFault], swapping: Swapping) -> (Said, 
             }
             StoreFault::LostUnknown => {
                 stage.meet(Sometimes::SwapLostUnknown);
-                stage.note(Host::Store, "swap", "lost, untold");
+                stage.note(Host::Store, Kind::Lost, || "a swap is lost, untold".to_owned());
                 return (Said::Conflict, unknown(&mut stage.rows.borrow_mut()));
             }
             StoreFault::LateUnknown => {
@@ -219,24 +220,20 @@ fn swap(stage: &Rc<Stage>, struck: &[StoreFault], swapping: Swapping) -> (Said, 
 
 /// The compare-and-swap itself.
 fn apply(stage: &Stage, swapping: Swapping, how: &'static str) -> Said {
-    let id = attempt(swapping.id);
+    let id = AttemptId::from_bytes(swapping.id);
     if is_dead(stage, &swapping) {
-        stage.note(
-            Host::Store,
-            "swap",
-            format!("{id} v{} dies with its process", swapping.version),
-        );
+        stage.note(Host::Store, Kind::Lost, || {
+            format!("{id}: version {} dies with its process", swapping.version)
+        });
         return Said::Conflict;
     }
     let mut rows = stage.rows.borrow_mut();
     let before = rows.all.get(&swapping.id);
     if before.map(|row| row.version) != swapping.expected {
         stage.meet(Sometimes::SwapConflict);
-        stage.note(
-            Host::Store,
-            "swap",
-            format!("{id} v{} conflicts", swapping.version),
-        );
+        stage.note(Host::Store, Kind::Note, || {
+            format!("{id}: version {} conflicts", swapping.version)
+        });
         return Said::Conflict;
     }
     let is_due = |row: &Row| row.wake_at_ms.is_some_and(|at_ms| at_ms <= swapping.now_ms);
@@ -252,7 +249,9 @@ fn apply(stage: &Stage, swapping: Swapping, how: &'static str) -> Said {
         }
     }
     let writes = before.map_or(0, |row| row.writes) + 1;
-    stage.note(Host::Store, "swap", format!("{id} v{} {how}", swapping.version));
+    stage.note(Host::Store, Kind::Write, || {
+        format!("{id}: version {} {how}", swapping.version)
+    });
     rows.all.insert(
         swapping.id,
         Row {

@@ -1,0 +1,95 @@
+//! What the simulator found (`sim/FOUND.md`), each as the smallest case that shows it. Plans of seeds move when anything
+//! draws one number more; these do not.
+
+use pay_once_core::journal::{Fact, Operation};
+use pay_once_core::machine::Input;
+use pay_once_core::request::Routed;
+
+use crate::support::*;
+
+/// When each call of an operation was given out.
+fn sent_ms(world: &World, id: pay_once_core::id::AttemptId, wanted: Operation) -> Vec<u64> {
+    let record = world.record(id);
+    let found = record.entries().iter().filter_map(|entry| match &entry.fact {
+        Fact::Dispatched {
+            operation,
+            sent_at_ms,
+            ..
+        } if *operation == wanted => Some(*sent_at_ms),
+        _ => None,
+    });
+    found.collect()
+}
+
+/// The pause between two tries grows; the last of them may not outlast the key, or a try that was still safe is let pass
+/// and the unknown parks (rule 5).
+#[test]
+fn no_pause_outlasts_a_key() {
+    let landed_ms = World::new(Kind::AcquirerKeyed).timing().landed_after_ms();
+    for extra_ms in [100_000, 130_000, 170_000, 250_000] {
+        let mut world = World::new(Kind::AcquirerKeyed);
+        world.psp_mut().class.keyed_horizon_ms = Some(landed_ms + extra_ms);
+        let id = world.create();
+        for _ in 0..40 {
+            world.script.push_back(Told::Instead(timeout()));
+        }
+        world.op(id, "authorize", "k2");
+        world.settle(id, 60);
+        let sent = sent_ms(&world, id, Operation::Authorize);
+        let first_ms = sent.first().copied().unwrap();
+        // Sent again at the very last moment at which it is safe.
+        assert_eq!(
+            sent.last().copied().unwrap() - first_ms,
+            extra_ms - 1,
+            "{extra_ms}: {:?}",
+            sent.iter().map(|ms| ms - first_ms).collect::<Vec<_>>()
+        );
+        assert!(world.is_parked(id), "and then nothing is left to try");
+    }
+}
+
+/// A dispatch whose owner died has a timer that died with it. Whoever is asked about it meanwhile arms one.
+#[test]
+fn whoever_is_asked_about_what_is_under_way_arms_its_timer() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    assert_eq!(world.op(id, "authorize", "k2").status, 202);
+    let due_ms = world.due(id);
+    assert!(due_ms.is_some());
+    let (record, target) = (world.record(id), format!("/attempts/{id}/authorize"));
+    let Routed::Attempt { input, .. } = world.route("POST", &target, &[("idempotency-key", "k2")], b"")
+    else {
+        panic!("a request is routed to its attempt");
+    };
+    let step = world.decide(id, Some(&record), &input);
+    assert!(step.write.is_none(), "a twin writes nothing");
+    assert_eq!(step.wake_at_ms, due_ms);
+    // And a wake that comes early changes nothing, and is put off.
+    let step = world.decide(id, Some(&record), &Input::Wake);
+    assert!(step.write.is_none());
+    assert_eq!(step.wake_at_ms, due_ms);
+}
+
+/// A PSP counts an authorization's life from its effect, which an unknown hides: it is released in time counted from when
+/// it was first asked for (rule 10).
+#[test]
+fn an_authorization_that_was_in_doubt_is_released_in_time() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    let asked_ms = world.now_ms;
+    assert_eq!(world.op(id, "authorize", "k2").status, 202);
+    // The PSP is down for an hour: only then a look-up finds what it did.
+    for _ in 0..8 {
+        world.script.push_back(Told::Instead(answered(503, "")));
+    }
+    while world.status(id) == "AUTHORIZING" {
+        world.settle(id, 1);
+    }
+    assert_eq!(world.status(id), "AUTHORIZED");
+    assert!(world.now_ms > asked_ms + 1_000);
+    let timing = world.timing();
+    let due_ms = asked_ms + timing.authorization_lifetime_ms - timing.capture_margin_ms;
+    assert_eq!(world.due(id), Some(due_ms));
+}

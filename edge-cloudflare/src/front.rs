@@ -1,0 +1,58 @@
+//! The stateless Worker: reads a request, authenticates it, and hands it to the attempt's object unless a final answer is
+//! in the cache. It keeps nothing.
+
+use pay_once_core::id::AttemptId;
+use pay_once_core::machine::Input;
+use pay_once_core::request::{Routed, body_did_not_arrive, not_answered, route};
+use serde_json::json;
+use worker::{Env, Request, Response, Result};
+
+use crate::wire::{Asked, translate};
+use crate::{finals, settings, system};
+
+/// Name of the binding of the objects' namespace.
+const ATTEMPTS: &str = "ATTEMPTS";
+/// How long a client may take to send its body, in milliseconds.
+const BODY_TIMEOUT_MS: u64 = 30_000;
+/// How long after an answer was due an object is given up, in milliseconds: it may have to be started first, on another
+/// continent.
+const GRACE_MS: u64 = 10_000;
+
+/// Answers one request.
+///
+/// # Errors
+/// If the platform refuses to make an answer.
+pub(crate) async fn answer(mut request: Request, env: &Env) -> Result<Response> {
+    let body_by_ms = system::now_ms().saturating_add(BODY_TIMEOUT_MS);
+    let Some(Ok(asked)) = system::until(body_by_ms, Asked::read(&mut request)).await else {
+        return translate(body_did_not_arrive());
+    };
+    let config = settings::config(env);
+    let now_ms = system::now_ms();
+    let (id, input) = match asked.with_request(|request| route(&config, request, now_ms)) {
+        Routed::Reply(response) => return translate(response),
+        Routed::Attempt { id, input } => (id, input),
+    };
+    if let Some(response) = finals::answer(env, id, &input).await {
+        return translate(response);
+    }
+    let due_ms = match &input {
+        Input::Request(ticket) => ticket.answer_by_ms(),
+        Input::Webhook(_) | Input::Outcome(_) | Input::Wake => now_ms,
+    };
+    let why = match system::until(due_ms.saturating_add(GRACE_MS), hand_on(env, id, &asked, now_ms)).await {
+        Some(Ok(response)) => return Ok(response),
+        Some(Err(error)) => error.to_string(),
+        None => "no answer in time".to_owned(),
+    };
+    let message = "the attempt's object did not answer";
+    system::error(&json!({"level": "ERROR", "message": message, "attempt": id.to_string(), "error": why}));
+    translate(input.store_unavailable().unwrap_or_else(not_answered))
+}
+
+/// The request goes on as it came, credentials included: the object trusts nobody either, and routes it once more.
+async fn hand_on(env: &Env, id: AttemptId, asked: &Asked, since_ms: u64) -> Result<Response> {
+    let object = env.durable_object(ATTEMPTS)?.get_by_name(&id.to_string())?;
+    let spent_ms = system::now_ms().saturating_sub(since_ms);
+    object.fetch_with_request(asked.again(spent_ms)?).await
+}

@@ -1,0 +1,47 @@
+// A Worker on real workerd, by miniflare, in a process of its own: `node workerd.js OPTIONS`, where OPTIONS is JSON
+// `{port, directory, bindings}` for the built Worker, or `{port, directory, bare: true}` for the benchmark's other side.
+// It prints `ready URL`, then the Worker's log lines, and ends with its standard input.
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Log, LogLevel, Miniflare } from "miniflare";
+
+const folder = join(import.meta.dirname, "../..");
+const { port, directory, bindings, bare } = JSON.parse(process.argv[2]);
+
+const payOnce = {
+  modulesRoot: join(folder, "build"),
+  modules: [
+    { type: "ESModule", path: join(folder, "build/index.js") },
+    { type: "CompiledWasm", path: join(folder, "build/index_bg.wasm") },
+  ],
+  bindings,
+  durableObjects: { ATTEMPTS: { className: "Attempt", useSQLite: true } },
+  kvNamespaces: ["FINALS"],
+  kvPersist: join(directory, "kv"),
+};
+const other = {
+  modulesRoot: join(folder, "scripts"),
+  modules: [{ type: "ESModule", path: join(folder, "scripts/bare.js") }],
+  durableObjects: { BARE: { className: "Bare", useSQLite: true } },
+};
+const miniflare = new Miniflare({
+  host: "127.0.0.1",
+  port,
+  cf: false,
+  log: new Log(LogLevel.ERROR),
+  compatibilityDate: "2026-07-01",
+  durableObjectsPersist: join(directory, "objects"),
+  ...(bare ? other : payOnce),
+  handleRuntimeStdio(stdout, stderr) {
+    for (const stream of [stdout, stderr]) {
+      createInterface({ input: stream }).on("line", (line) => process.stdout.write(`${line}\n`));
+    }
+  },
+});
+const url = await miniflare.ready;
+process.stdout.write(`ready ${url.origin}\n`);
+process.stdin.on("end", async () => {
+  await miniflare.dispose();
+  process.exit(0);
+});
+process.stdin.resume();

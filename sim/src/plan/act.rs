@@ -1,0 +1,151 @@
+//! What a plan does, step by step: payments and faults (DESIGN §6).
+
+use serde::{Deserialize, Serialize};
+
+use super::payment::Payment;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// When, in milliseconds from the start.
+    pub at_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub act: Act,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Act {
+    /// A customer pays.
+    Pay(Payment),
+    /// A server's process is killed and starts again after a while.
+    Crash {
+        /// Which.
+        server: usize,
+        /// For how long it is down, in milliseconds.
+        down_ms: u64,
+        /// Power loss: its peers learn nothing of it.
+        silent: bool,
+    },
+    /// A server's process is killed and never comes back, nor does its machine. Never the first: somebody has to serve.
+    Die {
+        /// Which.
+        server: usize,
+    },
+    /// A server's process is stopped and goes on later, as a paused virtual machine does.
+    Pause {
+        /// Which.
+        server: usize,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// Messages between two hosts are lost.
+    Partition {
+        /// One end.
+        from: Host,
+        /// The other.
+        to: Host,
+        /// Only messages from `from` to `to`.
+        one_way: bool,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// Messages between two hosts wait, and all arrive at the end. At most `max_in_flight_ms` of truth: it is a
+    /// request's flight.
+    Hold {
+        /// One end.
+        from: Host,
+        /// The other.
+        to: Host,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// The store misbehaves.
+    Store {
+        /// How.
+        fault: StoreFault,
+        /// How often, in a thousand operations.
+        permille: u16,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// The PSP misbehaves: one of its dials.
+    Psp {
+        /// How.
+        fault: PspFault,
+        /// How often, in a thousand.
+        permille: u16,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// The load balancer sends requests again: at once, and later.
+    Replay {
+        /// How often, in a thousand requests.
+        permille: u16,
+        /// How much later, at most, in milliseconds.
+        later_ms: u64,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// Somebody sends a webhook that the PSP did not sign, saying that a payment was captured.
+    Forge {
+        /// Which payment.
+        payment: u32,
+    },
+}
+
+/// A host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Host {
+    /// The merchants' clients.
+    Clients,
+    /// The load balancer.
+    Balancer,
+    /// A server.
+    Server(usize),
+    /// The store.
+    Store,
+    /// The PSP.
+    Psp,
+}
+
+/// How a store misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreFault {
+    /// A swap applies, and nobody learns of it.
+    AppliedUnknown,
+    /// A swap does not apply, and nobody learns of it.
+    LostUnknown,
+    /// A swap applies only after a second, and nobody learns of it.
+    LateUnknown,
+    /// Every operation fails at once.
+    Down,
+    /// Every operation takes half a second longer.
+    Slow,
+}
+
+/// How a PSP misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PspFault {
+    /// No effect, no answer.
+    HangBefore,
+    /// Effect, no answer.
+    HangAfter,
+    /// No effect, 500.
+    ErrorBefore,
+    /// Effect, 500.
+    ErrorAfter,
+    /// Effect, 200 and garbage.
+    Garbage,
+    /// No effect, 429.
+    Throttle,
+    /// No answer; the request lands as late as it may.
+    Late,
+    /// Webhooks are lost.
+    WebhookLost,
+}

@@ -1,0 +1,115 @@
+//! The plan: everything a run does, as text. A run is a function of (plan, code).
+//!
+//! The first line is the [`World`], each further line one [`Step`], all JSON; so a plan can be read, kept, cut down
+//! and edited by hand.
+
+mod act;
+mod payment;
+mod world;
+
+use std::fmt::Write as _;
+
+pub use act::{Act, Host, PspFault, Step, StoreFault};
+pub use payment::{Flow, Payment, Token};
+pub use world::{Class, Constants, World};
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The constants.
+    pub world: World,
+    /// What happens, in order of time.
+    pub steps: Vec<Step>,
+}
+
+/// Version of the text.
+pub const PLAN_VERSION: u32 = 1;
+
+impl Plan {
+    /// The plan as text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Plain structs with text for names: writing them does not fail.
+        let _ = writeln!(text, "{}", serde_json::to_string(&self.world).unwrap_or_default());
+        for step in &self.steps {
+            let _ = writeln!(text, "{}", serde_json::to_string(step).unwrap_or_default());
+        }
+        text
+    }
+
+    /// Reads a plan. Empty lines and lines that begin with `#` are skipped.
+    ///
+    /// # Errors
+    /// One sentence that names the line.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        let mut lines = text
+            .lines()
+            .enumerate()
+            .map(|(n, line)| (n + 1, line.trim()))
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let (n, first) = lines.next().ok_or("the plan is empty")?;
+        let world: World =
+            serde_json::from_str(first).map_err(|error| format!("line {n}: not a world: {error}"))?;
+        if world.plan != PLAN_VERSION {
+            return Err(format!(
+                "line {n}: plan version {} is not known (this build reads {PLAN_VERSION})",
+                world.plan
+            ));
+        }
+        let mut steps = Vec::new();
+        for (n, line) in lines {
+            let step: Step =
+                serde_json::from_str(line).map_err(|error| format!("line {n}: not a step: {error}"))?;
+            steps.push(step);
+        }
+        let plan = Self { world, steps };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// Refuses what no run can make sense of.
+    fn check(&self) -> Result<(), String> {
+        let servers = self.world.clocks_ms.len();
+        if servers == 0 || servers > 8 {
+            return Err(format!("clocks_ms: {servers} servers; there must be 1 to 8"));
+        }
+        let is_there = |host: &Host| !matches!(host, Host::Server(n) if *n >= servers);
+        for step in &self.steps {
+            let fine = match &step.act {
+                Act::Crash { server, .. } | Act::Pause { server, .. } => *server < servers,
+                Act::Partition { from, to, .. } | Act::Hold { from, to, .. } => {
+                    is_there(from) && is_there(to) && from != to
+                }
+                Act::Die { server } => (1..servers).contains(server),
+                Act::Pay(payment) => payment.copies > 0 && payment.tries > 0 && payment.amount_minor > 0,
+                Act::Store { .. } | Act::Psp { .. } | Act::Replay { .. } | Act::Forge { .. } => true,
+            };
+            if !fine {
+                return Err(format!(
+                    "at {} ms: {:?} makes no sense here",
+                    step.at_ms, step.act
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The payments.
+    pub fn payments(&self) -> impl Iterator<Item = &Payment> {
+        self.steps.iter().filter_map(|step| match &step.act {
+            Act::Pay(payment) => Some(payment),
+            _ => None,
+        })
+    }
+
+    /// Whether core was told the truth, so that the promise of DESIGN §1 holds.
+    #[must_use]
+    pub fn is_honest(&self) -> bool {
+        let (truth, declared) = (&self.world.truth, &self.world.declared);
+        declared.horizon_ms <= truth.horizon_ms
+            && declared.max_in_flight_ms >= truth.max_in_flight_ms
+            && declared.lookup_lag_ms >= truth.lookup_lag_ms
+            && declared.skew_ms >= truth.skew_ms
+    }
+}
