@@ -13,6 +13,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
 use spin_sdk::wasip3::http_compat::{Request, RequestOptionsExtension};
 
 use crate::ports::{PspTransport, World, within};
+use crate::wasi::nudge;
 
 /// A [`PspTransport`] over `wasi:http`. Spin lets it reach the PSP alone (`allowed_outbound_hosts`).
 pub struct WasiPsp<W> {
@@ -26,6 +27,8 @@ impl<W: World> WasiPsp<W> {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> CallResult {
+        // `send` spawns what writes the body; without this the body leaves with the next event, which may be seconds away.
+        nudge();
         let response = match send(request).await {
             Ok(response) => response,
             Err(error) if never_left(&error) => {

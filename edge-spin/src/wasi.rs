@@ -37,6 +37,11 @@ pub async fn nudged<T>(task: impl Future<Output = T>) -> T {
     .await
 }
 
+/// To be called in the poll in which a library spawns something: see [`nudged`].
+pub fn nudge() {
+    SPAWNED.set(true);
+}
+
 /// A [`World`] of WASI.
 #[derive(Debug, Default)]
 pub struct WasiWorld {
@@ -72,7 +77,7 @@ impl World for WasiWorld {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        SPAWNED.set(true);
+        nudge();
         spin_sdk::wit_bindgen::spawn(nudged(task));
     }
 
