@@ -31,7 +31,10 @@ async fn handle(request: Request) -> impl IntoResponse {
         Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
     };
     // Without a length the answer would be chunked.
-    let length = HeaderMap::from_iter([(HeaderName::from_static("content-length"), HeaderValue::from(text.len()))]);
+    let length = HeaderMap::from_iter([(
+        HeaderName::from_static("content-length"),
+        HeaderValue::from(text.len()),
+    )]);
     (status, length, text)
 }
 
