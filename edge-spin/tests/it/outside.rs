@@ -95,6 +95,8 @@ fn a_final_answer_outlives_its_store() {
     until("a copy is kept", Duration::from_secs(5), || {
         (host.counters()["sets"] == 1).then_some(())
     });
+    let place = format!("/attempts/{}", paid.json()["attempt_id"].as_str().unwrap());
+    let shown = host.get(&place);
     host.kill();
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", world.sqlite_path().display()));
@@ -106,10 +108,13 @@ fn a_final_answer_outlives_its_store() {
         replay.status == 200 && replay.is_replayed() && replay.body == paid.body,
         "{replay:?}"
     );
+    // What has ended does not change, so that a copy may show it.
+    let again = host.get(&place);
+    assert!(again.status == 200 && again.body == shown.body, "{again:?}");
     // Everything else needs the store: a copy is no authority.
-    let id = paid.json()["attempt_id"].as_str().unwrap().to_owned();
+    let open = open.json()["attempt_id"].as_str().unwrap().to_owned();
     for refused in [
-        host.get(&format!("/attempts/{id}")),
+        host.get(&format!("/attempts/{open}")),
         host.post(
             "/charge",
             "paid",
