@@ -83,7 +83,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             Routed::Reply(response) => Some(response),
             Routed::Attempt { id, input } => {
                 if self.finals.when() == FinalsWhen::First
-                    && let Some(response) = self.from_finals(id, &input).await
+                    && let Some(response) = self.kept_answer(id, &input).await
                 {
                     return Some(response);
                 }
@@ -99,7 +99,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         loop {
             match self.step(id, &input, &news).await {
                 Err(Stuck::Store(StoreError::Unavailable(_))) => {
-                    let kept = self.from_finals(id, &input).await;
+                    let kept = self.kept_answer(id, &input).await;
                     return kept.or_else(|| input.store_unavailable());
                 }
                 Err(Stuck::Store(StoreError::Unsafe(why))) => return input.store_unsafe(&why),
@@ -286,7 +286,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     }
 
     /// The answer that a copy gives for good.
-    async fn from_finals(&self, id: AttemptId, input: &Input) -> Option<Response> {
+    async fn kept_answer(&self, id: AttemptId, input: &Input) -> Option<Response> {
         if self.finals.when() == FinalsWhen::Off {
             return None;
         }
