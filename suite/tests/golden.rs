@@ -25,8 +25,13 @@ fn the_transcript_has_the_tables_cases_in_the_tables_order() {
     assert_eq!(in_transcript, in_table);
 }
 
-/// What HTTP alone cannot bring about: a broken or silent store, an empty configuration.
-const OUT_OF_REACH: [Code; 3] = [Code::RecordRefused, Code::StoreUnavailable, Code::NotConfigured];
+/// What HTTP alone cannot bring about: a broken, silent or unsafe store, an empty configuration.
+const OUT_OF_REACH: [Code; 4] = [
+    Code::RecordRefused,
+    Code::StoreUnavailable,
+    Code::StoreUnsafe,
+    Code::NotConfigured,
+];
 
 #[test]
 fn every_refusal_within_reach_is_in_the_transcript() {
