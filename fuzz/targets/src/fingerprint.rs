@@ -236,7 +236,7 @@ impl Json {
     fn change(&mut self, from: Source<'_, '_>) {
         let choice = byte(from);
         match self {
-            Self::Object(members) if choice % 4 > 0 && !members.is_empty() => {
+            Self::Object(members) if !choice.is_multiple_of(4) && !members.is_empty() => {
                 let at = usize::from(choice) % members.len();
                 if let Some((name, value)) = members.get_mut(at) {
                     match choice % 4 {
@@ -247,7 +247,7 @@ impl Json {
                 }
             }
             Self::Object(members) => members.push((word(from), Self::Null)),
-            Self::List(items) if choice % 4 > 0 && !items.is_empty() => {
+            Self::List(items) if !choice.is_multiple_of(4) && !items.is_empty() => {
                 let at = usize::from(choice) % items.len();
                 if choice % 4 == 1 {
                     items.swap(0, at);

@@ -79,9 +79,12 @@ pub fn deployments_count() -> usize {
     deployments().len()
 }
 
+/// Header lines: lower-case name, raw value.
+type Lines<'a> = Vec<(String, &'a [u8])>;
+
 /// A request as HTTP/1.1 has it on the wire, read as an adapter's library would: names in lower case, lines as they are.
 /// `None` where no library would have let it through.
-fn parse(bytes: &[u8]) -> Option<(Request<'_>, Vec<(String, &[u8])>)> {
+fn parse(bytes: &[u8]) -> Option<(Request<'_>, Lines<'_>)> {
     let (head, body) = match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
         Some(at) => (bytes.get(..at)?, bytes.get(at + 4..)?),
         None => (bytes, &[][..]),
@@ -97,7 +100,7 @@ fn parse(bytes: &[u8]) -> Option<(Request<'_>, Vec<(String, &[u8])>)> {
         let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
         Some((name, value.get(1..)?.trim_ascii()))
     });
-    let headers: Vec<(String, &[u8])> = headers.take(32).collect();
+    let headers: Lines<'_> = headers.take(32).collect();
     let request = Request {
         method,
         target,

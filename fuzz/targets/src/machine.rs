@@ -22,6 +22,9 @@ use crate::setup::Kind;
 /// Most things that happen in one execution.
 pub const ACTS_MAX: usize = 64;
 
+/// From this value of its third byte on, a story is ended.
+const ENDED: u8 = 0xe0;
+
 /// One input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
@@ -111,9 +114,10 @@ impl Opening {
             automatic: b & 0x20 != 0,
             lags: b & 0x40 != 0,
             patient: b & 0x80 != 0,
-            stage: (c & 0x7f) % STAGES.len() as u8,
+            stage: (c & 0x1f) % STAGES.len() as u8,
         };
-        (opening, c & 0x80 != 0)
+        // Coming to an end takes longer than all that went before: one story in eight does.
+        (opening, c >= ENDED)
     }
 
     fn to_bytes(self, is_ended: bool) -> [u8; 3] {
@@ -121,7 +125,7 @@ impl Opening {
         let flags =
             u8::from(self.automatic) * 0x20 + u8::from(self.lags) * 0x40 + u8::from(self.patient) * 0x80;
         let low = (0..3).find(|low| (flags | low) % 3 == self.token).unwrap_or(0);
-        [self.kind, flags | low, self.stage | (u8::from(is_ended) * 0x80)]
+        [self.kind, flags | low, self.stage | (u8::from(is_ended) * ENDED)]
     }
 
     /// The world at the end of the beginning.

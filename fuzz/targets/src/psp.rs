@@ -136,7 +136,7 @@ pub fn webhook(moment: &Moment, reading: &Reading, is_signed: bool, body: &[u8])
     let mut signature = sign(now_ms / 1000, body);
     if !is_signed {
         // Of other bytes, or none: by turns, so that both are met.
-        signature = if body.len() % 2 == 0 {
+        signature = if body.len().is_multiple_of(2) {
             sign(now_ms / 1000, b"other")
         } else {
             String::new()

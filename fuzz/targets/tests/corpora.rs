@@ -1,5 +1,7 @@
 //! Every input that is kept, on stable, as ordinary tests: seeds, and what a run once found (`found-…`).
 
+#![allow(clippy::unwrap_used)] // Of a test's own helpers.
+
 use std::path::{Path, PathBuf};
 
 use pay_once_fuzz::{TARGETS, seeds};

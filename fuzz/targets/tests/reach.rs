@@ -1,6 +1,8 @@
 //! A target that never gets anywhere proves nothing: what the seeds reach is looked at, and every oracle is shown
 //! something wrong.
 
+#![allow(clippy::unwrap_used)] // Of a test's own helpers.
+
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 

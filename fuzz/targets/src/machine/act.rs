@@ -91,10 +91,10 @@ impl Act {
                 send(world, usize::from(a), b);
             }
             Self::Crash(a, b) => {
-                if let Some(call) = world.take_held(usize::from(a)) {
-                    if b % 2 == 1 {
-                        world.outcome(call, super::world::not_sent());
-                    }
+                if let Some(call) = world.take_held(usize::from(a))
+                    && b % 2 == 1
+                {
+                    world.outcome(call, super::world::not_sent());
                 }
                 world.reload();
             }

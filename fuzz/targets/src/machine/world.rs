@@ -422,7 +422,7 @@ impl World {
                 .replace("gbp", "eur"),
             _ => notice.replace("authorize", "capture").replace("GBP", "EUR"),
         };
-        let lie = if choice % 2 == 0 {
+        let lie = if choice.is_multiple_of(2) {
             lie
         } else {
             format!("{notice} ")
