@@ -83,6 +83,60 @@ fn machine() -> Vec<Vec<u8>> {
             &[Due(0, 2), Send(0, 6), Due(0, 0), Request(13, 0), Advance(15, 200)],
             true,
         );
+        // Another key, another body, another operation, too much; and what was answered before, after all of it.
+        tell(
+            kind,
+            0,
+            4,
+            &[
+                Request(0, 0),
+                Request(14, 0),
+                Send(0, 0),
+                Request(2, 0),
+                Send(0, 0),
+                Request(0, 0),
+            ],
+            false,
+        );
+        tell(
+            kind,
+            0,
+            4,
+            &[
+                Request(2, 0),
+                Send(0, 0),
+                Request(2, 0),
+                Request(11, 0),
+                Request(10, 0),
+                Request(3, 0),
+                Send(0, 0),
+            ],
+            false,
+        );
+        tell(
+            kind,
+            0,
+            5,
+            &[Request(3, 0), Request(5, 0), Send(1, 0), Send(0, 0)],
+            true,
+        );
+        // A timer that comes early, and an absence that proves nothing yet.
+        tell(
+            kind,
+            0,
+            3,
+            &[
+                Due(0, 0),
+                Send(0, 0),
+                Due(0, 1),
+                Send(0, 0),
+                Due(0, 1),
+                Send(0, 0),
+                Due(0, 1),
+                Send(0, 0),
+            ],
+            true,
+        );
     }
     stories
 }
@@ -169,7 +223,12 @@ fn psp(said: &[Said], moments: usize) -> Vec<Vec<u8>> {
     inputs
 }
 
-const STRIPE: [Said; 13] = [
+const STRIPE: [Said; 14] = [
+    (
+        0,
+        9,
+        r#"{"error":{"type":"card_error","code":"rate_limit","message":"Slow down."}}"#,
+    ),
     (
         0,
         0,
@@ -233,7 +292,8 @@ const STRIPE: [Said; 13] = [
     ),
 ];
 
-const ACQUIRER: [Said; 12] = [
+const ACQUIRER: [Said; 13] = [
+    (0, 9, r#"{"error":{"code":"slow_down"}}"#),
     (
         0,
         0,

@@ -318,6 +318,20 @@ impl World {
             .requests
             .get(which)
             .is_some_and(|asked| asked.method == "GET");
+        // A key belongs to one request (§2, “Keys”).
+        let key = self
+            .requests
+            .get(which)
+            .map(|asked| asked.key)
+            .unwrap_or_default();
+        let rivals = self.requests.iter().zip(&self.settled).enumerate();
+        let is_taken = |(at, (asked, settled)): (usize, (&Asked, &Option<_>))| {
+            at != which && asked.key == key && settled.is_some()
+        };
+        if !is_read && rivals.into_iter().any(is_taken) {
+            assert_eq!(answer.status, 409, "a key reused: {}", words());
+            return;
+        }
         let Some(settled) = self.settled.get_mut(which).filter(|_| !is_read) else {
             return;
         };
