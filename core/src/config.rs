@@ -207,6 +207,17 @@ impl Config {
                     "psp \"{name}\": max_in_flight_ms must be at least call_timeout_ms"
                 ));
             }
+            // A URL is shown in logs. Its authority ends at the first slash.
+            let authority = psp
+                .base_url
+                .split("://")
+                .nth(1)
+                .and_then(|rest| rest.split('/').next());
+            if authority.is_some_and(|authority| authority.contains('@')) {
+                return Err(format!(
+                    "psp \"{name}\": base_url has credentials in it; they belong into api_key"
+                ));
+            }
             if psp.class.addressable && psp.face == Face::Acquirer {
                 return Err(format!(
                     "psp \"{name}\": the acquirer face has no objects to address; declare it keyed, queryable or blind"

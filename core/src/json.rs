@@ -16,6 +16,15 @@ use crate::planted::{Bug, planted};
 /// A digest of what a request means (DESIGN §2, “Same body”).
 pub type Fingerprint = [u8; 32];
 
+/// The fingerprint of a request to `route` (a [`crate::journal::RequestKind`]'s word) and its path parameter with this
+/// body: what [`crate::request::route`] takes of it, here for fuzzing and for tools (DESIGN §2, “Same body”).
+///
+/// # Errors
+/// `INVALID_JSON` if the body is not one JSON object (RFC 8259) without repeated members.
+pub fn fingerprint(route: &str, parameter: &str, body: &[u8]) -> Result<Fingerprint, ApiError> {
+    Ok(Body::read(body)?.fingerprint(route, parameter))
+}
+
 /// The members of a request body, each to be taken once; what is left over is unknown.
 pub(crate) struct Body {
     members: serde_json::Map<String, Value>,

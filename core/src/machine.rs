@@ -84,7 +84,7 @@ impl Write {
     /// where reads are cheap.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        self.status().is_final()
+        self.record.is_final()
     }
 
     /// How many effects it notes that must not stand (rule 8: they are counted).

@@ -260,6 +260,13 @@ impl Record {
         self.entries.len() as u64
     }
 
+    /// Whether the attempt has ended (rule 10): its answers are settled for good, and a copy of the record is worth keeping
+    /// where reads are cheap.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.state().status.is_final()
+    }
+
     /// The entries, oldest first.
     #[must_use]
     pub fn entries(&self) -> &[Arc<Entry>] {

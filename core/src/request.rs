@@ -11,7 +11,7 @@ use crate::id::AttemptId;
 use crate::journal::RequestKind;
 use crate::json::{Body, Fingerprint};
 use crate::key::idempotency_key;
-use crate::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX};
+use crate::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX, PSP_ANSWER_BYTES_MAX};
 use crate::machine::Input;
 use crate::order::{Order, order};
 use crate::planted::{Bug, planted};
@@ -126,6 +126,16 @@ pub fn route(config: &Config, request: &Request<'_>, now_ms: u64) -> Routed {
     match read(config, request, now_ms, &mut dress) {
         Ok(routed) => routed,
         Err(refusal) => Routed::Reply(answer::error(&refusal, &dress)),
+    }
+}
+
+/// Most bytes of a body that this path takes. An adapter need not read further than one more; what is larger is refused by
+/// [`route`].
+#[must_use]
+pub fn body_bytes_max(target: &str) -> usize {
+    match path(target.split('?').next().unwrap_or_default()) {
+        Ok(Path::Webhook(_)) => PSP_ANSWER_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
     }
 }
 

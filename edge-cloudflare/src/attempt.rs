@@ -10,6 +10,7 @@ use std::rc::Rc;
 use futures_util::future::select;
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
+use pay_once_core::limits::PSP_ABSENT_RETRY_MS;
 use pay_once_core::machine::{Input, Outcome, Reply, Write, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
@@ -20,6 +21,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, Request, State};
 
+use crate::finals::Copy;
 use crate::journal::{Arming, Failed, Journal};
 use crate::wire::{Asked, translate};
 use crate::{finals, psp_client, settings, system};
@@ -31,6 +33,8 @@ pub(crate) struct Object {
     journal: Journal,
     /// Told whenever the record has changed.
     changed: Notify,
+    /// The copy in the cache, as far as this life knows.
+    copy: Copy,
 }
 
 /// Why a step came to nothing.
@@ -94,14 +98,14 @@ pub(crate) async fn alarm(object: &Rc<Object>) -> worker::Result<()> {
             }
             Ok(())
         }
-        // It stays as it is until a build that can read it is deployed, and is asked for.
+        // The next build may be able to read it, or the storage to answer; this alarm must not be the last.
         Err(Stuck::Refused(why)) => {
             refused(id, &why);
-            Ok(())
+            object.again_later().await
         }
         Err(Stuck::Unavailable(why)) => {
             unavailable(id, &why);
-            Err(why.into())
+            object.again_later().await
         }
     }
 }
@@ -113,7 +117,14 @@ impl Object {
             state,
             env,
             changed: Notify::new(),
+            copy: Copy::default(),
         }
+    }
+
+    /// Looks again when a deployment that lacks something would.
+    async fn again_later(&self) -> worker::Result<()> {
+        let at_ms = system::now_ms().saturating_add(PSP_ABSENT_RETRY_MS);
+        Ok(self.journal.sooner(at_ms).await?)
     }
 
     /// Carries one input through, waiting where the machine says so, to its reply.
@@ -161,6 +172,11 @@ impl Object {
         let record = record.map(|bytes| Record::decode(id, &bytes)).transpose()?;
         let entropy = system::entropy().map_err(|error| error.to_string())?;
         let step = handle(&config, id, record.as_ref(), input, system::now_ms(), entropy)?;
+        let is_final = step.write.as_ref().map(|write| write.is_final());
+        let is_final = is_final.unwrap_or_else(|| record.is_some_and(|record| record.is_final()));
+        if is_final && self.copy.is_due(step.write.is_some()) {
+            self.in_background(Rc::clone(self).copy(id));
+        }
         let arming = step.write.map(|write| self.persist(id, &write)).transpose()?;
         Ok(Written {
             wake_at_ms: step.wake_at_ms.filter(|_| arming.is_none()),
@@ -176,9 +192,6 @@ impl Object {
         let arming = self.journal.put(id, &bytes, write.wake_at_ms, is_first)?;
         log(write);
         self.changed.notify_waiters();
-        if write.is_final() {
-            self.in_background(finals::keep(self.env.clone(), id, bytes));
-        }
         Ok(arming)
     }
 
@@ -224,6 +237,27 @@ impl Object {
             Ok((calls, _)) => self.start(calls),
             Err(Stuck::Refused(why)) => refused(id, &why),
             Err(Stuck::Unavailable(why)) => unavailable(id, &why),
+        }
+    }
+
+    /// Puts a copy of the record into the cache, and again while there is news: at each moment the last one wins, and a
+    /// copy that lacks evidence which came after the end (rule 8) does not stay.
+    async fn copy(self: Rc<Self>, id: AttemptId) {
+        while self.copy.begin() {
+            // Only what is durable may be told to anybody.
+            let bytes = match self.journal.durable().await {
+                Ok(()) => self.journal.load(id).ok().flatten(),
+                Err(_) => None,
+            };
+            let is_kept = match bytes {
+                Some(bytes) => finals::keep(&self.env, id, &bytes).await,
+                None => false,
+            };
+            if !self.copy.end(is_kept) {
+                break;
+            }
+            // The cache takes one copy of a record a second.
+            system::sleep_until(system::now_ms().saturating_add(finals::PAUSE_MS)).await;
         }
     }
 

@@ -2,6 +2,8 @@
 //! compare-and-swap, so it decides nothing: whether a copy answers a request for good is core's to say, and everything
 //! else goes to the attempt's object.
 
+use std::cell::Cell;
+
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, settled};
@@ -15,8 +17,60 @@ use crate::system;
 const BINDING: &str = "FINALS";
 /// How long the cache is waited for, in milliseconds: it saves work, and must not cost an answer its time budget.
 const WAIT_MS: u64 = 50;
-/// How long a copy is kept, in seconds. Retries come soon; later ones wake the object.
-const KEPT_S: u64 = 30 * 24 * 3600;
+/// How long a copy is kept, in seconds; the object makes a new one when it is asked after that. So a copy that could not be
+/// replaced when there was news is not believed for longer than this.
+const KEPT_S: u64 = 3_600;
+/// How long putting a copy may take, in milliseconds.
+const PUT_TIMEOUT_MS: u64 = 10_000;
+/// How long until the next copy may be put: the cache takes one a second for each key, in milliseconds.
+pub(crate) const PAUSE_MS: u64 = 1_200;
+/// Tries to put one copy.
+const TRIES_MAX: u8 = 5;
+
+/// What an object knows of its copy in the cache.
+#[derive(Default)]
+pub(crate) struct Copy {
+    /// When the last one was put, in milliseconds since the Unix epoch.
+    kept_at_ms: Cell<Option<u64>>,
+    is_under_way: Cell<bool>,
+    has_news: Cell<bool>,
+    tries: Cell<u8>,
+}
+
+impl Copy {
+    /// Whether somebody has to begin to put a copy now.
+    pub(crate) fn is_due(&self, has_news: bool) -> bool {
+        let until_ms = self
+            .kept_at_ms
+            .get()
+            .map(|at_ms| at_ms.saturating_add(KEPT_S * 1_000));
+        if has_news || until_ms.is_none_or(|until_ms| until_ms <= system::now_ms()) {
+            self.has_news.set(true);
+            self.tries.set(0);
+        }
+        self.has_news.get() && !self.is_under_way.replace(self.has_news.get())
+    }
+
+    /// A copy is put now, if there is news.
+    pub(crate) fn begin(&self) -> bool {
+        let has_news = self.has_news.replace(false);
+        self.is_under_way.set(has_news);
+        has_news
+    }
+
+    /// It was put, or was not; whether another is to be put after a pause.
+    pub(crate) fn end(&self, is_kept: bool) -> bool {
+        if is_kept {
+            self.kept_at_ms.set(Some(system::now_ms()));
+        } else {
+            self.tries.set(self.tries.get() + 1);
+            self.has_news.set(true);
+        }
+        let goes_on = self.has_news.get() && self.tries.get() < TRIES_MAX;
+        self.is_under_way.set(goes_on);
+        goes_on
+    }
+}
 
 /// The answer to `input`, if the cache has one.
 pub(crate) async fn answer(env: &Env, id: AttemptId, input: &Input) -> Option<Response> {
@@ -32,17 +86,23 @@ pub(crate) async fn answer(env: &Env, id: AttemptId, input: &Input) -> Option<Re
     settled(id, &record, input)
 }
 
-/// Puts a copy into the cache. Nothing depends on whether it arrives.
-pub(crate) async fn keep(env: Env, id: AttemptId, bytes: Vec<u8>) {
-    let Ok(cache) = env.kv(BINDING) else { return };
-    let put = match cache.put_bytes(&id.to_string(), &bytes) {
-        Ok(put) => put.expiration_ttl(KEPT_S).execute().await,
-        Err(error) => Err(error),
+/// Puts a copy into the cache; whether it arrived. No answer depends on it.
+pub(crate) async fn keep(env: &Env, id: AttemptId, bytes: &[u8]) -> bool {
+    let Ok(cache) = env.kv(BINDING) else {
+        // There is no cache, so there is nothing to be done about it.
+        return true;
     };
-    if let Err(error) = put {
-        let message = "a final attempt could not be put into the cache";
-        system::error(
-            &json!({"level": "WARN", "message": message, "attempt": id.to_string(), "error": error.to_string()}),
-        );
-    }
+    let put = async {
+        let put = cache.put_bytes(&id.to_string(), bytes)?;
+        put.expiration_ttl(KEPT_S).execute().await
+    };
+    let by_ms = system::now_ms().saturating_add(PUT_TIMEOUT_MS);
+    let why = match system::until(by_ms, put).await {
+        Some(Ok(())) => return true,
+        Some(Err(error)) => error.to_string(),
+        None => "no answer in time".to_owned(),
+    };
+    let message = "a final attempt could not be put into the cache";
+    system::error(&json!({"level": "WARN", "message": message, "attempt": id.to_string(), "error": why}));
+    false
 }

@@ -27,6 +27,8 @@ pub(crate) struct Journal {
     storage: Storage,
     kv: SyncKv,
     alarm: Cell<Alarm>,
+    /// An alarm has gone off, and none has been set since.
+    has_fired: Cell<bool>,
 }
 
 /// A write of the alarm that is under way. What was put before it, without an await in between, is written with it.
@@ -51,6 +53,7 @@ impl Journal {
             kv: sync_kv(&storage),
             storage,
             alarm: Cell::new(Alarm::Unknown),
+            has_fired: Cell::new(false),
         }
     }
 
@@ -86,6 +89,9 @@ impl Journal {
 
     /// Sets, moves or removes the alarm.
     fn arm(&self, at_ms: Option<u64>) -> Result<Arming, Failed> {
+        // One that went off a little early is asked for again, for the very same time: the platform would take that for the
+        // one that is done with, and write nothing.
+        let at_ms = at_ms.map(|at_ms| at_ms.saturating_add(u64::from(self.has_fired.take())));
         let wanted = at_ms.map_or(Alarm::None, Alarm::At);
         if self.alarm.replace(wanted) == wanted {
             return Ok(Arming(None));
@@ -122,6 +128,7 @@ impl Journal {
     /// The alarm has gone off, and there is no other.
     pub(crate) fn alarm_is_gone(&self) {
         self.alarm.set(Alarm::None);
+        self.has_fired.set(true);
     }
 
     /// Returns once everything that was written is durable.

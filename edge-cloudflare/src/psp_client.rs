@@ -4,7 +4,9 @@
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::psp::{Call, CallResult};
 use worker::js_sys::Uint8Array;
-use worker::{AbortController, AbortSignal, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
+use worker::{
+    AbortController, AbortSignal, CacheMode, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
+};
 
 use crate::system;
 use crate::wire::read_at_most;
@@ -75,7 +77,9 @@ fn prepare(call: &Call) -> worker::Result<Request> {
     init.with_method(Method::from(call.http.method.to_owned()))
         .with_headers(headers)
         // Followed, a redirect would be a second sending.
-        .with_redirect(RequestRedirect::Manual);
+        .with_redirect(RequestRedirect::Manual)
+        // An old “not found” would be taken for proof of absence (rule 6).
+        .with_cache(CacheMode::NoStore);
     if !call.http.body.is_empty() {
         init.with_body(Some(Uint8Array::from(call.http.body.as_slice()).into()));
     }

@@ -2,12 +2,9 @@
 
 use futures_util::TryStreamExt;
 use pay_once_core::http::{Request, Response};
-use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
+use pay_once_core::request::body_bytes_max;
 use worker::js_sys::Uint8Array;
 use worker::{ByteStream, Headers, Method, RequestInit, ResponseBuilder};
-
-/// Most bytes of a body that are read, one more than core ever takes: what is larger is core's to refuse.
-const READ_BYTES_MAX: usize = PSP_ANSWER_BYTES_MAX + 1;
 
 /// How many milliseconds of a request's time budget the Worker has spent before it hands the request on. A duration, so
 /// that no two clocks have to agree.
@@ -28,12 +25,13 @@ impl Asked {
         // Not `Request::url`: it brings a parser with all of Unicode's tables, a quarter of the whole module.
         let url = request.inner().url();
         let target = target(&url).to_owned();
+        // One more than core takes here: what is larger is core's to refuse, and so many zeros are too large as well.
+        let bytes_max = body_bytes_max(&target) + 1;
         let body = match request.inner().body() {
             None => Vec::new(),
-            // Too large to be read at all: so many zeros are too large for core as well.
-            Some(_) => read_at_most(request.stream()?, READ_BYTES_MAX)
+            Some(_) => read_at_most(request.stream()?, bytes_max)
                 .await?
-                .unwrap_or_else(|| vec![0; READ_BYTES_MAX]),
+                .unwrap_or_else(|| vec![0; bytes_max]),
         };
         Ok(Self {
             url,
@@ -76,7 +74,9 @@ impl Asked {
         let mut init = RequestInit::new();
         init.with_method(Method::from(self.method.clone()))
             .with_headers(headers);
-        if !self.body.is_empty() {
+        // The platform takes a GET with a body, and makes none. Core reads none either.
+        let may_have_body = !matches!(self.method.as_str(), "GET" | "HEAD");
+        if may_have_body && !self.body.is_empty() {
             init.with_body(Some(Uint8Array::from(self.body.as_slice()).into()));
         }
         worker::Request::new_with_init(&self.url, &init)

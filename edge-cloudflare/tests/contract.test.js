@@ -1,6 +1,7 @@
 // What the shared suite cannot see from outside: durable steps, who answers a replay, what goes on behind an answer.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { commits } from "./support/commits.js";
@@ -65,6 +66,21 @@ test("a manual payment is five durable steps, and a replay is none", async () =>
   await place.crash();
   assert.deepEqual(commits(join(place.directory, "objects")).sort(), [3, 5]);
   await place.up();
+});
+
+test("a read that brings a body is a read", async () => {
+  const { json } = await place.post("/attempts", randomUUID(), order());
+  const status = await new Promise((done, failed) => {
+    const headers = { authorization: "Bearer suite-token-of-shop", "content-length": 2 };
+    // `fetch` does not make such a request; curl and others do.
+    const asked = request(`${place.url}/attempts/${json.attempt_id}`, { method: "GET", headers }, (answer) => {
+      answer.resume();
+      done(answer.statusCode);
+    });
+    asked.on("error", failed);
+    asked.end("{}");
+  });
+  assert.equal(status, 200);
 });
 
 test("a hundred requests under one key make one effect", async () => {

@@ -281,7 +281,11 @@ impl Shopper {
                 let more = format!(r#""amount":{},"#, self.payment.amount_minor + 1);
                 (target, body.replace(&amount, &more))
             }
-            Op::Capture => (target, r#"{"amount":1}"#.to_owned()),
+            Op::Capture => {
+                // Another amount than that of a part capture, however small that is.
+                let other = if self.payment.capture_minor() == 1 { 2 } else { 1 };
+                (target, format!(r#"{{"amount":{other}}}"#))
+            }
             Op::Authorize | Op::Void | Op::Look => {
                 let id = self.attempt_id.as_deref().unwrap_or_default();
                 (format!("/attempts/{id}/capture"), String::new())

@@ -296,6 +296,8 @@ fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
         broken(&move |config| change(config.psps.get_mut("stripe").unwrap()))
     };
     assert!(psp(|psp| psp.class.keyed_horizon_ms = Some(124_000)).contains("keyed_horizon_ms"));
+    let why = psp(|psp| psp.base_url = "https://ada:secret@psp.example/v1".to_owned());
+    assert!(why.contains("base_url") && !why.contains("secret"), "{why}");
     assert!(psp(|psp| psp.timing.send_window_ms = 0).contains("send_window_ms"));
     assert!(psp(|psp| psp.timing.call_timeout_ms = 120_001).contains("max_in_flight_ms"));
     assert!(psp(|psp| psp.face = Face::Acquirer).contains("no objects to address"));
