@@ -49,7 +49,7 @@ pub struct Opening {
     pub lags: bool,
     /// Whether an authorization is tried for a day, not for two minutes.
     pub patient: bool,
-    /// How far the payment has come: index into [`STAGES`].
+    /// How far the payment has come: index into `STAGES`.
     pub stage: u8,
 }
 
