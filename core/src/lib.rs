@@ -45,6 +45,7 @@ pub mod request;
 pub mod running;
 pub mod state;
 pub mod status;
+pub mod store;
 mod ticket;
 pub mod time;
 pub mod timeline;

@@ -45,6 +45,13 @@ pub const BACKOFF_FIRST_MS: u64 = 500;
 pub const BACKOFF_MAX_MS: u64 = 60 * 60 * 1000;
 /// How long until it is looked again whether the PSP of an unfinished attempt is configured, in milliseconds.
 pub const PSP_ABSENT_RETRY_MS: u64 = 60_000;
+/// Swaps of one step that may be lost to others before an adapter gives the step up as “store unavailable”.
+pub const SWAP_CONFLICTS_MAX: usize = 64;
+/// How long an adapter offers the outcome of a PSP call to a store that does not answer, in milliseconds. After that the
+/// outcome is found out again by recovery.
+pub const OUTCOME_RETRY_MS: u64 = 60_000;
+/// First pause between two such offers, in milliseconds; it doubles.
+pub const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
 /// Re-sends under one key before reads and look-ups are asked as well: an error that the PSP has cached
 /// under the key would be answered for ever.
 pub const RESENDS_BEFORE_LOOKUP: usize = 3;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
+use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS, SWAP_CONFLICTS_MAX};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
 use pay_once_core::planted::{Bug, planted};
 use pay_once_core::psp::{Call, CallResult};
@@ -21,14 +22,6 @@ use crate::hub::{Guard, Hub, Slot};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
-
-/// Swaps of one step that may be lost to others before the step is given up as “store unavailable”.
-pub const CONFLICTS_MAX: usize = 64;
-/// How long the outcome of a PSP call is offered to a store that does not answer, in milliseconds. After that the
-/// outcome is found out again by recovery.
-pub const OUTCOME_RETRY_MS: u64 = 60_000;
-/// First pause between two such offers, in milliseconds; it doubles.
-const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
 
 /// After how long a timer, or the scan for timers, is tried again on a store that did not answer, in milliseconds.
 pub const AGAIN_MS: u64 = 1_000;
@@ -119,7 +112,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// [`Server::carry_out`], on a task of its own.
     async fn step(self: &Rc<Self>, guard: &Guard, input: &Input) -> Result<Reply, Stuck> {
         let id = guard.id();
-        for _ in 0..CONFLICTS_MAX {
+        for _ in 0..SWAP_CONFLICTS_MAX {
             let turn = Arc::clone(&guard.slot.turn).lock_owned().await;
             let record = self.load(id).await?;
             let (now_ms, entropy) = (self.clock.now_ms(), self.clock.entropy());
@@ -219,13 +212,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
 
     /// Swaps. `false` means that another version is there and the input is to be handled again.
     async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
-        let swap = Swap {
-            id,
-            expected_version: write.expected_version,
-            version: write.record.version(),
-            bytes: write.record.encode(),
-            wake_at_ms: write.wake_at_ms,
-        };
+        let swap = Swap::from(write);
         let swapped = self.store.swap(swap).await;
         if swapped != Swapped::Applied && !planted(Bug::CacheKeptAfterUnknown) {
             self.recent.forget(id);

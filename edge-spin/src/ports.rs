@@ -6,6 +6,7 @@ use std::future::Future;
 use futures::future::{Either, select};
 use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_core::psp::{Call, CallResult};
+pub use pay_once_core::store::{Swap, Swapped};
 
 /// The clock, randomness, and tasks that outlive a request.
 pub trait World: 'static {
@@ -68,32 +69,6 @@ pub enum FinalsWhen {
 pub trait PspTransport: 'static {
     /// Sends one call, at most once, if `may_send` still says so right before, and waits for its answer.
     fn send(&self, call: &Call, may_send: impl Fn() -> bool) -> impl Future<Output = CallResult>;
-}
-
-/// A compare-and-swap.
-#[derive(Clone, Debug)]
-pub struct Swap {
-    /// Which record.
-    pub id: AttemptId,
-    /// The version that must be there; `None` if nothing may be there.
-    pub expected_version: Option<u64>,
-    /// Its new version.
-    pub version: u64,
-    /// Its new bytes.
-    pub bytes: Vec<u8>,
-    /// When it wants to be woken, in milliseconds since the Unix epoch.
-    pub wake_at_ms: Option<u64>,
-}
-
-/// What became of a swap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Swapped {
-    /// It is durable.
-    Applied,
-    /// Another version was there. Nothing changed.
-    Conflict,
-    /// It may or may not be durable.
-    Unknown,
 }
 
 /// Why the store was of no use.

@@ -10,6 +10,7 @@ use futures::channel::{mpsc, oneshot};
 use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
+use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS, SWAP_CONFLICTS_MAX};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle, settled};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
@@ -17,15 +18,8 @@ use pay_once_core::request::{Routed, route};
 
 use crate::ports::{Finals, FinalsWhen, PspTransport, Store, StoreError, Swap, Swapped, World, within};
 
-/// Swaps of one step that may be lost to others before the step is given up as “store unavailable”.
-pub const CONFLICTS_MAX: usize = 64;
 /// How long one call of the store may take, in milliseconds.
 pub const STORE_TIMEOUT_MS: u64 = 8_000;
-/// How long the outcome of a PSP call is offered to a store that does not answer, in milliseconds. After that the
-/// outcome is found out again by recovery.
-pub const OUTCOME_RETRY_MS: u64 = 60_000;
-/// First pause between two such offers, in milliseconds; it doubles.
-const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
 /// First pause before a request looks into the store for what another instance is doing, in milliseconds; it doubles.
 const LOOK_FIRST_MS: u64 = 20;
 /// Longest such pause, in milliseconds.
@@ -126,7 +120,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         input: &Input,
         news: &News,
     ) -> Result<Stepped, Stuck> {
-        for _ in 0..CONFLICTS_MAX {
+        for _ in 0..SWAP_CONFLICTS_MAX {
             let record = self.load(id).await?;
             let (now_ms, entropy) = (self.world.now_ms(), self.world.entropy());
             let step = handle(&self.config, id, record.as_ref(), input, now_ms, entropy)
@@ -199,13 +193,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
 
     /// Swaps. `false` means that another version is there and the input is to be handled again.
     async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
-        let swap = Swap {
-            id,
-            expected_version: write.expected_version,
-            version: write.record.version(),
-            bytes: write.record.encode(),
-            wake_at_ms: write.wake_at_ms,
-        };
+        let swap = Swap::from(write);
         let swapped = within(&*self.world, STORE_TIMEOUT_MS, self.store.swap(swap)).await;
         match swapped.unwrap_or(Ok(Swapped::Unknown)).map_err(Stuck::Store)? {
             Swapped::Applied => Ok(true),

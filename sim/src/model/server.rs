@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use pay_once::server::{AGAIN_MS, CONFLICTS_MAX, OUTCOME_RETRY_MS};
+use pay_once::server::AGAIN_MS;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
+use pay_once_core::limits::{OUTCOME_RETRY_MS, SWAP_CONFLICTS_MAX};
 use pay_once_core::machine::{Input, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
 use pay_once_core::request::{Routed, Ticket, route};
+use pay_once_core::store::Swapped;
 
 use super::store::Swap;
 use super::{Event, Http, ReplyTo, Sim, attempt_in};
@@ -60,13 +62,6 @@ pub(crate) enum Work {
     CallTimeout(u64),
     WaitOver(AttemptId, u64),
     Timer(AttemptId, u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Swapped {
-    Applied,
-    Conflict,
-    Unknown,
 }
 
 impl Sim<'_> {
@@ -227,7 +222,7 @@ impl Sim<'_> {
     fn conflict(&mut self, server: usize, mut job: Job) {
         self.met.meet(Sometimes::SwapConflict);
         job.conflicts += 1;
-        if job.conflicts >= CONFLICTS_MAX {
+        if job.conflicts >= SWAP_CONFLICTS_MAX {
             return self.unavailable(server, job);
         }
         self.load(server, job);

@@ -6,8 +6,9 @@ use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, Outcome};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
+use pay_once_core::store::Swapped;
 
-use super::server::{Job, Swapped, Work};
+use super::server::{Job, Work};
 use super::store::Swap;
 use super::{Event, ReplyTo, Sim};
 use crate::met::Sometimes;
