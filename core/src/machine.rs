@@ -182,6 +182,17 @@ pub fn settled(id: AttemptId, record: &Record, input: &Input) -> Option<Response
     }
 }
 
+/// Whether a look at a copy is worth its price before `input` goes to the store: where [`settled`] could answer, and likely
+/// does. A create is repeated within seconds if at all, when its attempt has not ended and there is no copy: each would pay
+/// for a look, and hardly one be spared anything.
+#[must_use]
+pub fn may_be_settled(input: &Input) -> bool {
+    match input {
+        Input::Request(ticket) => crate::ticket::may_be_settled(ticket),
+        Input::Webhook(_) | Input::Outcome(_) | Input::Wake => false,
+    }
+}
+
 fn on_webhook(mut work: Work<'_>, news: &News) -> Result<Step, RecordError> {
     // A PSP vouches for its own payments only.
     if *work.state().psp == *news.psp {

@@ -263,6 +263,14 @@ pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option
     }
 }
 
+/// See [`crate::machine::may_be_settled`].
+pub(crate) fn may_be_settled(ticket: &Ticket) -> bool {
+    match &*ticket.asked {
+        Asked::Read => true,
+        Asked::Do { order, .. } => order.kind() != RequestKind::Create,
+    }
+}
+
 fn show(work: &Work<'_>, dress: &Dress) -> Response {
     answer::shown(&view(work).with_timeline(timeline(work.record())), dress)
 }

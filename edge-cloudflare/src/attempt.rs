@@ -243,7 +243,8 @@ impl Object {
     /// Puts a copy of the record into the cache, and again while there is news: at each moment the last one wins, and a
     /// copy that lacks evidence which came after the end (rule 8) does not stay.
     async fn copy(self: Rc<Self>, id: AttemptId) {
-        while self.copy.begin() {
+        loop {
+            self.copy.begin();
             // Only what is durable may be told to anybody.
             let bytes = match self.journal.durable().await {
                 Ok(()) => self.journal.load(id).ok().flatten(),

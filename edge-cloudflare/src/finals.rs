@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, settled};
+use pay_once_core::machine::{Input, may_be_settled, settled};
 use pay_once_core::record::Record;
 use serde_json::json;
 use worker::Env;
@@ -38,24 +38,29 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// Whether somebody has to begin to put a copy now.
+    /// Takes note of news; whether somebody has to begin to put a copy now.
     pub(crate) fn is_due(&self, has_news: bool) -> bool {
-        let until_ms = self
-            .kept_at_ms
-            .get()
-            .map(|at_ms| at_ms.saturating_add(KEPT_S * 1_000));
-        if has_news || until_ms.is_none_or(|until_ms| until_ms <= system::now_ms()) {
-            self.has_news.set(true);
-            self.tries.set(0);
+        let is_under_way = self.is_under_way.get();
+        if !has_news && (is_under_way || !self.is_old()) {
+            return false;
         }
-        self.has_news.get() && !self.is_under_way.replace(self.has_news.get())
+        self.has_news.set(true);
+        self.tries.set(0);
+        self.is_under_way.set(true);
+        // Whoever is at it already will see the news.
+        !is_under_way
     }
 
-    /// A copy is put now, if there is news.
-    pub(crate) fn begin(&self) -> bool {
-        let has_news = self.has_news.replace(false);
-        self.is_under_way.set(has_news);
-        has_news
+    /// Whether none was put, or the last one is no longer kept.
+    fn is_old(&self) -> bool {
+        let kept_at_ms = self.kept_at_ms.get();
+        let until_ms = kept_at_ms.map(|at_ms| at_ms.saturating_add(KEPT_S * 1_000));
+        until_ms.is_none_or(|until_ms| until_ms <= system::now_ms())
+    }
+
+    /// A copy is read now: what comes after this is news again.
+    pub(crate) fn begin(&self) {
+        self.has_news.set(false);
     }
 
     /// It was put, or was not; whether another is to be put after a pause.
@@ -74,7 +79,7 @@ impl Copy {
 
 /// The answer to `input`, if the cache has one.
 pub(crate) async fn answer(env: &Env, id: AttemptId, input: &Input) -> Option<Response> {
-    if !matches!(input, Input::Request(_)) {
+    if !may_be_settled(input) {
         return None;
     }
     let cache = env.kv(BINDING).ok()?;

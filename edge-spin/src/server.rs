@@ -11,7 +11,7 @@ use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
 use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS, SWAP_CONFLICTS_MAX};
-use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle, settled};
+use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle, may_be_settled, settled};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
@@ -77,6 +77,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             Routed::Reply(response) => Some(response),
             Routed::Attempt { id, input } => {
                 if self.finals.when() == FinalsWhen::First
+                    && may_be_settled(&input)
                     && let Some(response) = self.kept_answer(id, &input).await
                 {
                     return Some(response);

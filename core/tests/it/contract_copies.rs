@@ -3,7 +3,7 @@
 
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, settled};
+use pay_once_core::machine::{Input, may_be_settled, settled};
 use pay_once_core::record::Record;
 use pay_once_core::request::Routed;
 
@@ -78,6 +78,25 @@ fn whatever_a_copy_answers_the_record_answers_too() {
         // The create from three versions, authorize from two, capture and the read from the last.
         assert_eq!(answered, 7, "{kind:?}");
     }
+}
+
+#[test]
+fn a_copy_is_looked_at_for_whatever_it_may_answer_but_a_create() {
+    let mut world = World::new(Kind::Stripe);
+    let (id, versions) = versions(&mut world);
+    let last = versions.last().unwrap();
+    for ask in asks(id) {
+        let input = input(&world, &ask);
+        let is_create = ask.0 == "/attempts";
+        assert_eq!(may_be_settled(&input), !is_create, "{ask:?}");
+    }
+    assert!(!may_be_settled(&Input::Wake));
+    // Where a copy is all there is (the store is gone), it answers the create as well.
+    let create = input(&world, &asks(id)[0]);
+    assert_eq!(
+        settled(id, last, &create).map(|response| response.status),
+        Some(200)
+    );
 }
 
 #[test]
