@@ -18,10 +18,16 @@ use pay_once_sim::tier::{Tier, carry_out};
 #[test]
 fn plans_that_once_failed_are_clean() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/plans");
+    let found = include_str!("../FOUND.md");
     let mut seen = 0;
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let plan = Plan::from_text(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(
+            found.contains(&format!("`sim/plans/{name}`")),
+            "{name}: its story is missing"
+        );
         for tier in [Tier::Model, Tier::Full] {
             assert_eq!(
                 carry_out(&plan, tier, false).violation,
@@ -33,7 +39,7 @@ fn plans_that_once_failed_are_clean() {
         }
         seen += 1;
     }
-    assert!(seen >= 2, "{seen} plans");
+    assert!(seen >= 1, "{seen} plans");
 }
 
 #[test]

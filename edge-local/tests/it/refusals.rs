@@ -9,9 +9,9 @@ use crate::http::{self, Answer};
 use crate::server::Server;
 
 /// Everything that a refusal must not change: counters, records, the PSP's ledger.
-type Everything = (Value, Vec<(Vec<u8>, Vec<u8>)>, Value);
+pub(crate) type Everything = (Value, Vec<(Vec<u8>, Vec<u8>)>, Value);
 
-fn everything(server: &Server) -> Everything {
+pub(crate) fn everything(server: &Server, psp: &str) -> Everything {
     let mut counters = server.counters();
     // Asking is counted; nothing else may be.
     counters["requests"] = Value::Null;
@@ -24,9 +24,7 @@ fn everything(server: &Server) -> Everything {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    let ledger = http::send(&server.sandbox, "GET", "/ledger", &[], b"")
-        .unwrap()
-        .json();
+    let ledger = http::send(psp, "GET", "/ledger", &[], b"").unwrap().json();
     (counters, records, ledger)
 }
 
@@ -38,7 +36,7 @@ pub(crate) struct Refusals<'a> {
 
 impl<'a> Refusals<'a> {
     pub(crate) fn of(server: &'a Server) -> Self {
-        let before = everything(server);
+        let before = everything(server, &server.sandbox);
         Self { server, before }
     }
 
@@ -88,7 +86,8 @@ impl<'a> Refusals<'a> {
 impl Drop for Refusals<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(everything(self.server), self.before, "something changed");
+            let after = everything(self.server, &self.server.sandbox);
+            assert_eq!(after, self.before, "something changed");
         }
     }
 }

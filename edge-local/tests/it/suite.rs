@@ -19,6 +19,7 @@ use pay_once_suite::{GOLDEN, Options, Report, run};
 use serde_json::json;
 
 use crate::http::{self, Answer};
+use crate::refusals::everything;
 use crate::server::{Dir, Server};
 
 /// The server in the suite's environment, and its PSP.
@@ -85,6 +86,26 @@ fn the_table_of_every_adapter() {
     if let Err(why) = report.check(GOLDEN) {
         panic!("{why}");
     }
+}
+
+/// The transcript shows what is answered; this, that nothing is written, called or moved.
+#[test]
+fn what_the_table_refuses_changes_nothing() {
+    let place = place();
+    let psp = place.psp.to_string();
+    let before = everything(&place.server, &psp);
+    for only in ["refused-create", "refused-charge", "refused-for-one"] {
+        let mut options = Options::new(
+            &format!("http://{}", place.server.address),
+            &format!("http://{psp}"),
+        );
+        options.only = Some(only.to_owned());
+        let report = block_on(run(&options)).unwrap();
+        assert!(report.check(GOLDEN).is_ok(), "{:?}", report.check(GOLDEN));
+    }
+    let mut asked = place.server.counters();
+    assert!(asked["requests"].take().as_u64() > Some(60), "{asked}");
+    assert_eq!(everything(&place.server, &psp), before);
 }
 
 /// What a liar does to an answer on its way, or behind its back.

@@ -3,10 +3,10 @@
 use pay_once_core::evidence::{Effect, EffectKind};
 use serde_json::Value;
 
-use crate::psp::{self, Asked, Reading, is_text, objects, text};
+use crate::psp::{Asked, Face, Reading, is_text, objects, text};
 
 /// Class, card, stage (index into the machine's openings): one for every purpose a call can have.
-pub const MOMENTS: [(u8, u8, u8); 10] = [
+const MOMENTS: [(u8, u8, u8); 10] = [
     (4, 0, 2),
     (4, 0, 5),
     (4, 0, 9),
@@ -19,33 +19,24 @@ pub const MOMENTS: [(u8, u8, u8); 10] = [
     (4, 2, 4),
 ];
 
-const READING: Reading = Reading {
-    may_refuse,
-    names,
-    is_complete,
+/// What this face says, and how it is read here.
+pub const FACE: Face = Face {
+    moments: &MOMENTS,
+    reading: Reading {
+        may_refuse,
+        names,
+        is_complete,
+    },
 };
 
 /// Makes every moment.
 pub fn prepare() {
-    for (kind, token, stage) in MOMENTS {
-        psp::moment(kind, token, stage);
-    }
+    FACE.prepare();
 }
 
 /// One execution.
 pub fn run(bytes: &[u8]) {
-    let Some(([which, way, status], body)) = psp::said(bytes) else {
-        return;
-    };
-    let Some((kind, token, stage)) = MOMENTS.get(usize::from(which) % MOMENTS.len()) else {
-        return;
-    };
-    let moment = psp::moment(*kind, *token, *stage);
-    match way % 4 {
-        0 | 1 => psp::answered(moment, &READING, psp::status(status), &body),
-        2 => psp::webhook(moment, &READING, true, &body),
-        _ => psp::webhook(moment, &READING, false, &body),
-    }
+    FACE.run(bytes);
 }
 
 /// A definite no is the acquirer's own error under a 4xx, or the word.

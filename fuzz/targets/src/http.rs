@@ -13,7 +13,7 @@ use pay_once_core::record::Record;
 use pay_once_core::request::{Routed, route};
 use serde_json::Value;
 
-use crate::machine::{Opening, Story};
+use crate::machine::Opening;
 use crate::setup::{Kind, START_MS, attempt, closed};
 
 /// A deployment, and what is stored there.
@@ -44,20 +44,7 @@ fn deployments() -> &'static [Deployment] {
             (6, 0, 5),
             (6, 0, 11),
         ] {
-            let opening = Opening {
-                kind,
-                token,
-                automatic: false,
-                lags: false,
-                patient: false,
-                stage,
-            };
-            let story = Story {
-                opening,
-                acts: Vec::new(),
-                is_ended: false,
-            };
-            let world = story.play();
+            let world = Opening::at(kind, token, stage).told();
             let kind = Kind::ALL.get(usize::from(kind)).copied().unwrap_or(Kind::Stripe);
             let open = kind.config(false);
             for config in [open.clone(), closed(open)] {

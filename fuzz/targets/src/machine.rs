@@ -107,6 +107,30 @@ const STAGES: [&[Act]; 14] = {
 };
 
 impl Opening {
+    /// A manual payment at this stage, its PSP as plain as its class allows.
+    #[must_use]
+    pub fn at(kind: u8, token: u8, stage: u8) -> Self {
+        Self {
+            kind,
+            token,
+            automatic: false,
+            lags: false,
+            patient: false,
+            stage,
+        }
+    }
+
+    /// The story so far, with nothing after it.
+    #[must_use]
+    pub fn told(self) -> World {
+        let story = Story {
+            opening: self,
+            acts: Vec::new(),
+            is_ended: false,
+        };
+        story.play()
+    }
+
     fn from_bytes([a, b, c]: [u8; 3]) -> (Self, bool) {
         let opening = Self {
             kind: a % 7,

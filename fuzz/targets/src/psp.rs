@@ -15,7 +15,7 @@ use pay_once_core::record::Record;
 use pay_once_core::request::{Routed, route};
 use serde_json::Value;
 
-use crate::machine::{Opening, Story, World};
+use crate::machine::{Opening, World};
 use crate::setup::{Kind, START_MS, attempt, name, sign};
 
 /// What an answer is an answer to.
@@ -49,6 +49,40 @@ pub struct Reading {
     pub is_complete: fn(Asked, u16, &Value) -> bool,
 }
 
+/// A face: the moments at which it is heard, and the second reading of what it says.
+pub struct Face {
+    /// Class, card, stage (index into the machine's openings): one for every purpose a call can have.
+    pub moments: &'static [(u8, u8, u8)],
+    /// How its bytes are read here.
+    pub reading: Reading,
+}
+
+impl Face {
+    /// Makes every moment.
+    pub fn prepare(&self) {
+        for (kind, token, stage) in self.moments {
+            moment(*kind, *token, *stage);
+        }
+    }
+
+    /// One execution.
+    pub fn run(&self, bytes: &[u8]) {
+        let Some(([which, way, status_choice], body)) = said(bytes) else {
+            return;
+        };
+        let which = usize::from(which).checked_rem(self.moments.len());
+        let Some((kind, token, stage)) = which.and_then(|which| self.moments.get(which)) else {
+            return;
+        };
+        let moment = moment(*kind, *token, *stage);
+        match way % 4 {
+            0 | 1 => answered(moment, &self.reading, status(status_choice), &body),
+            2 => webhook(moment, &self.reading, true, &body),
+            _ => webhook(moment, &self.reading, false, &body),
+        }
+    }
+}
+
 /// Statuses that no PSP gives as an outcome (rule 9).
 #[must_use]
 pub fn says_nothing(status: u16) -> bool {
@@ -63,19 +97,10 @@ pub fn moment(kind: u8, token: u8, stage: u8) -> &'static Moment {
     let mut all = ALL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     all.entry((kind, token, stage)).or_insert_with(|| {
         let opening = Opening {
-            kind,
-            token,
-            automatic: false,
-            lags: false,
             patient: true,
-            stage,
+            ..Opening::at(kind, token, stage)
         };
-        let story = Story {
-            opening,
-            acts: Vec::new(),
-            is_ended: false,
-        };
-        let world = story.play();
+        let world = opening.told();
         let call = world.held().first().cloned();
         let kind = Kind::ALL.get(usize::from(kind)).copied().unwrap_or(Kind::Stripe);
         Box::leak(Box::new(Moment { world, call, kind }))

@@ -8,7 +8,7 @@ use pay_once_core::record::{Record, RecordError};
 use pay_once_core::timeline::timeline;
 use sha2::{Digest, Sha256};
 
-use crate::machine::{Opening, Story};
+use crate::machine::Opening;
 use crate::setup::attempt;
 
 const HEADER_BYTES: usize = 24;
@@ -82,20 +82,8 @@ fn true_records() -> &'static [Vec<u8>] {
             (0, 1, 10),
             (3, 2, 9),
         ] {
-            let opening = Opening {
-                kind,
-                token,
-                automatic: false,
-                lags: false,
-                patient: false,
-                stage,
-            };
-            let story = Story {
-                opening,
-                acts: Vec::new(),
-                is_ended: false,
-            };
-            records.extend(story.play().record().map(Record::encode));
+            let world = Opening::at(kind, token, stage).told();
+            records.extend(world.record().map(Record::encode));
         }
         records
     });

@@ -18,8 +18,8 @@ pub fn seeds(target: &str) -> Vec<Seed> {
         "plan" => (0..24).map(|seed| plan::to_bytes(&swarm::plan(seed)).0).collect(),
         "http" => http(),
         "record" => record(),
-        "stripe" => psp(&STRIPE, stripe::MOMENTS.len()),
-        "acquirer" => psp(&ACQUIRER, acquirer::MOMENTS.len()),
+        "stripe" => psp(&STRIPE, stripe::FACE.moments.len()),
+        "acquirer" => psp(&ACQUIRER, acquirer::FACE.moments.len()),
         "fingerprint" => (0..24).map(random).collect(),
         _ => Vec::new(),
     };
@@ -30,12 +30,10 @@ pub fn seeds(target: &str) -> Vec<Seed> {
 fn machine() -> Vec<Vec<u8>> {
     use Act::{Advance, Answer, Crash, Doubt, Due, Finish, Forge, Land, Request, Send, Webhook};
     let opening = |kind, token, stage| Opening {
-        kind,
-        token,
         automatic: stage % 5 == 2,
         lags: kind % 2 == 1,
         patient: stage % 2 == 0,
-        stage,
+        ..Opening::at(kind, token, stage)
     };
     let mut stories = Vec::new();
     let mut tell = |kind, token, stage, acts: &[Act], is_ended| {

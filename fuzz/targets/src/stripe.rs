@@ -3,11 +3,11 @@
 use pay_once_core::evidence::{Effect, EffectKind};
 use serde_json::Value;
 
-use crate::psp::{self, Asked, Reading, has_text, is_text, objects, text};
+use crate::psp::{Asked, Face, Reading, has_text, is_text, objects, text};
 use crate::setup::name;
 
 /// Class, card, stage (index into the machine’s openings): one for every purpose a call can have.
-pub const MOMENTS: [(u8, u8, u8); 16] = [
+const MOMENTS: [(u8, u8, u8); 16] = [
     (0, 0, 2),
     (0, 0, 5),
     (0, 0, 9),
@@ -26,33 +26,24 @@ pub const MOMENTS: [(u8, u8, u8); 16] = [
     (0, 0, 13),
 ];
 
-const READING: Reading = Reading {
-    may_refuse,
-    names,
-    is_complete,
+/// What this face says, and how it is read here.
+pub const FACE: Face = Face {
+    moments: &MOMENTS,
+    reading: Reading {
+        may_refuse,
+        names,
+        is_complete,
+    },
 };
 
 /// Makes every moment.
 pub fn prepare() {
-    for (kind, token, stage) in MOMENTS {
-        psp::moment(kind, token, stage);
-    }
+    FACE.prepare();
 }
 
 /// One execution.
 pub fn run(bytes: &[u8]) {
-    let Some(([which, way, status], body)) = psp::said(bytes) else {
-        return;
-    };
-    let Some((kind, token, stage)) = MOMENTS.get(usize::from(which) % MOMENTS.len()) else {
-        return;
-    };
-    let moment = psp::moment(*kind, *token, *stage);
-    match way % 4 {
-        0 | 1 => psp::answered(moment, &READING, psp::status(status), &body),
-        2 => psp::webhook(moment, &READING, true, &body),
-        _ => psp::webhook(moment, &READING, false, &body),
-    }
+    FACE.run(bytes);
 }
 
 /// A definite no is Stripe's own error under a 4xx, or an intent whose last payment failed.

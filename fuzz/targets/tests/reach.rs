@@ -113,8 +113,8 @@ fn psps_are_asked_for_everything() {
     };
     let names =
         |all: &[psp::Asked]| -> BTreeSet<String> { all.iter().map(|asked| format!("{asked:?}")).collect() };
-    assert_eq!(asked(&stripe::MOMENTS), names(&[Act, Lookup, Prepare, Read]));
-    assert_eq!(asked(&acquirer::MOMENTS), names(&[Act, Lookup]));
+    assert_eq!(asked(stripe::FACE.moments), names(&[Act, Lookup, Prepare, Read]));
+    assert_eq!(asked(acquirer::FACE.moments), names(&[Act, Lookup]));
 }
 
 /// The ledger is no rubber stamp: money that moves behind the machine's back is a finding.
