@@ -63,6 +63,8 @@ pub(crate) struct Sim<'a> {
     faults: Faults,
     servers: Vec<Server>,
     store: Store,
+    /// Swaps of unknown end that will apply yet.
+    late_swaps: usize,
     sandbox: Sandbox,
     shoppers: Vec<Shopper>,
     heard: Vec<Heard>,
@@ -92,6 +94,7 @@ impl<'a> Sim<'a> {
             faults: Faults::default(),
             servers: world.clocks_ms.iter().map(|skew| Server::new(*skew)).collect(),
             store: Store::default(),
+            late_swaps: 0,
             sandbox: Sandbox::new(psp_settings(world, PSP_URL, "/webhooks")),
             shoppers: Vec::new(),
             heard: Vec::new(),

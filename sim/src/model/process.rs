@@ -129,8 +129,8 @@ impl Sim<'_> {
             return;
         }
         let due = self.store.due();
-        // Scans alone do not keep a run going.
-        if !due.is_empty() || self.now_ms < self.plan.world.heal_ms {
+        // Scans alone do not keep a run going; what they may yet find does.
+        if !due.is_empty() || self.late_swaps > 0 || self.now_ms < self.plan.world.heal_ms {
             self.at(self.now_ms + SCAN_EVERY_MS, Event::Scan { server, epoch });
         }
         for (id, at_ms) in due {

@@ -84,6 +84,7 @@ impl Sim<'_> {
             }
             (Some(_), Some(StoreFault::LateUnknown)) => {
                 let (at_ms, swap) = (self.now_ms + STORE_LATE_MS, swap.clone());
+                self.late_swaps += 1;
                 self.at(at_ms, Event::LateSwap { id, swap });
                 (timeout_ms, Swapped::Unknown)
             }
@@ -116,6 +117,7 @@ impl Sim<'_> {
     }
 
     pub(super) fn late_swap(&mut self, id: AttemptId, swap: Swap) {
+        self.late_swaps -= 1;
         if self.apply(id, &swap) {
             self.met.meet(Sometimes::SwapAppliedLate);
         }
