@@ -191,8 +191,22 @@ fn payment(random: &mut Random, client: u64, serial: u64) -> Payment {
     }
 }
 
-/// Load, crashes, calm, and then the reckoning.
-pub(crate) fn crashes(server: &mut Server, sandbox: &str, seed: u64, rounds: u64, calm: impl Fn()) {
+/// `kill -9` at a random moment, and up again.
+pub(crate) fn kill(server: &mut Server, random: &mut Random) {
+    thread::sleep(Duration::from_millis(20 + random.below(300)));
+    server.kill();
+    server.restart();
+}
+
+/// Load, strokes of fate, calm, and then the reckoning.
+pub(crate) fn crashes(
+    server: &mut Server,
+    sandbox: &str,
+    seed: u64,
+    rounds: u64,
+    mut strike: impl FnMut(&mut Server, &mut Random),
+    calm: impl Fn(),
+) {
     let world = World::new(&server.address);
     let mut random = Random(seed);
     thread::scope(|scope| {
@@ -203,9 +217,7 @@ pub(crate) fn crashes(server: &mut Server, sandbox: &str, seed: u64, rounds: u64
             })
             .collect();
         for _ in 0..rounds {
-            thread::sleep(Duration::from_millis(20 + random.below(300)));
-            server.kill();
-            server.restart();
+            strike(server, &mut random);
         }
         calm();
         world.stop.store(true, Ordering::Relaxed);
@@ -276,7 +288,7 @@ fn crash_class(class: &str, rounds: u64) {
         "error",
     ]);
     let sandbox = server.sandbox.clone();
-    crashes(&mut server, &sandbox, seed, rounds, || {});
+    crashes(&mut server, &sandbox, seed, rounds, kill, || {});
 }
 
 #[test]

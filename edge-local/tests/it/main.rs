@@ -20,6 +20,8 @@ mod crash;
 mod lifecycle;
 mod outside;
 mod ports;
+mod power;
+mod power_store;
 mod refusals;
 mod refused_bodies;
 mod store;

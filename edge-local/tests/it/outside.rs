@@ -9,7 +9,7 @@ use pay_once_sandbox::{Dials, RangeMs, Settings};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::crash::crashes;
+use crate::crash::{crashes, kill};
 use crate::http;
 use crate::random::Random;
 use crate::server::{Dir, Server};
@@ -17,8 +17,9 @@ use crate::server::{Dir, Server};
 const WEBHOOK_SECRET: &str = "whsec_outside";
 
 /// A sandbox on a thread of this process.
-struct Outside {
-    address: String,
+pub(crate) struct Outside {
+    /// `host:port`.
+    pub(crate) address: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -91,13 +92,18 @@ fn faults() -> Dials {
     }
 }
 
-fn crash_outside(face: &str, class: &str, rounds: u64) {
-    let seed = Random::seed();
+/// A server that pays through a PSP of its own process, and the directory of its configuration.
+pub(crate) fn place(
+    face: &str,
+    class: &str,
+    dials: Dials,
+    environment: &[(&str, &str)],
+) -> (Server, Outside, Dir) {
     // A port of the server's own, known to the PSP before the server runs.
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = free.local_addr().unwrap().to_string();
     drop(free);
-    let psp = Outside::start(faults(), format!("http://{listen}/webhooks"));
+    let psp = Outside::start(dials, format!("http://{listen}/webhooks"));
     let dir = Dir::new();
     let config = dir.path().join("pay-once.toml");
     let text = format!(
@@ -120,7 +126,12 @@ fn crash_outside(face: &str, class: &str, rounds: u64) {
         psp.address
     );
     std::fs::write(&config, text).unwrap();
-    let mut server = Server::start_with(
+    let mut environment = environment.to_vec();
+    environment.extend([
+        ("IT_PSP_KEY", "sk_outside"),
+        ("IT_WEBHOOK_SECRET", WEBHOOK_SECRET),
+    ]);
+    let server = Server::start_with(
         &[
             "--config",
             config.to_str().unwrap(),
@@ -129,11 +140,14 @@ fn crash_outside(face: &str, class: &str, rounds: u64) {
             "--log",
             "error",
         ],
-        &[
-            ("IT_PSP_KEY", "sk_outside"),
-            ("IT_WEBHOOK_SECRET", WEBHOOK_SECRET),
-        ],
+        &environment,
     );
+    (server, psp, dir)
+}
+
+fn crash_outside(face: &str, class: &str, rounds: u64) {
+    let seed = Random::seed();
+    let (mut server, psp, _dir) = place(face, class, faults(), &[]);
     let calm = || {
         // Liveness is promised once faults stop.
         psp.turn(&json!({
@@ -141,7 +155,7 @@ fn crash_outside(face: &str, class: &str, rounds: u64) {
             "error_after_permille": 0, "garbage_permille": 0, "throttle_permille": 0, "late_permille": 0,
         }));
     };
-    crashes(&mut server, &psp.address, seed, rounds, calm);
+    crashes(&mut server, &psp.address, seed, rounds, kill, calm);
 }
 
 #[test]

@@ -104,6 +104,19 @@ impl Server {
         self.join_readers();
     }
 
+    /// Whether it ended by itself within `limit`.
+    pub(crate) fn ended_within(&mut self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        while self.child.try_wait().unwrap().is_none() {
+            if Instant::now() > until {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.join_readers();
+        true
+    }
+
     /// Starts again on the same data and the same ports.
     pub(crate) fn restart(&mut self) {
         let listen = Some((self.address.clone(), self.sandbox.clone()));
@@ -126,15 +139,8 @@ impl Server {
 
     /// The exit status, within `limit`.
     pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
-        let until = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                self.join_readers();
-                return status;
-            }
-            assert!(Instant::now() < until, "the server does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
+        assert!(self.ended_within(limit), "the server does not end");
+        self.child.wait().unwrap()
     }
 
     /// Everything written to standard output and standard error since the first start.
