@@ -1,0 +1,165 @@
+//! Clients: requests, twins, what is asked in doubt, and what they make of answers.
+
+use std::sync::Arc;
+
+use pay_once_core::http::{Request, Response};
+use pay_once_core::journal::Operation;
+use pay_once_core::machine::{Input, Reply};
+use pay_once_core::request::{Routed, route};
+
+use super::{World, dispatched_acts};
+use crate::machine::ledger::Stands;
+use crate::machine::requests::{Asked, RESOLVE};
+use crate::setup::attempt;
+
+impl World {
+    /// A request arrives. `behind` chooses an old record for a server that decides on it: its swap must fail, and
+    /// nothing of its step may happen.
+    pub(in crate::machine) fn request(&mut self, which: usize, behind: Option<u8>) {
+        let Some(input) = self.routed(which) else { return };
+        if let Some(choice) = behind {
+            self.stale(&input, usize::from(choice));
+        }
+        if let Reply::Now(answer) = self.input(&input) {
+            self.believe(which, &answer);
+        }
+    }
+
+    /// A server writes, and never learns that it did.
+    pub(in crate::machine) fn request_in_doubt(&mut self, which: usize) {
+        let Some(input) = self.routed(which) else { return };
+        let base = self.record.clone();
+        let step = self.decide(base.as_deref(), &input);
+        let Some(write) = step.write else { return };
+        assert!(self.commit(&write), "nobody else was there");
+        let acts = dispatched_acts(&write);
+        let is_ours = self
+            .record()
+            .is_some_and(|now| now.proves_swap_of(&write.record, write.expected_version));
+        assert!(is_ours || acts == 0, "a dispatch proves whose swap it was");
+        if is_ours {
+            self.held.extend(step.calls);
+        } else if let Reply::Now(answer) = self.input(&input) {
+            // A conflict, as far as this server knows: the same input once more.
+            self.believe(which, &answer);
+        }
+    }
+
+    pub(in crate::machine) fn stale(&mut self, input: &Input, choice: usize) {
+        let Some(base) = self.old.get(choice % self.old.len().max(1)).cloned() else {
+            return;
+        };
+        let step = self.decide(Some(&base), input);
+        if let Some(write) = &step.write {
+            assert!(!self.commit(write), "a stale swap conflicts");
+        }
+    }
+
+    pub(in crate::machine) fn routed(&mut self, which: usize) -> Option<Input> {
+        let requests = Arc::clone(&self.requests);
+        let asked = requests.get(which)?;
+        let resolution = if which == RESOLVE {
+            self.resolution()?
+        } else {
+            String::new()
+        };
+        let body = if which == RESOLVE {
+            &resolution
+        } else {
+            &asked.body
+        };
+        let headers: &[(&str, &[u8])] = &[("idempotency-key", asked.key.as_bytes())];
+        let request = Request {
+            method: asked.method,
+            target: &asked.target,
+            headers: if asked.key.is_empty() { &[] } else { headers },
+            body: body.as_bytes(),
+        };
+        match route(self.config, &request, self.now_ms) {
+            Routed::Attempt { id, input } => {
+                assert_eq!(id, attempt(), "the key is the address");
+                Some(input)
+            }
+            Routed::Reply(answer) => panic!("a proper request was refused: {answer:?}"),
+        }
+    }
+
+    /// What an honest operator says of a parked operation, once nothing is under way any more.
+    pub(in crate::machine) fn resolution(&self) -> Option<String> {
+        let running = self.record()?.state().running.as_ref()?;
+        running.parked.as_ref()?;
+        let is_open =
+            |held: &crate::machine::ledger::Held| matches!(held.stands, Stands::Action | Stands::Prepared);
+        if !self.flying.is_empty() || !self.held.is_empty() || self.ledger.held.iter().any(is_open) {
+            return None;
+        }
+        let reference = match running.operation {
+            Operation::Authorize => self.ledger.live_id(),
+            Operation::Capture => self.ledger.capture_id(),
+            Operation::Void => self.ledger.void_id(),
+            Operation::Refund => return None,
+        };
+        Some(match reference {
+            Some(id) => format!(
+                r#"{{"operator":"ada","reason":"seen in the books","outcome":"happened","psp_reference":"{id}"}}"#
+            ),
+            None => r#"{"operator":"ada","reason":"not in the books","outcome":"did_not_happen"}"#.to_owned(),
+        })
+    }
+
+    /// What an answer says is true at the PSP (DESIGN §1), and a final one never changes (§2, “Replays”).
+    pub(in crate::machine) fn believe(&mut self, which: usize, answer: &Response) {
+        let words = || format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+        let ledger = &self.ledger;
+        match shown_status(&answer.body) {
+            b"CAPTURED" => assert_eq!(ledger.taken(), 1, "{}", words()),
+            b"VOIDED" | b"EXPIRED" => assert_eq!(ledger.live(), 0, "{}", words()),
+            b"AUTHORIZED" | b"CAPTURING" => assert!(ledger.authorizations() >= 1, "{}", words()),
+            b"DECLINED" => assert_eq!(ledger.taken(), 0, "{}", words()),
+            _ => {}
+        }
+        let is_read = self
+            .requests
+            .get(which)
+            .is_some_and(|asked| asked.method == "GET");
+        // A key belongs to one request (§2, “Keys”).
+        let key = self
+            .requests
+            .get(which)
+            .map(|asked| asked.key)
+            .unwrap_or_default();
+        let rivals = self.requests.iter().zip(&self.settled).enumerate();
+        let is_taken = |(at, (asked, settled)): (usize, (&Asked, &Option<_>))| {
+            at != which && asked.key == key && settled.is_some()
+        };
+        if !is_read && rivals.into_iter().any(is_taken) {
+            assert_eq!(answer.status, 409, "a key reused: {}", words());
+            return;
+        }
+        let Some(settled) = self.settled.get_mut(which).filter(|_| !is_read) else {
+            return;
+        };
+        if let Some(before) = settled {
+            let status = if before.0 == 201 { 200 } else { before.0 };
+            assert!(
+                answer.status == status && answer.body == before.1,
+                "a replay gives the same answer: {} then {}",
+                String::from_utf8_lossy(&before.1),
+                words()
+            );
+            assert_eq!(answer.header("Idempotency-Replayed"), Some("true"), "and says so");
+        } else if matches!(answer.status, 200 | 201 | 402) {
+            *settled = Some(Arc::new((answer.status, answer.body.clone())));
+        }
+    }
+}
+
+/// The status that an answer shows of the attempt, in its JSON or in an error's.
+fn shown_status(body: &[u8]) -> &[u8] {
+    const BEFORE: &[u8] = br#""status":""#;
+    let at = body.windows(BEFORE.len()).position(|window| window == BEFORE);
+    let rest = at
+        .and_then(|at| body.get(at + BEFORE.len()..))
+        .unwrap_or_default();
+    rest.split(|byte| *byte == b'"').next().unwrap_or_default()
+}
