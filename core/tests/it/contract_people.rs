@@ -225,6 +225,17 @@ fn a_resolution_names_operator_reason_and_outcome() {
             ("INVALID_FIELD", &member.into())
         );
     }
+    // An outcome is one of two words, and what did not happen has no reference.
+    let unclear = [("outcome", "perhaps"), ("psp_reference", "pi_1")];
+    for (member, value) in unclear {
+        let mut sent = whole.clone();
+        sent[member] = value.into();
+        let answer = world.post(&format!("/attempts/{id}/resolve"), "r1", &sent.to_string());
+        assert_eq!(
+            (code(&answer).as_str(), &body(&answer)["error"]["field"]),
+            ("INVALID_FIELD", &member.into())
+        );
+    }
     assert!(world.is_parked(id));
 }
 
