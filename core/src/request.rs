@@ -96,7 +96,7 @@ impl Input {
             Self::Webhook(_) => Dress::default(),
             Self::Outcome(_) | Self::Wake => return None,
         };
-        let message = format!("The configured store is refused, so nothing was done: {why}.");
+        let message = format!("The configured store is refused, so this request did nothing: {why}.");
         Some(answer::error(&ApiError::new(Code::StoreUnsafe, message), &dress))
     }
 

@@ -13,8 +13,9 @@ use crate::ports::{Store, StoreError, Swap, Swapped, World};
 use crate::probe::probe;
 use crate::stamped::Stamped;
 
-/// Most markers that one sweep reads.
-pub const MARKERS_MAX: usize = 10_000;
+/// How far the clocks of two instances may be apart, in milliseconds: a marker that is not further ahead than this may
+/// have been taken by a sweep already.
+const CLOCK_SKEW_MS: u64 = 1_000;
 
 /// A key-value store with compare-and-swap (`wasi:keyvalue`).
 pub trait Bucket: 'static {
@@ -49,8 +50,12 @@ pub trait Markers: 'static {
     fn exists(&self, name: &str) -> impl Future<Output = Result<bool, StoreError>>;
     /// Removes one.
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), StoreError>>;
-    /// Lists them, in any order, at most `limit`.
-    fn list(&self, limit: usize) -> impl Future<Output = Result<Vec<String>, StoreError>>;
+    /// The markers of `until_ms` and before, soonest first, at most `limit`. All are looked at: others may be many.
+    fn due(
+        &self,
+        until_ms: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(u64, AttemptId)>, StoreError>>;
 }
 
 /// A [`Store`] on a [`Bucket`].
@@ -101,11 +106,15 @@ impl<W: World, B: Bucket, M: Markers> KeyValueStore<W, B, M> {
             return Ok(Swapped::Conflict);
         }
         let marked_ms = before.and_then(|before| before.indexed_ms);
-        // A marker that comes too early does no harm, so it is moved only if it would come too late.
+        // A marker that comes too early does no harm, so it is moved only if it would come too late. One whose time has
+        // come may be gone: sweeps move markers and leave the stamp as it is.
+        let ahead_ms = self.world.now_ms().saturating_add(CLOCK_SKEW_MS);
+        let stands_ms = marked_ms.filter(|ms| *ms > ahead_ms);
         let indexed_ms = swap
             .wake_at_ms
-            .map(|wake_ms| marked_ms.map_or(wake_ms, |ms| ms.min(wake_ms)));
-        if let Some(at_ms) = indexed_ms.filter(|_| indexed_ms != marked_ms) {
+            .map(|wake_ms| stands_ms.map_or(wake_ms, |ms| ms.min(wake_ms)));
+        let new_marker = indexed_ms.filter(|_| indexed_ms != stands_ms);
+        if let Some(at_ms) = new_marker {
             // Before the record, so that no crash leaves one in doubt that nothing points to.
             self.markers.set(&marker(at_ms, swap.id)).await?;
         }
@@ -125,6 +134,10 @@ impl<W: World, B: Bucket, M: Markers> KeyValueStore<W, B, M> {
             if !is_ours {
                 return Ok(Swapped::Unknown);
             }
+        }
+        if let Some(at_ms) = new_marker.filter(|at_ms| *at_ms <= self.world.now_ms()) {
+            // It took so long that a sweep may have taken the marker before the record was there.
+            self.markers.set(&marker(at_ms, swap.id)).await?;
         }
         if let Some(old_ms) = marked_ms.filter(|_| indexed_ms != marked_ms) {
             let (markers, name) = (Rc::clone(&self.markers), marker(old_ms, swap.id));
@@ -156,11 +169,7 @@ impl<W: World, B: Bucket, M: Markers> Store for KeyValueStore<W, B, M> {
 
     async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, StoreError> {
         self.trusted().await?;
-        let names = self.markers.list(MARKERS_MAX).await?;
-        let mut due: Vec<(u64, AttemptId)> = names.iter().filter_map(|name| read_marker(name)).collect();
-        due.retain(|(at_ms, _)| *at_ms <= until_ms);
-        due.sort_unstable();
-        due.truncate(limit);
+        let due = self.markers.due(until_ms, limit).await?;
         Ok(due.into_iter().map(|(at_ms, id)| (id, at_ms)).collect())
     }
 
@@ -183,7 +192,9 @@ fn marker(at_ms: u64, id: AttemptId) -> String {
     format!("{at_ms:016}.{id}")
 }
 
-fn read_marker(name: &str) -> Option<(u64, AttemptId)> {
+/// What a marker's name says.
+#[must_use]
+pub fn read_marker(name: &str) -> Option<(u64, AttemptId)> {
     let (at_ms, id) = name.split_once('.')?;
     Some((at_ms.parse().ok()?, AttemptId::parse(id)?))
 }

@@ -9,8 +9,8 @@ use crate::ports::StoreError;
 /// Tries `bucket` out on a key that nobody else uses, and clears it away.
 ///
 /// # Errors
-/// [`StoreError::Unsafe`] if two swaps win, or if a swap that won cannot be read back; [`StoreError::Unavailable`] if the
-/// backend does not answer, which says nothing about it.
+/// [`StoreError::Unsafe`] if two swaps win; [`StoreError::Unavailable`] if the backend does not answer, or if no swap wins,
+/// which says nothing for good: a connection may have been lost. Neither is trusted; the second is probed again.
 pub async fn probe<B: Bucket>(bucket: &B, key: &str) -> Result<(), StoreError> {
     let absent = race(bucket, key, None, b"first").await;
     let present = match absent {
@@ -27,7 +27,7 @@ async fn race<B: Bucket>(bucket: &B, key: &str, before: Option<&[u8]>, won: &[u8
     let (first, seen_first) = bucket.watch(key).await?;
     let (second, seen_second) = bucket.watch(key).await?;
     if seen_first.as_deref() != before || seen_second.as_deref() != before {
-        return refuse("it does not read its own writes");
+        return unclear("it did not read its own writes");
     }
     let first = bucket.swap(first, won.to_vec()).await;
     let second = bucket.swap(second, b"too late".to_vec()).await;
@@ -46,9 +46,13 @@ async fn race<B: Bucket>(bucket: &B, key: &str, before: Option<&[u8]>, won: &[u8
         });
     }
     if now.as_deref() != Some(won) {
-        return refuse("the first of two writers did not win");
+        return unclear("the first of two writers did not win");
     }
     Ok(())
+}
+
+fn unclear(why: &str) -> Result<(), StoreError> {
+    Err(StoreError::Unavailable(format!("the store's probe: {why}")))
 }
 
 fn refuse(why: &str) -> Result<(), StoreError> {

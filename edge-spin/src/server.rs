@@ -27,6 +27,11 @@ const LOOK_MAX_MS: u64 = 160;
 /// A record that wants to be woken within this time is woken by the instance that saw it, in milliseconds. What is
 /// further away is left to the sweep: an instance does not live long.
 pub const NEAR_MS: u64 = 5_000;
+/// How soon an instance wakes a record that a request asked about, in milliseconds: once for all that ask until then.
+const ASKED_ABOUT_MS: u64 = 1_000;
+/// Swaps of one step whose end is unknown, and that turn out not to be there, before the store is called unavailable: one
+/// may be lost by chance, more are a store that cannot write.
+const SWAPS_LOST_MAX: usize = 2;
 
 /// One instance of the component. Any number of them share a store.
 pub struct Server<W, S, P, F> {
@@ -43,6 +48,15 @@ pub struct Server<W, S, P, F> {
 pub(crate) enum Stuck {
     Store(StoreError),
     Refused(RecordError),
+}
+
+/// What became of carrying a step out.
+enum Carried {
+    Out(Stepped),
+    /// Another version was there: nothing was done.
+    Conflict,
+    /// What was there is still there: nothing was done.
+    Lost,
 }
 
 /// What a step came to.
@@ -121,13 +135,14 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         input: &Input,
         news: &News,
     ) -> Result<Stepped, Stuck> {
+        let mut lost = 0;
         for _ in 0..SWAP_CONFLICTS_MAX {
             let record = self.load(id).await?;
             let (now_ms, entropy) = (self.world.now_ms(), self.world.entropy());
             let step = handle(&self.config, id, record.as_ref(), input, now_ms, entropy)
                 .map_err(|why| self.refused(id, why))?;
             if step.write.is_none() && step.calls.is_empty() {
-                self.arm(id, step.wake_at_ms);
+                self.arm(id, self.sooner(input, step.wake_at_ms));
                 return Ok(Stepped {
                     reply: step.reply,
                     wrote: false,
@@ -141,25 +156,37 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 let _ = done.send(server.carry_out(id, step, news).await);
             });
             let gone = Stuck::Store(StoreError::Unavailable("the instance ended".to_owned()));
-            if let Some(stepped) = outcome.await.unwrap_or(Err(gone))? {
-                return Ok(stepped);
+            match outcome.await.unwrap_or(Err(gone))? {
+                Carried::Out(stepped) => return Ok(stepped),
+                Carried::Conflict => {}
+                Carried::Lost => lost += 1,
+            }
+            if lost >= SWAPS_LOST_MAX {
+                let why = "it takes no writes";
+                return Err(Stuck::Store(StoreError::Unavailable(why.to_owned())));
             }
         }
         let why = "too many others wrote to this attempt at once";
         Err(Stuck::Store(StoreError::Unavailable(why.to_owned())))
     }
 
-    /// Persist, then perform and arm, then reply. `None` if another version was there: nothing was done.
-    async fn carry_out(
-        self: &Rc<Self>,
-        id: AttemptId,
-        step: Step,
-        news: News,
-    ) -> Result<Option<Stepped>, Stuck> {
+    /// Whoever asks about what wants to be woken has it looked at soon: the sweep that would do it may have much to do.
+    fn sooner(&self, input: &Input, wake_at_ms: Option<u64>) -> Option<u64> {
+        let soon_ms = self.world.now_ms().saturating_add(ASKED_ABOUT_MS);
+        match input {
+            Input::Request(_) => wake_at_ms.map(|at_ms| at_ms.min(soon_ms)),
+            Input::Webhook(_) | Input::Outcome(_) | Input::Wake => wake_at_ms,
+        }
+    }
+
+    /// Persist, then perform and arm, then reply.
+    async fn carry_out(self: &Rc<Self>, id: AttemptId, step: Step, news: News) -> Result<Carried, Stuck> {
         let wrote = step.write.is_some();
         if let Some(write) = step.write {
-            if !self.persist(id, &write).await? {
-                return Ok(None);
+            match self.persist(id, &write).await? {
+                Swapped::Applied => {}
+                Swapped::Conflict => return Ok(Carried::Conflict),
+                Swapped::Unknown => return Ok(Carried::Lost),
             }
             self.note(id, write);
             // Nobody may be waiting for news.
@@ -172,7 +199,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             let (server, news) = (Rc::clone(self), news.clone());
             self.world.spawn(async move { server.perform(call, news).await });
         }
-        Ok(Some(Stepped {
+        Ok(Carried::Out(Stepped {
             reply: step.reply,
             wrote,
             wake_at_ms: step.wake_at_ms,
@@ -192,18 +219,19 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             .map_err(|why| self.refused(id, why))
     }
 
-    /// Swaps. `false` means that another version is there and the input is to be handled again.
-    async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
+    /// Swaps, and finds out what became of it. `Unknown`: it is not there now. Unless it was applied the input is to be
+    /// handled again.
+    async fn persist(&self, id: AttemptId, write: &Write) -> Result<Swapped, Stuck> {
         let swap = Swap::from(write);
         let swapped = within(&*self.world, STORE_TIMEOUT_MS, self.store.swap(swap)).await;
         match swapped.unwrap_or(Ok(Swapped::Unknown)).map_err(Stuck::Store)? {
-            Swapped::Applied => Ok(true),
-            Swapped::Conflict => Ok(false),
             // The record itself tells.
-            Swapped::Unknown => {
-                let now = self.load(id).await?;
-                Ok(now.is_some_and(|now| now.proves_swap_of(&write.record, write.expected_version)))
-            }
+            Swapped::Unknown => Ok(match self.load(id).await? {
+                Some(now) if now.proves_swap_of(&write.record, write.expected_version) => Swapped::Applied,
+                now if now.as_ref().map(Record::version) == write.expected_version => Swapped::Unknown,
+                _ => Swapped::Conflict,
+            }),
+            known => Ok(known),
         }
     }
 

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use pay_once_core::id::AttemptId;
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
-use crate::ports::{Store, StoreError, Swap, Swapped};
+use crate::ports::{Store, StoreError, Swap, Swapped, World};
+use crate::wasi::WasiWorld;
 
 /// Run when a statement finds no table. WAL costs one sync a commit where the default costs three; libSQL has its own
 /// way and refuses the pragma, which changes nothing.
@@ -122,7 +123,10 @@ impl Store for SqliteStore {
         Ok(match self.run(statement, values).await {
             Ok(rows) if rows.is_empty() => Swapped::Conflict,
             Ok(_) => Swapped::Applied,
-            Err(_) => Swapped::Unknown,
+            Err(error) => {
+                WasiWorld::default().log(Some(swap.id), &format!("a swap's end is unknown: {error}"));
+                Swapped::Unknown
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use pay_once_core::id::AttemptId;
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value;
 
-use crate::key_value::{Bucket, KeyValueStore, Markers, SwapReport};
+use crate::key_value::{Bucket, KeyValueStore, Markers, SwapReport, read_marker};
 use crate::ports::{Store, StoreError, Swap, Swapped};
 use crate::sqlite::SqliteStore;
 use crate::wasi::WasiWorld;
@@ -17,6 +17,9 @@ pub const DEFAULT_LABEL: &str = "default";
 pub const ATTEMPTS_LABEL: &str = "attempts";
 /// The label of the key-value store that has the markers of what is due.
 pub const DUE_LABEL: &str = "due";
+
+/// Markers held in memory while listing: more than a sweep ever asks for.
+const KEPT_WHILE_LISTING_MAX: usize = 1_000;
 
 /// Which store is the authority.
 pub enum AnyStore {
@@ -130,19 +133,20 @@ impl Markers for SpinMarkers {
         self.open().await?.delete(name).await.map_err(spin_unavailable)
     }
 
-    async fn list(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(u64, AttemptId)>, StoreError> {
         let mut keys = self.open().await?.get_keys().await;
-        let mut names = Vec::new();
-        while names.len() < limit
-            && let Some(name) = keys.next().await
-        {
-            names.push(name);
+        let mut due = Vec::new();
+        while let Some(name) = keys.next().await {
+            due.extend(read_marker(&name).filter(|(at_ms, _)| *at_ms <= until_ms));
+            if due.len() >= KEPT_WHILE_LISTING_MAX {
+                due.sort_unstable();
+                due.truncate(limit);
+            }
         }
-        // A list that was left early has no end to report.
-        if names.len() < limit {
-            keys.result().await.map_err(spin_unavailable)?;
-        }
-        Ok(names)
+        keys.result().await.map_err(spin_unavailable)?;
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
     }
 }
 

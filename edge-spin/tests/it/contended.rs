@@ -77,8 +77,10 @@ fn spins_default_key_value_store_is_refused_and_nothing_is_kept_in_it() {
     assert_eq!(host.get("/healthz").status, 503);
     assert_eq!(host.sweep(crate::world::SWEEP_KEY).status, 503);
     assert_eq!(world.ledger(), Value::Object(serde_json::Map::new()));
-    // Every swap was the probe's, and the probe has cleared away.
+    // Every swap was the probe's (two of them, and then it clears away), and nothing else was written.
     let counters = host.counters();
+    let of = |name: &str| counters[name].as_u64().unwrap();
+    assert!(of("swaps") > 0 && of("swaps") == 2 * of("deletes"), "{counters}");
     assert_eq!(
         (&counters["sets"], &counters["sqlite_writes"]),
         (&0.into(), &0.into()),

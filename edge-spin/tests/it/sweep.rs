@@ -39,13 +39,49 @@ fn a_sweep_that_is_asked_for_ends_it() {
         let world = World::new(mode);
         let mut host = world.host();
         let id = orphan(&world, &mut host, "orphan");
-        // Of the requests that follow, only sweeps: what runs behind them is bounded, and finds the same.
-        until("a sweep finds it", LIMIT, || {
-            let swept = host.sweep(SWEEP_KEY);
-            assert_eq!(swept.status, 200, "{swept:?}");
+        // It is asked for before a sweep behind any request could have come.
+        until("a sweep finds it", LIMIT, || (asked_for(&host) > 0).then_some(()));
+        until("its call is done", LIMIT, || {
+            asked_for(&host);
             (captures(&world, &id) == 1).then_some(())
         });
         until("it ends", LIMIT, || ended(&world, &host, &id).then_some(()));
+    }
+}
+
+/// Records that a sweep woke.
+fn asked_for(host: &Host) -> u64 {
+    let swept = host.sweep(SWEEP_KEY);
+    assert_eq!(swept.status, 200, "{swept:?}");
+    swept.json()["woken"].as_u64().unwrap()
+}
+
+/// A sweep between two operations moves what the index has of the attempt; the second operation is found all the same.
+#[test]
+fn what_comes_after_a_sweep_is_found_by_the_next() {
+    for mode in [Mode::Correct, Mode::Redis, Mode::Sqlite] {
+        let world = World::new(mode);
+        let mut host = world.host();
+        let created = host.post("/attempts", "k", &body("k", "pm_card_visa"));
+        let id = created.json()["attempt_id"].as_str().unwrap().to_owned();
+        let held = host.post_wait(&format!("/attempts/{id}/authorize"), "a", &Value::Null);
+        assert_eq!(held.status, 200, "{held:?}");
+        // Until the authorization's own look would have come.
+        std::thread::sleep(Duration::from_secs(5));
+        asked_for(&host);
+        world.turn(&json!({"latency_ms": {"min": 1_000, "max": 1_000}}));
+        let begun = host.post(&format!("/attempts/{id}/capture"), "c", &Value::Null);
+        assert_eq!(begun.status, 202, "{begun:?}");
+        host.kill();
+        world.turn(&json!({"latency_ms": {"min": 0, "max": 0}}));
+        host.restart();
+        // Nobody asks about it until it has ended.
+        until("a sweep finds it", LIMIT, || (asked_for(&host) > 0).then_some(()));
+        until("it ends", LIMIT, || {
+            asked_for(&host);
+            ended(&world, &host, &id).then_some(())
+        });
+        assert_eq!(captures(&world, &id), 1, "{mode:?}");
     }
 }
 
