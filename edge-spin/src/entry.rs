@@ -97,7 +97,12 @@ async fn deployment() -> Result<Deployment, String> {
 async fn variable(name: &str) -> Result<String, String> {
     variables::get(name)
         .await
-        .map_err(|error| format!("the variable {name}: {error}"))
+        // Spin's own words would repeat the name, and somebody may have put the secret itself where its name belongs.
+        .map_err(|_| {
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let shown = if is_name { name } else { "that config names" };
+            format!("the variable {shown}: it is not declared in spin.toml, or its provider does not answer")
+        })
 }
 
 /// Behind the answer, now and then: what a crash left in doubt is found without anybody's help.
