@@ -214,17 +214,7 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
         return Reply::Now(show(work, &ticket.dress));
     };
     match bound.settled_at {
-        Some(index) => {
-            let dress = Dress {
-                replayed: !ticket.is_first,
-                ..ticket.dress.clone()
-            };
-            let shows_now = planted(Bug::ReplayFromCurrentState);
-            let state = work
-                .record()
-                .state_at(if shows_now { usize::MAX / 2 } else { index });
-            Reply::Now(answer::settled(work.record().id(), bound.request, &state, &dress))
-        }
+        Some(index) => Reply::Now(settled_at(work.record(), index, bound.request, ticket)),
         None if work.waits_for_people() || work.now_ms() >= ticket.answer_by_ms => {
             Reply::Now(work.under_way(&ticket.dress))
         }
@@ -233,6 +223,17 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
             ticket: Box::new(ticket.clone()),
         },
     }
+}
+
+/// The answer of a key that was settled at this entry.
+fn settled_at(record: &Record, index: usize, request: RequestKind, ticket: &Ticket) -> Response {
+    let dress = Dress {
+        replayed: !ticket.is_first,
+        ..ticket.dress.clone()
+    };
+    let shows_now = planted(Bug::ReplayFromCurrentState);
+    let state = record.state_at(if shows_now { usize::MAX / 2 } else { index });
+    answer::settled(record.id(), request, &state, &dress)
 }
 
 /// See [`crate::machine::settled`].
@@ -253,12 +254,8 @@ pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option
         } => {
             let bound = state.bound(key)?;
             let is_same = bound.request == order.kind() && bound.fingerprint == *fingerprint;
-            let state = record.state_at(bound.settled_at.filter(|_| is_same)?);
-            let dress = Dress {
-                replayed: !ticket.is_first,
-                ..ticket.dress.clone()
-            };
-            Some(answer::settled(id, bound.request, &state, &dress))
+            let index = bound.settled_at.filter(|_| is_same)?;
+            Some(settled_at(record, index, bound.request, ticket))
         }
     }
 }
