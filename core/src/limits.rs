@@ -47,6 +47,9 @@ pub const BACKOFF_MAX_MS: u64 = 60 * 60 * 1000;
 pub const PSP_ABSENT_RETRY_MS: u64 = 60_000;
 /// Swaps of one step that may be lost to others before an adapter gives the step up as “store unavailable”.
 pub const SWAP_CONFLICTS_MAX: usize = 64;
+/// Swaps of one step that end unknown, and are not there when read back, before an adapter gives the step up as “store
+/// unavailable”: one may be lost by chance, more are a store that takes no writes.
+pub const SWAPS_LOST_MAX: usize = 2;
 /// How long an adapter offers the outcome of a PSP call to a store that does not answer, in milliseconds. After that the
 /// outcome is found out again by recovery.
 pub const OUTCOME_RETRY_MS: u64 = 60_000;

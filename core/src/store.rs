@@ -2,7 +2,9 @@
 //! (DESIGN §3, “Stores”).
 
 use crate::id::AttemptId;
+use crate::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use crate::machine::Write;
+use crate::record::Record;
 
 /// A compare-and-swap.
 #[derive(Clone, Debug)]
@@ -26,8 +28,47 @@ pub enum Swapped {
     Applied,
     /// Another version was there. Nothing changed.
     Conflict,
-    /// It may or may not be durable: [`crate::record::Record::proves_swap_of`] tells from what is there now.
+    /// It may or may not be durable: [`Swapped::read_back`] tells from what is there now.
     Unknown,
+}
+
+impl Swapped {
+    /// What a swap of `written` onto `expected_version` came to whose end is unknown, told by what is durable `now`.
+    /// Only `Applied` lets the writer carry its step out. `Unknown`, still: what it was to replace is there, so the swap
+    /// was lost, or is yet to land; handling the input again is safe, since one of the two will conflict.
+    #[must_use]
+    pub fn read_back(now: Option<&Record>, written: &Record, expected_version: Option<u64>) -> Self {
+        match now {
+            Some(now) if now.proves_swap_of(written, expected_version) => Self::Applied,
+            now if now.map(Record::version) == expected_version => Self::Unknown,
+            Some(_) | None => Self::Conflict,
+        }
+    }
+}
+
+/// How often one step may fail to become durable: afterwards its store is unavailable, and whoever asked is told so.
+#[derive(Clone, Debug, Default)]
+pub struct Patience {
+    conflicts: usize,
+    lost: usize,
+}
+
+impl Patience {
+    /// Why the step is to be given up, if it is, now that another of its swaps came to this. Otherwise its input is
+    /// handled again, from what is durable then.
+    #[must_use]
+    pub fn ended_by(&mut self, swapped: Swapped) -> Option<&'static str> {
+        match swapped {
+            Swapped::Applied => {}
+            Swapped::Conflict => self.conflicts += 1,
+            Swapped::Unknown => self.lost += 1,
+        }
+        if self.lost >= SWAPS_LOST_MAX {
+            return Some("it takes no writes");
+        }
+        let why = "too many others wrote to this attempt at once";
+        (self.conflicts >= SWAP_CONFLICTS_MAX).then_some(why)
+    }
 }
 
 impl From<&Write> for Swap {

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS, SWAP_CONFLICTS_MAX};
+use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
 use pay_once_core::planted::{Bug, planted};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
+use pay_once_core::store::Patience;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
@@ -46,6 +47,13 @@ pub struct Server<C, S, P> {
 enum Stuck {
     Unavailable,
     Refused(RecordError),
+}
+
+/// What became of carrying a step out.
+enum Carried {
+    Out(Reply),
+    /// Its swap came to this, and nothing was done.
+    Not(Swapped),
 }
 
 impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
@@ -112,7 +120,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// [`Server::carry_out`], on a task of its own.
     async fn step(self: &Rc<Self>, guard: &Guard, input: &Input) -> Result<Reply, Stuck> {
         let id = guard.id();
-        for _ in 0..SWAP_CONFLICTS_MAX {
+        let mut patience = Patience::default();
+        loop {
             let turn = Arc::clone(&guard.slot.turn).lock_owned().await;
             let record = self.load(id).await?;
             let (now_ms, entropy) = (self.clock.now_ms(), self.clock.entropy());
@@ -139,27 +148,31 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 return Ok(Reply::Now(response));
             }
             // A task ends without a result only with its runtime.
-            match carried.await.unwrap_or(Err(Stuck::Unavailable))? {
-                Some(reply) => return Ok(reply),
-                None => continue,
+            let swapped = match carried.await.unwrap_or(Err(Stuck::Unavailable))? {
+                Carried::Out(reply) => return Ok(reply),
+                Carried::Not(swapped) => swapped,
+            };
+            if let Some(why) = patience.ended_by(swapped) {
+                tracing::error!(attempt = %id, why, "the store is given up for this step");
+                return Err(Stuck::Unavailable);
             }
         }
-        Err(Stuck::Unavailable)
     }
 
-    /// Persist, then perform and arm, then reply. `None` if another version was there: nothing was done.
+    /// Persist, then perform and arm, then reply.
     async fn carry_out(
         self: &Rc<Self>,
         id: AttemptId,
         slot: &Slot,
         mut step: Step,
-    ) -> Result<Option<Reply>, Stuck> {
+    ) -> Result<Carried, Stuck> {
         if planted(Bug::CallBeforeCommit) {
             self.start(std::mem::take(&mut step.calls));
         }
         if let Some(write) = step.write {
-            if !self.persist(id, &write).await? {
-                return Ok(None);
+            let swapped = self.persist(id, &write).await?;
+            if swapped != Swapped::Applied {
+                return Ok(Carried::Not(swapped));
             }
             self.log(&write);
             // A far timer is in the store already.
@@ -174,7 +187,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             self.timers.set(id, Some(at_ms));
         }
         self.start(step.calls);
-        Ok(Some(step.reply))
+        Ok(Carried::Out(step.reply))
     }
 
     /// Performs calls, each on a task of its own.
@@ -210,19 +223,18 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         Ok(record)
     }
 
-    /// Swaps. `false` means that another version is there and the input is to be handled again.
-    async fn persist(&self, id: AttemptId, write: &Write) -> Result<bool, Stuck> {
+    /// Swaps, and finds out what became of it.
+    async fn persist(&self, id: AttemptId, write: &Write) -> Result<Swapped, Stuck> {
         let swap = Swap::from(write);
         let swapped = self.store.swap(swap).await;
         if swapped != Swapped::Applied && !planted(Bug::CacheKeptAfterUnknown) {
             self.recent.forget(id);
         }
-        let applied = match swapped {
-            Swapped::Applied => true,
-            Swapped::Conflict => planted(Bug::ConflictIsApplied),
-            Swapped::Unknown if planted(Bug::UnknownSwapIsApplied) => true,
-            Swapped::Unknown if planted(Bug::UnknownSwapIsLost) => false,
-            // The record itself tells.
+        let swapped = match swapped {
+            Swapped::Conflict if planted(Bug::ConflictIsApplied) => Swapped::Applied,
+            Swapped::Unknown if planted(Bug::UnknownSwapIsApplied) => Swapped::Applied,
+            Swapped::Unknown if planted(Bug::UnknownSwapIsLost) => Swapped::Conflict,
+            Swapped::Applied | Swapped::Conflict => swapped,
             Swapped::Unknown => {
                 tracing::warn!(attempt = %id, "a swap ended unknown; reading back");
                 // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
@@ -230,15 +242,15 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     self.timers.sooner(id, at_ms);
                 }
                 let now = self.load(id).await?;
-                now.is_some_and(|now| now.proves_swap_of(&write.record, write.expected_version))
+                Swapped::read_back(now.as_deref(), &write.record, write.expected_version)
             }
         };
-        self.counters.add(if applied {
+        self.counters.add(if swapped == Swapped::Applied {
             Count::DurableWrite
         } else {
             Count::Conflict
         });
-        Ok(applied)
+        Ok(swapped)
     }
 
     /// Performs one PSP call and feeds back what came of it.

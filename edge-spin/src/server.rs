@@ -10,11 +10,12 @@ use futures::channel::{mpsc, oneshot};
 use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS, SWAP_CONFLICTS_MAX};
+use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle, may_be_settled, settled};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
+use pay_once_core::store::Patience;
 
 use crate::ports::{Finals, FinalsWhen, PspTransport, Store, StoreError, Swap, Swapped, World, within};
 
@@ -29,9 +30,6 @@ const LOOK_MAX_MS: u64 = 160;
 pub const NEAR_MS: u64 = 5_000;
 /// How soon an instance wakes a record that a request asked about, in milliseconds: once for all that ask until then.
 const ASKED_ABOUT_MS: u64 = 1_000;
-/// Swaps of one step whose end is unknown, and that turn out not to be there, before the store is called unavailable: one
-/// may be lost by chance, more are a store that cannot write.
-const SWAPS_LOST_MAX: usize = 2;
 
 /// One instance of the component. Any number of them share a store.
 pub struct Server<W, S, P, F> {
@@ -53,10 +51,8 @@ pub(crate) enum Stuck {
 /// What became of carrying a step out.
 enum Carried {
     Out(Stepped),
-    /// Another version was there: nothing was done.
-    Conflict,
-    /// What was there is still there: nothing was done.
-    Lost,
+    /// Its swap came to this, and nothing was done.
+    Not(Swapped),
 }
 
 /// What a step came to.
@@ -135,8 +131,8 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         input: &Input,
         news: &News,
     ) -> Result<Stepped, Stuck> {
-        let mut lost = 0;
-        for _ in 0..SWAP_CONFLICTS_MAX {
+        let mut patience = Patience::default();
+        loop {
             let record = self.load(id).await?;
             let (now_ms, entropy) = (self.world.now_ms(), self.world.entropy());
             let step = handle(&self.config, id, record.as_ref(), input, now_ms, entropy)
@@ -156,18 +152,14 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 let _ = done.send(server.carry_out(id, step, news).await);
             });
             let gone = Stuck::Store(StoreError::Unavailable("the instance ended".to_owned()));
-            match outcome.await.unwrap_or(Err(gone))? {
+            let swapped = match outcome.await.unwrap_or(Err(gone))? {
                 Carried::Out(stepped) => return Ok(stepped),
-                Carried::Conflict => {}
-                Carried::Lost => lost += 1,
-            }
-            if lost >= SWAPS_LOST_MAX {
-                let why = "it takes no writes";
+                Carried::Not(swapped) => swapped,
+            };
+            if let Some(why) = patience.ended_by(swapped) {
                 return Err(Stuck::Store(StoreError::Unavailable(why.to_owned())));
             }
         }
-        let why = "too many others wrote to this attempt at once";
-        Err(Stuck::Store(StoreError::Unavailable(why.to_owned())))
     }
 
     /// Whoever asks about what wants to be woken has it looked at soon: the sweep that would do it may have much to do.
@@ -183,10 +175,9 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     async fn carry_out(self: &Rc<Self>, id: AttemptId, step: Step, news: News) -> Result<Carried, Stuck> {
         let wrote = step.write.is_some();
         if let Some(write) = step.write {
-            match self.persist(id, &write).await? {
-                Swapped::Applied => {}
-                Swapped::Conflict => return Ok(Carried::Conflict),
-                Swapped::Unknown => return Ok(Carried::Lost),
+            let swapped = self.persist(id, &write).await?;
+            if swapped != Swapped::Applied {
+                return Ok(Carried::Not(swapped));
             }
             self.note(id, write);
             // Nobody may be waiting for news.
@@ -219,18 +210,19 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             .map_err(|why| self.refused(id, why))
     }
 
-    /// Swaps, and finds out what became of it. `Unknown`: it is not there now. Unless it was applied the input is to be
-    /// handled again.
+    /// Swaps, and finds out what became of it.
     async fn persist(&self, id: AttemptId, write: &Write) -> Result<Swapped, Stuck> {
         let swap = Swap::from(write);
         let swapped = within(&*self.world, STORE_TIMEOUT_MS, self.store.swap(swap)).await;
         match swapped.unwrap_or(Ok(Swapped::Unknown)).map_err(Stuck::Store)? {
-            // The record itself tells.
-            Swapped::Unknown => Ok(match self.load(id).await? {
-                Some(now) if now.proves_swap_of(&write.record, write.expected_version) => Swapped::Applied,
-                now if now.as_ref().map(Record::version) == write.expected_version => Swapped::Unknown,
-                _ => Swapped::Conflict,
-            }),
+            Swapped::Unknown => {
+                let now = self.load(id).await?;
+                Ok(Swapped::read_back(
+                    now.as_ref(),
+                    &write.record,
+                    write.expected_version,
+                ))
+            }
             known => Ok(known),
         }
     }

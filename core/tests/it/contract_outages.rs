@@ -2,11 +2,12 @@
 
 use pay_once_core::http::Response;
 use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use pay_once_core::machine::{Input, Reply, handle};
-use pay_once_core::record::RecordError;
+use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, body_bytes_max, body_did_not_arrive, not_answered};
 use pay_once_core::status::Status;
-use pay_once_core::store::Swap;
+use pay_once_core::store::{Patience, Swap, Swapped};
 
 use crate::support::{CREATE, Kind, START_MS, World, code, config, json, sign};
 
@@ -139,20 +140,45 @@ fn what_was_never_dispatched_is_not_carried_on() {
 }
 
 #[test]
-fn a_swap_of_unknown_end_is_proved_by_its_dispatch_alone() {
+fn a_swap_of_unknown_end_is_read_back_and_proved_by_its_dispatch_alone() {
     let mut world = World::new(Kind::Stripe);
     let id = world.create();
     let created = world.record(id);
     world.op(id, "authorize", "k2");
     let authorized = world.record(id);
     // The dispatch has a name that nobody else could have given.
-    assert!(authorized.proves_swap_of(&authorized, Some(created.version())));
+    let onto_created = Some(created.version());
+    let read_back = |now: &Record, written, onto| Swapped::read_back(Some(now), written, onto);
+    assert_eq!(
+        read_back(&authorized, &authorized, onto_created),
+        Swapped::Applied
+    );
     // A creation has not: two servers may have written the same bytes.
-    assert!(!created.proves_swap_of(&created, None));
-    assert!(!authorized.proves_swap_of(&created, None));
-    // What has not grown out of it proves nothing.
-    assert!(!created.proves_swap_of(&authorized, Some(created.version())));
+    assert_eq!(read_back(&created, &created, None), Swapped::Conflict);
+    assert_eq!(read_back(&authorized, &created, None), Swapped::Conflict);
+    // What it was to replace is still there: lost, or yet to come.
+    assert_eq!(read_back(&created, &authorized, onto_created), Swapped::Unknown);
+    assert_eq!(Swapped::read_back(None, &created, None), Swapped::Unknown);
+    // A record that is gone is nobody's to write over.
+    assert_eq!(
+        Swapped::read_back(None, &authorized, onto_created),
+        Swapped::Conflict
+    );
     let mut other = World::new(Kind::Stripe);
     let strange = other.create_with("k9", CREATE);
     assert!(!other.record(strange).grew_from(&created));
+}
+
+#[test]
+fn a_step_is_tried_again_a_bounded_number_of_times() {
+    let tries = |swapped| {
+        let mut patience = Patience::default();
+        (1..).find_map(|tries| patience.ended_by(swapped).map(|why| (tries, why)))
+    };
+    let others = "too many others wrote to this attempt at once";
+    assert_eq!(tries(Swapped::Conflict), Some((SWAP_CONFLICTS_MAX, others)));
+    assert_eq!(
+        tries(Swapped::Unknown),
+        Some((SWAPS_LOST_MAX, "it takes no writes"))
+    );
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pay_once_core::id::Entropy;
 use pay_once_core::machine::{Input, Outcome, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::store::Swapped;
 
 use super::action::{Action, Luck, Unknown};
 use super::digest;
@@ -88,16 +89,14 @@ impl Turn<'_> {
                 Ok(())
             }
             Phase::ReadBack(input, decision) => {
-                // The record itself tells: if ours is in it, ours it was.
-                let ours =
-                    self.world.store.as_ref().is_some_and(|now| {
-                        now.proves_swap_of(&decision.it.record, decision.it.expected_version)
-                    });
-                if ours {
-                    return self.persisted(server, origin, &decision);
+                let (now, it) = (self.world.store.as_deref(), &decision.it);
+                match Swapped::read_back(now, &it.record, it.expected_version) {
+                    Swapped::Applied => self.persisted(server, origin, &decision),
+                    Swapped::Conflict | Swapped::Unknown => {
+                        self.ready(server, origin, input);
+                        Ok(())
+                    }
                 }
-                self.ready(server, origin, input);
-                Ok(())
             }
             Phase::Awaiting { call, .. } => {
                 self.outcome(server, &call.it, unknown("timeout"));

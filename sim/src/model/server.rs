@@ -6,12 +6,12 @@ use std::rc::Rc;
 use pay_once::server::AGAIN_MS;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::limits::{OUTCOME_RETRY_MS, SWAP_CONFLICTS_MAX};
+use pay_once_core::limits::OUTCOME_RETRY_MS;
 use pay_once_core::machine::{Input, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
 use pay_once_core::request::{Routed, Ticket, route};
-use pay_once_core::store::Swapped;
+use pay_once_core::store::{Patience, Swapped};
 
 use super::store::Swap;
 use super::{Event, Http, ReplyTo, Sim, attempt_in};
@@ -34,7 +34,7 @@ pub(crate) struct Job {
     pub(super) id: AttemptId,
     pub(super) input: Input,
     pub(super) reply_to: ReplyTo,
-    conflicts: usize,
+    patience: Patience,
     /// When the outcome of a call is no longer offered to the store.
     give_up_ms: u64,
 }
@@ -45,7 +45,7 @@ impl Job {
             id,
             input,
             reply_to,
-            conflicts: 0,
+            patience: Patience::default(),
             give_up_ms: now_ms + OUTCOME_RETRY_MS,
         }
     }
@@ -111,10 +111,10 @@ impl Sim<'_> {
             Work::Loaded(job, record) => self.decide(server, job, record),
             Work::Swapped(job, step, swap, swapped) => self.swapped(server, job, step, swap, swapped),
             Work::ReadBack(job, step, swap, now) => match now {
-                Ok(Some(now)) if now.proves_swap_of(&swap.record, swap.expected_version) => {
-                    self.carried_out(server, job, *step);
-                }
-                Ok(_) => self.conflict(server, job),
+                Ok(now) => match Swapped::read_back(now.as_deref(), &swap.record, swap.expected_version) {
+                    Swapped::Applied => self.carried_out(server, job, *step),
+                    not_applied => self.again(server, job, not_applied),
+                },
                 Err(()) => self.unavailable(server, job),
             },
             Work::Send(number, call) => self.send(server, number, call),
@@ -208,7 +208,7 @@ impl Sim<'_> {
     fn swapped(&mut self, server: usize, job: Job, step: Box<Step>, swap: Swap, swapped: Swapped) {
         match swapped {
             Swapped::Applied => self.written(server, job, *step),
-            Swapped::Conflict => self.conflict(server, job),
+            Swapped::Conflict => self.again(server, job, swapped),
             Swapped::Unknown => {
                 if let Some(at_ms) = step.wake_at_ms {
                     self.sooner(server, job.id, at_ms);
@@ -219,10 +219,9 @@ impl Sim<'_> {
         }
     }
 
-    fn conflict(&mut self, server: usize, mut job: Job) {
+    fn again(&mut self, server: usize, mut job: Job, swapped: Swapped) {
         self.met.meet(Sometimes::SwapConflict);
-        job.conflicts += 1;
-        if job.conflicts >= SWAP_CONFLICTS_MAX {
+        if job.patience.ended_by(swapped).is_some() {
             return self.unavailable(server, job);
         }
         self.load(server, job);
@@ -294,7 +293,14 @@ impl Sim<'_> {
             }
             Input::Outcome(_) if self.now_ms < job.give_up_ms => {
                 let at_ms = self.now_ms + AGAIN_MS / 4;
-                self.after(server, at_ms, Work::Begin(Job { conflicts: 0, ..job }));
+                self.after(
+                    server,
+                    at_ms,
+                    Work::Begin(Job {
+                        patience: Patience::default(),
+                        ..job
+                    }),
+                );
             }
             Input::Outcome(_) => {}
             Input::Request(_) | Input::Webhook(_) => {

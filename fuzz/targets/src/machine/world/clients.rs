@@ -6,6 +6,7 @@ use pay_once_core::http::{Request, Response};
 use pay_once_core::journal::Operation;
 use pay_once_core::machine::{Input, Reply};
 use pay_once_core::request::{Routed, route};
+use pay_once_core::store::Swapped;
 
 use super::{World, dispatched_acts};
 use crate::machine::ledger::Stands;
@@ -33,9 +34,8 @@ impl World {
         let Some(write) = step.write else { return };
         assert!(self.commit(&write), "nobody else was there");
         let acts = dispatched_acts(&write);
-        let is_ours = self
-            .record()
-            .is_some_and(|now| now.proves_swap_of(&write.record, write.expected_version));
+        let read_back = Swapped::read_back(self.record(), &write.record, write.expected_version);
+        let is_ours = read_back == Swapped::Applied;
         assert!(is_ours || acts == 0, "a dispatch proves whose swap it was");
         if is_ours {
             self.held.extend(step.calls);
