@@ -79,16 +79,16 @@ impl Body {
     }
 
     /// Takes an optional string.
-    pub(crate) fn string(&mut self, name: &str, max_bytes: usize) -> Result<Option<String>, ApiError> {
+    pub(crate) fn string(&mut self, name: &str, max_chars: usize) -> Result<Option<String>, ApiError> {
         match self.members.remove(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Err(invalid(
                 name,
                 format!("\"{name}\" is empty. Leave it out, or give it a value."),
             )),
-            Some(Value::String(text)) if text.len() > max_bytes => Err(invalid(
+            Some(Value::String(text)) if is_longer(&text, max_chars) => Err(invalid(
                 name,
-                format!("\"{name}\" is longer than {max_bytes} bytes."),
+                format!("\"{name}\" is longer than {max_chars} characters."),
             )),
             Some(Value::String(text)) if text.chars().any(char::is_control) => {
                 Err(invalid(name, format!("\"{name}\" holds control characters.")))
@@ -102,8 +102,8 @@ impl Body {
     }
 
     /// Takes a required string.
-    pub(crate) fn required_string(&mut self, name: &str, max_bytes: usize) -> Result<String, ApiError> {
-        self.string(name, max_bytes)?.ok_or_else(|| missing(name))
+    pub(crate) fn required_string(&mut self, name: &str, max_chars: usize) -> Result<String, ApiError> {
+        self.string(name, max_chars)?.ok_or_else(|| missing(name))
     }
 
     /// Takes an optional amount: an integer of minor units from 1 to 2^53 − 1.
@@ -130,8 +130,8 @@ impl Body {
         &mut self,
         name: &str,
         max_members: usize,
-        max_name_bytes: usize,
-        max_value_bytes: usize,
+        max_name_chars: usize,
+        max_value_chars: usize,
     ) -> Result<BTreeMap<String, String>, ApiError> {
         let members = match self.members.remove(name) {
             None => return Ok(BTreeMap::new()),
@@ -152,18 +152,18 @@ impl Body {
         let mut map = BTreeMap::new();
         for (key, value) in members {
             let path = format!("{name}.{key}");
-            if key.is_empty() || key.len() > max_name_bytes {
+            if key.is_empty() || is_longer(&key, max_name_chars) {
                 return Err(invalid(
                     &path,
-                    format!("A name in \"{name}\" must have 1 to {max_name_bytes} bytes."),
+                    format!("A name in \"{name}\" must have 1 to {max_name_chars} characters."),
                 ));
             }
             match value {
-                Value::String(text) if text.len() <= max_value_bytes => map.insert(key, text),
+                Value::String(text) if !is_longer(&text, max_value_chars) => map.insert(key, text),
                 Value::String(_) => {
                     return Err(invalid(
                         &path,
-                        format!("\"{path}\" is longer than {max_value_bytes} bytes."),
+                        format!("\"{path}\" is longer than {max_value_chars} characters."),
                     ));
                 }
                 other => {
@@ -198,6 +198,10 @@ pub(crate) fn missing(name: &str) -> ApiError {
 /// The error for a member with an impossible value.
 pub(crate) fn invalid(name: &str, message: String) -> ApiError {
     ApiError::new(Code::InvalidField, message).field(name)
+}
+
+fn is_longer(text: &str, max_chars: usize) -> bool {
+    text.chars().nth(max_chars).is_some()
 }
 
 fn kind(value: &Value) -> &'static str {

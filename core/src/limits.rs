@@ -8,18 +8,18 @@ pub const AMOUNT_MINOR_MAX: u64 = (1 << 53) - 1;
 pub const KEY_CHARS_MAX: usize = 255;
 /// Most keys bound to one attempt, its create key included (DESIGN §3).
 pub const KEYS_PER_ATTEMPT_MAX: usize = 32;
-/// Longest `order_id`, in bytes.
-pub const ORDER_ID_BYTES_MAX: usize = 255;
-/// Longest `payment_method` token, in bytes.
-pub const PAYMENT_METHOD_BYTES_MAX: usize = 255;
+/// Longest `order_id`, in characters, as a JSON schema counts: so with every length of a member that clients send.
+pub const ORDER_ID_CHARS_MAX: usize = 255;
+/// Longest `payment_method` token, in characters.
+pub const PAYMENT_METHOD_CHARS_MAX: usize = 255;
 /// Most members of `metadata`.
 pub const METADATA_MEMBERS_MAX: usize = 16;
-/// Longest member name in `metadata`, in bytes (Stripe's own bound, so that it can be passed on).
-pub const METADATA_NAME_BYTES_MAX: usize = 40;
-/// Longest value in `metadata`, in bytes.
-pub const METADATA_VALUE_BYTES_MAX: usize = 256;
-/// Longest operator name or reason given to `/resolve`, in bytes.
-pub const RESOLVE_TEXT_BYTES_MAX: usize = 500;
+/// Longest member name in `metadata`, in characters (Stripe's own bound, so that it can be passed on).
+pub const METADATA_NAME_CHARS_MAX: usize = 40;
+/// Longest value in `metadata`, in characters.
+pub const METADATA_VALUE_CHARS_MAX: usize = 256;
+/// Longest operator name or reason given to `/resolve`, in characters.
+pub const RESOLVE_TEXT_CHARS_MAX: usize = 500;
 /// Longest `Prefer: wait`, in seconds (DESIGN §2).
 pub const PREFER_WAIT_S_MAX: u64 = 30;
 /// Deepest nesting of a JSON request body.

@@ -5,8 +5,8 @@ use crate::error::{ApiError, Code};
 use crate::journal::{CaptureMethod, RequestKind, Terms};
 use crate::json::{Body, invalid, missing};
 use crate::limits::{
-    METADATA_MEMBERS_MAX, METADATA_NAME_BYTES_MAX, METADATA_VALUE_BYTES_MAX, ORDER_ID_BYTES_MAX,
-    PAYMENT_METHOD_BYTES_MAX, RESOLVE_TEXT_BYTES_MAX,
+    METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
+    PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
 };
 
 /// The operation asked for, with its members.
@@ -88,8 +88,8 @@ pub(crate) fn order(
 
 fn terms(body: &mut Body, kind: RequestKind) -> Result<Terms, ApiError> {
     let order_id = match kind {
-        RequestKind::Charge => body.string("order_id", ORDER_ID_BYTES_MAX)?,
-        _ => Some(body.required_string("order_id", ORDER_ID_BYTES_MAX)?),
+        RequestKind::Charge => body.string("order_id", ORDER_ID_CHARS_MAX)?,
+        _ => Some(body.required_string("order_id", ORDER_ID_CHARS_MAX)?),
     };
     let amount_minor = body.amount("amount")?.ok_or_else(|| missing("amount"))?;
     let currency = body.required_string("currency", 16)?;
@@ -119,14 +119,14 @@ fn terms(body: &mut Body, kind: RequestKind) -> Result<Terms, ApiError> {
         metadata: body.string_map(
             "metadata",
             METADATA_MEMBERS_MAX,
-            METADATA_NAME_BYTES_MAX,
-            METADATA_VALUE_BYTES_MAX,
+            METADATA_NAME_CHARS_MAX,
+            METADATA_VALUE_CHARS_MAX,
         )?,
     })
 }
 
 fn payment_method(body: &mut Body) -> Result<Option<String>, ApiError> {
-    let token = body.string("payment_method", PAYMENT_METHOD_BYTES_MAX)?;
+    let token = body.string("payment_method", PAYMENT_METHOD_CHARS_MAX)?;
     if token.as_deref().is_some_and(looks_like_card_number) {
         return Err(ApiError::new(
             Code::CardNumberRefused,
@@ -160,8 +160,8 @@ fn looks_like_card_number(text: &str) -> bool {
 }
 
 fn resolve(body: &mut Body) -> Result<Order, ApiError> {
-    let operator = body.required_string("operator", RESOLVE_TEXT_BYTES_MAX)?;
-    let reason = body.required_string("reason", RESOLVE_TEXT_BYTES_MAX)?;
+    let operator = body.required_string("operator", RESOLVE_TEXT_CHARS_MAX)?;
+    let reason = body.required_string("reason", RESOLVE_TEXT_CHARS_MAX)?;
     let happened = match body.required_string("outcome", 32)?.as_str() {
         "happened" => true,
         "did_not_happen" => false,
@@ -173,7 +173,7 @@ fn resolve(body: &mut Body) -> Result<Order, ApiError> {
             ));
         }
     };
-    let psp_reference = body.string("psp_reference", PAYMENT_METHOD_BYTES_MAX)?;
+    let psp_reference = body.string("psp_reference", PAYMENT_METHOD_CHARS_MAX)?;
     if !happened && psp_reference.is_some() {
         let message =
             "\"psp_reference\" names what happened; leave it out when \"outcome\" is \"did_not_happen\".";
