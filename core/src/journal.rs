@@ -38,6 +38,17 @@ pub enum Knowing {
     Inferred,
 }
 
+impl Knowing {
+    /// Every one.
+    pub const ALL: [Knowing; 5] = [
+        Knowing::Requested,
+        Knowing::Intended,
+        Knowing::Dispatched,
+        Knowing::Observed,
+        Knowing::Inferred,
+    ];
+}
+
 /// What an entry says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {

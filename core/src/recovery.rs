@@ -30,6 +30,11 @@ pub enum Doubt {
     Parked,
 }
 
+impl Doubt {
+    /// Every one.
+    pub const ALL: [Doubt; 3] = [Doubt::InFlight, Doubt::InDoubt, Doubt::Parked];
+}
+
 /// What lies ahead of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outlook {

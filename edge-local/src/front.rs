@@ -66,8 +66,10 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
 ) -> hyper::Response<Full<Bytes>> {
     let now_ms = server.clock().now_ms();
     let (head, body) = request.into_parts();
-    if head.uri.path() == "/healthz" {
-        return healthz(server, now_ms);
+    match head.uri.path() {
+        "/healthz" => return healthz(server, now_ms),
+        "/openapi.json" => return json(pay_once_openapi::text().into_bytes(), now_ms),
+        _ => {}
     }
     let limited = Limited::new(body, READ_BYTES_MAX).collect();
     let body = match tokio::time::timeout(Duration::from_secs(BODY_TIMEOUT_S), limited).await {
@@ -99,12 +101,17 @@ fn healthz<C: Clock, S: Store, P: PspTransport>(
     now_ms: u64,
 ) -> hyper::Response<Full<Bytes>> {
     let body = serde_json::json!({"status": "ok", "counters": server.counters().snapshot()});
+    json(body.to_string().into_bytes(), now_ms)
+}
+
+/// What is the server's own to say, and no part of the contract.
+fn json(body: Vec<u8>, now_ms: u64) -> hyper::Response<Full<Bytes>> {
     let headers = vec![("Content-Type", "application/json".to_owned())];
     translate(
         Response {
             status: 200,
             headers,
-            body: body.to_string().into_bytes(),
+            body,
         },
         now_ms,
     )

@@ -1,0 +1,202 @@
+//! What an attempt looks like in an answer ([`pay_once_core::answer::AttemptView`]).
+
+use pay_once_core::journal::Knowing;
+use pay_once_core::limits::{
+    AMOUNT_MINOR_MAX, ENTRIES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX,
+    ORDER_ID_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
+};
+use pay_once_core::recovery::Doubt;
+use pay_once_core::status::Status;
+use serde_json::{Value, json};
+
+use crate::{schema, word};
+
+/// A 128-bit number in Crockford's alphabet, as ULIDs are written.
+const ULID: &str = "[0-7][0-9A-HJKMNP-TV-Z]{25}";
+
+pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
+    [
+        ("Attempt", attempt()),
+        ("AttemptId", attempt_id()),
+        ("Amount", amount()),
+        ("Currency", currency()),
+        (
+            "OrderId",
+            text(ORDER_ID_CHARS_MAX, "The merchant's own name of the order."),
+        ),
+        ("Metadata", metadata()),
+        (
+            "Status",
+            json!({"enum": Status::ALL.map(word), "description": STATUS}),
+        ),
+        ("Operation", operation()),
+        ("Line", line()),
+        ("TimeS", time(r"Z$")),
+        ("TimeMs", time(r"\.[0-9]{3}Z$")),
+    ]
+    .into_iter()
+    .map(|(name, schema)| (name.to_owned(), schema))
+}
+
+const STATUS: &str = "CAPTURED, VOIDED, DECLINED and EXPIRED are final: they never change again.";
+
+/// A text without control characters, of 1 to `chars_max` characters.
+pub(crate) fn text(chars_max: usize, description: &str) -> Value {
+    json!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": chars_max,
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        "description": description,
+    })
+}
+
+fn attempt() -> Value {
+    let mut charge_states = Status::ALL.map(Status::charge_state).to_vec();
+    charge_states.sort_unstable();
+    charge_states.dedup();
+    let holds = |status: Status, member: &str| {
+        json!({
+            "if": {"properties": {"status": {"const": word(status)}}, "required": ["status"]},
+            "then": {"required": [member]},
+        })
+    };
+    json!({
+        "type": "object",
+        "description": "An attempt to be paid once.",
+        "properties": {
+            "attempt_id": schema("AttemptId"),
+            "order_id": schema("OrderId"),
+            "amount": schema("Amount"),
+            "currency": schema("Currency"),
+            "status": schema("Status"),
+            "capture_method": {"enum": ["manual", "automatic"]},
+            "created_at": schema("TimeS"),
+            "authorization": {
+                "type": "object",
+                "properties": {
+                    "authorization_id": {"type": "string", "pattern": format!("^auth_{ULID}$")},
+                    "psp": {"type": "string", "description": "The PSP's name in the configuration."},
+                    "psp_reference": {"type": "string", "description": "The PSP's own name of it."},
+                    "authorized_at": schema("TimeS"),
+                },
+                "required": ["authorization_id", "psp", "psp_reference", "authorized_at"],
+            },
+            "capture": {
+                "type": "object",
+                "properties": {
+                    "capture_id": {"type": "string", "pattern": format!("^cap_{ULID}$")},
+                    "captured_at": schema("TimeS"),
+                    "amount": schema("Amount"),
+                },
+                "required": ["capture_id", "captured_at", "amount"],
+            },
+            "charge_state": {"enum": charge_states, "description": "The status in short."},
+            "decline": {
+                "type": "object",
+                "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+                "required": ["code", "message"],
+            },
+            "next_action": {
+                "type": "object",
+                "description": "Send the customer there, then ask again.",
+                "properties": {"type": {"const": "redirect_to_url"}, "url": {"type": "string"}},
+                "required": ["type", "url"],
+            },
+            "operation": schema("Operation"),
+            "metadata": schema("Metadata"),
+            "timeline": {
+                "type": "array",
+                "items": schema("Line"),
+                "minItems": 1,
+                "maxItems": ENTRIES_MAX,
+                "description": "What happened, in order, and how it is known. Only in the answer to GET.",
+            },
+        },
+        "required": ["attempt_id", "amount", "currency", "status", "capture_method", "created_at", "charge_state"],
+        "allOf": [
+            holds(Status::Captured, "capture"),
+            holds(Status::Declined, "decline"),
+            holds(Status::RequiresAction, "next_action"),
+        ],
+    })
+}
+
+fn attempt_id() -> Value {
+    json!({
+        "type": "string",
+        "pattern": format!("^pa_{ULID}$"),
+        "description": "Follows from the merchant and the key of its create: the same create always leads to the same attempt.",
+    })
+}
+
+fn amount() -> Value {
+    json!({
+        "type": "integer",
+        "minimum": 1,
+        "maximum": AMOUNT_MINOR_MAX,
+        "description": "In minor units: 2599 is £25.99.",
+    })
+}
+
+/// Every code that core takes.
+fn currency() -> Value {
+    let letters = || 'A'..='Z';
+    let codes: Vec<String> = letters()
+        .flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))))
+        .filter(|code| iso_currency::Currency::from_code(code).is_some())
+        .collect();
+    json!({"enum": codes, "description": "ISO 4217, in upper case."})
+}
+
+fn metadata() -> Value {
+    json!({
+        "type": "object",
+        "maxProperties": METADATA_MEMBERS_MAX,
+        "propertyNames": {"minLength": 1, "maxLength": METADATA_NAME_CHARS_MAX},
+        "additionalProperties": {"type": "string", "maxLength": METADATA_VALUE_CHARS_MAX},
+        "description": "The merchant's own; kept, shown, and never interpreted.",
+    })
+}
+
+fn operation() -> Value {
+    json!({
+        "type": "object",
+        "description": "What is under way.",
+        "properties": {
+            "name": {"enum": ["authorize", "capture", "void", "refund"]},
+            "state": {
+                "enum": Doubt::ALL.map(word),
+                "description": "in_doubt: its answer was lost, and what became of it is being found out. parked: only a webhook or an operator can end it.",
+            },
+            "since": schema("TimeMs"),
+            "next_check_at": schema("TimeMs"),
+            "reason": {"type": "string", "maxLength": RESOLVE_TEXT_CHARS_MAX, "description": "Why it is parked."},
+        },
+        "required": ["name", "state", "since"],
+    })
+}
+
+fn line() -> Value {
+    json!({
+        "type": "object",
+        "description": "One entry of the journal.",
+        "properties": {
+            "seq": {"type": "integer", "minimum": 0},
+            "at": schema("TimeMs"),
+            "knowing": {"enum": Knowing::ALL.map(word), "description": "What kind of knowledge it is."},
+            "event": {"type": "string"},
+            "details": {"type": "object"},
+            "hash": {
+                "type": "string",
+                "pattern": "^[0-9a-f]{64}$",
+                "description": "Chained: it covers this entry and all before it.",
+            },
+        },
+        "required": ["seq", "at", "knowing", "event", "hash"],
+    })
+}
+
+fn time(end: &str) -> Value {
+    json!({"type": "string", "format": "date-time", "pattern": end, "description": "RFC 3339, UTC."})
+}

@@ -1,0 +1,74 @@
+//! Bodies of requests: exactly what core reads, so that what this allows is not refused for its form, and what this
+//! forbids is.
+
+use pay_once_core::limits::{PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX};
+use serde_json::{Value, json};
+
+use crate::answers::text;
+use crate::schema;
+
+pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
+    [
+        (
+            "Create",
+            terms(&["manual", "automatic"], &["order_id", "amount", "currency"]),
+        ),
+        ("Charge", terms(&["automatic"], &["amount", "currency"])),
+        (
+            "Authorize",
+            closed(json!({"payment_method": schema("PaymentMethod")}), &[]),
+        ),
+        ("Capture", closed(json!({"amount": schema("Amount")}), &[])),
+        ("Void", closed(json!({}), &[])),
+        ("Resolve", resolve()),
+        ("PaymentMethod", payment_method()),
+    ]
+    .into_iter()
+    .map(|(name, schema)| (name.to_owned(), schema))
+}
+
+fn closed(properties: Value, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn terms(capture_methods: &[&str], required: &[&str]) -> Value {
+    closed(
+        json!({
+            "order_id": schema("OrderId"),
+            "amount": schema("Amount"),
+            "currency": schema("Currency"),
+            "capture_method": {"enum": capture_methods, "default": capture_methods.first()},
+            "payment_method": schema("PaymentMethod"),
+            "metadata": schema("Metadata"),
+        }),
+        required,
+    )
+}
+
+fn payment_method() -> Value {
+    text(
+        PAYMENT_METHOD_CHARS_MAX,
+        "The PSP's token. A card number (12 to 19 digits that pass the Luhn check) is refused. May come with create or with authorize, and is needed by then unless the merchant has a default.",
+    )
+}
+
+/// What happened has a name at the PSP; what did not has none.
+fn resolve() -> Value {
+    let operator = text(RESOLVE_TEXT_CHARS_MAX, "Who says so.");
+    let reason = text(RESOLVE_TEXT_CHARS_MAX, "How they know; the timeline keeps it.");
+    let reference = text(PAYMENT_METHOD_CHARS_MAX, "What the PSP's books call it.");
+    let outcome = |outcome: &str| json!({"const": outcome});
+    let required = ["operator", "reason", "outcome"];
+    json!({
+        "oneOf": [
+            closed(
+                json!({"operator": operator, "reason": reason, "outcome": outcome("happened"), "psp_reference": reference}),
+                &required,
+            ),
+            closed(
+                json!({"operator": operator, "reason": reason, "outcome": outcome("did_not_happen")}),
+                &required,
+            ),
+        ],
+    })
+}
