@@ -190,11 +190,7 @@ pub fn settled(id: AttemptId, request: RequestKind, state: &State, dress: &Dress
 #[must_use]
 pub fn under_way(id: AttemptId, state: &State, outlook: &Outlook, dress: &Dress) -> Response {
     let view = AttemptView::settled(id, state).with_operation(state, outlook);
-    let dress = Dress {
-        replayed: false,
-        ..dress.clone()
-    };
-    let mut response = json(202, &view, &dress);
+    let mut response = json(202, &view, dress);
     response.headers.push(("Location", format!("/attempts/{id}")));
     response.headers.push(("Retry-After", "1".to_owned()));
     response

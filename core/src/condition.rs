@@ -155,13 +155,7 @@ fn resolution(
     if !happened {
         let (evidence, retries) = if undone {
             // What is still held must be released: it is tried again under a new effect number.
-            (
-                Evidence {
-                    complete: true,
-                    ..Evidence::default()
-                },
-                Some((running.operation, running.effect)),
-            )
+            (Evidence::default(), Some((running.operation, running.effect)))
         } else {
             let code = "resolved_by_operator".to_owned();
             (

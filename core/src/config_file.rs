@@ -269,6 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_is_64_hexadecimal_digits() {
+        assert_eq!(digest(&"aB".repeat(32)), Some([0xab; 32]));
+        for bad in [
+            "f".repeat(63),
+            "f".repeat(65),
+            "+f".repeat(32),
+            "é".repeat(32),
+            String::new(),
+        ] {
+            assert_eq!(digest(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let psp = |member: &str, value: Value| {
             let mut psp = json!({"face": "stripe", "base_url": "https://psp.example", "api_key_env": "KEY"});

@@ -152,13 +152,7 @@ impl Evidence {
 /// Cuts a text from a PSP to its bound, at a character.
 pub(crate) fn clip(text: impl Into<String>) -> String {
     let mut text = text.into();
-    if text.len() > PSP_TEXT_BYTES_MAX {
-        let end = (0..=PSP_TEXT_BYTES_MAX)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(text.floor_char_boundary(PSP_TEXT_BYTES_MAX));
     text
 }
 
@@ -270,5 +264,61 @@ impl Knowledge {
             .into_iter()
             .flat_map(|kind| self.of_kind(kind))
             .any(|(_, seen)| seen.of.as_deref() == Some(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equally_open_signals_the_first_stands() {
+        let refused = |code: &str| {
+            Evidence::signal(Signal::Refused {
+                code: code.to_owned(),
+                message: String::new(),
+            })
+        };
+        let mut seen = refused("first");
+        seen.absorb(refused("second"));
+        assert_eq!(seen, refused("first"));
+        seen.absorb(Evidence::unknown("more open"));
+        assert_eq!(seen.signal, Evidence::unknown("more open").signal);
+    }
+
+    #[test]
+    fn what_shows_something_of_the_psp_is_informative() {
+        let effect = Effect {
+            kind: EffectKind::Capture,
+            id: "c".to_owned(),
+            of: None,
+            amount_minor: 1,
+            currency: None,
+            listed: false,
+        };
+        let complete = Evidence {
+            complete: true,
+            ..Evidence::default()
+        };
+        let partial = Evidence {
+            effects: vec![effect],
+            ..Evidence::default()
+        };
+        assert!(complete.is_informative() && partial.is_informative());
+        assert!(
+            Evidence::signal(Signal::Prepared {
+                reference: "o".to_owned()
+            })
+            .is_informative()
+        );
+        assert!(!Evidence::default().is_informative());
+        assert!(!Evidence::unknown("timeout").is_informative());
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character() {
+        assert_eq!(clip("x".repeat(PSP_TEXT_BYTES_MAX)).len(), PSP_TEXT_BYTES_MAX);
+        let long = format!("{}é", "x".repeat(PSP_TEXT_BYTES_MAX - 1));
+        assert_eq!(clip(long).len(), PSP_TEXT_BYTES_MAX - 1);
     }
 }

@@ -259,6 +259,30 @@ fn a_state_without_money_is_safe_and_one_with_money_is_not() {
     }
 }
 
+/// While something is under way nobody knows how it will end: a new key could pay twice.
+#[test]
+fn a_state_in_doubt_is_not_safe() {
+    for (operation, status) in [("authorize", "AUTHORIZING"), ("capture", "CAPTURING")] {
+        let mut world = World::new(Kind::Stripe);
+        let id = if operation == "authorize" {
+            world.create()
+        } else {
+            world.authorized()
+        };
+        world.script.push_back(Told::Hold);
+        assert_eq!(world.op(id, operation, "held").status, 202);
+        let answer = world.op(id, operation, "another");
+        let error = body(&answer)["error"].clone();
+        assert_eq!((answer.status, &error["code"]), (409, &"INVALID_STATE".into()));
+        assert_eq!(
+            (&error["retryable"], &error["safe_new_key"]),
+            (&true.into(), &false.into())
+        );
+        let words = format!("The attempt is {status}: another operation is under way.");
+        assert!(error["message"].as_str().unwrap().starts_with(&words), "{error}");
+    }
+}
+
 #[test]
 fn nobody_is_told_where_nobody_waits() {
     assert!(Input::Wake.store_unavailable().is_none());
@@ -300,6 +324,14 @@ fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
     assert!(why.contains("base_url") && !why.contains("secret"), "{why}");
     assert!(psp(|psp| psp.timing.send_window_ms = 0).contains("send_window_ms"));
     assert!(psp(|psp| psp.timing.call_timeout_ms = 120_001).contains("max_in_flight_ms"));
+    let mut at_the_bound = crate::support::config(Kind::Stripe);
+    at_the_bound.psps.values_mut().for_each(|psp| {
+        psp.timing.call_timeout_ms = psp.timing.max_in_flight_ms;
+        psp.class.keyed_horizon_ms = Some(psp.timing.landed_after_ms() + 1);
+    });
+    assert_eq!(at_the_bound.check(), Ok(()));
+    let secret = at_the_bound.psps["stripe"].api_key.clone();
+    assert_eq!(format!("{secret:?}"), "Secret(…)");
     assert!(psp(|psp| psp.face = Face::Acquirer).contains("no objects to address"));
     assert!(
         psp(|psp| psp.timing.max_in_flight_ms = u64::MAX).contains("stripe"),

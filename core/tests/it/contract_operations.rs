@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{CREATE, Kind, Told, World, code, json, text, timeout};
+use crate::support::{CREATE, Kind, Told, World, code, config, json, text, timeout};
 
 #[test]
 fn a_manual_payment_is_five_writes_and_two_money_calls() {
@@ -370,4 +370,17 @@ fn get_tells_the_story_with_kinds_of_knowledge_and_a_chain() {
         !shown.to_string().contains("pm_card_visa"),
         "the token is no one's business"
     );
+}
+
+#[test]
+fn a_merchants_default_payment_method_serves_where_none_was_given() {
+    let mut config = config(Kind::Stripe);
+    config.merchants.values_mut().for_each(|merchant| {
+        merchant.default_payment_method = Some("pm_default".to_owned());
+    });
+    let mut world = World::with(config, Kind::Stripe);
+    let id = world.create_with("k1", r#"{"order_id":"o","amount":1,"currency":"GBP"}"#);
+    assert_eq!(world.op(id, "authorize", "k2").status, 200);
+    let sent = String::from_utf8(world.calls[0].http.body.clone()).unwrap();
+    assert!(sent.contains("payment_method=pm_default"), "{sent}");
 }

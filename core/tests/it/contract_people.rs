@@ -1,8 +1,10 @@
 //! DESIGN §2, “Merchants” and `/resolve`: who may see and do what, and what an operator can end.
 
+use pay_once_core::id::AttemptId;
+use pay_once_core::journal::Operation;
 use serde_json::json;
 
-use crate::support::{CREATE, Kind, Told, World, closed, code, json as body, text, timeout};
+use crate::support::{CREATE, Kind, Told, World, closed, code, config, json as body, text, timeout};
 
 const DEMO: (&str, &str) = ("authorization", "Bearer mk_demo");
 const OTHER: (&str, &str) = ("authorization", "Bearer mk_other");
@@ -118,7 +120,7 @@ fn authentication_comes_before_anything_that_tells() {
     );
 }
 
-fn parked(operation: &str) -> (World, pay_once_core::id::AttemptId) {
+fn parked(operation: &str) -> (World, AttemptId) {
     let mut world = World::new(Kind::Blind);
     let id = if operation == "authorize" {
         world.create()
@@ -134,7 +136,7 @@ fn parked(operation: &str) -> (World, pay_once_core::id::AttemptId) {
 
 fn resolve(
     world: &mut World,
-    id: pay_once_core::id::AttemptId,
+    id: AttemptId,
     key: &str,
     outcome: &str,
     reference: Option<&str>,
@@ -174,6 +176,58 @@ fn an_operator_ends_a_parked_unknown() {
         let replay = resolve(&mut world, id, "r1", outcome, reference);
         assert_eq!((replay.status, replay.body), (200, answer.body));
     }
+}
+
+/// Of an automatic payment an operator sees the whole at a PSP that captures in the same call, and one half at one that
+/// does not: there the capture follows.
+#[test]
+fn what_happened_of_an_automatic_payment_is_as_much_as_one_call_does() {
+    for (kind, captures_sent) in [(Kind::StripeListed, 0), (Kind::Blind, 1)] {
+        let mut config = config(kind);
+        config.psps.values_mut().for_each(|psp| {
+            psp.class.keyed_horizon_ms = None;
+            psp.class.lookup_lag_ms = None;
+        });
+        let mut world = World::with(config, kind);
+        let charge = r#"{"amount":500,"currency":"GBP","payment_method":"visa"}"#;
+        world.script.push_back(Told::Lost(timeout()));
+        let started = world.post("/charge", "c1", charge);
+        let id = AttemptId::parse(body(&started)["attempt_id"].as_str().unwrap()).unwrap();
+        world.settle(id, 3);
+        assert!(world.is_parked(id), "{kind:?}");
+        let seen = world.ledger.notices[0].clone();
+        let reference = seen["psp_reference"].as_str().unwrap_or("pi_1");
+        let answer = resolve(&mut world, id, "r1", "happened", Some(reference));
+        assert_eq!(answer.status, 200, "{}", text(&answer));
+        world.settle(id, 3);
+        assert_eq!(world.status(id), "CAPTURED", "{kind:?}");
+        assert_eq!(
+            world.dispatches(id, Operation::Capture).len(),
+            captures_sent,
+            "{kind:?}"
+        );
+    }
+}
+
+/// Manual capture on the same face: an authorization is all that happened.
+#[test]
+fn what_happened_of_a_manual_payment_is_its_authorization() {
+    let mut config = config(Kind::StripeListed);
+    config.psps.values_mut().for_each(|psp| {
+        psp.class.keyed_horizon_ms = None;
+        psp.class.lookup_lag_ms = None;
+    });
+    let mut world = World::with(config, Kind::StripeListed);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    world.settle(id, 3);
+    assert!(world.is_parked(id));
+    assert_eq!(
+        resolve(&mut world, id, "r1", "happened", Some("pi_1")).status,
+        200
+    );
+    assert_eq!(world.status(id), "AUTHORIZED");
 }
 
 #[test]
