@@ -27,6 +27,7 @@ mod world;
 mod contended;
 mod counts;
 mod crash;
+mod openapi;
 mod outside;
 mod ratio;
 mod suite;
