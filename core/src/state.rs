@@ -215,13 +215,8 @@ impl State {
         let kept_capture = self.capture.as_ref().map(|c| c.psp_reference.as_str());
         let released = matches!(self.status, Status::Voided | Status::Declined | Status::Expired);
         let at_most_one = |kind| self.knowledge.of_kind(kind).nth(1).is_none();
-        let no_stray_capture = self.status == Status::Captured || !self.knowledge.has(EffectKind::Capture);
-        if !released
-            && no_stray_capture
-            && at_most_one(EffectKind::Authorize)
-            && at_most_one(EffectKind::Capture)
-        {
-            // The usual attempt: what there is is its own.
+        if !released && at_most_one(EffectKind::Authorize) && at_most_one(EffectKind::Capture) {
+            // The usual attempt: what there is is its own. A capture that is seen while nothing is final makes it CAPTURED.
             return Vec::new();
         }
         let mut found = Vec::new();
