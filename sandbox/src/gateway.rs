@@ -41,6 +41,14 @@ pub(crate) struct Site {
 
 /// Takes a request of `face` all the way.
 pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reaction {
+    let mut reaction = answered(sandbox, face, arrival);
+    if let (Face::Stripe, Some(answer)) = (face, reaction.answer.as_mut()) {
+        stripe::add_headers(arrival.request, arrival.entropy, &mut answer.headers);
+    }
+    reaction
+}
+
+fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reaction {
     let Sandbox {
         settings,
         state,
@@ -70,6 +78,7 @@ pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) 
 
     let mut work = Work::new(state, settings, arrival.now_ms, draw);
     work.late = arrival.landing;
+    work.request_id = (face == Face::Stripe).then(|| stripe::request_id(arrival.entropy));
     work.key = arrival
         .request
         .header("idempotency-key")

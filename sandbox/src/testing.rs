@@ -22,8 +22,19 @@ pub(crate) struct Got {
     pub(crate) status: u16,
     pub(crate) after_ms: u64,
     pub(crate) body: Value,
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) replayed: bool,
     pub(crate) cut: bool,
+}
+
+impl Got {
+    /// The header of that name.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(known, _)| *known == name);
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} is there twice");
+        value
+    }
 }
 
 impl Bench {
@@ -183,6 +194,7 @@ impl Bench {
                 .iter()
                 .any(|(name, _)| *name == "Idempotent-Replayed"),
             cut: answer.cut_at_bytes.is_some(),
+            headers: answer.headers,
         })
     }
 }

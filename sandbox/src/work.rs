@@ -18,6 +18,8 @@ pub(crate) struct Work<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) now_ms: u64,
     pub(crate) draw: Draw,
+    /// The id that Stripe's face gave the request, for webhooks to show.
+    pub(crate) request_id: Option<String>,
     /// The idempotency key, for the ledger to show.
     pub(crate) key: Option<String>,
     /// Whether the request landed long after it was sent.
@@ -50,6 +52,7 @@ impl<'a> Work<'a> {
             settings,
             now_ms,
             draw,
+            request_id: None,
             key: None,
             late: false,
             changes: Vec::new(),

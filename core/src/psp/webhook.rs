@@ -93,17 +93,17 @@ fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) ->
     else {
         return refuse("The signature's timestamp is not a number of seconds.");
     };
-    let genuine = parts()
-        .filter(|(name, _)| *name == "v1")
-        .filter_map(|(_, value)| unhex(value))
-        .any(|signature| {
-            Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).is_ok_and(|mut mac| {
-                mac.update(time.as_bytes());
-                mac.update(b".");
-                mac.update(body);
-                mac.verify_slice(&signature).is_ok()
-            })
-        });
+    // The body is hashed once, however many signatures there are: a megabyte under ninety thousand of them, which anybody
+    // may send, kept the server from everybody else (found by tests with Stripe's own client).
+    let genuine = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).is_ok_and(|mut mac| {
+        mac.update(time.as_bytes());
+        mac.update(b".");
+        mac.update(body);
+        parts()
+            .filter(|(name, _)| *name == "v1")
+            .filter_map(|(_, value)| unhex(value))
+            .any(|signature| mac.clone().verify_slice(&signature).is_ok())
+    });
     if !genuine && !planted(Bug::ForgedWebhookTaken) {
         return refuse("The webhook's signature does not match its bytes.");
     }

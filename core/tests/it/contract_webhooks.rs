@@ -1,9 +1,10 @@
 //! DESIGN §2, `POST /webhooks/{psp}`: the signature over the raw bytes, duplicates, any order, and nobody else's news.
 
 use pay_once_core::config::Secret;
+use pay_once_core::request::Routed;
 use serde_json::{Value, json};
 
-use crate::support::{Kind, SECRET, Told, World, code, sign};
+use crate::support::{Kind, SECRET, START_MS, Told, World, code, sign};
 
 fn news(world: &World) -> String {
     world.ledger.notices[0].to_string()
@@ -245,5 +246,24 @@ fn a_decline_by_webhook_counts_for_authorize_only() {
             status,
             "{kind}: an acquirer does not say of which try"
         );
+    }
+}
+
+/// A body under thousands of signatures is hashed once: this took hours when it was hashed for each.
+#[test]
+fn any_number_of_signatures_costs_one_look_at_the_body() {
+    let world = World::new(Kind::Stripe);
+    let body = json!({"type": "charge.updated", "padding": "x".repeat(900_000)}).to_string();
+    let signature = sign(SECRET, START_MS / 1000, body.as_bytes());
+    let (time, genuine) = signature.split_once(',').unwrap();
+    let many = format!("{time}{},{genuine}", ",v1=".repeat(90_000));
+    for (header, status) in [(many.as_str(), 200), (many.strip_suffix(genuine).unwrap(), 400)] {
+        let routed = world.route(
+            "POST",
+            "/webhooks/stripe",
+            &[("stripe-signature", header)],
+            body.as_bytes(),
+        );
+        assert!(matches!(routed, Routed::Reply(answer) if answer.status == status));
     }
 }

@@ -143,6 +143,9 @@ fn rule_08_a_duplicate_authorization_is_voided_and_shown() {
             .any(|line| line.contains("an effect was seen that must not stand")),
         "{story:#?}"
     );
+    // Released once, and nothing is left to be done but to release the kept one in its time.
+    assert!(world.record(id).state().running.is_none());
+    assert_eq!(world.money_calls, 2);
     // What is kept is what was shown, and it can be captured.
     let shown = world.get(id);
     let kept = shown["authorization"]["psp_reference"].clone();
@@ -193,6 +196,10 @@ fn rule_08_a_duplicate_capture_is_given_back() {
     assert_eq!(world.ledger.taken(), 2);
     world.settle(id, 1);
     assert_eq!((world.status(id).as_str(), world.ledger.taken()), ("CAPTURED", 1));
+    // Given back once, and that is the end of it.
+    world.settle(id, 20);
+    assert!(world.record(id).state().running.is_none() && world.due(id).is_none());
+    assert_eq!((world.ledger.taken(), world.money_calls), (1, 3));
     // The negative: one capture is nobody's duplicate.
     let mut world = World::new(Kind::AcquirerQueryable);
     let id = world.authorized();

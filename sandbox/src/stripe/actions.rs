@@ -9,6 +9,7 @@ use crate::tokens::{self, Behaviour, Operation};
 use crate::work::{Entry, Outcome, Work};
 
 use super::errors::{declined, invalid, missing, unexpected_state};
+use super::headers::API_VERSION;
 use super::intent::{Failure, Intent, Refund, Status};
 use super::parse::Create;
 
@@ -311,9 +312,13 @@ fn notify(work: &mut Work<'_>, intent: &Intent, kind: &str) {
         json!({
             "id": work.new_id("evt"),
             "object": "event",
+            "api_version": API_VERSION,
             "type": kind,
             "created": work.now_ms / 1000,
             "livemode": false,
+            "pending_webhooks": 1,
+            // Null for what no call asked for: the cardholder's answer, the passing of time.
+            "request": {"id": work.request_id, "idempotency_key": work.key},
             "data": {"object": intent.render(&work.settings.public_url, false)},
         })
     });

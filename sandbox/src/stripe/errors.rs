@@ -6,6 +6,11 @@ use crate::work::Outcome;
 
 use super::intent::{Failure, Intent};
 
+/// Where Stripe explains the error code.
+pub(super) fn doc_url(code: &str) -> String {
+    format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))
+}
+
 /// 401: no key, or an empty one.
 pub(crate) fn unauthorized() -> Outcome {
     let message =
@@ -18,14 +23,26 @@ pub(crate) fn unauthorized() -> Outcome {
 
 /// 400: a parameter is wrong.
 pub(crate) fn invalid(code: &str, param: &str, message: &str) -> Outcome {
-    let error = json!({"type": "invalid_request_error", "code": code, "param": param, "message": message});
+    let error = json!({
+        "type": "invalid_request_error",
+        "code": code,
+        "doc_url": doc_url(code),
+        "param": param,
+        "message": message,
+    });
     Outcome::refused(400, &json!({"error": error}))
 }
 
 /// 404: no such object.
 pub(crate) fn missing(param: &str, kind: &str, id: &str) -> Outcome {
     let message = format!("No such {kind}: '{id}'");
-    let error = json!({"type": "invalid_request_error", "code": "resource_missing", "param": param, "message": message});
+    let error = json!({
+        "type": "invalid_request_error",
+        "code": "resource_missing",
+        "doc_url": doc_url("resource_missing"),
+        "param": param,
+        "message": message,
+    });
     Outcome::refused(404, &json!({"error": error}))
 }
 
@@ -43,6 +60,7 @@ pub(crate) fn unexpected_state(intent: &Intent, public_url: &str, message: &str)
     let error = json!({
         "type": "invalid_request_error",
         "code": "payment_intent_unexpected_state",
+        "doc_url": doc_url("payment_intent_unexpected_state"),
         "message": message,
         "payment_intent": intent.render(public_url, false),
     });
@@ -51,7 +69,7 @@ pub(crate) fn unexpected_state(intent: &Intent, public_url: &str, message: &str)
 
 /// 402: the card was declined.
 pub(crate) fn declined(intent: &Intent, failure: &Failure, public_url: &str) -> Outcome {
-    let mut error = failure.render(intent.charge.as_deref());
+    let mut error = failure.render(intent);
     if let Value::Object(members) = &mut error {
         members.insert(
             "payment_intent".to_owned(),
@@ -78,7 +96,12 @@ pub(crate) fn key_in_use(key: &str) -> Outcome {
     let message = format!(
         "There is currently another in-progress request using this Idempotent Key ({key}). Try again later."
     );
-    let error = json!({"type": "idempotency_error", "code": "idempotency_key_in_use", "message": message});
+    let error = json!({
+        "type": "idempotency_error",
+        "code": "idempotency_key_in_use",
+        "doc_url": doc_url("idempotency_key_in_use"),
+        "message": message,
+    });
     Outcome::refused(409, &json!({"error": error}))
 }
 
@@ -87,6 +110,7 @@ pub(crate) fn throttled() -> Outcome {
     let error = json!({
         "type": "invalid_request_error",
         "code": "rate_limit",
+        "doc_url": doc_url("rate_limit"),
         "message": "Too many requests hit the API too quickly.",
     });
     Outcome::refused(429, &json!({"error": error}))

@@ -2,10 +2,12 @@
 
 mod actions;
 mod errors;
+mod headers;
 mod intent;
 mod lists;
 mod params;
 mod parse;
+mod render;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -19,6 +21,7 @@ use crate::work::{Outcome, Work};
 
 pub(crate) use actions::{authenticate, lapse};
 pub(crate) use errors::{failed, key_in_use, key_reused, throttled};
+pub(crate) use headers::{add as add_headers, request_id};
 pub(crate) use intent::{Intent, Status};
 pub(crate) use parse::{Call, parse};
 

@@ -1,0 +1,82 @@
+use serde_json::{Value, json};
+
+use crate::Method;
+use crate::testing::Bench;
+
+use super::API_VERSION;
+
+#[test]
+fn every_answer_of_stripes_face_has_stripes_headers() {
+    let mut bench = Bench::new(json!({}));
+    let first = bench.pay("pm_card_visa", "k").unwrap();
+    assert_eq!(first.header("Idempotency-Key"), Some("k"));
+    assert_eq!(first.header("Stripe-Version"), Some(API_VERSION));
+    let replay = bench.pay("pm_card_visa", "k").unwrap();
+    assert_eq!(replay.header("Idempotency-Key"), Some("k"));
+    let declined = bench.pay("pm_card_chargeDeclined", "").unwrap();
+    assert_eq!(declined.header("Idempotency-Key"), None);
+    let nameless = bench.send(Method::Get, "/v1/payment_intents", &[], b"").unwrap();
+    assert_eq!(nameless.status, 401);
+
+    let mut ids: Vec<&str> = [&first, &replay, &declined, &nameless]
+        .iter()
+        .map(|got| got.header("Request-Id").unwrap())
+        .collect();
+    assert!(ids.iter().all(|id| id.starts_with("req_")), "{ids:?}");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "each request has an id of its own, a replay too");
+
+    let headers = [("authorization", "Bearer sk"), ("STRIPE-VERSION", "2020-08-27")];
+    let old = bench
+        .send(Method::Get, "/v1/payment_intents", &headers, b"")
+        .unwrap();
+    assert_eq!(old.header("Stripe-Version"), Some("2020-08-27"));
+    assert!(bench.authorize("x").unwrap().header("Request-Id").is_none());
+}
+
+#[test]
+fn a_webhook_names_the_request_that_it_comes_of() {
+    let mut bench = Bench::new(json!({}));
+    let paid = bench.pay("pm_card_visa", "k").unwrap();
+    let intent = paid.body["id"].as_str().unwrap().to_owned();
+    bench.stripe(&format!("payment_intents/{intent}/capture"), "", "");
+    let waiting = bench.pay("pm_card_authenticationRequired", "k2").unwrap().body;
+    let page = format!("/3ds/{}", waiting["id"].as_str().unwrap());
+    bench.send(Method::Post, &page, &[], b"success=false").unwrap();
+    bench.pay("pm_sandbox_expires_soon", "k3");
+    bench.wait(3_000);
+    bench.get("/ledger");
+    let events: Vec<Value> = bench
+        .webhooks
+        .iter()
+        .map(|webhook| serde_json::from_slice(&webhook.body).unwrap())
+        .collect();
+    let request = |kind: &str| {
+        let event = events.iter().find(|event| event["type"] == kind).unwrap();
+        assert_eq!(event["api_version"], API_VERSION);
+        assert_eq!(event["pending_webhooks"], 1);
+        event["request"].clone()
+    };
+    assert_eq!(
+        request("payment_intent.amount_capturable_updated"),
+        json!({"id": paid.header("Request-Id").unwrap(), "idempotency_key": "k"})
+    );
+    assert_eq!(
+        request("payment_intent.succeeded")["idempotency_key"],
+        Value::Null
+    );
+    assert_ne!(request("payment_intent.succeeded")["id"], Value::Null);
+    let nobody = json!({"id": null, "idempotency_key": null});
+    assert_eq!(request("payment_intent.requires_action")["idempotency_key"], "k2");
+    assert_eq!(
+        request("payment_intent.payment_failed"),
+        nobody,
+        "the cardholder is no caller"
+    );
+    assert_eq!(
+        request("payment_intent.canceled"),
+        nobody,
+        "nobody asked for a lapse"
+    );
+}
