@@ -12,13 +12,18 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 # How long a process may take to say where it listens, in seconds. Two noisy cores, debug builds.
 STARTS_WITHIN_S = 60.0
 # How long a process may take to end once it is asked to, in seconds.
 ENDS_WITHIN_S = 20.0
+# How often a condition is looked at that nobody announces, in seconds.
+LOOK_EVERY_S = 0.05
+
+T = TypeVar("T")
 
 
 def binary(name: str) -> str:
@@ -27,11 +32,28 @@ def binary(name: str) -> str:
     return str(Path(os.environ.get("PAY_ONCE_BIN", default)) / name)
 
 
+def modules() -> Path:
+    """The directory whose `node_modules` hold the Node packages of these tests: where `./setup` put them."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", Path(__file__).parent.parent / "target"))
+    return target / "peers" / "node"
+
+
 def free_port() -> int:
     """A port that was free a moment ago, for programs that cannot say which one they took."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def wait_until(what: str, look: Callable[[], T], within_s: float) -> T:
+    """What `look` says as soon as it is true of anything; fails, naming `what`, if that takes longer than `within_s`."""
+    until = time.monotonic() + within_s
+    while True:
+        if seen := look():
+            return seen
+        if time.monotonic() >= until:
+            raise AssertionError(f"not within {within_s:.0f} s: {what}")
+        time.sleep(LOOK_EVERY_S)
 
 
 class Process:
