@@ -27,6 +27,7 @@ mod property_bytes;
 mod property_evidence;
 mod purity;
 mod record_bytes;
+mod recorded;
 mod rules_calls;
 mod rules_ends;
 mod rules_evidence;

@@ -64,6 +64,8 @@ pub(crate) struct World {
     /// Calls given out by which money can move.
     pub(crate) money_calls: usize,
     entropy: u128,
+    /// A digest of everything that was written, sent, answered and armed (FNV-1a).
+    pub(crate) trace: u64,
 }
 
 impl World {
@@ -84,6 +86,7 @@ impl World {
             writes: 0,
             money_calls: 0,
             entropy: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
         }
     }
 
@@ -149,8 +152,35 @@ impl World {
         self.carry_out(id, step)
     }
 
+    fn note(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    fn trace(&mut self, step: &Step) {
+        if let Some(write) = &step.write {
+            self.note(write.record.links().last().unwrap());
+            self.note(&write.wake_at_ms.unwrap_or(0).to_le_bytes());
+        }
+        self.note(&step.wake_at_ms.unwrap_or(0).to_le_bytes());
+        for call in &step.calls {
+            self.note(call.http.url.as_bytes());
+            self.note(&call.http.body);
+        }
+        match &step.reply {
+            Reply::Now(response) => {
+                self.note(&response.status.to_le_bytes());
+                self.note(&response.body);
+            }
+            Reply::Wait { until_ms, .. } => self.note(&until_ms.to_le_bytes()),
+            Reply::Nothing => {}
+        }
+    }
+
     /// Carries a step out whose swap must succeed.
     pub(crate) fn carry_out(&mut self, id: AttemptId, step: Step) -> (Vec<Call>, Reply) {
+        self.trace(&step);
         if let Some(write) = &step.write {
             assert!(self.commit(id, write), "conflict");
         }
