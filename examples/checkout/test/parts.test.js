@@ -1,0 +1,226 @@
+// The parts by themselves, where a browser shows little: the client's decisions, the journal, escaping.
+
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { html } from '../html.js';
+import { money } from '../money.js';
+import { Orders, newOrderId, stateOf } from '../orders.js';
+import { orderPage } from '../pages.js';
+import { PayOnce } from '../pay-once.js';
+import { Payments } from '../payments.js';
+import { PRODUCT } from '../shop.js';
+import { story } from '../timeline.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'checkout-parts-'));
+after(() => rmSync(directory, { recursive: true }));
+let files = 0;
+const newFile = () => join(directory, `${(files += 1)}.jsonl`);
+
+/** @param {string} status @param {object} [more] */
+const attempt = (status, more = {}) => ({ attempt_id: 'pa_1', status, ...more });
+/** @param {string} code @param {object} [more] */
+const refusal = (code, more = {}) => ({
+  error: { code, message: 'why', retryable: false, safe_new_key: false, ...more },
+});
+
+/**
+ * A Pay Once that gives these answers, one after the other, and keeps what it was asked.
+ * @param {Array<[number, unknown, Record<string, string>?] | 'hang up'>} answers
+ */
+async function scripted(answers) {
+  /** @type {Array<{at: number, path: string, key: unknown, body: string}>} */
+  const asked = [];
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    asked.push({ at: Date.now(), path: `${request.url}`, key: request.headers['idempotency-key'], body });
+    const next = answers.shift() ?? 'hang up';
+    if (next === 'hang up') return request.socket.destroy();
+    const [status, value, headers] = next;
+    response.writeHead(status, headers).end(typeof value === 'string' ? value : JSON.stringify(value));
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const url = `http://127.0.0.1:${/** @type {any} */ (server.address()).port}`;
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { client: new PayOnce({ url, waitS: 1 }), asked, close };
+}
+
+/** @param {Parameters<typeof scripted>[0]} answers */
+async function payWith(answers) {
+  const { client, asked, close } = await scripted(answers);
+  const orders = new Orders(newFile());
+  const id = newOrderId();
+  const order = /** @type {import('../orders.js').Order} */ (orders.begin(id, 1, 'pm_card_visa', PRODUCT));
+  /** @type {string[]} */
+  const log = [];
+  const payments = new Payments(orders, client, (line) => log.push(line));
+  while (payments.progress(id) && !log.some((line) => line.includes('NEEDS A PERSON'))) await new Promise(setImmediate);
+  payments.stop();
+  close();
+  return { order, log, asked };
+}
+
+test('whatever is no answer is asked again, under the same key and with the same body', async () => {
+  const { client, asked, close } = await scripted([
+    'hang up',
+    [500, refusal('RECORD_REFUSED')],
+    [502, '<h1>Bad Gateway</h1>'],
+    [200, '{"attempt_id":"pa_1","sta'],
+    [404, 'Not Found'],
+    [201, attempt('CREATED')],
+  ]);
+  const answer = await client.post('/attempts', 'k1', { amount: 1 });
+  close();
+  assert.equal(answer.attempt?.status, 'CREATED');
+  assert.equal(asked.length, 6);
+  assert.deepEqual(
+    new Set(asked.map(({ path, key, body }) => `${path} ${key} ${body}`)),
+    new Set(['/attempts k1 {"amount":1}']),
+  );
+});
+
+test('Retry-After is kept to, after a 202 and after a 503', async () => {
+  const { client, asked, close } = await scripted([
+    [202, attempt('AUTHORIZING'), { 'retry-after': '1' }],
+    [503, refusal('STORE_UNAVAILABLE', { retryable: true }), { 'retry-after': '1' }],
+    [200, attempt('AUTHORIZED')],
+  ]);
+  await client.post('/attempts/pa_1/authorize', 'k2', null);
+  close();
+  const [first, second, third] = asked.map(({ at }) => at);
+  assert.ok(second - first >= 990, `${second - first}`);
+  assert.ok(third - second >= 990, `${third - second}`);
+});
+
+test('409 INVALID_STATE that is worth a retry is retried under the same key', async () => {
+  const { client, asked, close } = await scripted([
+    [409, refusal('INVALID_STATE', { retryable: true, attempt: attempt('CAPTURING') })],
+    [200, attempt('CAPTURED')],
+  ]);
+  const answer = await client.post('/attempts/pa_1/capture', 'k3', null);
+  close();
+  assert.equal(answer.attempt?.status, 'CAPTURED');
+  assert.equal(asked[0].key, asked[1].key);
+});
+
+test('only safe_new_key ends an order as not paid', async () => {
+  const declined = await payWith([
+    [201, attempt('CREATED')],
+    [
+      402,
+      refusal('DECLINED', { safe_new_key: true, decline_code: 'insufficient_funds', attempt: attempt('DECLINED') }),
+    ],
+  ]);
+  assert.equal(stateOf(declined.order), 'unpaid');
+  assert.equal(declined.order.tries[0].ending?.code, 'insufficient_funds');
+
+  const expired = await payWith([
+    [201, attempt('CREATED')],
+    [200, attempt('AUTHORIZED')],
+    [409, refusal('INVALID_STATE', { safe_new_key: true, attempt: attempt('EXPIRED') })],
+  ]);
+  assert.equal(expired.order.tries[0].ending?.outcome, 'released');
+
+  for (const answer of /** @type {Array<[number, unknown]>} */ ([
+    [401, refusal('UNAUTHORIZED')],
+    [400, refusal('INVALID_CURRENCY')],
+    [409, refusal('IDEMPOTENCY_KEY_REUSE')],
+    [404, refusal('ATTEMPT_NOT_FOUND')],
+  ])) {
+    const stuck = await payWith([answer]);
+    assert.equal(stateOf(stuck.order), 'open', `${answer[0]}`);
+    assert.match(stuck.log.join('\n'), /NEEDS A PERSON/);
+  }
+});
+
+test('a payment that another hand has taken on is paid', async () => {
+  const { order } = await payWith([
+    [200, attempt('CREATED')],
+    [409, refusal('INVALID_STATE', { attempt: attempt('CAPTURED') })],
+    [409, refusal('INVALID_STATE', { attempt: attempt('CAPTURED') })],
+  ]);
+  assert.equal(stateOf(order), 'paid');
+});
+
+test('a try is begun once, and the next one only when the last took no money', () => {
+  const file = newFile();
+  const orders = new Orders(file);
+  const id = newOrderId();
+  assert.equal(orders.begin(id, 2, 'card', PRODUCT), undefined);
+  const order = /** @type {import('../orders.js').Order} */ (orders.begin(id, 1, 'card', PRODUCT));
+  for (const number of [1, 2, 3]) orders.begin(id, number, 'other', PRODUCT);
+  assert.equal(order.tries.length, 1);
+  orders.end(order, { outcome: 'declined' });
+  for (const number of [1, 3, 2, 2, 3]) orders.begin(id, number, 'other', { ...PRODUCT, amount: 1 });
+  assert.equal(order.tries.length, 2);
+  assert.equal(order.tries[1].body.amount, PRODUCT.amount, 'the price that was shown');
+  const keys = order.tries.flatMap((one) => Object.values(one.keys));
+  assert.equal(new Set(keys).size, 6);
+  orders.end(order, { outcome: 'paid', attempt_id: 'pa_1' });
+  orders.begin(id, 3, 'card', PRODUCT);
+  assert.equal(order.tries.length, 2);
+  assert.deepEqual(new Orders(file).get(id), order, 'a restart knows all of it, keys included');
+});
+
+test('a line torn by a crash is cut off; damage is refused', () => {
+  const file = newFile();
+  const id = newOrderId();
+  new Orders(file).begin(id, 1, 'card', PRODUCT);
+  const whole = readFileSync(file, 'utf8');
+  appendFileSync(file, '{"event":"ended","order":"ord_');
+  const orders = new Orders(file);
+  assert.deepEqual(
+    orders.open().map((order) => order.id),
+    [id],
+  );
+  assert.equal(readFileSync(file, 'utf8'), whole);
+  orders.end(orders.open()[0], { outcome: 'paid' });
+  assert.equal(new Orders(file).open().length, 0);
+  writeFileSync(file, `${whole}garbage\n${whole}`);
+  assert.throws(() => new Orders(file), /line 2/);
+});
+
+test('nothing that comes from outside is markup', () => {
+  const evil = `<img src=x onerror="alert('1')">&`;
+  assert.equal(
+    `${html`<p title="${evil}">${[evil]}${html`<b>${null}</b>`}</p>`}`.match(/<(\/?\w+)/g)?.join(),
+    '<p,<b,</b,</p',
+  );
+  const orders = new Orders(newFile());
+  const order = /** @type {import('../orders.js').Order} */ (orders.begin(newOrderId(), 1, 'card', PRODUCT));
+  /** @param {string} url */
+  const page = (url) => {
+    const lines = [{ seq: 0, at: '2026-01-01T00:00:00.000Z', knowing: 'observed', event: evil }];
+    const shown = attempt('REQUIRES_ACTION', { next_action: { type: 'redirect_to_url', url }, timeline: lines });
+    return String(orderPage({ order, attempt: shown, inDoubt: false, itemName: evil }));
+  };
+  assert.ok(!page(evil).includes('<img'));
+  assert.ok(!page('javascript:alert(1)').includes('javascript:'), 'a link is http or https');
+  assert.ok(page('https://bank.example/?a=1&b=2').includes('href="https://bank.example/?a=1&amp;b=2"'));
+});
+
+test('amounts are exact, in every currency', () => {
+  assert.equal(money(2599, 'GBP'), '£25.99');
+  assert.equal(money(5, 'GBP'), '£0.05');
+  assert.equal(money(500, 'JPY'), 'JP¥500');
+  assert.equal(money(12345, 'BHD').replace('\u00a0', ' '), 'BHD 12.345');
+  assert.equal(money(2 ** 53 - 1, 'GBP'), '£90,071,992,547,409.91');
+});
+
+test('a timeline that says more than is known here is shown in its own words', () => {
+  const line = (/** @type {string} */ event) =>
+    story([{ seq: 0, at: '2026-01-01T00:00:00.000Z', knowing: 'observed', event }])[0];
+  assert.deepEqual(
+    [line('the PSP answered: authorized, captured').told, line('x').told],
+    ['The payment service answered: the amount is paid.', 'X.'],
+  );
+  assert.equal(line('a webhook said: refused').tone, 'bad');
+  assert.equal(line('the PSP answered: outcome unknown').tone, 'unknown');
+});
