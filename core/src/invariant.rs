@@ -26,7 +26,8 @@ pub fn check(record: &Record) -> Result<(), Broken> {
     calls_are_unique(record.entries())?;
     effect_moves_only_with_proof(record.entries())?;
     status_never_goes_back(record)?;
-    answers_stay_as_they_are(record)
+    answers_stay_as_they_are(record)?;
+    created_means_idle(record.state())
 }
 
 /// DESIGN §3: bounded size, at most 32 keys.
@@ -158,15 +159,23 @@ fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
     else {
         return Err(("§3 a journal begins with Created", "it does not".to_owned()));
     };
-    for (index, entry) in entries {
-        let before = state.status;
+    let first = state.status;
+    let later = entries.map(|(index, entry)| {
         state.apply(index, entry);
-        let after = state.status;
+        state.status
+    });
+    never_goes_back(std::iter::once(first).chain(later))
+}
+
+fn never_goes_back(statuses: impl Iterator<Item = Status>) -> Result<(), Broken> {
+    let mut before = Status::Created;
+    for (index, after) in statuses.enumerate() {
         ensure(
             after.rank() >= before.rank() && (!before.is_final() || after == before),
             "rule 10 final is final",
             || format!("{before:?} became {after:?} at entry {index}"),
         )?;
+        before = after;
     }
     Ok(())
 }
@@ -183,10 +192,14 @@ fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
             format!("key settled at {index}, then at {then:?}")
         })?;
     }
-    let manual = record.state().terms.capture_method == CaptureMethod::Manual;
-    let fresh = record.state().status == Status::Created && manual;
+    Ok(())
+}
+
+/// DESIGN §2: of a manual payment that is CREATED nothing was asked yet.
+fn created_means_idle(state: &State) -> Result<(), Broken> {
+    let fresh = state.status == Status::Created && state.terms.capture_method == CaptureMethod::Manual;
     ensure(
-        !fresh || record.state().running.is_none(),
+        !fresh || state.running.is_none(),
         "§2 created means idle",
         || "something is under way".to_owned(),
     )
@@ -194,4 +207,96 @@ fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
 
 fn ensure(holds: bool, which: &'static str, what: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err((which, what())) }
+}
+
+/// What no journal can bring about, since the fold keeps it: `core/tests/it/invariants.rs` has what a journal can.
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::Face;
+    use crate::journal::{Cause, RequestKind, Terms};
+    use crate::running::Running;
+
+    fn created(capture_method: CaptureMethod) -> State {
+        let fact = Fact::Created {
+            merchant: "m".to_owned(),
+            key: "k".to_owned(),
+            fingerprint: [0; 32],
+            request: RequestKind::Create,
+            terms: Terms {
+                order_id: None,
+                amount_minor: 1,
+                currency: "GBP".to_owned(),
+                capture_method,
+                payment_method: None,
+                metadata: BTreeMap::new(),
+            },
+            psp: "p".to_owned(),
+            face: Face::Stripe,
+        };
+        State::fold([&Entry { at_ms: 0, fact }]).unwrap()
+    }
+
+    #[test]
+    fn captured_is_said_of_what_was_captured() {
+        let mut state = created(CaptureMethod::Manual);
+        assert_eq!(capture_needs_authorization(&state), Ok(()));
+        for (status, which) in [
+            (Status::Captured, "§1 captured means captured"),
+            (Status::Authorized, "§1 no capture without authorization"),
+            (Status::Capturing, "§1 no capture without authorization"),
+        ] {
+            state.status = status;
+            assert_eq!(capture_needs_authorization(&state).unwrap_err().0, which);
+        }
+    }
+
+    #[test]
+    fn rule_10_no_status_goes_back_and_no_final_one_changes() {
+        use Status as S;
+        let good = [
+            &[
+                S::Created,
+                S::Authorizing,
+                S::Authorizing,
+                S::Authorized,
+                S::Capturing,
+                S::Captured,
+            ][..],
+            &[
+                S::Created,
+                S::Authorizing,
+                S::RequiresAction,
+                S::Declined,
+                S::Declined,
+            ],
+        ];
+        for statuses in good {
+            assert_eq!(never_goes_back(statuses.iter().copied()), Ok(()));
+        }
+        let bad = [
+            &[S::Authorized, S::Authorizing][..],
+            &[S::Authorizing, S::Voided, S::Expired],
+            &[S::Captured, S::Voided],
+            &[S::Declined, S::Authorizing],
+        ];
+        for statuses in bad {
+            let broken = never_goes_back(statuses.iter().copied());
+            assert_eq!(broken.unwrap_err().0, "rule 10 final is final", "{statuses:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_under_way_of_what_was_only_created() {
+        for (capture_method, may) in [(CaptureMethod::Manual, false), (CaptureMethod::Automatic, true)] {
+            let mut state = created(capture_method);
+            assert_eq!(created_means_idle(&state), Ok(()));
+            state.running = Some(Running::new(Operation::Authorize, Cause::Client, 1, None, 0));
+            assert_eq!(created_means_idle(&state).is_ok(), may);
+            state.status = Status::Authorizing;
+            assert_eq!(created_means_idle(&state), Ok(()));
+        }
+    }
 }

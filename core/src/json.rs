@@ -311,6 +311,8 @@ mod tests {
         );
         let body = Body::read(b"{}").unwrap();
         assert_ne!(body.fingerprint("a", "b"), body.fingerprint("ab", ""));
+        assert_eq!(fingerprint("a", "b", b" {}").unwrap(), body.fingerprint("a", "b"));
+        assert!(fingerprint("a", "b", b"{").is_err());
     }
 
     #[test]
