@@ -168,6 +168,7 @@ fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Evidence {
     let Ok(Failure { error }) = serde_json::from_slice::<Failure>(body) else {
         return Evidence::unknown(format!("HTTP {status} that Stripe did not write"));
     };
+    let is_bare = error.is_bare();
     let kind = error.kind.unwrap_or_default();
     if kind == "idempotency_error" || kind == "api_error" {
         return Evidence::unknown(format!("HTTP {status} {kind}"));
@@ -182,6 +183,17 @@ fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Evidence {
         }
         Purpose::Read { .. } | Purpose::Lookup { .. } => {
             return Evidence::unknown(format!("HTTP {status} {code}"));
+        }
+        // The object may have been acted on by this very request, delivered twice: then it is the state that forbids it,
+        // and only the object tells (found with a double that says no more than “Bad request”).
+        Purpose::Dispatched {
+            operation: Operation::Authorize | Operation::Capture,
+            target: Some(_),
+            ..
+        } if is_bare => {
+            return Evidence::unknown(format!(
+                "HTTP {status} that does not say what became of the object"
+            ));
         }
         Purpose::Dispatched { .. } => {}
     }
@@ -228,7 +240,18 @@ struct ErrorBody {
     code: Option<String>,
     decline_code: Option<String>,
     message: Option<String>,
+    param: Option<String>,
     payment_intent: Option<Intent>,
+}
+
+impl ErrorBody {
+    /// Whether it refuses the request and names no reason, no parameter at fault and no state.
+    fn is_bare(&self) -> bool {
+        self.kind.as_deref() == Some("invalid_request_error")
+            && self.code.is_none()
+            && self.param.is_none()
+            && self.payment_intent.is_none()
+    }
 }
 
 #[derive(Deserialize)]
