@@ -333,6 +333,15 @@ mod tests {
     }
 
     #[test]
+    fn an_amount_that_is_refused_is_told_as_it_was_read() {
+        for (sent, words) in [("-1", "not -1."), ("25.99", "not 25.99."), ("null", "not null.")] {
+            let mut body = Body::read(format!("{{\"amount\":{sent}}}").as_bytes()).unwrap();
+            let why = body.amount("amount").unwrap_err().message;
+            assert!(why.ends_with(words), "{why}");
+        }
+    }
+
+    #[test]
     fn amounts_are_exact_integers() {
         let amount = |text: &str| {
             Body::read(format!("{{\"amount\":{text}}}").as_bytes())

@@ -377,16 +377,25 @@ fn look(state: &State, psp: &Psp) -> Option<Move> {
 
 /// From when on the running operation may be taken further.
 fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
-    let tries = running.current().count();
-    running
-        .current()
+    // An object that was made is acted on at once, however many tries to make it were lost (found with localstripe: eight
+    // of them kept the next call for a minute).
+    let is_made =
+        |call: &CallTrack| call.step == CallStep::Prepare && matches!(call.tried, Tried::Answered { .. });
+    let is_made = running.current().any(is_made);
+    let counting = || {
+        running
+            .current()
+            .filter(|call| !is_made || call.step != CallStep::Prepare)
+    };
+    let tries = counting().count();
+    counting()
         .map(|call| match call.tried {
             Tried::Pending => silent_from_ms(call, psp),
-            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
-            // An object that was made is acted on at once. An answer that ended nothing (a capture answered with a
-            // state before capture) is no better than none, and must not be asked for in a tight loop.
-            Tried::Answered { .. } if call.step == CallStep::Prepare => 0,
-            Tried::Answered { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
+            // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
+            // must not be asked for in a tight loop.
+            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => {
+                at_ms.saturating_add(backoff_ms(tries))
+            }
         })
         .max()
         .unwrap_or(0)

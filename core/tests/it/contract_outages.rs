@@ -3,13 +3,13 @@
 use pay_once_core::http::Response;
 use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_core::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
-use pay_once_core::machine::{Input, Reply, handle};
+use pay_once_core::machine::{Input, Outcome, Reply, handle};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, body_bytes_max, body_did_not_arrive, not_answered};
 use pay_once_core::status::Status;
 use pay_once_core::store::{Patience, Swap, Swapped};
 
-use crate::support::{CREATE, Kind, START_MS, World, code, config, json, sign};
+use crate::support::{CREATE, Kind, START_MS, Told, World, code, config, json, sign, timeout};
 
 fn create(world: &World, headers: &[(&str, &str)]) -> (AttemptId, Input) {
     let mut all = vec![("idempotency-key", "k1")];
@@ -127,6 +127,49 @@ fn a_write_says_what_it_adds_and_becomes_a_swap() {
         (swap.bytes, swap.wake_at_ms),
         (write.record.encode(), write.wake_at_ms)
     );
+}
+
+#[test]
+fn a_write_that_ends_an_attempt_says_so_and_one_that_must_be_undone_is_counted() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let call = world.held.remove(0);
+    // The network authorized twice, and a look-up shows both.
+    world.ledger.act(&call.http, world.now_ms);
+    world.ledger.act(&call.http, world.now_ms);
+    world.outcome(call, timeout());
+    world.now_ms = world.due(id).unwrap();
+    let (lookups, _) = world.step(id, &Input::Wake);
+    let result = world.ledger.act(&lookups[0].http, world.now_ms);
+    let outcome = Outcome {
+        call: lookups[0].clone(),
+        result,
+    };
+    let base = world.load(id);
+    let step = world.decide(id, base.as_ref(), &Input::Outcome(Box::new(outcome)));
+    let write = step.write.as_ref().unwrap();
+    assert_eq!(
+        (write.status(), write.is_final(), write.unwanted_effects()),
+        (Status::Authorized, false, 1),
+        "{:?}",
+        write.events()
+    );
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    world.script.push_back(Told::Hold);
+    world.op(id, "capture", "k3");
+    let call = world.held.remove(0);
+    let result = world.ledger.act(&call.http, world.now_ms);
+    let base = world.load(id);
+    let step = world.decide(
+        id,
+        base.as_ref(),
+        &Input::Outcome(Box::new(Outcome { call, result })),
+    );
+    let write = step.write.as_ref().unwrap();
+    assert_eq!((write.status(), write.is_final()), (Status::Captured, true));
 }
 
 #[test]

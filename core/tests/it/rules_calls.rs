@@ -265,6 +265,25 @@ fn rule_12_prepare_first_then_act_on_the_journalled_id() {
     assert_eq!(world.calls.len(), 1);
 }
 
+/// Tries to make the object that were lost kept the call that acts on it for as long as a next try would have waited.
+#[test]
+fn rule_12_an_object_that_was_made_is_acted_on_at_once() {
+    for lost in 0..5 {
+        let mut world = World::new(Kind::StripeNoKeys);
+        let id = world.create();
+        world
+            .script
+            .extend(std::iter::repeat_n(Told::Instead(timeout()), lost));
+        world.op(id, "authorize", "k2");
+        let mut made_ms = world.now_ms;
+        while world.status(id) != "AUTHORIZED" {
+            made_ms = world.due(id).unwrap();
+            world.settle(id, 1);
+        }
+        assert_eq!((world.calls.len(), world.now_ms), (lost + 2, made_ms));
+    }
+}
+
 /// Two objects may come of one preparation that was sent twice. What was acted on is what is looked at.
 #[test]
 fn rule_12_a_late_second_object_does_not_hide_the_one_acted_on() {

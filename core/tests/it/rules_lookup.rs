@@ -1,6 +1,7 @@
 //! DESIGN §4, rules 4–6, each with its negative one millisecond away: leases, horizons, and what “not found” proves.
 
 use pay_once_core::journal::Operation;
+use pay_once_core::limits::LOOKUP_PAGES_MAX;
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, DAY_MS, Kind, LOOKUP_LAG_MS, Told, World, answered, timeout};
@@ -24,6 +25,29 @@ fn silent(kind: Kind) -> (World, pay_once_core::id::AttemptId) {
     world.script.push_back(Told::Hold);
     world.op(id, "authorize", "k2");
     (world, id)
+}
+
+/// A list without an end is given up as incomplete: it proves no absence, and asking for it comes to rest.
+#[test]
+fn a_look_up_has_an_end_whatever_the_psp_says() {
+    let mut world = World::new(Kind::StripeListed);
+    world.psp_mut().class.keyed_horizon_ms = None;
+    let id = world.create();
+    world.script.push_back(Told::Instead(timeout()));
+    let intent =
+        json!({"id": "pi_other", "amount": 1, "currency": "gbp", "status": "succeeded", "metadata": {}});
+    let page = json!({"data": [intent], "has_more": true}).to_string();
+    world
+        .script
+        .extend(std::iter::repeat_n(Told::Instead(answered(200, page)), 1_000));
+    world.op(id, "authorize", "k2");
+    let before = world.calls.len();
+    world.settle(id, 1);
+    assert_eq!(
+        world.calls.len() - before,
+        usize::try_from(LOOKUP_PAGES_MAX).unwrap()
+    );
+    assert_eq!((world.status(id).as_str(), world.money_calls), ("AUTHORIZING", 1));
 }
 
 #[test]
