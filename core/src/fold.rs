@@ -119,7 +119,7 @@ impl State {
             .running
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
-        if answered.is_some() && matches!(evidence.signal, Signal::NotSent { .. }) {
+        if matches!(evidence.signal, Signal::NotSent { .. }) {
             self.unpark();
         }
         let number = call.and_then(|call| self.effect_of_call.get(&call).copied());
@@ -172,10 +172,10 @@ impl State {
     /// An unknown that was parked is none if it turns out that nothing ever left: the operation goes on by itself
     /// (DESIGN §1, liveness; found by `explore`).
     fn unpark(&mut self) {
-        let parked = |running: &&mut Running| running.parked.is_some() && running.refused.is_none();
-        let Some(running) = self.running.as_mut().filter(parked) else {
+        let Some(running) = self.running.as_mut().filter(|running| running.parked.is_some()) else {
             return;
         };
+        // What was refused was sent.
         if running.maybe_sent().any(|call| call.step == CallStep::Act) {
             return;
         }
@@ -333,7 +333,7 @@ impl State {
                 message,
             } => {
                 // 3-D Secure that nobody finished in time: nothing was held, so nothing was to be released.
-                if *operation == Operation::Void && self.is_unfinished_action() {
+                if self.is_unfinished_action() {
                     self.status = self.status.next(self.seen_void());
                 } else {
                     self.refuse(*operation, code, message);

@@ -1,5 +1,6 @@
 //! DESIGN §4, rules 10 and 11, each with its negative: what is final, what expires, and what timers are for.
 
+use pay_once_core::id::AttemptId;
 use pay_once_core::status::{Event, Status};
 use serde_json::json;
 
@@ -18,6 +19,38 @@ const EVENTS: [Event; 11] = [
     Event::RefusedVoid,
     Event::ActionRequired,
 ];
+
+/// What somebody releases at the PSP's dashboard is VOIDED; EXPIRED is what nobody used in time.
+#[test]
+fn rule_10_a_release_by_somebody_else_is_a_void() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.script.extend([Told::Truth, Told::Hold]);
+    let charge = r#"{"amount":500,"currency":"GBP","payment_method":"visa"}"#;
+    let started = world.post("/charge", "c1", charge);
+    let id = AttemptId::parse(body(&started)["attempt_id"].as_str().unwrap()).unwrap();
+    assert_eq!(world.status(id), "CAPTURING");
+    let own = body(&started)["authorization"]["psp_reference"].clone();
+    let news = json!({"type": "void", "reference": id.to_string(), "status": "approved", "psp_reference": "void_9",
+        "of": own, "amount": 500, "currency": "GBP"});
+    assert_eq!(world.webhook(&news).status, 200);
+    assert_eq!(world.status(id), "VOIDED");
+}
+
+#[test]
+fn a_void_that_is_refused_is_no_decline() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.authorized();
+    let refusal = answered(200, r#"{"status":"declined","code":"no_void","message":"No."}"#);
+    world.script.push_back(Told::Instead(refusal));
+    world.op(id, "void", "k3");
+    world.settle(id, 3);
+    let shown = world.get(id);
+    assert!(world.is_parked(id), "{shown}");
+    assert_eq!(
+        (&shown["status"], &shown["decline"]),
+        (&"VOIDING".into(), &serde_json::Value::Null)
+    );
+}
 
 #[test]
 fn rule_10_final_is_final_and_nothing_goes_back() {
