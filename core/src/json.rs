@@ -334,7 +334,12 @@ mod tests {
 
     #[test]
     fn an_amount_that_is_refused_is_told_as_it_was_read() {
-        for (sent, words) in [("-1", "not -1."), ("25.99", "not 25.99."), ("null", "not null.")] {
+        for (sent, words) in [
+            ("-1", "not -1."),
+            ("25.99", "not 25.99."),
+            ("null", "not null."),
+            ("true", "not a boolean."),
+        ] {
             let mut body = Body::read(format!("{{\"amount\":{sent}}}").as_bytes()).unwrap();
             let why = body.amount("amount").unwrap_err().message;
             assert!(why.ends_with(words), "{why}");

@@ -150,10 +150,10 @@ fn looks_like_card_number(text: &str) -> bool {
         .iter()
         .rev()
         .enumerate()
+        // Every other digit counts double, by the digits of its double.
         .map(|(place, digit)| match (place % 2, digit * 2) {
             (0, _) => *digit,
-            (_, double) if double > 9 => double - 9,
-            (_, double) => double,
+            (_, double) => double / 10 + double % 10,
         })
         .sum();
     (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)

@@ -91,6 +91,21 @@ fn a_body_that_is_not_one_json_object_is_refused() {
 }
 
 #[test]
+fn a_charge_that_asks_for_manual_capture_is_told_where_to_go() {
+    let mut world = World::new(Kind::Stripe);
+    let charge = r#"{"amount":500,"currency":"GBP","payment_method":"visa","capture_method":"manual"}"#;
+    let answer = world.post("/charge", "c1", charge);
+    let error = &body(&answer)["error"];
+    assert_eq!((answer.status, &error["field"]), (400, &"capture_method".into()));
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("For manual capture use POST /attempts.")
+    );
+}
+
+#[test]
 fn the_bounds_themselves_are_allowed() {
     let mut world = World::new(Kind::Stripe);
     let most = CREATE

@@ -37,6 +37,10 @@ fn what_goes_out_in_one_call() {
     ];
     assert_eq!(world.calls[0].http.headers, headers);
     assert_eq!(world.calls[0].http.bearer.expose(), "sk_test");
+    // What is logged of a call: where it goes, and no secret.
+    let length = world.calls[1].http.body.len();
+    let logged = format!("POST http://psp.test/v1/payment_intents/pi_3N00001/capture ({length} body bytes)");
+    assert_eq!(format!("{:?}", world.calls[1].http), logged);
 
     let mut world = World::new(Kind::Stripe);
     world.post("/charge", "k1", CREATE);
