@@ -34,6 +34,7 @@ struct MerchantEntry {
     api_key_sha256: Vec<String>,
     api_key_sha256_env: Option<String>,
     default_payment_method: Option<String>,
+    return_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +88,7 @@ impl ConfigFile {
                 key_digests,
                 psp: entry.psp,
                 default_payment_method: entry.default_payment_method,
+                return_url: entry.return_url,
             };
             merchants.insert(id, merchant);
         }
