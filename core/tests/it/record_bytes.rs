@@ -1,6 +1,7 @@
 //! DESIGN §3, “The record is the journal”: bytes that are not exactly what was written are refused, precisely.
 
 use pay_once_core::id::AttemptId;
+use pay_once_core::journal::{Entry, Fact, RequestKind};
 use pay_once_core::limits::RECORD_BYTES_MAX;
 use pay_once_core::record::{Record, RecordError, VERSION};
 
@@ -175,4 +176,48 @@ fn a_journal_that_does_not_begin_with_its_own_creation_is_none() {
         Err(RecordError::NotAJournal),
         "401 entries"
     );
+}
+
+/// The address is the digest of (merchant, create key): a creation at another address is somebody else's.
+#[test]
+fn a_creation_belongs_at_its_own_address() {
+    let (id, bytes) = stored();
+    let first = Entry::clone(&Record::decode(id, &bytes).unwrap().entries()[0]);
+    assert!(Record::begin(id, first.clone()).is_ok());
+    let elsewhere = AttemptId::derive("demo", "another key");
+    assert_eq!(Record::begin(elsewhere, first), Err(RecordError::NotAJournal));
+}
+
+#[test]
+fn a_record_may_be_filled_to_its_last_byte_and_no_further() {
+    let (id, bytes) = stored();
+    let mut record = Record::decode(id, &bytes).unwrap();
+    let mut nth = 0_usize;
+    let mut requested = |chars: usize| {
+        nth += 1;
+        let fact = Fact::Requested {
+            key: format!("{nth:0chars$}"),
+            fingerprint: [7; 32],
+            request: RequestKind::Void,
+            payment_method: None,
+        };
+        Entry { at_ms: 1, fact }
+    };
+    let before = record.size_bytes();
+    record.append(requested(600)).unwrap();
+    // What an entry costs beside its key.
+    let beside = record.size_bytes() - before - 600;
+    while RECORD_BYTES_MAX - record.size_bytes() >= 2 * (beside + 600) {
+        record.append(requested(600)).unwrap();
+    }
+    let left = RECORD_BYTES_MAX - record.size_bytes() - beside;
+    let full = Err(RecordError::Full);
+    assert_eq!(record.clone().append(requested(left + 1)), full);
+    record.append(requested(left)).unwrap();
+    assert_eq!(
+        (record.size_bytes(), record.encode().len()),
+        (RECORD_BYTES_MAX, RECORD_BYTES_MAX)
+    );
+    assert_eq!(record.append(requested(1)), full);
+    assert_eq!(Record::decode(id, &record.encode()).unwrap(), record);
 }
