@@ -55,8 +55,8 @@ CARGO_TARGET_DIR=$target_dir/spin-host cargo build --locked --manifest-path edge
 key=$(cat "$module" edge-spin/component.sh | sha256sum | cut -c1-16)
 if [ "$(cat "$out/$name.of" 2>/dev/null)" != "$key" ]; then
   # Without reordering functions: neighbours are alike, and gzip sees 32 KB at a time. Flattened first, and optimized
-  # twice: one part in seventy smaller.
-  "$wasm_opt" --flatten --rereloop --merge-similar-functions -Oz -Oz --skip-pass=reorder-functions --strip-debug --strip-producers --strip-target-features \
+  # thrice: one part in seventy smaller.
+  "$wasm_opt" --flatten --rereloop --merge-similar-functions -Oz -Oz -Oz --skip-pass=reorder-functions --strip-debug --strip-producers --strip-target-features \
     "$module" -o "$out/$name.module" >&2
   "$target_dir/spin-host/debug/componentize" "$out/$name.module" "$out/$name"
   echo "$key" >"$out/$name.of"

@@ -178,28 +178,25 @@ fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Evidence {
         return Evidence::unknown(format!("HTTP {status} {kind}"));
     }
     let code = error.decline_code.or(error.code).unwrap_or(kind);
-    match purpose {
-        Purpose::Read { .. } if status == 404 => {
-            return Evidence {
-                complete: true,
-                ..Evidence::default()
-            };
-        }
-        Purpose::Read { .. } | Purpose::Lookup { .. } => {
-            return Evidence::unknown(format!("HTTP {status} {code}"));
-        }
+    if status == 404 && matches!(purpose, Purpose::Read { .. }) {
+        return Evidence {
+            complete: true,
+            ..Evidence::default()
+        };
+    }
+    let says_nothing = match purpose {
+        Purpose::Read { .. } | Purpose::Lookup { .. } => true,
         // The object may have been acted on by this very request, delivered twice: then it is the state that forbids it,
         // and only the object tells (found with a double that says no more than “Bad request”).
         Purpose::Dispatched {
             operation: Operation::Authorize | Operation::Capture,
             target: Some(_),
             ..
-        } if is_bare => {
-            return Evidence::unknown(format!(
-                "HTTP {status} that does not say what became of the object"
-            ));
-        }
-        Purpose::Dispatched { .. } => {}
+        } => is_bare,
+        Purpose::Dispatched { .. } => false,
+    };
+    if says_nothing {
+        return Evidence::unknown(format!("HTTP {status} {code}"));
     }
     let mut evidence = error
         .payment_intent
