@@ -32,9 +32,6 @@ pub struct Merchant {
     pub psp: String,
     /// PSP token used when neither create nor authorize names one (the sandbox merchant has one).
     pub default_payment_method: Option<String>,
-    /// Where the PSP sends the customer after 3-D Secure; `{attempt_id}` in it stands for the attempt. Stripe wants one:
-    /// without it its answer is for its own JavaScript alone, and `next_action` has no URL to send anybody to.
-    pub return_url: Option<String>,
 }
 
 /// A PSP as declared: its face on the wire, its class, its constants.

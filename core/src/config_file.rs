@@ -34,7 +34,6 @@ struct MerchantEntry {
     api_key_sha256: Vec<String>,
     api_key_sha256_env: Option<String>,
     default_payment_method: Option<String>,
-    return_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +87,6 @@ impl ConfigFile {
                 key_digests,
                 psp: entry.psp,
                 default_payment_method: entry.default_payment_method,
-                return_url: entry.return_url,
             };
             merchants.insert(id, merchant);
         }

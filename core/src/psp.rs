@@ -116,8 +116,6 @@ pub(crate) struct Order<'a> {
     pub(crate) amount_minor: u64,
     /// The object or effect addressed, once known.
     pub(crate) target: Option<&'a str>,
-    /// Where the customer goes after 3-D Secure, if the merchant says so.
-    pub(crate) return_url: Option<&'a str>,
 }
 
 /// What an answer says; `next_page` where a look-up goes on.

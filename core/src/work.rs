@@ -339,12 +339,6 @@ impl<'a> Work<'a> {
             psp_key: &psp_key,
             amount_minor,
             target: target.as_deref(),
-            return_url: self
-                .clock
-                .config
-                .merchants
-                .get(&*state.merchant)
-                .and_then(|m| m.return_url.as_deref()),
         };
         let http = psp::write(psp, &order);
         self.push(Fact::Dispatched {

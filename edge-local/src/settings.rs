@@ -177,7 +177,6 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         key_digests: Vec::new(),
         psp: name.to_owned(),
         default_payment_method: Some("pm_card_visa".to_owned()),
-        return_url: None,
     };
     let config = Config {
         time_budget_ms: TIME_BUDGET_MS,

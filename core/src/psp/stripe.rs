@@ -48,10 +48,6 @@ pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     if order.operation == Operation::Authorize && order.target.is_none() {
         body.append_pair("metadata[attempt_id]", &order.id.to_string());
     }
-    if let (Operation::Authorize, CallStep::Act, Some(url)) = (order.operation, order.step, order.return_url)
-    {
-        body.append_pair("return_url", &url.replace("{attempt_id}", &order.id.to_string()));
-    }
     if order.operation != Operation::Refund {
         body.append_pair(LATEST_CHARGE.0, LATEST_CHARGE.1);
     }

@@ -107,7 +107,6 @@ pub(crate) fn closed(kind: Kind) -> Config {
             key_digests: vec![key_digest(key)],
             psp: kind.name().to_owned(),
             default_payment_method: None,
-            return_url: None,
         };
         config.merchants.insert(name.to_owned(), merchant);
     }

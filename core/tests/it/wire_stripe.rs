@@ -4,7 +4,7 @@ use pay_once_core::evidence::{EffectKind, Evidence, Signal};
 use pay_once_core::psp::Call;
 use serde_json::{Value, json};
 
-use crate::support::{CREATE, Kind, Told, World, answered, config, json as body, timeout};
+use crate::support::{CREATE, Kind, Told, World, answered, json as body, timeout};
 use crate::wire_acquirer::last_evidence;
 
 fn sent(call: &Call) -> (String, String) {
@@ -56,26 +56,6 @@ fn what_goes_out_in_one_call() {
             "expand%5B%5D=latest_charge".to_owned()
         )
     );
-}
-
-/// Without a way back Stripe answers for its own JavaScript, and there is no URL to send the customer to.
-#[test]
-fn a_way_back_from_3d_secure_goes_along_with_what_may_ask_for_it() {
-    for kind in [Kind::Stripe, Kind::StripeNoKeys] {
-        let mut config = config(kind);
-        config.merchants.values_mut().for_each(|merchant| {
-            merchant.return_url = Some("https://shop.example/back?attempt={attempt_id}".to_owned());
-        });
-        let mut world = World::with(config, kind);
-        let id = world.authorized();
-        world.op(id, "capture", "k3");
-        let way_back = format!("&return_url=https%3A%2F%2Fshop.example%2Fback%3Fattempt%3D{id}&");
-        for call in &world.calls {
-            let (line, body) = sent(call);
-            let may_ask = body.contains("confirm=true") || line.ends_with("/confirm");
-            assert_eq!(body.contains(&way_back), may_ask, "{line} {body}");
-        }
-    }
 }
 
 #[test]

@@ -320,7 +320,6 @@ fn config() -> Config {
     let merchant = Merchant {
         psp: "cardnet".to_owned(),
         default_payment_method: Some("tok".to_owned()),
-        return_url: None,
         ..Merchant::default()
     };
     Config {

@@ -147,7 +147,6 @@ pub fn closed(config: &Config) -> Config {
             key_digests: vec![key_digest(key)],
             psp: config.psps.keys().next().cloned().unwrap_or_default(),
             default_payment_method: None,
-            return_url: None,
         };
         config.merchants.insert(name.to_owned(), merchant);
     }
