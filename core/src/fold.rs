@@ -119,7 +119,8 @@ impl State {
             .running
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
-        if matches!(evidence.signal, Signal::NotSent { .. }) {
+        // News of a call that is history says nothing of what is parked.
+        if answered.is_some() && matches!(evidence.signal, Signal::NotSent { .. }) {
             self.unpark();
         }
         let number = call.and_then(|call| self.effect_of_call.get(&call).copied());

@@ -4,6 +4,7 @@
 //! *call the PSP* and *arm the timer*, feed results back, *reply*.
 
 use crate::config::Config;
+use crate::evidence::Evidence;
 use crate::http::Response;
 use crate::id::{AttemptId, Entropy};
 use crate::journal::{Conclusion, Fact, Source};
@@ -214,7 +215,14 @@ fn on_outcome(mut work: Work<'_>, outcome: &Outcome) -> Result<Step, RecordError
         &outcome.result,
     );
     match &outcome.call.purpose {
-        Purpose::Dispatched { call, .. } => work.take_in(Source::Response, Some(*call), &answer.evidence)?,
+        Purpose::Dispatched { call, .. } => {
+            let evidence = if answer.is_of_this_sending && work.state().may_have_sent_besides(*call) {
+                Evidence::unknown("this sending was refused; another may have had its effect")
+            } else {
+                answer.evidence
+            };
+            work.take_in(Source::Response, Some(*call), &evidence)?;
+        }
         Purpose::Read { asked_at_ms } => work.take_in_look(psp, *asked_at_ms, false, &answer.evidence)?,
         Purpose::Lookup {
             asked_at_ms,

@@ -122,6 +122,9 @@ pub(crate) struct Order<'a> {
 pub(crate) struct Answer {
     pub(crate) evidence: Evidence,
     pub(crate) next_page: Option<String>,
+    /// Whether it refuses this sending and says nothing of any other under the same key: an API key that was revoked
+    /// meanwhile, a form that is not liked. What an earlier sending came to is not known from it (rule 9).
+    pub(crate) is_of_this_sending: bool,
 }
 
 impl From<Evidence> for Answer {
@@ -129,6 +132,7 @@ impl From<Evidence> for Answer {
         Self {
             evidence,
             next_page: None,
+            is_of_this_sending: false,
         }
     }
 }

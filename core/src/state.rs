@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::config::Face;
 use crate::evidence::{EffectKind, Knowledge};
 use crate::id::LocalId;
-use crate::journal::{CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
+use crate::journal::{CallStep, CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
 use crate::json::Fingerprint;
 use crate::planted::{Bug, planted};
-use crate::running::Running;
+use crate::running::{CallTrack, Running, Tried};
 use crate::status::Status;
 
 /// An attempt, as its journal tells it.
@@ -206,6 +206,24 @@ impl State {
             .map(|a| a.psp_reference.as_str())
             .or(self.action.as_ref().map(|a| a.reference.as_str()))
             .or(self.object.as_deref())
+    }
+
+    /// Whether another sending than `call`, to authorize or to capture under the same key, may have had its effect.
+    pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
+        let moves =
+            |running: &&Running| matches!(running.operation, Operation::Authorize | Operation::Capture);
+        let unknown = |other: &CallTrack| {
+            other.id != call
+                && other.step == CallStep::Act
+                && matches!(other.tried, Tried::Pending | Tried::Unknown { .. })
+        };
+        let mut sent = self
+            .running
+            .as_ref()
+            .filter(moves)
+            .into_iter()
+            .flat_map(Running::current);
+        sent.any(unknown)
     }
 
     /// Effects that must not stand and still do (rules 8 and 10): first authorizations, then captures.

@@ -71,7 +71,11 @@ pub(super) fn read(terms: &Terms, purpose: &Purpose, status: u16, body: &[u8]) -
             target,
             amount_minor,
             ..
-        } => answer(terms, *operation, target.as_deref(), *amount_minor, status, body).into(),
+        } => Answer {
+            // A refusal in the ledger's words is a 200.
+            is_of_this_sending: status >= 400,
+            ..answer(terms, *operation, target.as_deref(), *amount_minor, status, body).into()
+        },
         Purpose::Read { .. } | Purpose::Lookup { .. } => listing(status, body).into(),
     }
 }
@@ -146,6 +150,10 @@ impl Outcome {
                     }],
                     ..Evidence::default()
                 },
+                // The authorization was captured before, perhaps by this very request, delivered twice.
+                _ if operation == Operation::Capture && self.code.as_deref() == Some("already_captured") => {
+                    Evidence::unknown("already captured")
+                }
                 _ => refused(self.code, self.message),
             },
             ("requires_action", Some(reference)) if operation == Operation::Authorize => {

@@ -122,7 +122,7 @@ fn segment(reference: &str) -> String {
 
 pub(super) fn read(id: AttemptId, purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
     if status >= 400 {
-        return refusal(purpose, status, body).into();
+        return refusal(purpose, status, body);
     }
     match purpose {
         Purpose::Dispatched {
@@ -163,36 +163,33 @@ fn refund(target: Option<&str>, body: &[u8]) -> Evidence {
     }
 }
 
-/// A 4xx is an outcome if Stripe itself wrote it (rule 9); a proxy's page is not.
-fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Evidence {
+/// A 4xx is an outcome if Stripe itself wrote it (rule 9); a proxy's page is not. Of a call on an object that is known only
+/// these are: the card's refusal, the object's state beside it, and a parameter at fault. Anything else may be the second
+/// answer to a request that was delivered twice, and only the object tells (found with a double that says no more than
+/// “Bad request”).
+fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
     let Ok(Failure { error }) = serde_json::from_slice::<Failure>(body) else {
-        return Evidence::unknown(format!("HTTP {status} that Stripe did not write"));
+        return Evidence::unknown(format!("HTTP {status} that Stripe did not write")).into();
     };
-    let is_bare = error.is_bare();
+    let is_decisive = error.kind.as_deref() == Some("card_error") || error.payment_intent.is_some();
+    let is_of_form = status == 400 && error.param.as_ref().is_some_and(|param| param != "intent");
     let kind = error.kind.unwrap_or_default();
     if kind == "idempotency_error" || kind == "api_error" {
-        return Evidence::unknown(format!("HTTP {status} {kind}"));
+        return Evidence::unknown(format!("HTTP {status} {kind}")).into();
     }
     let code = error.decline_code.or(error.code).unwrap_or(kind);
-    if status == 404 && matches!(purpose, Purpose::Read { .. }) {
-        return Evidence {
-            complete: true,
-            ..Evidence::default()
-        };
-    }
     let says_nothing = match purpose {
+        // Nor does a 404: an object whose id is in the journal was there, and Stripe deletes none.
         Purpose::Read { .. } | Purpose::Lookup { .. } => true,
-        // The object may have been acted on by this very request, delivered twice: then it is the state that forbids it,
-        // and only the object tells (found with a double that says no more than “Bad request”).
         Purpose::Dispatched {
             operation: Operation::Authorize | Operation::Capture,
             target: Some(_),
             ..
-        } => is_bare,
+        } => !is_decisive && !is_of_form,
         Purpose::Dispatched { .. } => false,
     };
     if says_nothing {
-        return Evidence::unknown(format!("HTTP {status} {code}"));
+        return Evidence::unknown(format!("HTTP {status} {code}")).into();
     }
     let mut evidence = error
         .payment_intent
@@ -214,7 +211,7 @@ fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Evidence {
     };
     // Refused because it is being worked on: that is no outcome.
     if matches!(evidence.signal, Signal::Unknown { .. }) {
-        return evidence;
+        return evidence.into();
     }
     if !is_done {
         evidence.signal = Signal::Refused {
@@ -222,7 +219,10 @@ fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Evidence {
             message: clip(error.message.unwrap_or_default()),
         };
     }
-    evidence
+    Answer {
+        is_of_this_sending: !is_decisive,
+        ..evidence.into()
+    }
 }
 
 #[derive(Deserialize)]
@@ -239,16 +239,6 @@ struct ErrorBody {
     message: Option<String>,
     param: Option<String>,
     payment_intent: Option<Intent>,
-}
-
-impl ErrorBody {
-    /// Whether it refuses the request and names no reason, no parameter at fault and no state.
-    fn is_bare(&self) -> bool {
-        self.kind.as_deref() == Some("invalid_request_error")
-            && self.code.is_none()
-            && self.param.is_none()
-            && self.payment_intent.is_none()
-    }
 }
 
 #[derive(Deserialize)]
@@ -282,7 +272,10 @@ impl List {
         }
         // What is still being worked on is there, and is not yet an effect: such a list proves no absence.
         evidence.complete = !self.has_more && !matches!(evidence.signal, Signal::Unknown { .. });
-        Answer { evidence, next_page }
+        Answer {
+            next_page,
+            ..evidence.into()
+        }
     }
 }
 

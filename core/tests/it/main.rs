@@ -28,6 +28,7 @@ mod property_evidence;
 mod purity;
 mod record_bytes;
 mod recorded;
+mod refusals;
 mod rules_calls;
 mod rules_ends;
 mod rules_evidence;
