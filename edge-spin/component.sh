@@ -46,7 +46,7 @@ module=$out/wasm32-unknown-unknown/$profile/$name
 # without words: its words would be a tenth of the component. Names stay for wasm-opt, which drops them.
 env -u RUSTUP_TOOLCHAIN PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$out" \
   CARGO_UNSTABLE_BUILD_STD=std,panic_abort CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size \
-  RUSTFLAGS="-Zlocation-detail=none -Zunstable-options -Cpanic=immediate-abort" CARGO_PROFILE_COMPONENT_STRIP=none \
+  RUSTFLAGS="-Zlocation-detail=none -Zfmt-debug=shallow -Zunstable-options -Cpanic=immediate-abort" CARGO_PROFILE_COMPONENT_STRIP=none \
   CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22 \
   /usr/bin/cargo build --locked -p "$crate" --lib --target wasm32-unknown-unknown --profile "$profile" >&2
 CARGO_TARGET_DIR=$target_dir/spin-host cargo build --locked --manifest-path edge-spin/host/Cargo.toml --bin componentize >&2

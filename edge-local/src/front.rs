@@ -68,7 +68,7 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
     let (head, body) = request.into_parts();
     match head.uri.path() {
         "/healthz" => return healthz(server, now_ms),
-        "/openapi.json" => return json(pay_once_openapi::text().into_bytes(), now_ms),
+        "/openapi.json" => return json(pay_once_openapi::text().into(), now_ms),
         _ => {}
     }
     let limited = Limited::new(body, READ_BYTES_MAX).collect();

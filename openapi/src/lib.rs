@@ -5,6 +5,8 @@
 //! cannot be read from code (which member is in which answer) is written here, and held to the truth by a tester that nobody
 //! here wrote (`peers/`), with every answer of every adapter. `openapi.json` is the document as of this commit.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 mod answers;
@@ -46,10 +48,11 @@ pub fn document() -> Value {
     })
 }
 
-/// The document as it is kept and served.
+/// The document as it is kept and served; made once.
 #[must_use]
-pub fn text() -> String {
-    format!("{:#}\n", document())
+pub fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
+    &TEXT
 }
 
 const ABOUT: &str = "A payments API that is safe to call as often as you like.
