@@ -43,7 +43,8 @@ fi
 out=$target_dir/fallback
 module=$out/wasm32-unknown-unknown/$profile/$name
 # /usr/bin first, so that cargo finds Debian's rustc and not a rustup proxy, which would download. A panic is a trap
-# without words: its words would be a tenth of the component. Names stay for wasm-opt, which drops them.
+# without words: its words would be a tenth of the component; derived Debug is printed by its names only. Names stay for
+# wasm-opt, which drops them.
 env -u RUSTUP_TOOLCHAIN PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$out" \
   CARGO_UNSTABLE_BUILD_STD=std,panic_abort CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size \
   RUSTFLAGS="-Zlocation-detail=none -Zfmt-debug=shallow -Zunstable-options -Cpanic=immediate-abort" CARGO_PROFILE_COMPONENT_STRIP=none \
