@@ -71,11 +71,14 @@ pub(super) fn read(terms: &Terms, purpose: &Purpose, status: u16, body: &[u8]) -
             target,
             amount_minor,
             ..
-        } => Answer {
-            // A refusal in the ledger's words is a 200.
-            is_of_this_sending: status >= 400,
-            ..answer(terms, *operation, target.as_deref(), *amount_minor, status, body).into()
-        },
+        } => {
+            let evidence = answer(terms, *operation, target.as_deref(), *amount_minor, status, body);
+            Answer {
+                // A refusal in the ledger's words is a 200.
+                is_of_this_sending: status >= 400 && matches!(evidence.signal, Signal::Refused { .. }),
+                ..evidence.into()
+            }
+        }
         Purpose::Read { .. } | Purpose::Lookup { .. } => listing(status, body).into(),
     }
 }
