@@ -4,7 +4,7 @@ use pay_once_core::id::AttemptId;
 use pay_once_core::journal::Operation;
 use serde_json::json;
 
-use crate::support::{CREATE, Kind, Told, World, closed, code, config, json as body, text, timeout};
+use crate::support::{CREATE, Kind, Told, World, closed, code, json as body, text, timeout};
 
 const DEMO: (&str, &str) = ("authorization", "Bearer mk_demo");
 const OTHER: (&str, &str) = ("authorization", "Bearer mk_other");
@@ -178,17 +178,20 @@ fn an_operator_ends_a_parked_unknown() {
     }
 }
 
+/// A PSP of this face that offers nothing to find an unknown out with.
+fn telling_nothing(kind: Kind) -> World {
+    let mut world = World::new(kind);
+    let class = &mut world.psp_mut().class;
+    (class.keyed_horizon_ms, class.lookup_lag_ms) = (None, None);
+    world
+}
+
 /// Of an automatic payment an operator sees the whole at a PSP that captures in the same call, and one half at one that
 /// does not: there the capture follows.
 #[test]
 fn what_happened_of_an_automatic_payment_is_as_much_as_one_call_does() {
     for (kind, captures_sent) in [(Kind::StripeListed, 0), (Kind::Blind, 1)] {
-        let mut config = config(kind);
-        config.psps.values_mut().for_each(|psp| {
-            psp.class.keyed_horizon_ms = None;
-            psp.class.lookup_lag_ms = None;
-        });
-        let mut world = World::with(config, kind);
+        let mut world = telling_nothing(kind);
         let charge = r#"{"amount":500,"currency":"GBP","payment_method":"visa"}"#;
         world.script.push_back(Told::Lost(timeout()));
         let started = world.post("/charge", "c1", charge);
@@ -212,12 +215,7 @@ fn what_happened_of_an_automatic_payment_is_as_much_as_one_call_does() {
 /// Manual capture on the same face: an authorization is all that happened.
 #[test]
 fn what_happened_of_a_manual_payment_is_its_authorization() {
-    let mut config = config(Kind::StripeListed);
-    config.psps.values_mut().for_each(|psp| {
-        psp.class.keyed_horizon_ms = None;
-        psp.class.lookup_lag_ms = None;
-    });
-    let mut world = World::with(config, Kind::StripeListed);
+    let mut world = telling_nothing(Kind::StripeListed);
     let id = world.create();
     world.script.push_back(Told::Lost(timeout()));
     world.op(id, "authorize", "k2");

@@ -265,48 +265,6 @@ fn rule_09_a_definite_4xx_is_an_outcome_and_everything_else_is_not() {
     }
 }
 
-/// A request that was delivered twice: the first has its effect, the second is refused for the state that it finds, and says
-/// no more than that. Taken for an outcome, it was DECLINED with the money taken (found with localstripe).
-#[test]
-fn rule_09_a_refusal_that_does_not_say_what_became_of_the_object_is_looked_into() {
-    let bare = r#"{"error":{"type":"invalid_request_error","message":"Bad request"}}"#;
-    for kind in [Kind::Stripe, Kind::StripeNoKeys, Kind::StripeListed] {
-        let mut world = World::new(kind);
-        let id = world.authorized();
-        world.script.push_back(Told::Lost(answered(400, bare)));
-        assert_eq!(world.op(id, "capture", "k3").status, 202, "{kind:?}");
-        world.settle(id, 3);
-        assert_eq!(
-            (world.status(id).as_str(), world.ledger.taken()),
-            ("CAPTURED", 1),
-            "{kind:?}"
-        );
-    }
-    // The object is made first here, and confirmed by a call of its own.
-    let mut world = World::new(Kind::StripeNoKeys);
-    let id = world.create();
-    world
-        .script
-        .extend([Told::Truth, Told::Lost(answered(400, bare))]);
-    assert_eq!(world.op(id, "authorize", "k2").status, 202);
-    world.settle(id, 1);
-    assert_eq!(
-        (world.status(id).as_str(), world.ledger.live()),
-        ("AUTHORIZED", 1)
-    );
-    // The negative: what names a reason is an outcome, and so is a refusal of what acts on nothing yet.
-    let reason = r#"{"error":{"type":"invalid_request_error","param":"payment_method","message":"No."}}"#;
-    for (kind, told) in [(Kind::StripeNoKeys, reason), (Kind::Stripe, bare)] {
-        let mut world = World::new(kind);
-        let id = world.create();
-        if kind == Kind::StripeNoKeys {
-            world.script.push_back(Told::Truth);
-        }
-        world.script.push_back(Told::Instead(answered(400, told)));
-        assert_eq!(world.op(id, "authorize", "k2").status, 402, "{kind:?}");
-    }
-}
-
 #[test]
 fn rule_09_a_4xx_that_the_psp_did_not_write_is_unknown() {
     for kind in [Kind::Stripe, Kind::AcquirerKeyed] {
