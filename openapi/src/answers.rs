@@ -1,6 +1,6 @@
 //! What an attempt looks like in an answer ([`pay_once_core::answer::AttemptView`]).
 
-use pay_once_core::journal::Knowing;
+use pay_once_core::journal::{CaptureMethod, Knowing, Operation};
 use pay_once_core::limits::{
     AMOUNT_MINOR_MAX, ENTRIES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX,
     ORDER_ID_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
@@ -70,7 +70,7 @@ fn attempt() -> Value {
             "amount": schema("Amount"),
             "currency": schema("Currency"),
             "status": schema("Status"),
-            "capture_method": {"enum": ["manual", "automatic"]},
+            "capture_method": {"enum": CAPTURE_METHODS.map(word)},
             "created_at": schema("TimeS"),
             "authorization": {
                 "type": "object",
@@ -99,7 +99,7 @@ fn attempt() -> Value {
             },
             "next_action": {
                 "type": "object",
-                "description": "Send the customer there, then ask again.",
+                "description": "Send the customer there, then ask again. (At Stripe itself the URL is empty: no way back is sent yet.)",
                 "properties": {"type": {"const": "redirect_to_url"}, "url": {"type": "string"}},
                 "required": ["type", "url"],
             },
@@ -159,12 +159,20 @@ fn metadata() -> Value {
     })
 }
 
+const CAPTURE_METHODS: [CaptureMethod; 2] = [CaptureMethod::Manual, CaptureMethod::Automatic];
+const OPERATIONS: [Operation; 4] = [
+    Operation::Authorize,
+    Operation::Capture,
+    Operation::Void,
+    Operation::Refund,
+];
+
 fn operation() -> Value {
     json!({
         "type": "object",
         "description": "What is under way.",
         "properties": {
-            "name": {"enum": ["authorize", "capture", "void", "refund"]},
+            "name": {"enum": OPERATIONS.map(Operation::as_str)},
             "state": {
                 "enum": Doubt::ALL.map(word),
                 "description": "in_doubt: its answer was lost, and what became of it is being found out. parked: only a webhook or an operator can end it.",

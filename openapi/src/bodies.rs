@@ -1,5 +1,5 @@
-//! Bodies of requests: exactly what core reads, so that what this allows is not refused for its form, and what this
-//! forbids is.
+//! Bodies of requests: what core reads. What this forbids is refused; what it allows is not refused for its form, but for
+//! two things that a schema cannot say: a whole number with a fraction (2599.0), and a card number.
 
 use pay_once_core::limits::{PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX};
 use serde_json::{Value, json};

@@ -52,7 +52,7 @@ fn facts(codes: &[&str]) -> Value {
             "type": "boolean",
             "description": "Whether trying again under a new key is known not to pay twice.",
         },
-        "decline_code": {"type": "string", "description": "The PSP's own code."},
+        "decline_code": {"type": "string", "description": "The PSP's code; ours where the PSP did not decide (psp_unavailable, amount_mismatch, abandoned, resolved_by_operator)."},
         "attempt": schema("Attempt"),
     })
 }
