@@ -220,7 +220,9 @@ impl Sim<'_> {
     }
 
     fn again(&mut self, server: usize, mut job: Job, swapped: Swapped) {
-        self.met.meet(Sometimes::SwapConflict);
+        if swapped == Swapped::Conflict {
+            self.met.meet(Sometimes::SwapConflict);
+        }
         if job.patience.ended_by(swapped).is_some() {
             return self.unavailable(server, job);
         }
