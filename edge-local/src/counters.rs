@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub requests: u64,
     /// Records made durable.
     pub durable_writes: u64,
-    /// Swaps that found another version.
+    /// Swaps that did not apply: another version was there, or the store lost them.
     pub conflicts: u64,
     /// Transactions committed: each is one sync of the disk, and may hold many writes.
     pub commits: u64,
