@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::config::{Face, Psp};
 use crate::journal::{CallStep, Cause, Operation};
 use crate::limits::{
-    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
+    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX,
+    RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
 };
 use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Refused, Running, Tried};
@@ -266,7 +267,11 @@ const ABANDONED: Move = Move::End {
 };
 
 fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Plan {
-    let due_ms = within_key_ms(running, psp, ready_at_ms(running, psp));
+    let due_ms = if running.proven_absent {
+        next_effect_ms(running).max(ready_at_ms(running, psp))
+    } else {
+        within_key_ms(running, psp, ready_at_ms(running, psp))
+    };
     // The move is made at `due_ms` or later; what the clock allows must hold then.
     let at_ms = due_ms.max(now_ms);
     let is_stale = running.operation == Operation::Authorize
@@ -341,6 +346,17 @@ fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move
             Move::Send { step, effect }
         }
     }
+}
+
+/// From when on another effect number may be used, once the current one is proven absent. An authorization's are bounded by
+/// its customer's patience; those of the others have a day, or an outage of minutes would use them up (it did, in 17).
+fn next_effect_ms(running: &Running) -> u64 {
+    let used = running.effect.saturating_sub(first_effect(running)) + 1;
+    if running.operation == Operation::Authorize || !(2..EFFECTS_PER_OPERATION_MAX).contains(&used) {
+        return 0;
+    }
+    let pause_ms = EFFECT_PAUSE_FIRST_MS << (2 * (used - 2));
+    running.last_send_ms().unwrap_or(0).saturating_add(pause_ms)
 }
 
 fn first_effect(running: &Running) -> u16 {

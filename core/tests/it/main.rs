@@ -21,6 +21,7 @@ mod found;
 mod golden;
 mod invariants;
 mod model;
+mod outages;
 mod planted;
 mod properties;
 mod property_bytes;

@@ -1,0 +1,146 @@
+//! DESIGN §1, liveness: an outage of the PSP, however it looks, ends in the outcome once the PSP answers again. What does not
+//! happen is tried anew for a day; only then it is an operator's.
+
+use std::collections::BTreeSet;
+
+use pay_once_core::config::Face;
+use pay_once_core::id::AttemptId;
+use pay_once_core::journal::Operation;
+use pay_once_core::limits::EFFECTS_PER_OPERATION_MAX;
+use pay_once_core::machine::{Input, Outcome};
+use pay_once_core::psp::{Call, CallResult};
+
+use crate::support::*;
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// A PSP's bad day: every call that moves money fails in one way until it is over; what is asked is answered with the truth,
+/// unless the outage is of everything.
+struct Outage {
+    until_ms: u64,
+    how: CallResult,
+    of_everything: bool,
+}
+
+impl Outage {
+    fn perform(&self, world: &mut World, calls: Vec<Call>) {
+        let mut given = calls;
+        while let Some(call) = given.pop() {
+            let fails = world.now_ms < self.until_ms && (call.moves_money || self.of_everything);
+            let result = if fails {
+                self.how.clone()
+            } else {
+                world.ledger.act(&call.http, world.now_ms)
+            };
+            let id = call.attempt;
+            let (next, _) = world.step(id, &Input::Outcome(Box::new(Outcome { call, result })));
+            given.extend(next);
+        }
+    }
+
+    fn begin(&self, world: &mut World, id: AttemptId, operation: &str) {
+        world.script.push_back(Told::Hold);
+        world.op(id, operation, "k3");
+        let first = world.held.remove(0);
+        self.perform(world, vec![first]);
+    }
+
+    fn wake(&self, world: &mut World, id: AttemptId, at_ms: u64) {
+        world.now_ms = world.now_ms.max(at_ms);
+        let (calls, _) = world.step(id, &Input::Wake);
+        self.perform(world, calls);
+    }
+
+    /// Begins an operation in it, and lets timers fire until it has ended. Returns how long after the outage that was.
+    fn outlast(&self, world: &mut World, id: AttemptId, operation: &str) -> u64 {
+        self.begin(world, id, operation);
+        while let Some(at_ms) = world.due(id) {
+            self.wake(world, id, at_ms);
+            if world.record(id).state().running.is_none() {
+                return world.now_ms.saturating_sub(self.until_ms);
+            }
+        }
+        let seen = world.story(id);
+        panic!(
+            "{} after {} ms: {seen:#?}",
+            world.status(id),
+            world.now_ms - START_MS
+        );
+    }
+}
+
+fn ways(kind: Kind) -> Vec<CallResult> {
+    let bare = r#"{"error":{"type":"invalid_request_error","message":"Bad request"}}"#;
+    match kind.face() {
+        Face::Stripe => vec![
+            answered(503, ""),
+            answered(400, bare),
+            answered(401, bare),
+            timeout(),
+        ],
+        Face::Acquirer => vec![answered(503, ""), timeout()],
+    }
+}
+
+/// It was parked after 17 minutes in which reads told the truth, with nothing in doubt: eight effect numbers, each proven
+/// absent, had been used up.
+#[test]
+fn an_outage_of_hours_parks_neither_a_capture_nor_a_void() {
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Blind) {
+        for how in ways(kind) {
+            for (lasts_ms, of_everything) in [
+                (20 * MINUTE_MS, false),
+                (18 * HOUR_MS, false),
+                (18 * HOUR_MS, true),
+            ] {
+                let (operation, end) = if of_everything {
+                    ("void", "VOIDED")
+                } else {
+                    ("capture", "CAPTURED")
+                };
+                let mut world = World::new(kind);
+                let id = world.authorized();
+                let outage = Outage {
+                    until_ms: world.now_ms + lasts_ms,
+                    how: how.clone(),
+                    of_everything,
+                };
+                let late_ms = outage.outlast(&mut world, id, operation);
+                let seen = format!("{kind:?}, {how:?}, {operation}, {lasts_ms} ms: {late_ms} ms late");
+                assert_eq!(world.status(id), end, "{seen}");
+                // Pauses are up to four times what has passed before them.
+                assert!(late_ms <= 3 * lasts_ms + 10 * MINUTE_MS, "{seen}");
+                assert!(world.record(id).entries().len() < 100, "{seen}");
+            }
+        }
+    }
+}
+
+/// The negative: what a PSP does not do in a day is an operator's, and at once when the last try is proven absent.
+#[test]
+fn what_is_not_done_in_a_day_is_parked() {
+    for kind in [Kind::StripeNoKeys, Kind::AcquirerQueryable] {
+        let mut world = World::new(kind);
+        let id = world.authorized();
+        let outage = Outage {
+            until_ms: u64::MAX,
+            how: answered(503, ""),
+            of_everything: false,
+        };
+        let since_ms = world.now_ms;
+        outage.begin(&mut world, id, "capture");
+        while let Some(at_ms) = world.due(id) {
+            outage.wake(&mut world, id, at_ms);
+        }
+        assert!(world.is_parked(id), "{kind:?}");
+        let tries: BTreeSet<u16> = world
+            .dispatches(id, Operation::Capture)
+            .into_iter()
+            .map(|(effect, _)| effect)
+            .collect();
+        assert_eq!(tries.len(), usize::from(EFFECTS_PER_OPERATION_MAX), "{kind:?}");
+        let hours = (world.now_ms - since_ms) / HOUR_MS;
+        assert!((22..26).contains(&hours), "{kind:?}: {hours} h");
+    }
+}
