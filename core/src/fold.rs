@@ -181,11 +181,6 @@ impl State {
             return;
         }
         running.parked = None;
-        if running.cause == Cause::Compensation
-            && let Some(target) = &running.target
-        {
-            self.uncompensated.remove(target);
-        }
     }
 
     fn see(&mut self, at_ms: u64, id: LocalId, effect: &Effect) {
@@ -343,11 +338,6 @@ impl State {
             Conclusion::Parked { operation, reason } => {
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
                     running.parked = Some(reason.clone());
-                    let target = running
-                        .target
-                        .clone()
-                        .filter(|_| running.cause == Cause::Compensation);
-                    self.uncompensated.extend(target);
                 }
             }
             // For the timeline and the count; what is to be undone follows from the knowledge.

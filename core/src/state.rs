@@ -44,8 +44,6 @@ pub struct State {
     pub running: Option<Running>,
     /// All that was seen at the PSP.
     pub knowledge: Knowledge,
-    /// Unwanted effects whose compensation the PSP refused: an operator's.
-    pub uncompensated: BTreeSet<String>,
     /// Highest effect number used, by operation (rule 3).
     pub(crate) effects_used: BTreeMap<Operation, u16>,
     /// Effect number of every call that was dispatched.
@@ -161,7 +159,6 @@ impl State {
             object: None,
             running: None,
             knowledge: Knowledge::default(),
-            uncompensated: BTreeSet::new(),
             effects_used: BTreeMap::new(),
             effect_of_call: BTreeMap::new(),
             void_cause: Cause::Client,
@@ -264,7 +261,6 @@ impl State {
         }
         found
             .into_iter()
-            .filter(|(_, id)| !self.uncompensated.contains(*id))
             .map(|(operation, id)| (operation, id.to_owned(), self.amount_of(operation, id)))
             .collect()
     }

@@ -4,7 +4,7 @@ use pay_once_core::id::AttemptId;
 use pay_once_core::journal::Operation;
 use serde_json::json;
 
-use crate::support::{CREATE, Kind, Told, World, closed, code, json as body, text, timeout};
+use crate::support::{CREATE, Kind, Told, World, closed, code, json as body, not_sent, text, timeout};
 
 const DEMO: (&str, &str) = ("authorization", "Bearer mk_demo");
 const OTHER: (&str, &str) = ("authorization", "Bearer mk_other");
@@ -299,6 +299,31 @@ fn a_webhook_ends_a_parked_unknown_too() {
     world.webhook(&news);
     assert_eq!(world.status(id), "CAPTURED");
     assert_eq!(world.op(id, "capture", "key").status, 200);
+}
+
+/// Of two sendings under one key the first may have had its effect: that the second never left changes nothing.
+#[test]
+fn what_is_parked_stays_so_when_a_later_sending_turns_out_not_to_have_left() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let landed_ms = world.timing().landed_after_ms();
+    world.psp_mut().class.keyed_horizon_ms = Some(landed_ms + 1_000);
+    let id = world.create();
+    world.script.extend([Told::Instead(timeout()), Told::Hold]);
+    world.op(id, "authorize", "k2");
+    while !world.is_parked(id) {
+        world.settle(id, 1);
+    }
+    assert_eq!(world.held.len(), 1, "sent again, and then the key was too old");
+    let entries = world.record(id).entries().len();
+    let call = world.held.remove(0);
+    world.outcome(call, not_sent());
+    assert!(world.is_parked(id));
+    assert_eq!(
+        world.record(id).entries().len(),
+        entries + 1,
+        "{:#?}",
+        world.story(id)
+    );
 }
 
 #[test]

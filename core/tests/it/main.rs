@@ -31,6 +31,7 @@ mod record_bytes;
 mod recorded;
 mod refusals;
 mod rules_calls;
+mod rules_compensation;
 mod rules_ends;
 mod rules_evidence;
 mod rules_lookup;

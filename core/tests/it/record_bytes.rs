@@ -2,7 +2,7 @@
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::{Entry, Fact, RequestKind};
-use pay_once_core::limits::RECORD_BYTES_MAX;
+use pay_once_core::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
 use pay_once_core::record::{Record, RecordError, VERSION};
 
 use crate::support::{Kind, World};
@@ -219,5 +219,17 @@ fn a_record_may_be_filled_to_its_last_byte_and_no_further() {
         (RECORD_BYTES_MAX, RECORD_BYTES_MAX)
     );
     assert_eq!(record.append(requested(1)), full);
+    assert_eq!(Record::decode(id, &record.encode()).unwrap(), record);
+}
+
+#[test]
+fn a_record_may_have_its_last_entry_and_no_more() {
+    let (id, bytes) = stored();
+    let mut record = Record::decode(id, &bytes).unwrap();
+    let entry = |record: &Record| Entry::clone(record.entries().last().unwrap());
+    while record.entries().len() < ENTRIES_MAX {
+        record.append(entry(&record)).unwrap();
+    }
+    assert_eq!(record.append(entry(&record)), Err(RecordError::Full));
     assert_eq!(Record::decode(id, &record.encode()).unwrap(), record);
 }

@@ -1,11 +1,11 @@
-//! DESIGN §4, rules 7–9, each with its negative: evidence of every kind and order, duplicates, what is an outcome.
+//! DESIGN §4, rules 7 and 9, each with its negative: evidence of every kind and order, duplicates, what is an outcome.
 
 use pay_once_core::journal::{Fact, Operation};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, json as body, timeout};
 
-fn approved(kind: &str, id: pay_once_core::id::AttemptId, name: &str) -> Value {
+pub(crate) fn approved(kind: &str, id: pay_once_core::id::AttemptId, name: &str) -> Value {
     json!({"type": kind, "reference": id.to_string(), "status": "approved", "psp_reference": name,
         "amount": 2599, "currency": "GBP"})
 }
@@ -119,133 +119,6 @@ fn rule_07_a_late_refusal_of_a_history_call_declines_nothing() {
         // Effect 1 is proven not to have happened: that it was refused is old news. In time it is a decline.
         assert_eq!(world.status(id), if late { "AUTHORIZING" } else { "DECLINED" });
     }
-}
-
-#[test]
-fn rule_08_a_duplicate_authorization_is_voided_and_shown() {
-    let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    // The assumption breaks: the network authorized twice.
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
-    assert_eq!(world.ledger.live(), 2);
-    world.settle(id, 1);
-    assert_eq!(
-        (world.status(id).as_str(), world.ledger.live()),
-        ("AUTHORIZED", 1)
-    );
-    let story = world.story(id);
-    assert!(
-        story
-            .iter()
-            .any(|line| line.contains("an effect was seen that must not stand")),
-        "{story:#?}"
-    );
-    // Released once, and nothing is left to be done but to release the kept one in its time.
-    assert!(world.record(id).state().running.is_none());
-    assert_eq!(world.money_calls, 2);
-    // What is kept is what was shown, and it can be captured.
-    let shown = world.get(id);
-    let kept = shown["authorization"]["psp_reference"].clone();
-    assert_eq!(world.op(id, "capture", "k3").status, 200);
-    assert_eq!(
-        world
-            .ledger
-            .held
-            .iter()
-            .filter(|h| h.id == kept && h.captures.len() == 1)
-            .count(),
-        1
-    );
-}
-
-#[test]
-fn rule_08_a_repeated_notice_of_the_compensation_does_not_end_the_attempt() {
-    let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
-    world.settle(id, 1);
-    assert_eq!(
-        (world.status(id).as_str(), world.ledger.live()),
-        ("AUTHORIZED", 1)
-    );
-    for notice in world.ledger.notices.clone() {
-        world.webhook(&notice);
-    }
-    assert_eq!(
-        (world.status(id).as_str(), world.ledger.live()),
-        ("AUTHORIZED", 1),
-        "{:#?}",
-        world.story(id)
-    );
-}
-
-#[test]
-fn rule_08_a_duplicate_capture_is_given_back() {
-    let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.authorized();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "capture", "k3");
-    let http = world.calls[1].http.clone();
-    world.ledger.act(&http, world.now_ms);
-    assert_eq!(world.ledger.taken(), 2);
-    world.settle(id, 1);
-    assert_eq!((world.status(id).as_str(), world.ledger.taken()), ("CAPTURED", 1));
-    // Given back once, and that is the end of it.
-    world.settle(id, 20);
-    assert!(world.record(id).state().running.is_none() && world.due(id).is_none());
-    assert_eq!((world.ledger.taken(), world.money_calls), (1, 3));
-    // The negative: one capture is nobody's duplicate.
-    let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.authorized();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "capture", "k3");
-    world.settle(id, 5);
-    assert_eq!(
-        (world.status(id).as_str(), world.ledger.taken(), world.money_calls),
-        ("CAPTURED", 1, 2)
-    );
-}
-
-#[test]
-fn rule_08_two_answers_to_two_effects_are_two_authorizations() {
-    let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
-    let id = world.create();
-    world.script.push_back(Told::Hold);
-    world.op(id, "authorize", "k2");
-    let first = world.held.remove(0);
-    world.outcome(first.clone(), timeout());
-    while world.status(id) != "AUTHORIZED" {
-        world.settle(id, 1);
-    }
-    // The first request lands after all, later than any request may.
-    let result = world.ledger.act(&first.http, world.now_ms);
-    assert_eq!(world.ledger.live(), 2);
-    world.outcome(first, result);
-    assert_eq!(
-        (world.status(id).as_str(), world.ledger.live()),
-        ("AUTHORIZED", 1),
-        "{:#?}",
-        world.story(id)
-    );
-    assert_eq!(world.get(id)["authorization"]["psp_reference"], "auth_3N00001");
-}
-
-#[test]
-fn rule_08_an_answer_that_is_named_otherwise_than_the_listing_is_no_duplicate() {
-    let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    let named = answered(200, r#"{"status":"approved","psp_reference":"approval-0815"}"#);
-    world.script.push_back(Told::Lost(named));
-    assert_eq!(world.op(id, "authorize", "k2").status, 200);
-    world.webhook(&approved("authorize", id, "approval-0815"));
-    assert_eq!((world.money_calls, world.ledger.live()), (1, 1));
 }
 
 #[test]

@@ -1,0 +1,201 @@
+//! DESIGN §4, rule 8, with its negatives: what must not stand is undone and shown, and undoing it is nobody's end.
+
+use pay_once_core::id::AttemptId;
+use serde_json::{Value, json};
+
+use crate::rules_evidence::approved;
+use crate::support::{CREATE, Kind, Told, World, answered, timeout};
+
+/// Authorized, and authorized once more by the same request; the duplicate is known, and about to be voided.
+fn with_a_duplicate(script: impl IntoIterator<Item = Told>) -> (World, AttemptId) {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    // The look-up that shows both is the first call from here.
+    world.script.push_back(Told::Truth);
+    world.script.extend(script);
+    world.settle(id, 1);
+    (world, id)
+}
+
+#[test]
+fn rule_08_a_duplicate_authorization_is_voided_and_shown() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    // The assumption breaks: the network authorized twice.
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    assert_eq!(world.ledger.live(), 2);
+    world.settle(id, 1);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1)
+    );
+    let story = world.story(id);
+    assert!(
+        story
+            .iter()
+            .any(|line| line.contains("an effect was seen that must not stand")),
+        "{story:#?}"
+    );
+    // Released once, and nothing is left to be done but to release the kept one in its time.
+    assert!(world.record(id).state().running.is_none());
+    assert_eq!(world.money_calls, 2);
+    // What is kept is what was shown, and it can be captured.
+    let shown = world.get(id);
+    let kept = shown["authorization"]["psp_reference"].clone();
+    assert_eq!(world.op(id, "capture", "k3").status, 200);
+    assert_eq!(
+        world
+            .ledger
+            .held
+            .iter()
+            .filter(|h| h.id == kept && h.captures.len() == 1)
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn rule_08_a_repeated_notice_of_the_compensation_does_not_end_the_attempt() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    world.settle(id, 1);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1)
+    );
+    for notice in world.ledger.notices.clone() {
+        world.webhook(&notice);
+    }
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1),
+        "{:#?}",
+        world.story(id)
+    );
+}
+
+#[test]
+fn rule_08_a_duplicate_capture_is_given_back() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "capture", "k3");
+    let http = world.calls[1].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    assert_eq!(world.ledger.taken(), 2);
+    world.settle(id, 1);
+    assert_eq!((world.status(id).as_str(), world.ledger.taken()), ("CAPTURED", 1));
+    // Given back once, and that is the end of it.
+    world.settle(id, 20);
+    assert!(world.record(id).state().running.is_none() && world.due(id).is_none());
+    assert_eq!((world.ledger.taken(), world.money_calls), (1, 3));
+    // The negative: one capture is nobody's duplicate.
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "capture", "k3");
+    world.settle(id, 5);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.taken(), world.money_calls),
+        ("CAPTURED", 1, 2)
+    );
+}
+
+#[test]
+fn rule_08_two_answers_to_two_effects_are_two_authorizations() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let first = world.held.remove(0);
+    world.outcome(first.clone(), timeout());
+    while world.status(id) != "AUTHORIZED" {
+        world.settle(id, 1);
+    }
+    // The first request lands after all, later than any request may.
+    let result = world.ledger.act(&first.http, world.now_ms);
+    assert_eq!(world.ledger.live(), 2);
+    world.outcome(first, result);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1),
+        "{:#?}",
+        world.story(id)
+    );
+    assert_eq!(world.get(id)["authorization"]["psp_reference"], "auth_3N00001");
+}
+
+#[test]
+fn rule_08_an_answer_that_is_named_otherwise_than_the_listing_is_no_duplicate() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    let named = answered(200, r#"{"status":"approved","psp_reference":"approval-0815"}"#);
+    world.script.push_back(Told::Lost(named));
+    assert_eq!(world.op(id, "authorize", "k2").status, 200);
+    world.webhook(&approved("authorize", id, "approval-0815"));
+    assert_eq!((world.money_calls, world.ledger.live()), (1, 1));
+}
+
+/// A void of a duplicate that is told of by webhook, before its own answer and without saying of what.
+#[test]
+fn rule_08_a_notice_of_the_compensation_before_its_answer_does_not_end_the_attempt() {
+    let (mut world, id) = with_a_duplicate([Told::Hold]);
+    let void = world.held.remove(0);
+    let result = world.ledger.act(&void.http, world.now_ms);
+    let notice: Value = world.ledger.notices.last().unwrap().clone();
+    assert_eq!(notice["type"], "void");
+    world.webhook(&notice);
+    assert_eq!(world.status(id), "AUTHORIZED");
+    world.outcome(void, result);
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live()),
+        ("AUTHORIZED", 1)
+    );
+}
+
+/// A duplicate that has lapsed by itself is undone as well, and its lapse is not the attempt's.
+#[test]
+fn rule_08_a_duplicate_that_lapsed_needs_no_undoing() {
+    let expired = answered(200, r#"{"status":"declined","code":"authorization_expired"}"#);
+    let (world, id) = with_a_duplicate([Told::Instead(expired)]);
+    assert_eq!(world.status(id), "AUTHORIZED");
+    assert!(world.record(id).state().running.is_none(), "it is over");
+    assert_eq!(world.money_calls, 2);
+}
+
+/// An authorization of another amount than was asked for, found after the PSP had refused to release anything: it is held,
+/// and released under a number of its own.
+#[test]
+fn rule_08_what_was_held_unasked_is_released_also_after_a_refused_void() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let body = CREATE.replace("pm_card_visa", "pm_card_3ds");
+    let id = world.create_with("k1", &body);
+    assert_eq!(world.op(id, "authorize", "k2").status, 202);
+    let refused = answered(200, r#"{"status":"declined","code":"nothing_to_void"}"#);
+    let listing =
+        json!({"authorize": [{"id": "auth_9", "amount": 1}], "capture": [], "void": [], "lapsed": []});
+    world.script.extend([
+        Told::Instead(refused),
+        Told::Instead(answered(200, listing.to_string())),
+        Told::Hold,
+    ]);
+    world.op(id, "void", "k3");
+    world.settle(id, 1);
+    let released = world
+        .held
+        .first()
+        .map(|call| String::from_utf8_lossy(&call.http.body).into_owned());
+    assert!(released.is_some(), "{} {:#?}", world.status(id), world.story(id));
+}
