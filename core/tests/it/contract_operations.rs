@@ -1,9 +1,11 @@
 //! DESIGN §2: the table row by row, statuses, `charge_state`, the time budget, and what each costs in durable writes
 //! and calls that move money (§3, “Writes”).
 
+use pay_once_core::machine::Input;
+use pay_once_core::request::Routed;
 use serde_json::Value;
 
-use crate::support::{CREATE, Kind, Told, World, code, config, json, text, timeout};
+use crate::support::{CREATE, Kind, Told, World, answered, code, config, json, text, timeout};
 
 #[test]
 fn a_manual_payment_is_five_writes_and_two_money_calls() {
@@ -281,6 +283,19 @@ fn prefer_wait_waits_longer_and_says_so() {
         world.script.push_back(Told::Hold);
         let from_ms = world.now_ms;
         let headers = [("idempotency-key", "k2"), ("prefer", asked)];
+        let routed = world.route("POST", &format!("/attempts/{id}/authorize"), &headers, b"");
+        let Routed::Attempt {
+            input: Input::Request(ticket),
+            ..
+        } = routed
+        else {
+            panic!("{routed:?}");
+        };
+        assert_eq!(
+            ticket.answer_by_ms(),
+            from_ms + seconds * 1000,
+            "what an adapter is told"
+        );
         let answer = world.send("POST", &format!("/attempts/{id}/authorize"), &headers, b"");
         assert_eq!(
             (answer.status, world.now_ms - from_ms),
@@ -306,6 +321,22 @@ fn prefer_wait_waits_longer_and_says_so() {
         );
         assert_eq!(answer.header("Preference-Applied"), None);
     }
+}
+
+/// What a refused void was to release may be held yet: that is looked for, and shown as doubt.
+#[test]
+fn an_operation_that_was_refused_for_now_is_in_doubt() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+    world.op(id, "authorize", "k2");
+    let refused = answered(200, r#"{"status":"declined","code":"nothing_to_void"}"#);
+    world.script.push_back(Told::Instead(refused));
+    world.op(id, "void", "k3");
+    let shown = world.get(id);
+    assert_eq!(
+        (&shown["status"], &shown["operation"]["state"]),
+        (&"VOIDING".into(), &"in_doubt".into())
+    );
 }
 
 #[test]

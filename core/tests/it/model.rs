@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     /// Effects younger than this are not listed yet, in milliseconds.
     pub(crate) listing_lag_ms: u64,
     pub(crate) held: Vec<Held>,
+    /// Captures given back: its own id, of which capture, of which attempt, how much.
+    refunds: Vec<(String, String, String, u64)>,
     /// Every notice that the PSP would send, as things stood then.
     pub(crate) notices: Vec<Value>,
     kept: BTreeMap<String, (String, CallResult, u64)>,
@@ -372,6 +374,8 @@ impl Ledger {
                 for held in &mut self.held {
                     if let Some(capture) = held.captures.iter_mut().find(|c| c.0 == target) {
                         capture.2 = true;
+                        self.refunds
+                            .push((id.clone(), target.clone(), held.attempt.clone(), capture.1));
                         return approved(&id);
                     }
                     if held.id == target && held.captures.is_empty() {
@@ -418,6 +422,12 @@ impl Ledger {
             .filter_map(|h| h.void.as_ref().map(|id| (h, id)))
             .filter(|(_, id)| listed(id))
             .map(|(h, id)| json!({"id": id, "amount": h.amount, "psp_reference": h.id}))
+            .chain(
+                self.refunds
+                    .iter()
+                    .filter(|(id, _, attempt, _)| attempt == reference && listed(id))
+                    .map(|(id, of, _, amount)| json!({"id": id, "amount": amount, "psp_reference": of})),
+            )
             .collect();
         let waiting: Vec<Value> = mine
             .iter()

@@ -1,12 +1,12 @@
 //! DESIGN §1, liveness: an outage of the PSP, however it looks, ends in the outcome once the PSP answers again. What does not
 //! happen is tried anew for a day; only then it is an operator's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::config::Face;
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::Operation;
-use pay_once_core::limits::EFFECTS_PER_OPERATION_MAX;
+use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
 use pay_once_core::machine::{Input, Outcome};
 use pay_once_core::psp::{Call, CallResult};
 
@@ -143,4 +143,80 @@ fn what_is_not_done_in_a_day_is_parked() {
         let hours = (world.now_ms - since_ms) / HOUR_MS;
         assert!((22..26).contains(&hours), "{kind:?}: {hours} h");
     }
+}
+
+/// How often each effect number of an operation was sent.
+fn sent(world: &World, id: AttemptId, operation: Operation) -> Vec<(u16, usize)> {
+    let mut counted: BTreeMap<u16, usize> = BTreeMap::new();
+    for (effect, _) in world.dispatches(id, operation) {
+        *counted.entry(effect).or_default() += 1;
+    }
+    counted.into_iter().collect()
+}
+
+/// A number that was used by an undoing before does not count against what the client asks for.
+#[test]
+fn an_operation_has_all_its_effect_numbers_also_when_it_is_not_the_first() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    world.settle(id, 1);
+    assert_eq!(
+        sent(&world, id, Operation::Void),
+        [(1, 1)],
+        "the duplicate is undone"
+    );
+    let outage = Outage {
+        until_ms: u64::MAX,
+        how: timeout(),
+        of_everything: false,
+    };
+    outage.begin(&mut world, id, "void");
+    while let Some(at_ms) = world.due(id) {
+        outage.wake(&mut world, id, at_ms);
+    }
+    let client_s: Vec<(u16, usize)> = (2..2 + EFFECTS_PER_OPERATION_MAX)
+        .map(|effect| (effect, 1))
+        .collect();
+    assert_eq!(sent(&world, id, Operation::Void)[1..], client_s);
+}
+
+/// Rule 5, counted: a key is sent again so often before the PSP is asked, since an error may be kept under it; and where it
+/// cannot be asked, so often in all.
+#[test]
+fn a_key_is_sent_again_a_counted_number_of_times() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    let outage = Outage {
+        until_ms: world.now_ms + HOUR_MS,
+        how: answered(500, ""),
+        of_everything: false,
+    };
+    outage.begin(&mut world, id, "capture");
+    while sent(&world, id, Operation::Capture).len() < 2 {
+        let at_ms = world.due(id).unwrap();
+        outage.wake(&mut world, id, at_ms);
+    }
+    assert_eq!(
+        sent(&world, id, Operation::Capture)[0],
+        (1, 1 + RESENDS_BEFORE_LOOKUP)
+    );
+
+    let mut world = World::new(Kind::AcquirerKeyed);
+    world.psp_mut().class.keyed_horizon_ms = Some(100 * DAY_MS);
+    let id = world.authorized();
+    let outage = Outage {
+        until_ms: u64::MAX,
+        how: timeout(),
+        of_everything: true,
+    };
+    outage.begin(&mut world, id, "capture");
+    while let Some(at_ms) = world.due(id) {
+        outage.wake(&mut world, id, at_ms);
+    }
+    assert!(world.is_parked(id));
+    assert_eq!(sent(&world, id, Operation::Capture), [(1, 1 + RESENDS_MAX)]);
 }

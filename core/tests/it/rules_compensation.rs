@@ -199,3 +199,20 @@ fn rule_08_what_was_held_unasked_is_released_also_after_a_refused_void() {
         .map(|call| String::from_utf8_lossy(&call.http.body).into_owned());
     assert!(released.is_some(), "{} {:#?}", world.status(id), world.story(id));
 }
+
+/// A refund whose answer is lost is found in the acquirer's listing; Stripe's intents do not show refunds.
+#[test]
+fn rule_08_a_lost_refund_is_looked_up_where_it_is_listed() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "capture", "k3");
+    let http = world.calls[1].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    // The look-up shows two captures; one is given back, and the answer to that is lost.
+    world.script.extend([Told::Truth, Told::Lost(timeout())]);
+    world.settle(id, 20);
+    assert!(!world.is_parked(id), "{:#?}", world.story(id));
+    assert!(world.record(id).state().running.is_none());
+    assert_eq!((world.ledger.taken(), world.money_calls), (1, 3));
+}

@@ -124,6 +124,16 @@ fn rule_10_what_nobody_captures_is_voided_before_it_lapses_and_not_sooner() {
     }
 }
 
+/// A margin of an hour would leave nothing of an authorization that lives as long: a tenth of its life is kept.
+#[test]
+fn rule_10_a_short_life_has_a_short_margin() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.psp_mut().timing.authorization_lifetime_ms = 3_600_000;
+    let asked_ms = world.now_ms;
+    let id = world.authorized();
+    assert_eq!(world.due(id), Some(asked_ms + 3_600_000 - 360_000));
+}
+
 #[test]
 fn rule_10_the_psps_own_capture_before_counts() {
     let mut world = World::new(Kind::Stripe);
