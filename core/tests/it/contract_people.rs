@@ -236,6 +236,10 @@ fn an_operator_who_says_happened_says_under_which_reference() {
         (answer.status, &body(&answer)["error"]["field"]),
         (400, &"psp_reference".into())
     );
+    assert!(
+        body(&answer)["error"].get("attempt").is_none(),
+        "of the request, not of the attempt"
+    );
     assert!(world.is_parked(id));
     assert_eq!(resolve(&mut world, id, "r1", "happened", Some("ref")).status, 200);
     assert_eq!(world.get(id)["authorization"]["psp_reference"], "ref");

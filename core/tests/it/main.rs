@@ -16,6 +16,7 @@ mod contract_keys;
 mod contract_operations;
 mod contract_outages;
 mod contract_people;
+mod contract_room;
 mod contract_webhooks;
 mod found;
 mod golden;

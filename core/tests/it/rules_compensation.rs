@@ -216,3 +216,46 @@ fn rule_08_a_lost_refund_is_looked_up_where_it_is_listed() {
     assert!(world.record(id).state().running.is_none());
     assert_eq!((world.ledger.taken(), world.money_calls), (1, 3));
 }
+
+/// What was shown goes by another name than the two that are listed: one of those is its own, and stays.
+#[test]
+fn rule_08_of_two_that_are_listed_one_is_what_was_shown_under_another_name() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    world.op(id, "authorize", "k2");
+    let http = world.calls[0].http.clone();
+    world.ledger.act(&http, world.now_ms);
+    world.script.push_back(Told::Hold);
+    world.settle(id, 1);
+    world.webhook(&approved("authorize", id, "approval-0815"));
+    assert_eq!(world.status(id), "AUTHORIZED");
+    world.release();
+    assert_eq!(
+        (world.status(id).as_str(), world.ledger.live(), world.money_calls),
+        ("AUTHORIZED", 1, 2)
+    );
+}
+
+/// Each is given back in its own amount.
+#[test]
+fn rule_08_what_is_undone_is_undone_in_its_own_amount() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    let listing = json!({"authorize": [{"id": "auth_3N00001", "amount": 2599}], "void": [], "lapsed": [],
+        "capture": [{"id": "cap_1", "amount": 2599, "psp_reference": "auth_3N00001"},
+            {"id": "cap_2", "amount": 700, "psp_reference": "auth_3N00001"}]});
+    world.script.extend([
+        Told::Instead(timeout()),
+        Told::Instead(answered(200, listing.to_string())),
+        Told::Hold,
+    ]);
+    world.op(id, "capture", "k3");
+    world.settle(id, 1);
+    let asked: Value = serde_json::from_slice(&world.held[0].http.body).unwrap();
+    assert_eq!(
+        (&asked["psp_reference"], &asked["amount"]),
+        (&"cap_2".into(), &700.into()),
+        "{asked}"
+    );
+}
