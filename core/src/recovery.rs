@@ -352,7 +352,10 @@ fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move
 /// its customer's patience; those of the others have a day, or an outage of minutes would use them up (it did, in 17).
 fn next_effect_ms(running: &Running) -> u64 {
     let used = running.effect.saturating_sub(first_effect(running)) + 1;
-    if running.operation == Operation::Authorize || !(2..EFFECTS_PER_OPERATION_MAX).contains(&used) {
+    if running.operation == Operation::Authorize
+        || !(2..EFFECTS_PER_OPERATION_MAX).contains(&used)
+        || planted(Bug::EffectsInARow)
+    {
         return 0;
     }
     let pause_ms = EFFECT_PAUSE_FIRST_MS << (2 * (used - 2));

@@ -51,6 +51,9 @@ pub struct Dials {
     pub garbage_permille: u16,
     /// Per mille of calls that have no effect and answer 429.
     pub throttle_permille: u16,
+    /// Per mille of calls that move money and have no effect but the answer 503, while questions are answered: a PSP that is
+    /// read-only.
+    pub read_only_permille: u16,
     /// Per mille of calls that are not answered and land `max_in_flight_ms` later.
     pub late_permille: u16,
     /// Per mille of webhooks that are never sent.
@@ -78,6 +81,7 @@ impl Default for Dials {
             error_after_permille: 0,
             garbage_permille: 0,
             throttle_permille: 0,
+            read_only_permille: 0,
             late_permille: 0,
             webhook_lost_permille: 0,
         }
@@ -123,6 +127,7 @@ impl Dials {
             ("error_after_permille", self.error_after_permille),
             ("garbage_permille", self.garbage_permille),
             ("throttle_permille", self.throttle_permille),
+            ("read_only_permille", self.read_only_permille),
             ("late_permille", self.late_permille),
             ("webhook_lost_permille", self.webhook_lost_permille),
         ];

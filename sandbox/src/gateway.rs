@@ -72,6 +72,18 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
     if !arrival.landing {
         stats.money_calls += u64::from(call.moves_money());
     }
+    // Drawn only where it is turned up: what is drawn after it would be another draw in every run without it.
+    let is_read_only = !arrival.landing && call.moves_money() && dials.read_only_permille > 0;
+    if is_read_only && draw.chance(dials.read_only_permille) {
+        let outcome = Outcome {
+            status: 503,
+            ..error_500(face)
+        };
+        return Reaction {
+            answer: Some(plain(&outcome, latency_ms)),
+            ..Reaction::default()
+        };
+    }
     if let Some(reaction) = drawn.and_then(|fault| stopped(fault, face, dials, arrival, latency_ms)) {
         return reaction;
     }

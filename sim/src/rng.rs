@@ -28,6 +28,8 @@ pub enum Concern {
     Killed = 9,
     /// Which habits clients have.
     Habits = 10,
+    /// Whether the PSP has an outage of a minute.
+    Outage = 11,
 }
 
 /// A stream of draws.

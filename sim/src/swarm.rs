@@ -12,6 +12,11 @@ const LATENESS_MS: [u64; 2] = [1_200, 1_900];
 const LATENCY_MS_MAX: u64 = 60;
 /// When faults end, in milliseconds from the start.
 const HEAL_MS: u64 = 5_000;
+/// How long the PSP is read-only in one seed of 32, in milliseconds: longer than it takes to prove eight effects absent, one
+/// after the other.
+const OUTAGE_MS: u64 = 60_000;
+/// How long an authorization lives then, in milliseconds.
+const OUTLIVES_OUTAGE_MS: u64 = 200_000;
 /// Payments in a plan: at least, at most.
 const PAYMENTS: (u64, u64) = (10, 14);
 /// The constants as they are.
@@ -27,7 +32,7 @@ const TRUTH: Constants = Constants {
 pub fn plan(seed: u64) -> Plan {
     let mut swarm = Draw::new(seed, Concern::Swarm);
     let class = *swarm.pick(&Class::ALL);
-    let world = world(seed, class, &mut swarm);
+    let mut world = world(seed, class, &mut swarm);
     let mut steps = workload(
         &mut Draw::new(seed, Concern::Workload),
         &Habits::new(&mut Draw::new(seed, Concern::Habits)),
@@ -53,8 +58,26 @@ pub fn plan(seed: u64) -> Plan {
     let mut killed = Draw::new(seed, Concern::Killed);
     let kills: Vec<Step> = steps.iter().filter_map(|step| kill(step, &mut killed)).collect();
     steps.extend(kills);
+    steps.extend(outage(&mut world, &mut Draw::new(seed, Concern::Outage)));
     steps.sort_by_key(|step| step.at_ms);
     Plan { world, steps }
+}
+
+/// The PSP takes nothing for a minute, and answers questions all the while.
+fn outage(world: &mut World, draw: &mut Draw) -> Option<Step> {
+    let (is_on, at_ms) = (draw.between(0, 31) == 0, draw.between(500, 3_000));
+    is_on.then(|| {
+        world.heal_ms = HEAL_MS + OUTAGE_MS;
+        world.authorization_ms = OUTLIVES_OUTAGE_MS;
+        Step {
+            at_ms,
+            act: Act::Psp {
+                fault: PspFault::ReadOnly,
+                permille: 1_000,
+                for_ms: OUTAGE_MS,
+            },
+        }
+    })
 }
 
 fn kill(step: &Step, draw: &mut Draw) -> Option<Step> {

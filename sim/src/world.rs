@@ -127,6 +127,7 @@ pub fn turn(dials: &mut Dials, fault: PspFault, permille: u16) {
         PspFault::ErrorAfter => &mut dials.error_after_permille,
         PspFault::Garbage => &mut dials.garbage_permille,
         PspFault::Throttle => &mut dials.throttle_permille,
+        PspFault::ReadOnly => &mut dials.read_only_permille,
         PspFault::Late => &mut dials.late_permille,
         PspFault::WebhookLost => &mut dials.webhook_lost_permille,
     };

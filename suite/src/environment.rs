@@ -81,6 +81,7 @@ impl Weather {
             "error_after_permille": 0,
             "garbage_permille": 0,
             "throttle_permille": 0,
+            "read_only_permille": 0,
             "late_permille": 0,
             "webhook_lost_permille": 0,
         })

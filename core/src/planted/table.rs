@@ -46,6 +46,10 @@ bugs! {
         "After proof of non-effect the next try goes out under the old key.",
         "stripe, keyed and queryable: a 500 without effect that is kept under the key, at a capture, or at an \
          authorize with a long authorize_retry_ms; the 500 is replayed for ever and the capture is parked";
+    EffectsInARow, "effects-in-a-row", "§1 liveness", "core/recovery",
+        "What is proven not to have happened is tried anew at once, each time.",
+        "addressable, listed or queryable: the PSP is read-only for a while; a capture's effect numbers are used up in it, \
+         and it is parked";
     CaptureWithoutKey, "capture-without-key", "rule 3", "core/psp/acquirer",
         "A capture at an acquirer carries no Idempotency-Key.",
         "acquirer keyed: a capture's answer is lost after the effect; the re-send captures again";

@@ -1,6 +1,7 @@
 //! DESIGN §2: the table row by row, statuses, `charge_state`, the time budget, and what each costs in durable writes
 //! and calls that move money (§3, “Writes”).
 
+use pay_once_core::journal::Operation;
 use pay_once_core::machine::Input;
 use pay_once_core::request::Routed;
 use serde_json::Value;
@@ -150,6 +151,27 @@ fn a_partial_capture_takes_what_it_says_once() {
         assert_eq!(world.ledger.held[0].captures.len(), 1);
         assert_eq!(world.ledger.held[0].captures[0].1, 1000);
     }
+}
+
+/// Under whichever effect number: what is tried anew is what was asked for.
+#[test]
+fn a_partial_capture_that_is_tried_anew_takes_no_more() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    world.script.push_back(Told::Instead(timeout()));
+    let path = format!("/attempts/{id}/capture");
+    assert_eq!(world.post(&path, "k3", r#"{"amount":1000}"#).status, 202);
+    while world.status(id) == "CAPTURING" {
+        world.settle(id, 1);
+    }
+    assert_eq!(world.dispatches(id, Operation::Capture).len(), 2);
+    assert_eq!(
+        (
+            world.ledger.held[0].captures.len(),
+            world.ledger.held[0].captures[0].1
+        ),
+        (1, 1000)
+    );
 }
 
 #[test]

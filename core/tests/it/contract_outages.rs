@@ -2,7 +2,7 @@
 
 use pay_once_core::http::Response;
 use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
+use pay_once_core::limits::{PSP_ABSENT_RETRY_MS, SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use pay_once_core::machine::{Input, Outcome, Reply, handle};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, body_bytes_max, body_did_not_arrive, not_answered};
@@ -224,4 +224,31 @@ fn a_step_is_tried_again_a_bounded_number_of_times() {
         tries(Swapped::Unknown),
         Some((SWAPS_LOST_MAX, "it takes no writes"))
     );
+}
+
+/// Whatever is left to do of an attempt, its timer comes again until its PSP does.
+#[test]
+fn a_psp_that_is_gone_from_the_configuration_is_waited_for() {
+    for under_way in [false, true] {
+        let mut world = World::new(Kind::Stripe);
+        let id = world.authorized();
+        if under_way {
+            world.script.push_back(Told::Hold);
+            world.op(id, "capture", "k3");
+        }
+        let psps = std::mem::take(&mut world.config.psps);
+        let due_ms = world.due(id).unwrap();
+        world.wake_at(id, due_ms);
+        assert_eq!(world.due(id), Some(due_ms + PSP_ABSENT_RETRY_MS), "{under_way}");
+        world.config.psps = psps;
+        world.settle(id, 3);
+        assert_eq!(world.status(id), if under_way { "CAPTURED" } else { "EXPIRED" });
+    }
+    // The negative: of what has ended nothing is waited for.
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    world.op(id, "void", "k3");
+    world.config.psps.clear();
+    world.wake(id);
+    assert_eq!(world.due(id), None);
 }

@@ -2,11 +2,11 @@
 
 use pay_once_core::id::{Entropy, LocalId};
 use pay_once_core::invariant::check;
-use pay_once_core::journal::{Cause, Entry, Fact, Operation, RequestKind};
+use pay_once_core::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
 use pay_once_core::limits::KEYS_PER_ATTEMPT_MAX;
 use pay_once_core::record::Record;
 
-use crate::support::{Kind, World};
+use crate::support::{Kind, Told, World};
 
 fn captured() -> Record {
     let mut world = World::new(Kind::Stripe);
@@ -106,6 +106,22 @@ fn no_more_than_was_authorized_is_ever_meant_to_be_captured() {
         target: None,
     };
     assert_eq!(broken(&with(record, [fact])), "§1 at most the authorized amount");
+}
+
+/// A proof is of one effect number: what a journal says of another proves nothing of the one under way.
+#[test]
+fn rule_06_what_is_proven_of_one_effect_number_is_proven_of_no_other() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Hold);
+    world.op(id, "authorize", "k2");
+    let proven = |operation, effect| {
+        let conclusion = Conclusion::NoEffect { operation, effect };
+        let record = with(world.record(id), [Fact::Inferred { conclusion }]);
+        record.state().running.as_ref().unwrap().proven_absent
+    };
+    assert!(proven(Operation::Authorize, 1));
+    assert!(!proven(Operation::Authorize, 2) && !proven(Operation::Capture, 1));
 }
 
 fn other() -> LocalId {

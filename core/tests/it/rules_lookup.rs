@@ -323,3 +323,24 @@ fn rule_09_an_answer_that_ends_nothing_is_asked_for_again_with_pauses() {
         ("CAPTURED", 1)
     );
 }
+
+/// Not every acquirer lists a 3-D Secure that nobody has finished: that there is nothing yet proves nothing.
+#[test]
+fn rule_06_nothing_yet_is_not_absence_while_the_customer_is_at_it() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+    world.op(id, "authorize", "k2");
+    let nothing = json!({"authorize": [], "capture": [], "void": []}).to_string();
+    let since_ms = world.now_ms;
+    while world.now_ms < since_ms + 1_800_000 {
+        world
+            .script
+            .push_back(Told::Instead(answered(200, nothing.clone())));
+        world.settle(id, 1);
+    }
+    assert_eq!((world.status(id).as_str(), acts(&world)), ("REQUIRES_ACTION", 1));
+    assert_eq!(
+        world.record(id).state().running.as_ref().map(|r| r.proven_absent),
+        Some(false)
+    );
+}

@@ -284,3 +284,14 @@ fn an_answer_with_more_effects_than_an_attempt_can_have_is_unknown() {
         assert_eq!(world.status(id), status, "{count} effects");
     }
 }
+
+/// Only an authorization can wait for the customer.
+#[test]
+fn a_capture_that_requires_action_is_unknown() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    let waits = r#"{"status":"requires_action","psp_reference":"auth_3N00001","action_url":"u"}"#;
+    world.script.push_back(Told::Instead(answered(200, waits)));
+    assert_eq!(world.op(id, "capture", "k3").status, 202);
+    assert!(matches!(last_evidence(&world, id).signal, Signal::Unknown { .. }));
+}

@@ -315,3 +315,59 @@ fn capture_before_is_taken_from_the_expanded_charge_only() {
         );
     }
 }
+
+/// Stripe API reference, Refunds: `pending` is on its way; `failed`, `canceled` and `requires_action` are not.
+#[test]
+fn what_a_refund_means() {
+    let cases = [
+        (
+            json!({"id": "re_1", "status": "succeeded", "amount": 2599, "payment_intent": "pi_9"}),
+            true,
+        ),
+        (json!({"id": "re_1", "status": "pending", "amount": 2599}), true),
+        (
+            json!({"id": "re_1", "status": "failed", "amount": 2599, "payment_intent": "pi_9"}),
+            false,
+        ),
+        (
+            json!({"id": "re_1", "status": "requires_action", "amount": 2599}),
+            false,
+        ),
+        (json!({"object": "list", "data": []}), false),
+    ];
+    for (told, is_back) in cases {
+        let mut world = World::new(Kind::Stripe);
+        assert_eq!(world.post("/charge", "c1", CREATE).status, 200);
+        let id = *world.store.keys().next().unwrap();
+        // Another intent of this attempt has taken money as well: that is given back.
+        let other = json!({"id": "pi_9", "object": "payment_intent", "status": "succeeded", "amount": 2599,
+            "amount_received": 2599, "currency": "gbp", "metadata": {"attempt_id": id.to_string()}});
+        world
+            .script
+            .push_back(Told::Instead(answered(200, told.to_string())));
+        world.webhook(&json!({"type": "payment_intent.succeeded", "data": {"object": other}}));
+        assert_eq!(world.calls[1].http.url, "http://psp.test/v1/refunds");
+        let evidence = last_evidence(&world, id);
+        if is_back {
+            let effect = &evidence.effects[0];
+            assert_eq!(
+                (
+                    effect.kind,
+                    effect.id.as_str(),
+                    effect.of.as_deref(),
+                    effect.amount_minor
+                ),
+                (EffectKind::Refund, "re_1", Some("pi_9"), 2599),
+                "{told}"
+            );
+        } else {
+            assert!(matches!(evidence.signal, Signal::Unknown { .. }), "{told}");
+        }
+        let is_over = world.record(id).state().running.is_none();
+        assert_eq!(
+            (is_over, world.status(id).as_str()),
+            (is_back, "CAPTURED"),
+            "{told}"
+        );
+    }
+}

@@ -158,6 +158,13 @@ fn a_void_after_capture_is_a_refund() {
 }
 
 #[test]
+fn what_is_read_only_still_answers_questions() {
+    let mut bench = Bench::new(json!({"read_only_permille": 1000}));
+    assert_eq!(bench.authorize("x").unwrap().status, 503);
+    assert_eq!(lookup(&mut bench)["authorize"], json!([]));
+}
+
+#[test]
 fn lookup_lists_what_is_old_enough() {
     let mut bench = Bench::new(json!({"lookup_lag_ms": 1_000}));
     let id = bench.authorize("x").unwrap().body["psp_reference"].clone();

@@ -316,6 +316,7 @@ fn random_faults_follow_their_dials() {
         ("error_after_permille", 1, Some(500)),
         ("garbage_permille", 1, Some(200)),
         ("throttle_permille", 0, Some(429)),
+        ("read_only_permille", 0, Some(503)),
         ("late_permille", 0, None),
     ];
     for (dial, expected, status) in cases {

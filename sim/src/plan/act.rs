@@ -144,6 +144,8 @@ pub enum PspFault {
     Garbage,
     /// No effect, 429.
     Throttle,
+    /// What moves money has no effect and is answered 503; questions are answered.
+    ReadOnly,
     /// No answer; the request lands as late as it may.
     Late,
     /// Webhooks are lost.
