@@ -1,10 +1,11 @@
 //! DESIGN §2, `POST /webhooks/{psp}`: the signature over the raw bytes, duplicates, any order, and nobody else's news.
 
 use pay_once_core::config::Secret;
+use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::request::Routed;
 use serde_json::{Value, json};
 
-use crate::support::{Kind, SECRET, START_MS, Told, World, code, sign};
+use crate::support::{Kind, SECRET, START_MS, Told, World, code, sign, text};
 
 fn news(world: &World) -> String {
     world.ledger.notices[0].to_string()
@@ -266,5 +267,19 @@ fn any_number_of_signatures_costs_one_look_at_the_body() {
             body.as_bytes(),
         );
         assert!(matches!(routed, Routed::Reply(answer) if answer.status == status));
+    }
+}
+
+/// As large as the largest answer of a PSP, and not a byte larger.
+#[test]
+fn a_webhook_may_be_as_large_as_an_answer() {
+    for (bytes, wanted) in [(PSP_ANSWER_BYTES_MAX, 200), (PSP_ANSWER_BYTES_MAX + 1, 413)] {
+        let mut world = World::new(Kind::Stripe);
+        let told = r#"{"type":"payout.paid","data":{"object":{"object":"payout"}}}"#;
+        let body = format!("{told}{}", " ".repeat(bytes - told.len()));
+        let signature = sign(SECRET, world.now_ms / 1000, body.as_bytes());
+        let headers = [("stripe-signature", signature.as_str())];
+        let answer = world.send("POST", "/webhooks/stripe", &headers, body.as_bytes());
+        assert_eq!(answer.status, wanted, "{bytes} bytes: {}", text(&answer));
     }
 }

@@ -260,6 +260,28 @@ fn an_unexpected_state_with_the_intent_beside_it_is_the_news() {
     assert_eq!((world.status(id).as_str(), world.ledger.live()), ("DECLINED", 0));
 }
 
+/// A confirmation that was delivered twice: the second is refused for what the first has done, and that is no refusal.
+#[test]
+fn a_confirmation_that_finds_itself_done_is_no_decline() {
+    for (state, status, wanted) in [
+        ("requires_capture", "AUTHORIZED", Some(Signal::None)),
+        ("requires_action", "REQUIRES_ACTION", None),
+    ] {
+        let mut world = World::new(Kind::StripeNoKeys);
+        let id = world.create();
+        let mut object = intent(state);
+        object["id"] = "pi_3N00001".into();
+        world.script.extend([Told::Truth, unexpected(object)]);
+        world.op(id, "authorize", "k2");
+        assert_eq!(world.status(id), status);
+        let signal = last_evidence(&world, id).signal;
+        match wanted {
+            Some(wanted) => assert_eq!(signal, wanted),
+            None => assert!(matches!(signal, Signal::ActionRequired { .. }), "{signal:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_500_that_stripe_keeps_under_the_key_is_got_around() {
     let mut world = World::new(Kind::Stripe);
