@@ -15,8 +15,9 @@ const HEAL_MS: u64 = 5_000;
 /// How long the PSP is read-only in one seed of 32, in milliseconds: longer than it takes to prove eight effects absent, one
 /// after the other.
 const OUTAGE_MS: u64 = 60_000;
-/// How long an authorization lives then, in milliseconds.
-const OUTLIVES_OUTAGE_MS: u64 = 200_000;
+/// How long an authorization lives then, in milliseconds: past the outage and the third try, and not so long that nobody would
+/// see it released.
+const OUTLIVES_OUTAGE_MS: u64 = 90_000;
 /// Payments in a plan: at least, at most.
 const PAYMENTS: (u64, u64) = (10, 14);
 /// The constants as they are.
