@@ -150,10 +150,10 @@ fn looks_like_card_number(text: &str) -> bool {
         .iter()
         .rev()
         .enumerate()
-        // Every other digit counts double, by the digits of its double.
+        // Every other digit counts double, by the digits of its double: whose tens may stay, as all is taken modulo ten.
         .map(|(place, digit)| match (place % 2, digit * 2) {
             (0, _) => *digit,
-            (_, double) => double / 10 + double % 10,
+            (_, double) => double / 10 + double,
         })
         .sum();
     (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)

@@ -123,7 +123,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     Some(
         digits
             .chunks_exact(2)
-            .filter_map(|pair| Some(pair.first()? << 4 | pair.last()?))
+            .filter_map(|pair| Some(pair.first()? * 16 + pair.last()?))
             .collect(),
     )
 }

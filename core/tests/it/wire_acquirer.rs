@@ -295,3 +295,17 @@ fn a_capture_that_requires_action_is_unknown() {
     assert_eq!(world.op(id, "capture", "k3").status, 202);
     assert!(matches!(last_evidence(&world, id).signal, Signal::Unknown { .. }));
 }
+
+/// An authorization cannot find itself expired: that it was refused so is a refusal, whatever else the notice names.
+#[test]
+fn a_notice_of_an_authorization_refused_as_expired_is_a_refusal() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.script.push_back(Told::Instead(timeout()));
+    world.op(id, "authorize", "k2");
+    world.webhook(
+        &json!({"type": "authorize", "reference": id.to_string(), "status": "declined",
+        "code": "authorization_expired", "of": "auth_1"}),
+    );
+    assert_eq!(world.status(id), "DECLINED", "{:#?}", world.story(id));
+}
