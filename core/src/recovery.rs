@@ -116,7 +116,7 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
 }
 
 /// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
-pub(crate) fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
+fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
     let lag_ms = if by_lookup && !planted(Bug::AbsenceWithoutLookupLag) {
         psp.class.lookup_lag_ms.unwrap_or(0)
     } else {
@@ -177,6 +177,14 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
         };
         return Some(Plan { due_ms: 0, what });
     }
+    Some(Plan {
+        due_ms: lapses_soon_ms(state, psp),
+        what: give_up(state),
+    })
+}
+
+/// When what is left of an authorization's life is no more than its margin.
+fn lapses_soon_ms(state: &State, psp: &Psp) -> u64 {
     let authorized_at_ms = state
         .authorization
         .as_ref()
@@ -190,10 +198,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
         .timing
         .capture_margin_ms
         .min(lapse_ms.saturating_sub(authorized_at_ms) / 10);
-    Some(Plan {
-        due_ms: lapse_ms.saturating_sub(margin_ms),
-        what: give_up(state),
-    })
+    lapse_ms.saturating_sub(margin_ms)
 }
 
 /// Rule 10: what nobody uses in time is released.
@@ -267,11 +272,7 @@ const ABANDONED: Move = Move::End {
 };
 
 fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Plan {
-    let due_ms = if running.proven_absent {
-        next_effect_ms(running).max(ready_at_ms(running, psp))
-    } else {
-        within_key_ms(running, psp, ready_at_ms(running, psp))
-    };
+    let due_ms = within_key_ms(running, psp, ready_at_ms(running, psp));
     // The move is made at `due_ms` or later; what the clock allows must hold then.
     let at_ms = due_ms.max(now_ms);
     let is_stale = running.operation == Operation::Authorize
@@ -329,11 +330,7 @@ fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: 
 
 /// Tries again what is proven not to have happened, within bounds.
 fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move {
-    let is_spent = running.calls.len() >= RESENDS_MAX
-        || running
-            .calls
-            .iter()
-            .any(|c| c.effect >= EFFECTS_PER_OPERATION_MAX + first_effect(running) - 1);
+    let is_spent = is_spent(running);
     match running.operation {
         Operation::Authorize if is_stale || is_spent => Move::End {
             code: "psp_unavailable",
@@ -348,18 +345,43 @@ fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move
     }
 }
 
-/// From when on another effect number may be used, once the current one is proven absent. An authorization's are bounded by
-/// its customer's patience; those of the others have a day, or an outage of minutes would use them up (it did, in 17).
-fn next_effect_ms(running: &Running) -> u64 {
-    let used = running.effect.saturating_sub(first_effect(running)) + 1;
+/// From when on a look that shows nothing is a proof: rule 6, and not before another try may follow. What is proven is tried
+/// anew in the same step, so that no try rests on a look that is older than it.
+pub(crate) fn proof_counts_at_ms(state: &State, running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
+    absence_counts_at_ms(running, psp, by_lookup).max(next_try_ms(state, running, psp))
+}
+
+/// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
+/// would use their effect numbers up (it did, in 17). The second comes as soon as it may.
+fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
+    let used = numbers_used(running);
     if running.operation == Operation::Authorize
-        || !(2..EFFECTS_PER_OPERATION_MAX).contains(&used)
+        || used < 2
+        || is_spent(running)
         || planted(Bug::EffectsInARow)
     {
         return 0;
     }
-    let pause_ms = EFFECT_PAUSE_FIRST_MS << (2 * (used - 2));
-    running.last_send_ms().unwrap_or(0).saturating_add(pause_ms)
+    let sent_ms = running.last_send_ms().unwrap_or(running.since_ms);
+    let due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << (2 * (used - 2)));
+    // Nor may a pause outlast what there is to act on.
+    let last_ms = if running.operation == Operation::Capture {
+        lapses_soon_ms(state, psp)
+    } else if state.is_unfinished_action() {
+        sent_ms.saturating_add(ACTION_POLL_MAX_MS)
+    } else {
+        u64::MAX
+    };
+    due_ms.min(last_ms)
+}
+
+/// How many effect numbers the operation has used.
+fn numbers_used(running: &Running) -> u16 {
+    running.effect.saturating_sub(first_effect(running)) + 1
+}
+
+fn is_spent(running: &Running) -> bool {
+    running.calls.len() >= RESENDS_MAX || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX
 }
 
 fn first_effect(running: &Running) -> u16 {
@@ -492,7 +514,7 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
                 .max(now_ms),
         );
     }
-    let counts_ms = absence_counts_at_ms(running, psp, true);
+    let counts_ms = proof_counts_at_ms(state, running, psp, true);
     if now_ms < counts_ms {
         next_ms.min(counts_ms)
     } else {

@@ -154,7 +154,7 @@ impl<'a> Work<'a> {
             && (matches!(evidence.signal, Signal::ActionRequired { .. })
                 || self.state().status == Status::RequiresAction)
             || (running.refused.is_some() && self.state().is_unfinished_action());
-        let counts = asked_at_ms >= recovery::absence_counts_at_ms(running, psp, by_lookup)
+        let counts = asked_at_ms >= recovery::proof_counts_at_ms(self.state(), running, psp, by_lookup)
             || planted(Bug::AbsenceAtOnce);
         let proves = evidence.complete
             && counts

@@ -220,3 +220,112 @@ fn a_key_is_sent_again_a_counted_number_of_times() {
     assert!(world.is_parked(id));
     assert_eq!(sent(&world, id, Operation::Capture), [(1, 1 + RESENDS_MAX)]);
 }
+
+/// The server that sent a try hears of its refusal when the pause before the next one has begun: still a refusal, and what
+/// is held is found and released.
+#[test]
+fn a_refusal_that_is_heard_late_is_no_dead_end() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    let outage = Outage {
+        until_ms: world.now_ms + 5 * MINUTE_MS,
+        how: answered(503, ""),
+        of_everything: false,
+    };
+    outage.begin(&mut world, id, "void");
+    while sent(&world, id, Operation::Void).len() < 2 {
+        let at_ms = world.due(id).unwrap();
+        outage.wake(&mut world, id, at_ms);
+    }
+    // The third try's answer stays with its server for longer than a look that counts would take.
+    let third = loop {
+        world.now_ms = world.due(id).unwrap();
+        let (calls, _) = world.step(id, &Input::Wake);
+        let moving = calls.iter().find(|call| call.moves_money).cloned();
+        let looks = calls.into_iter().filter(|call| !call.moves_money).collect();
+        outage.perform(&mut world, looks);
+        if sent(&world, id, Operation::Void).len() == 3 {
+            break moving.or_else(|| world.calls.iter().rev().find(|call| call.moves_money).cloned());
+        }
+    };
+    let late_ms = world.now_ms + 3 * MINUTE_MS;
+    while world.due(id).is_some_and(|at_ms| at_ms < late_ms) {
+        let at_ms = world.due(id).unwrap();
+        outage.wake(&mut world, id, at_ms);
+    }
+    let no = answered(200, r#"{"status":"declined","code":"try_later"}"#);
+    world.outcome(third.unwrap(), no);
+    world.settle(id, 50);
+    assert_eq!((world.status(id).as_str(), world.ledger.live()), ("VOIDED", 0));
+}
+
+/// Whoever has looked into the PSP's own books need not be waited for.
+#[test]
+fn an_operators_word_is_acted_on_at_once() {
+    let mut world = World::new(Kind::Blind);
+    let id = world.authorized();
+    world.script.push_back(Told::Instead(timeout()));
+    world.op(id, "void", "k3");
+    for nth in 1..EFFECTS_PER_OPERATION_MAX {
+        while !world.is_parked(id) {
+            world.settle(id, 1);
+        }
+        world.script.push_back(Told::Instead(timeout()));
+        let word = r#"{"operator":"ada","reason":"not in the books","outcome":"did_not_happen"}"#;
+        let answer = world.post(&format!("/attempts/{id}/resolve"), &format!("r{nth}"), word);
+        assert_eq!(answer.status, 200);
+        assert_eq!(sent(&world, id, Operation::Void).len(), 1 + usize::from(nth));
+    }
+}
+
+/// No try rests on an old look: what somebody did by hand in the pause, and nobody told of, is seen first.
+#[test]
+fn what_is_done_by_hand_between_two_tries_is_not_done_again() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    let outage = Outage {
+        until_ms: world.now_ms + 30 * MINUTE_MS,
+        how: answered(503, ""),
+        of_everything: false,
+    };
+    outage.begin(&mut world, id, "capture");
+    while let Some(at_ms) = world.due(id).filter(|at_ms| *at_ms < outage.until_ms) {
+        outage.wake(&mut world, id, at_ms);
+    }
+    world.now_ms = outage.until_ms;
+    let by_hand = world.calls.iter().rev().find(|call| call.moves_money).unwrap();
+    world.ledger.act(&by_hand.http.clone(), world.now_ms);
+    world.settle(id, 50);
+    assert_eq!((world.status(id).as_str(), world.ledger.taken()), ("CAPTURED", 1));
+}
+
+/// A pause ends before what there is to act on does: an authorization that lapses, a customer who may come back to a
+/// 3-D Secure that is being given up.
+#[test]
+fn a_pause_does_not_outlast_what_is_acted_on() {
+    for (left_ms, lasts_ms) in [(4 * HOUR_MS, 90 * MINUTE_MS), (22 * HOUR_MS, 6 * HOUR_MS)] {
+        let mut world = World::new(Kind::AcquirerQueryable);
+        let id = world.authorized();
+        let lapses_ms = world.now_ms + world.timing().authorization_lifetime_ms;
+        world.now_ms = lapses_ms - left_ms;
+        let outage = Outage {
+            until_ms: world.now_ms + lasts_ms,
+            how: answered(503, ""),
+            of_everything: false,
+        };
+        outage.outlast(&mut world, id, "capture");
+        assert_eq!(world.status(id), "CAPTURED");
+        assert!(world.now_ms <= lapses_ms - world.timing().capture_margin_ms);
+    }
+    let mut world = World::new(Kind::StripeNoKeys);
+    let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+    world.op(id, "authorize", "k2");
+    let outage = Outage {
+        until_ms: world.now_ms + 20 * MINUTE_MS,
+        how: answered(503, ""),
+        of_everything: false,
+    };
+    let late_ms = outage.outlast(&mut world, id, "void");
+    assert_eq!(world.status(id), "VOIDED");
+    assert!(late_ms < 10 * MINUTE_MS, "{late_ms}");
+}

@@ -259,3 +259,28 @@ fn rule_08_what_is_undone_is_undone_in_its_own_amount() {
         "{asked}"
     );
 }
+
+/// A compensation that was parked is taken up again when the client's capture has come between: the list of what was given
+/// up, which there was, kept the duplicate's hold for good.
+#[test]
+fn rule_08_a_parked_compensation_is_taken_up_after_the_clients_capture() {
+    let down = || Told::Instead(answered(503, ""));
+    let (mut world, id) = with_a_duplicate([down()]);
+    while !world.is_parked(id) {
+        // A look is answered with the truth; a void that follows from it is not.
+        world.script = [Told::Truth, down()].into();
+        world.settle(id, 1);
+    }
+    world.script.clear();
+    assert_eq!(world.ledger.live(), 2);
+    assert_eq!(world.op(id, "capture", "k3").status, 200);
+    world.settle(id, 20);
+    assert_eq!(
+        (
+            world.status(id).as_str(),
+            world.ledger.live(),
+            world.ledger.taken()
+        ),
+        ("CAPTURED", 1, 1)
+    );
+}
