@@ -380,7 +380,8 @@ fn numbers_used(running: &Running) -> u16 {
     running.effect.saturating_sub(first_effect(running)) + 1
 }
 
-fn is_spent(running: &Running) -> bool {
+/// Whether all tries that recovery has of itself were made.
+pub(crate) fn is_spent(running: &Running) -> bool {
     running.calls.len() >= RESENDS_MAX || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX
 }
 

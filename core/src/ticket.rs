@@ -187,6 +187,7 @@ fn on_known(
                 work.push(Fact::Inferred {
                     conclusion: Conclusion::NoEffect { operation, effect },
                 })?;
+                work.try_once_more()?;
             }
             work.take_in(source, None, &evidence)?;
             work.advance()?;

@@ -295,6 +295,17 @@ impl<'a> Work<'a> {
         self.dispatch(psp, step, effect)
     }
 
+    /// Tries what is proven absent once more, though all its tries are spent: an operator's word is worth one.
+    pub(crate) fn try_once_more(&mut self) -> Result<(), RecordError> {
+        let spent = |running: &&Running| running.proven_absent && recovery::is_spent(running);
+        let (Some(psp), Some(running)) = (self.psp(), self.state().running.as_ref().filter(spent)) else {
+            return Ok(());
+        };
+        let step = recovery::first_step(self.state(), psp, running);
+        let effect = running.effect.saturating_add(1);
+        self.dispatch(psp, step, effect)
+    }
+
     /// Rule 1: the dispatch entry, and the call that it names.
     fn dispatch(&mut self, psp: &Psp, step: CallStep, effect: u16) -> Result<(), RecordError> {
         let call = self.new_id();
