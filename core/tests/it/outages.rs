@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pay_once_core::config::Face;
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::Operation;
-use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
+use pay_once_core::limits::{
+    EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
+};
 use pay_once_core::machine::{Input, Outcome};
 use pay_once_core::psp::{Call, CallResult};
 
@@ -143,6 +145,33 @@ fn what_is_not_done_in_a_day_is_parked() {
         let hours = (world.now_ms - since_ms) / HOUR_MS;
         assert!((22..26).contains(&hours), "{kind:?}: {hours} h");
     }
+}
+
+/// The second try comes as soon as the first is proven absent, the third a minute after the second, and so on.
+#[test]
+fn pauses_begin_with_the_third_try_and_grow_fourfold() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.psp_mut().timing.max_in_flight_ms = 1_000;
+    let id = world.authorized();
+    let outage = Outage {
+        until_ms: u64::MAX,
+        how: answered(503, ""),
+        of_everything: false,
+    };
+    outage.begin(&mut world, id, "capture");
+    let mut sent_ms = vec![world.now_ms];
+    while sent_ms.len() < 5 {
+        let at_ms = world.due(id).unwrap();
+        outage.wake(&mut world, id, at_ms);
+        if sent(&world, id, Operation::Capture).len() > sent_ms.len() {
+            sent_ms.push(world.now_ms);
+        }
+    }
+    let pauses_ms: Vec<u64> = sent_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let window_ms = world.timing().send_window_ms;
+    assert!(pauses_ms[0] < EFFECT_PAUSE_FIRST_MS, "{pauses_ms:?}");
+    let wanted_ms = [1, 4, 16].map(|times| times * EFFECT_PAUSE_FIRST_MS + window_ms);
+    assert_eq!(pauses_ms[1..], wanted_ms);
 }
 
 /// How often each effect number of an operation was sent.
