@@ -62,8 +62,8 @@ pub const RESENDS_BEFORE_LOOKUP: usize = 3;
 pub const RESENDS_MAX: usize = 40;
 /// Effect numbers that one operation may use before it is ended (authorize) or parked (others).
 pub const EFFECTS_PER_OPERATION_MAX: u16 = 8;
-/// Pause before the third effect number of an operation that no customer waits for, in milliseconds; each later one is
-/// four times as long, so that they outlast a day-long outage as well (the second comes at once).
+/// How long after the second try of what no customer waits for a look that shows nothing counts, in milliseconds, so that a
+/// third follows; after each later one four times as long: the tries outlast a day-long outage.
 pub const EFFECT_PAUSE_FIRST_MS: u64 = 60_000;
 /// Pages read in one look-up before it is given up as incomplete.
 pub const LOOKUP_PAGES_MAX: u32 = 100;

@@ -377,11 +377,14 @@ fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
 
 /// How many effect numbers the operation has used.
 fn numbers_used(running: &Running) -> u16 {
-    running.effect.saturating_sub(first_effect(running)) + 1
+    running
+        .effect
+        .saturating_sub(first_effect(running))
+        .saturating_add(1)
 }
 
 /// Whether all tries that recovery has of itself were made.
-pub(crate) fn is_spent(running: &Running) -> bool {
+fn is_spent(running: &Running) -> bool {
     running.calls.len() >= RESENDS_MAX || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX
 }
 

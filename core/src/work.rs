@@ -295,10 +295,10 @@ impl<'a> Work<'a> {
         self.dispatch(psp, step, effect)
     }
 
-    /// Tries what is proven absent once more, though all its tries are spent: an operator's word is worth one.
+    /// Tries what is proven absent once more, also where recovery's own tries are spent: an operator's word is worth one.
     pub(crate) fn try_once_more(&mut self) -> Result<(), RecordError> {
-        let spent = |running: &&Running| running.proven_absent && recovery::is_spent(running);
-        let (Some(psp), Some(running)) = (self.psp(), self.state().running.as_ref().filter(spent)) else {
+        let proven = |running: &&Running| running.proven_absent;
+        let (Some(psp), Some(running)) = (self.psp(), self.state().running.as_ref().filter(proven)) else {
             return Ok(());
         };
         let step = recovery::first_step(self.state(), psp, running);
