@@ -68,11 +68,7 @@ fn three_d_secure() -> (&'static str, World, AttemptId, &'static str) {
 
 fn compensated() -> (&'static str, World, AttemptId, &'static str) {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.authorized_twice();
     world.settle(id, 1);
     ("compensation", world, id, "AUTHORIZED")
 }

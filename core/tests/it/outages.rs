@@ -26,6 +26,15 @@ struct Outage {
 }
 
 impl Outage {
+    /// Of what moves money alone.
+    fn of_money(until_ms: u64, how: CallResult) -> Self {
+        Self {
+            until_ms,
+            how,
+            of_everything: false,
+        }
+    }
+
     fn perform(&self, world: &mut World, calls: Vec<Call>) {
         let mut given = calls;
         while let Some(call) = given.pop() {
@@ -52,6 +61,29 @@ impl Outage {
         world.now_ms = world.now_ms.max(at_ms);
         let (calls, _) = world.step(id, &Input::Wake);
         self.perform(world, calls);
+    }
+
+    /// Begins an operation in it, and lets timers fire until nothing wants to be woken.
+    fn exhaust(&self, world: &mut World, id: AttemptId, operation: &str) {
+        self.begin(world, id, operation);
+        while let Some(at_ms) = world.due(id) {
+            self.wake(world, id, at_ms);
+        }
+    }
+
+    /// Begins an operation in it, and lets timers fire until it has been sent under so many effect numbers.
+    fn until_tried(
+        &self,
+        world: &mut World,
+        id: AttemptId,
+        (name, operation): (&str, Operation),
+        numbers: usize,
+    ) {
+        self.begin(world, id, name);
+        while sent(world, id, operation).len() < numbers {
+            let at_ms = world.due(id).unwrap();
+            self.wake(world, id, at_ms);
+        }
     }
 
     /// Begins an operation in it, and lets timers fire until it has ended. Returns how long after the outage that was.
@@ -125,16 +157,9 @@ fn what_is_not_done_in_a_day_is_parked() {
     for kind in [Kind::StripeNoKeys, Kind::AcquirerQueryable] {
         let mut world = World::new(kind);
         let id = world.authorized();
-        let outage = Outage {
-            until_ms: u64::MAX,
-            how: answered(503, ""),
-            of_everything: false,
-        };
+        let outage = Outage::of_money(u64::MAX, answered(503, ""));
         let since_ms = world.now_ms;
-        outage.begin(&mut world, id, "capture");
-        while let Some(at_ms) = world.due(id) {
-            outage.wake(&mut world, id, at_ms);
-        }
+        outage.exhaust(&mut world, id, "capture");
         assert!(world.is_parked(id), "{kind:?}");
         let tries: BTreeSet<u16> = world
             .dispatches(id, Operation::Capture)
@@ -153,11 +178,7 @@ fn pauses_begin_with_the_third_try_and_grow_fourfold() {
     let mut world = World::new(Kind::AcquirerQueryable);
     world.psp_mut().timing.max_in_flight_ms = 1_000;
     let id = world.authorized();
-    let outage = Outage {
-        until_ms: u64::MAX,
-        how: answered(503, ""),
-        of_everything: false,
-    };
+    let outage = Outage::of_money(u64::MAX, answered(503, ""));
     outage.begin(&mut world, id, "capture");
     let mut sent_ms = vec![world.now_ms];
     while sent_ms.len() < 5 {
@@ -187,26 +208,15 @@ fn sent(world: &World, id: AttemptId, operation: Operation) -> Vec<(u16, usize)>
 #[test]
 fn an_operation_has_all_its_effect_numbers_also_when_it_is_not_the_first() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.authorized_twice();
     world.settle(id, 1);
     assert_eq!(
         sent(&world, id, Operation::Void),
         [(1, 1)],
         "the duplicate is undone"
     );
-    let outage = Outage {
-        until_ms: u64::MAX,
-        how: timeout(),
-        of_everything: false,
-    };
-    outage.begin(&mut world, id, "void");
-    while let Some(at_ms) = world.due(id) {
-        outage.wake(&mut world, id, at_ms);
-    }
+    let outage = Outage::of_money(u64::MAX, timeout());
+    outage.exhaust(&mut world, id, "void");
     let client_s: Vec<(u16, usize)> = (2..2 + EFFECTS_PER_OPERATION_MAX)
         .map(|effect| (effect, 1))
         .collect();
@@ -219,16 +229,8 @@ fn an_operation_has_all_its_effect_numbers_also_when_it_is_not_the_first() {
 fn a_key_is_sent_again_a_counted_number_of_times() {
     let mut world = World::new(Kind::Stripe);
     let id = world.authorized();
-    let outage = Outage {
-        until_ms: world.now_ms + HOUR_MS,
-        how: answered(500, ""),
-        of_everything: false,
-    };
-    outage.begin(&mut world, id, "capture");
-    while sent(&world, id, Operation::Capture).len() < 2 {
-        let at_ms = world.due(id).unwrap();
-        outage.wake(&mut world, id, at_ms);
-    }
+    let outage = Outage::of_money(world.now_ms + HOUR_MS, answered(500, ""));
+    outage.until_tried(&mut world, id, ("capture", Operation::Capture), 2);
     assert_eq!(
         sent(&world, id, Operation::Capture)[0],
         (1, 1 + RESENDS_BEFORE_LOOKUP)
@@ -242,10 +244,7 @@ fn a_key_is_sent_again_a_counted_number_of_times() {
         how: timeout(),
         of_everything: true,
     };
-    outage.begin(&mut world, id, "capture");
-    while let Some(at_ms) = world.due(id) {
-        outage.wake(&mut world, id, at_ms);
-    }
+    outage.exhaust(&mut world, id, "capture");
     assert!(world.is_parked(id));
     assert_eq!(sent(&world, id, Operation::Capture), [(1, 1 + RESENDS_MAX)]);
 }
@@ -256,27 +255,10 @@ fn a_key_is_sent_again_a_counted_number_of_times() {
 fn a_refusal_that_is_heard_late_is_no_dead_end() {
     let mut world = World::new(Kind::AcquirerQueryable);
     let id = world.authorized();
-    let outage = Outage {
-        until_ms: world.now_ms + 5 * MINUTE_MS,
-        how: answered(503, ""),
-        of_everything: false,
-    };
-    outage.begin(&mut world, id, "void");
-    while sent(&world, id, Operation::Void).len() < 2 {
-        let at_ms = world.due(id).unwrap();
-        outage.wake(&mut world, id, at_ms);
-    }
-    // The third try's answer stays with its server for longer than a look that counts would take.
-    let third = loop {
-        world.now_ms = world.due(id).unwrap();
-        let (calls, _) = world.step(id, &Input::Wake);
-        let moving = calls.iter().find(|call| call.moves_money).cloned();
-        let looks = calls.into_iter().filter(|call| !call.moves_money).collect();
-        outage.perform(&mut world, looks);
-        if sent(&world, id, Operation::Void).len() == 3 {
-            break moving.or_else(|| world.calls.iter().rev().find(|call| call.moves_money).cloned());
-        }
-    };
+    let outage = Outage::of_money(world.now_ms + 5 * MINUTE_MS, answered(503, ""));
+    outage.until_tried(&mut world, id, ("void", Operation::Void), 3);
+    let third = world.calls.iter().rev().find(|call| call.moves_money).cloned();
+    // Its server has given it up; the PSP's own answer comes when a look has had time to count.
     let late_ms = world.now_ms + 3 * MINUTE_MS;
     while world.due(id).is_some_and(|at_ms| at_ms < late_ms) {
         let at_ms = world.due(id).unwrap();
@@ -313,11 +295,7 @@ fn an_operators_word_is_acted_on_at_once() {
 fn what_is_done_by_hand_between_two_tries_is_not_done_again() {
     let mut world = World::new(Kind::AcquirerQueryable);
     let id = world.authorized();
-    let outage = Outage {
-        until_ms: world.now_ms + 30 * MINUTE_MS,
-        how: answered(503, ""),
-        of_everything: false,
-    };
+    let outage = Outage::of_money(world.now_ms + 30 * MINUTE_MS, answered(503, ""));
     outage.begin(&mut world, id, "capture");
     while let Some(at_ms) = world.due(id).filter(|at_ms| *at_ms < outage.until_ms) {
         outage.wake(&mut world, id, at_ms);
@@ -338,11 +316,7 @@ fn a_pause_does_not_outlast_what_is_acted_on() {
         let id = world.authorized();
         let lapses_ms = world.now_ms + world.timing().authorization_lifetime_ms;
         world.now_ms = lapses_ms - left_ms;
-        let outage = Outage {
-            until_ms: world.now_ms + lasts_ms,
-            how: answered(503, ""),
-            of_everything: false,
-        };
+        let outage = Outage::of_money(world.now_ms + lasts_ms, answered(503, ""));
         outage.outlast(&mut world, id, "capture");
         assert_eq!(world.status(id), "CAPTURED");
         assert!(world.now_ms <= lapses_ms - world.timing().capture_margin_ms);
@@ -350,11 +324,7 @@ fn a_pause_does_not_outlast_what_is_acted_on() {
     let mut world = World::new(Kind::StripeNoKeys);
     let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
     world.op(id, "authorize", "k2");
-    let outage = Outage {
-        until_ms: world.now_ms + 20 * MINUTE_MS,
-        how: answered(503, ""),
-        of_everything: false,
-    };
+    let outage = Outage::of_money(world.now_ms + 20 * MINUTE_MS, answered(503, ""));
     let late_ms = outage.outlast(&mut world, id, "void");
     assert_eq!(world.status(id), "VOIDED");
     assert!(late_ms < 10 * MINUTE_MS, "{late_ms}");

@@ -9,11 +9,7 @@ use crate::support::{CREATE, Kind, Told, World, answered, timeout};
 /// Authorized, and authorized once more by the same request; the duplicate is known, and about to be voided.
 fn with_a_duplicate(script: impl IntoIterator<Item = Told>) -> (World, AttemptId) {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.authorized_twice();
     // The look-up that shows both is the first call from here.
     world.script.push_back(Told::Truth);
     world.script.extend(script);
@@ -24,12 +20,7 @@ fn with_a_duplicate(script: impl IntoIterator<Item = Told>) -> (World, AttemptId
 #[test]
 fn rule_08_a_duplicate_authorization_is_voided_and_shown() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    // The assumption breaks: the network authorized twice.
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.authorized_twice();
     assert_eq!(world.ledger.live(), 2);
     world.settle(id, 1);
     assert_eq!(
@@ -64,11 +55,7 @@ fn rule_08_a_duplicate_authorization_is_voided_and_shown() {
 #[test]
 fn rule_08_a_repeated_notice_of_the_compensation_does_not_end_the_attempt() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.authorized_twice();
     world.settle(id, 1);
     assert_eq!(
         (world.status(id).as_str(), world.ledger.live()),
@@ -88,11 +75,7 @@ fn rule_08_a_repeated_notice_of_the_compensation_does_not_end_the_attempt() {
 #[test]
 fn rule_08_a_duplicate_capture_is_given_back() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.authorized();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "capture", "k3");
-    let http = world.calls[1].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.captured_twice();
     assert_eq!(world.ledger.taken(), 2);
     world.settle(id, 1);
     assert_eq!((world.status(id).as_str(), world.ledger.taken()), ("CAPTURED", 1));
@@ -204,11 +187,7 @@ fn rule_08_what_was_held_unasked_is_released_also_after_a_refused_void() {
 #[test]
 fn rule_08_a_lost_refund_is_looked_up_where_it_is_listed() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.authorized();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "capture", "k3");
-    let http = world.calls[1].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.captured_twice();
     // The look-up shows two captures; one is given back, and the answer to that is lost.
     world.script.extend([Told::Truth, Told::Lost(timeout())]);
     world.settle(id, 20);
@@ -221,11 +200,7 @@ fn rule_08_a_lost_refund_is_looked_up_where_it_is_listed() {
 #[test]
 fn rule_08_of_two_that_are_listed_one_is_what_was_shown_under_another_name() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    let id = world.create();
-    world.script.push_back(Told::Lost(timeout()));
-    world.op(id, "authorize", "k2");
-    let http = world.calls[0].http.clone();
-    world.ledger.act(&http, world.now_ms);
+    let id = world.authorized_twice();
     world.script.push_back(Told::Hold);
     world.settle(id, 1);
     world.webhook(&approved("authorize", id, "approval-0815"));

@@ -296,6 +296,27 @@ impl World {
         id
     }
 
+    /// The assumption breaks: an authorization whose answer is lost, and that the network carried out twice.
+    pub(crate) fn authorized_twice(&mut self) -> AttemptId {
+        let id = self.create();
+        self.twice(id, "authorize", "k2");
+        id
+    }
+
+    /// The same of the capture of an authorization.
+    pub(crate) fn captured_twice(&mut self) -> AttemptId {
+        let id = self.authorized();
+        self.twice(id, "capture", "k3");
+        id
+    }
+
+    fn twice(&mut self, id: AttemptId, operation: &str, key: &str) {
+        self.script.push_back(Told::Lost(timeout()));
+        self.op(id, operation, key);
+        let http = self.calls.last().unwrap().http.clone();
+        self.ledger.act(&http, self.now_ms);
+    }
+
     pub(crate) fn op(&mut self, id: AttemptId, operation: &str, key: &str) -> Response {
         self.post(&format!("/attempts/{id}/{operation}"), key, "")
     }
