@@ -25,6 +25,7 @@ pub mod answer;
 mod condition;
 pub mod config;
 pub mod config_file;
+mod due;
 pub mod error;
 pub mod evidence;
 mod fold;

@@ -1,23 +1,16 @@
-//! What comes next, and when: re-sends, reads, look-ups, proofs, parking, expiry, compensation (DESIGN §4, rules 3–6,
-//! 8–12). A pure function of the state, the PSP's declared constants and the time: a restart forgets nothing.
+//! What comes next: re-sends, reads, look-ups, proofs, parking, expiry, compensation (DESIGN §4, rules 3–6, 8–12); when,
+//! is `due`'s. A pure function of the state, the PSP's declared constants and the time: a restart forgets nothing.
 
 use serde::Serialize;
 
 use crate::config::{Face, Psp};
+use crate::due;
 use crate::journal::{CallStep, Cause, Operation};
-use crate::limits::{
-    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX,
-    RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
-};
+use crate::limits::{RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
 use crate::planted::{Bug, planted};
-use crate::running::{CallTrack, Refused, Running, Tried};
+use crate::running::{Refused, Running, Tried};
 use crate::state::State;
 use crate::status::Status;
-
-/// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
-const ACTION_POLL_FIRST_MS: u64 = 2_000;
-/// Longest such pause, in milliseconds.
-const ACTION_POLL_MAX_MS: u64 = 300_000;
 
 /// How well the operation under way is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -92,7 +85,7 @@ pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
     };
     let wake_at_ms = plan(state, psp, now_ms).map(|plan| match plan.what {
         // A look that is due has just been taken, or is being taken: the next one comes later.
-        Move::Read { .. } | Move::Lookup if plan.due_ms <= now_ms => poll_again_ms(state, psp, now_ms),
+        Move::Read { .. } | Move::Lookup if plan.due_ms <= now_ms => due::poll_again_ms(state, psp, now_ms),
         _ => plan.due_ms.max(now_ms),
     });
     Outlook { doubt, wake_at_ms }
@@ -112,45 +105,6 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
             None => plan_running(state, running, psp, now_ms),
         }),
         None => plan_idle(state, psp),
-    }
-}
-
-/// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
-fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
-    let lag_ms = if by_lookup && !planted(Bug::AbsenceWithoutLookupLag) {
-        psp.class.lookup_lag_ms.unwrap_or(0)
-    } else {
-        0
-    };
-    let sent_ms = if planted(Bug::AbsenceFromFirstSend) {
-        running.first_send_ms()
-    } else {
-        running.last_send_ms()
-    };
-    let skew_ms = if planted(Bug::AbsenceWithoutSkew) {
-        0
-    } else {
-        psp.timing.max_clock_skew_ms
-    };
-    // An owner may send as late as `send_by`, by a clock that may be behind by the skew.
-    sent_ms
-        .unwrap_or(running.since_ms)
-        .saturating_add(psp.timing.max_in_flight_ms)
-        .saturating_add(lag_ms)
-        .saturating_add(skew_ms)
-}
-
-/// Rule 5: whether the current PSP key may be sent again at `at_ms`.
-pub(crate) fn within_horizon(running: &Running, psp: &Psp, at_ms: u64) -> bool {
-    match (psp.class.keyed_horizon_ms, running.first_send_ms()) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(horizon_ms), Some(first_ms)) => {
-            let forgotten_ms = first_ms.saturating_add(horizon_ms);
-            at_ms.saturating_add(psp.timing.landed_after_ms()) < forgotten_ms
-                || (at_ms < forgotten_ms && planted(Bug::HorizonWithoutFlight))
-                || planted(Bug::HorizonIgnored)
-        }
     }
 }
 
@@ -178,27 +132,9 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
         return Some(Plan { due_ms: 0, what });
     }
     Some(Plan {
-        due_ms: lapses_soon_ms(state, psp),
+        due_ms: due::lapses_soon_ms(state, psp),
         what: give_up(state),
     })
-}
-
-/// When what is left of an authorization's life is no more than its margin.
-fn lapses_soon_ms(state: &State, psp: &Psp) -> u64 {
-    let authorized_at_ms = state
-        .authorization
-        .as_ref()
-        .map_or(state.created_at_ms, |a| a.held_since_ms);
-    let lapse_ms = state
-        .knowledge
-        .capture_before_ms
-        .unwrap_or(authorized_at_ms.saturating_add(psp.timing.authorization_lifetime_ms));
-    // A margin longer than a tenth of a short life would leave nothing to capture in.
-    let margin_ms = psp
-        .timing
-        .capture_margin_ms
-        .min(lapse_ms.saturating_sub(authorized_at_ms) / 10);
-    lapse_ms.saturating_sub(margin_ms)
 }
 
 /// Rule 10: what nobody uses in time is released.
@@ -213,8 +149,7 @@ fn give_up(state: &State) -> Move {
 }
 
 fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
-    let since_ms = state.action.as_ref().map_or(now_ms, |action| action.since_ms);
-    let deadline_ms = since_ms.saturating_add(psp.timing.action_timeout_ms);
+    let deadline_ms = due::action_over_ms(state, psp, now_ms);
     if now_ms >= deadline_ms {
         return Plan {
             due_ms: deadline_ms,
@@ -223,7 +158,7 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
     }
     match look(state, psp) {
         Some(what) => Plan {
-            due_ms: since_ms.saturating_add(ACTION_POLL_FIRST_MS).min(deadline_ms),
+            due_ms: due::action_look_ms(state, psp, now_ms),
             what,
         },
         None => Plan {
@@ -236,7 +171,7 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
 /// A void or refund that the PSP refused. What it should release may have gone by itself, or may come yet: that is
 /// looked for where it can be; where it cannot, an operator has to.
 fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp, now_ms: u64) -> Plan {
-    let due_ms = ready_at_ms(running, psp);
+    let due_ms = due::ready_at_ms(running, psp);
     if !refused.held && state.holds_something() {
         // Something to release has come to be known since: the refusal proves the try before without effect.
         return Plan {
@@ -247,8 +182,7 @@ fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp, 
     let look = look(state, psp);
     if state.is_unfinished_action() {
         // The customer may finish until the action's own time is over; only then is there nothing left to release.
-        let since_ms = state.action.as_ref().map_or(now_ms, |action| action.since_ms);
-        let deadline_ms = since_ms.saturating_add(psp.timing.action_timeout_ms).max(due_ms);
+        let deadline_ms = due::action_over_ms(state, psp, now_ms).max(due_ms);
         return match look {
             Some(what) if now_ms < deadline_ms => Plan {
                 due_ms: due_ms.min(deadline_ms),
@@ -272,7 +206,7 @@ const ABANDONED: Move = Move::End {
 };
 
 fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Plan {
-    let due_ms = within_key_ms(running, psp, ready_at_ms(running, psp));
+    let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
     // The move is made at `due_ms` or later; what the clock allows must hold then.
     let at_ms = due_ms.max(now_ms);
     let is_stale = running.operation == Operation::Authorize
@@ -308,7 +242,8 @@ fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: 
         .count()
         .saturating_sub(1);
     let is_silent = running.current().any(|call| call.tried == Tried::Pending);
-    let may_resend = (within_horizon(running, psp, at_ms) || (is_silent && planted(Bug::LeaseExpiryResends)))
+    let may_resend = (due::within_horizon(running, psp, at_ms)
+        || (is_silent && planted(Bug::LeaseExpiryResends)))
         && resends < RESENDS_MAX;
     let look = look(state, psp);
     let resend = Move::Send {
@@ -330,7 +265,7 @@ fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: 
 
 /// Tries again what is proven not to have happened, within bounds.
 fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move {
-    let is_spent = is_spent(running);
+    let is_spent = due::is_spent(running);
     match running.operation {
         Operation::Authorize if is_stale || is_spent => Move::End {
             code: "psp_unavailable",
@@ -343,53 +278,6 @@ fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move
             Move::Send { step, effect }
         }
     }
-}
-
-/// From when on a look that shows nothing is a proof: rule 6, and not before another try may follow. What is proven is tried
-/// anew in the same step, so that no try rests on a look that is older than it.
-pub(crate) fn proof_counts_at_ms(state: &State, running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
-    absence_counts_at_ms(running, psp, by_lookup).max(next_try_ms(state, running, psp))
-}
-
-/// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
-/// would use their effect numbers up (it did, in 17). The second comes as soon as it may.
-fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
-    let used = numbers_used(running);
-    if running.operation == Operation::Authorize
-        || used < 2
-        || is_spent(running)
-        || planted(Bug::EffectsInARow)
-    {
-        return 0;
-    }
-    let sent_ms = running.last_send_ms().unwrap_or(running.since_ms);
-    let due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << (2 * (used - 2)));
-    // Nor may a pause outlast what there is to act on.
-    let last_ms = if running.operation == Operation::Capture {
-        lapses_soon_ms(state, psp)
-    } else if state.is_unfinished_action() {
-        sent_ms.saturating_add(ACTION_POLL_MAX_MS)
-    } else {
-        u64::MAX
-    };
-    due_ms.min(last_ms)
-}
-
-/// How many effect numbers the operation has used.
-fn numbers_used(running: &Running) -> u16 {
-    running
-        .effect
-        .saturating_sub(first_effect(running))
-        .saturating_add(1)
-}
-
-/// Whether all tries that recovery has of itself were made.
-fn is_spent(running: &Running) -> bool {
-    running.calls.len() >= RESENDS_MAX || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX
-}
-
-fn first_effect(running: &Running) -> u16 {
-    running.calls.first().map_or(1, |call| call.effect)
 }
 
 /// The first call of an effect number: makes the object where the class has one and it is not made yet (rule 12).
@@ -420,108 +308,10 @@ fn look(state: &State, psp: &Psp) -> Option<Move> {
     }
 }
 
-/// From when on the running operation may be taken further.
-fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
-    // An object that was made is acted on at once, however many tries to make it were lost (found with localstripe: eight
-    // of them kept the next call for a minute).
-    let is_made =
-        |call: &CallTrack| call.step == CallStep::Prepare && matches!(call.tried, Tried::Answered { .. });
-    let is_made = running.current().any(is_made);
-    let counting = || {
-        running
-            .current()
-            .filter(|call| !is_made || call.step != CallStep::Prepare)
-    };
-    let tries = counting().count();
-    counting()
-        .map(|call| match call.tried {
-            Tried::Pending => silent_from_ms(call, psp),
-            // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
-            // must not be asked for in a tight loop.
-            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => {
-                at_ms.saturating_add(backoff_ms(tries))
-            }
-        })
-        .max()
-        .unwrap_or(0)
-}
-
-/// `due_ms`, or the last moment at which the key may be sent again, if a pause would outlast that (rule 5): a try that is
-/// let pass is an unknown that may have to be parked.
-fn within_key_ms(running: &Running, psp: &Psp, due_ms: u64) -> u64 {
-    let (Some(horizon_ms), Some(first_ms)) = (psp.class.keyed_horizon_ms, running.first_send_ms()) else {
-        return due_ms;
-    };
-    let last_ms = first_ms
-        .saturating_add(horizon_ms)
-        .saturating_sub(psp.timing.landed_after_ms().saturating_add(1));
-    let tried_ms = running.current().map(|call| match call.tried {
-        Tried::Pending => silent_from_ms(call, psp),
-        Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => at_ms,
-    });
-    if tried_ms.max().unwrap_or(0) < last_ms {
-        due_ms.min(last_ms)
-    } else {
-        due_ms
-    }
-}
-
-/// From when on the owner of a call must have its answer, or has lost it.
-fn silent_from_ms(call: &CallTrack, psp: &Psp) -> u64 {
-    call.send_by_ms.saturating_add(psp.timing.call_timeout_ms)
-}
-
 fn is_in_doubt(running: &Running, psp: &Psp, now_ms: u64) -> bool {
     running.current().any(|call| match call.tried {
-        Tried::Pending => now_ms > silent_from_ms(call, psp),
+        Tried::Pending => now_ms > due::silent_from_ms(call, psp),
         Tried::Unknown { .. } => true,
         Tried::NotSent { .. } | Tried::Answered { .. } => false,
     })
-}
-
-fn backoff_ms(tries: usize) -> u64 {
-    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-    (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS)
-}
-
-/// When to look again after a look at `now_ms` that settled nothing: pauses grow with the time that has passed.
-pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
-    let Some(running) = &state.running else {
-        return now_ms.saturating_add(BACKOFF_MAX_MS);
-    };
-    if let (Status::RequiresAction, Some(action)) = (state.status, &state.action) {
-        let pause_ms = now_ms
-            .saturating_sub(action.since_ms)
-            .clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
-        return now_ms.saturating_add(pause_ms).min(
-            action
-                .since_ms
-                .saturating_add(psp.timing.action_timeout_ms)
-                .max(now_ms),
-        );
-    }
-    let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
-    let next_ms = now_ms.saturating_add(
-        now_ms
-            .saturating_sub(last_ms)
-            .clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
-    );
-    if let (true, true, Some(action)) = (
-        running.refused.is_some(),
-        state.is_unfinished_action(),
-        &state.action,
-    ) {
-        return next_ms.min(
-            action
-                .since_ms
-                .saturating_add(psp.timing.action_timeout_ms)
-                .max(now_ms),
-        );
-    }
-    let counts_ms = proof_counts_at_ms(state, running, psp, true);
-    if now_ms < counts_ms {
-        next_ms.min(counts_ms)
-    } else {
-        next_ms
-    }
 }

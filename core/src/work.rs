@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::answer;
 use crate::config::{Config, Psp};
+use crate::due;
 use crate::evidence::{Evidence, Signal};
 use crate::http::Response;
 use crate::id::{AttemptId, Entropy, LocalId};
@@ -154,7 +155,7 @@ impl<'a> Work<'a> {
             && (matches!(evidence.signal, Signal::ActionRequired { .. })
                 || self.state().status == Status::RequiresAction)
             || (running.refused.is_some() && self.state().is_unfinished_action());
-        let counts = asked_at_ms >= recovery::proof_counts_at_ms(self.state(), running, psp, by_lookup)
+        let counts = asked_at_ms >= due::proof_counts_at_ms(self.state(), running, psp, by_lookup)
             || planted(Bug::AbsenceAtOnce);
         let proves = evidence.complete
             && counts

@@ -56,11 +56,12 @@ pub enum Sometimes {
     ClassBlind,
     ServerGone,
     ExactWork,
+    ReadOnly,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -107,6 +108,7 @@ impl Sometimes {
         Self::ClassBlind,
         Self::ServerGone,
         Self::ExactWork,
+        Self::ReadOnly,
     ];
 
     /// Its name in reports.

@@ -46,7 +46,7 @@ bugs! {
         "After proof of non-effect the next try goes out under the old key.",
         "stripe, keyed and queryable: a 500 without effect that is kept under the key, at a capture, or at an \
          authorize with a long authorize_retry_ms; the 500 is replayed for ever and the capture is parked";
-    EffectsInARow, "effects-in-a-row", "§1 liveness", "core/recovery",
+    EffectsInARow, "effects-in-a-row", "§1 liveness", "core/due",
         "What is proven not to have happened is tried anew at once, each time.",
         "addressable, listed or queryable: the PSP is read-only for a while; a capture's effect numbers are used up in it, \
          and it is parked";
@@ -63,10 +63,10 @@ bugs! {
         "blind: the answer is lost after the effect; two effects";
 
     // Rule 5
-    HorizonIgnored, "horizon-ignored", "rule 5", "core/recovery",
+    HorizonIgnored, "horizon-ignored", "rule 5", "core/due",
         "A PSP key is re-sent however old it is.",
         "keyed only, short horizon: effect with its answer lost, then no answers until the key is forgotten; two effects";
-    HorizonWithoutFlight, "horizon-without-flight", "rule 5", "core/recovery",
+    HorizonWithoutFlight, "horizon-without-flight", "rule 5", "core/due",
         "The horizon is taken to its last moment, without flight time and clock skew.",
         "keyed only, short horizon: effect with its answer lost; a re-send shortly before the horizon is held in flight \
          past it, or leaves by a clock that is behind; two effects";
@@ -79,15 +79,15 @@ bugs! {
     AbsenceAtOnce, "absence-at-once", "rule 6", "core/work",
         "“Not found” counts as soon as it is said.",
         "queryable: the answer is lost and the look-up lags behind the effect, or the request lands late; two effects";
-    AbsenceWithoutLookupLag, "absence-without-lookup-lag", "rule 6", "core/recovery",
+    AbsenceWithoutLookupLag, "absence-without-lookup-lag", "rule 6", "core/due",
         "“Not found” counts before the PSP's look-up has caught up.",
         "queryable with a lag of the order of max_in_flight_ms: late landing without answer, found only after the lag; \
          two effects, or DECLINED with a live authorization";
-    AbsenceWithoutSkew, "absence-without-skew", "rule 6", "core/recovery",
+    AbsenceWithoutSkew, "absence-without-skew", "rule 6", "core/due",
         "“Not found” counts without regard to clock skew.",
         "queryable, two servers: the sender's clock behind, the asker's ahead, the request lands at the last allowed \
          moment; asked too early by less than the skew";
-    AbsenceFromFirstSend, "absence-from-first-send", "rule 6", "core/recovery",
+    AbsenceFromFirstSend, "absence-from-first-send", "rule 6", "core/due",
         "“Not found” counts from the first sending instead of the last.",
         "keyed and queryable: the first sending is lost, re-sends time out one by one, the last lands late; after \
          “not found” the next number goes out as well, or DECLINED with a live authorization";

@@ -136,6 +136,9 @@ impl Sim<'_> {
             None if has_effect => self.met.meet(Sometimes::AnswerLostAfterEffect),
             None => {}
             Some(answer) if answer.status == 429 => self.met.meet(Sometimes::Throttled),
+            Some(answer) if answer.status == 503 && faults.contains(&PspFault::ReadOnly) => {
+                self.met.meet(Sometimes::ReadOnly);
+            }
             Some(answer) if answer.status >= 500 && has_effect => self.met.meet(Sometimes::ErrorWithEffect),
             Some(_) if has_effect && faults.contains(&PspFault::Garbage) => self.met.meet(Sometimes::Garbage),
             Some(_) => {}

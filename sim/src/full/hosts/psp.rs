@@ -82,6 +82,11 @@ impl Bank {
         (std::mem::take(&mut self.calls), ledger)
     }
 
+    /// Whether a fault is on.
+    fn has(&self, fault: PspFault) -> bool {
+        self.faults.iter().any(|(on, _)| *on == fault)
+    }
+
     /// How many events the ledger has more than when last asked.
     fn news(&mut self) -> usize {
         let now = self.sandbox.ledger().count();
@@ -167,6 +172,9 @@ fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answe
     match &reaction.answer {
         None if news > 0 => stage.meet(Sometimes::AnswerLostAfterEffect),
         Some(answer) if answer.status == 429 => stage.meet(Sometimes::Throttled),
+        Some(answer) if answer.status == 503 && bank.has(PspFault::ReadOnly) => {
+            stage.meet(Sometimes::ReadOnly);
+        }
         Some(answer) if answer.status >= 500 && news > 0 => stage.meet(Sometimes::ErrorWithEffect),
         Some(answer) if answer.status == 200 && is_garbage(&bank, &answer.body) => {
             stage.meet(Sometimes::Garbage);
@@ -178,8 +186,7 @@ fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answe
 }
 
 fn is_garbage(bank: &Bank, body: &[u8]) -> bool {
-    bank.faults.iter().any(|(fault, _)| *fault == PspFault::Garbage)
-        && serde_json::from_slice::<serde_json::Value>(body).is_err()
+    bank.has(PspFault::Garbage) && serde_json::from_slice::<serde_json::Value>(body).is_err()
 }
 
 /// Something that was put off happens.
