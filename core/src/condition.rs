@@ -46,14 +46,15 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             Order::Authorize {
                 payment_method,
                 default_payment_method,
+                return_url,
             },
             S::Created,
         ) => match (&state.terms.payment_method, payment_method) {
-            (Some(known), Some(given)) if known != given => {
-                let message = "\"payment_method\" was given when the attempt was created; leave it out, or send the same.";
-                Err(ApiError::new(Code::InvalidField, message)
-                    .field("payment_method")
-                    .into())
+            (known, given) if is_other(known.as_deref(), given.as_deref()) => {
+                Err(given_before("payment_method").into())
+            }
+            _ if is_other(state.return_url.as_deref(), return_url.as_deref()) => {
+                Err(given_before("return_url").into())
             }
             (None, None) if default_payment_method.is_none() => Err(missing("payment_method").into()),
             (Some(_) | None, Some(_) | None) => Ok(Begun::Operation {
@@ -130,8 +131,18 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             | S::Expired,
         ) => Err(Refusal::State),
         // A create key's record is found by the key itself: it is always bound.
-        (Order::Create { .. } | Order::Charge { .. }, _) => Err(Refusal::State),
+        (Order::Create(_) | Order::Charge(_), _) => Err(Refusal::State),
     }
+}
+
+fn is_other(known: Option<&str>, given: Option<&str>) -> bool {
+    matches!((known, given), (Some(known), Some(given)) if known != given)
+}
+
+fn given_before(name: &str) -> ApiError {
+    let message =
+        format!("\"{name}\" was given when the attempt was created; leave it out, or send the same.");
+    ApiError::new(Code::InvalidField, message).field(name)
 }
 
 /// A named operator ends a parked unknown with what the PSP's own books show.

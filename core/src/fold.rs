@@ -78,6 +78,9 @@ impl State {
                 evidence,
             } => self.observe(entry.at_ms, source, *call, *id, evidence),
             Fact::Inferred { conclusion } => self.conclude(conclusion),
+            Fact::ReturnTo { url } => {
+                self.return_url.get_or_insert_with(|| url.as_str().into());
+            }
         }
         self.end_if_done();
         self.settle_keys(index, &entry.fact);

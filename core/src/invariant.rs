@@ -143,8 +143,11 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
                 }
                 current = Some((*operation, *effect));
             }
-            Fact::Created { .. } | Fact::Requested { .. } | Fact::Observed { .. } | Fact::Inferred { .. } => {
-            }
+            Fact::Created { .. }
+            | Fact::Requested { .. }
+            | Fact::ReturnTo { .. }
+            | Fact::Observed { .. }
+            | Fact::Inferred { .. } => {}
         }
     }
     Ok(())

@@ -126,6 +126,11 @@ pub enum Fact {
         /// Which.
         conclusion: Conclusion,
     },
+    /// Requested: where the customer goes once a 3-D Secure is over. Beside the request that said so; a journal has one.
+    ReturnTo {
+        /// The shop's address.
+        url: String,
+    },
 }
 
 /// What a client can ask for.
@@ -269,7 +274,7 @@ impl Fact {
     #[must_use]
     pub fn knowing(&self) -> Knowing {
         match self {
-            Self::Created { .. } | Self::Requested { .. } => Knowing::Requested,
+            Self::Created { .. } | Self::Requested { .. } | Self::ReturnTo { .. } => Knowing::Requested,
             Self::Intended { .. } => Knowing::Intended,
             Self::Dispatched { .. } => Knowing::Dispatched,
             Self::Observed { .. } => Knowing::Observed,

@@ -12,6 +12,8 @@ pub const KEYS_PER_ATTEMPT_MAX: usize = 32;
 pub const ORDER_ID_CHARS_MAX: usize = 255;
 /// Longest `payment_method` token, in characters.
 pub const PAYMENT_METHOD_CHARS_MAX: usize = 255;
+/// Longest `return_url`, in characters.
+pub const RETURN_URL_CHARS_MAX: usize = 1024;
 /// Most members of `metadata`.
 pub const METADATA_MEMBERS_MAX: usize = 16;
 /// Longest member name in `metadata`, in characters (Stripe's own bound, so that it can be passed on).

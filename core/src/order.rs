@@ -6,23 +6,18 @@ use crate::journal::{CaptureMethod, RequestKind, Terms};
 use crate::json::{Body, invalid, missing};
 use crate::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
-    PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
+    PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
 };
 
 /// The operation asked for, with its members.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
-    Create {
-        terms: Terms,
-        psp: String,
-    },
-    Charge {
-        terms: Terms,
-        psp: String,
-    },
+    Create(Payment),
+    Charge(Payment),
     Authorize {
         payment_method: Option<String>,
         default_payment_method: Option<String>,
+        return_url: Option<String>,
     },
     Capture {
         amount_minor: Option<u64>,
@@ -36,11 +31,19 @@ pub(crate) enum Order {
     },
 }
 
+/// What an attempt begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Payment {
+    pub(crate) terms: Terms,
+    pub(crate) psp: String,
+    pub(crate) return_url: Option<String>,
+}
+
 impl Order {
     pub(crate) fn kind(&self) -> RequestKind {
         match self {
-            Self::Create { .. } => RequestKind::Create,
-            Self::Charge { .. } => RequestKind::Charge,
+            Self::Create(_) => RequestKind::Create,
+            Self::Charge(_) => RequestKind::Charge,
             Self::Authorize { .. } => RequestKind::Authorize,
             Self::Capture { .. } => RequestKind::Capture,
             Self::Void => RequestKind::Void,
@@ -60,21 +63,27 @@ pub(crate) fn order(
     let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
     let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
     let order = match kind {
-        RequestKind::Create => Order::Create {
+        RequestKind::Create => Order::Create(Payment {
             terms: terms(&mut body, kind)?,
             psp,
-        },
+            return_url: return_url(&mut body)?,
+        }),
         RequestKind::Charge => {
             let mut terms = terms(&mut body, kind)?;
             terms.payment_method = terms.payment_method.or(default_payment_method);
             if terms.payment_method.is_none() {
                 return Err(missing("payment_method"));
             }
-            Order::Charge { terms, psp }
+            Order::Charge(Payment {
+                terms,
+                psp,
+                return_url: return_url(&mut body)?,
+            })
         }
         RequestKind::Authorize => Order::Authorize {
             payment_method: payment_method(&mut body)?,
             default_payment_method,
+            return_url: return_url(&mut body)?,
         },
         RequestKind::Capture => Order::Capture {
             amount_minor: body.amount("amount")?,
@@ -135,6 +144,25 @@ fn payment_method(body: &mut Body) -> Result<Option<String>, ApiError> {
         .field("payment_method"));
     }
     Ok(token)
+}
+
+/// Where the PSP sends the customer when a 3-D Secure is over. Whoever it names is where the customer's browser goes, so it
+/// has to be a web address that has one reading: visible ASCII, a host, no name or password before it.
+fn return_url(body: &mut Body) -> Result<Option<String>, ApiError> {
+    let Some(url) = body.string("return_url", RETURN_URL_CHARS_MAX)? else {
+        return Ok(None);
+    };
+    let host = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme))
+        .and_then(|rest| rest.split(['/', '?', '#']).next());
+    let is_address = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
+        && url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_address {
+        return Ok(Some(url));
+    }
+    let message = "\"return_url\" must be a web address like https://shop.example/back?order=1, in ASCII (anything else percent-encoded), with no name or password before its host.";
+    Err(invalid("return_url", message.to_owned()))
 }
 
 /// 12 to 19 digits, spaces and dashes aside, that pass the Luhn check (ISO/IEC 7812-1).

@@ -110,6 +110,7 @@ pub enum CallResult {
 pub(crate) struct Order<'a> {
     pub(crate) id: AttemptId,
     pub(crate) terms: &'a Terms,
+    pub(crate) return_url: Option<&'a str>,
     pub(crate) operation: Operation,
     pub(crate) step: CallStep,
     pub(crate) psp_key: &'a str,

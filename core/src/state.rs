@@ -20,6 +20,8 @@ pub struct State {
     pub merchant: Arc<str>,
     /// What is to be paid, and how.
     pub terms: Arc<Terms>,
+    /// Where the customer goes once a 3-D Secure is over.
+    pub return_url: Option<Arc<str>>,
     /// Name of the PSP in the configuration.
     pub psp: Arc<str>,
     /// How that PSP is spoken to.
@@ -142,6 +144,7 @@ impl State {
         Some(Self {
             merchant: merchant.as_str().into(),
             terms: Arc::new(terms.clone()),
+            return_url: None,
             psp: psp.as_str().into(),
             face: *face,
             created_at_ms: entry.at_ms,

@@ -6,11 +6,11 @@ use crate::condition::{Begun, Refusal, condition};
 use crate::error::{ApiError, Code};
 use crate::http::Response;
 use crate::id::AttemptId;
-use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Terms};
+use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
 use crate::json::Fingerprint;
 use crate::limits::{ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX};
 use crate::machine::{Reply, Step};
-use crate::order::Order;
+use crate::order::{Order, Payment};
 use crate::planted::{Bug, planted};
 use crate::record::{Record, RecordError};
 use crate::request::{Asked, Ticket, attempt_not_found};
@@ -45,34 +45,10 @@ pub(crate) fn handle(
             Asked::Do {
                 key,
                 fingerprint,
-                order: Order::Create { terms, psp },
+                order: order @ (Order::Create(payment) | Order::Charge(payment)),
             },
             None,
-        ) => create(
-            clock,
-            id,
-            ticket,
-            RequestKind::Create,
-            (key, fingerprint),
-            terms,
-            psp,
-        ),
-        (
-            Asked::Do {
-                key,
-                fingerprint,
-                order: Order::Charge { terms, psp },
-            },
-            None,
-        ) => create(
-            clock,
-            id,
-            ticket,
-            RequestKind::Charge,
-            (key, fingerprint),
-            terms,
-            psp,
-        ),
+        ) => create(clock, id, ticket, order.kind(), (key, fingerprint), payment),
         (
             Asked::Do {
                 order: Order::Authorize { .. } | Order::Capture { .. } | Order::Void | Order::Resolve { .. },
@@ -90,19 +66,19 @@ fn create(
     ticket: &Ticket,
     request: RequestKind,
     (key, fingerprint): (&str, &Fingerprint),
-    terms: &Terms,
-    psp_name: &str,
+    payment: &Payment,
 ) -> Result<Step, RecordError> {
-    let Some(psp) = clock.config.psps.get(psp_name) else {
-        return Ok(refuse(&psp_not_configured(psp_name), ticket));
+    let Some(psp) = clock.config.psps.get(&payment.psp) else {
+        return Ok(refuse(&psp_not_configured(&payment.psp), ticket));
     };
+    let amount_minor = payment.terms.amount_minor;
     let fact = Fact::Created {
         merchant: ticket.merchant.to_string(),
         key: key.to_owned(),
         fingerprint: *fingerprint,
         request,
-        terms: terms.clone(),
-        psp: psp_name.to_owned(),
+        terms: payment.terms.clone(),
+        psp: payment.psp.clone(),
         face: psp.face,
     };
     let mut work = Work::on_new(
@@ -115,8 +91,9 @@ fn create(
             },
         )?,
     );
+    work.remember_return(payment.return_url.as_ref())?;
     if request == RequestKind::Charge {
-        work.begin(psp, Operation::Authorize, Cause::Client, terms.amount_minor, None)?;
+        work.begin(psp, Operation::Authorize, Cause::Client, amount_minor, None)?;
     }
     Ok(answer_first(work, ticket))
 }
@@ -155,16 +132,18 @@ fn on_known(
         Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
     };
     let mut work = work;
-    let payment_method = match order {
+    let (payment_method, return_url) = match order {
         Order::Authorize {
             payment_method,
             default_payment_method,
-        } => payment_method.clone().or_else(|| default_payment_method.clone()),
-        Order::Create { .. }
-        | Order::Charge { .. }
-        | Order::Capture { .. }
-        | Order::Void
-        | Order::Resolve { .. } => None,
+            return_url,
+        } => (
+            payment_method.clone().or_else(|| default_payment_method.clone()),
+            return_url.as_ref(),
+        ),
+        Order::Create(_) | Order::Charge(_) | Order::Capture { .. } | Order::Void | Order::Resolve { .. } => {
+            (None, None)
+        }
     };
     let (key, request) = (key.to_owned(), order.kind());
     work.push(Fact::Requested {
@@ -173,6 +152,7 @@ fn on_known(
         request,
         payment_method,
     })?;
+    work.remember_return(return_url)?;
     match begun {
         Begun::Operation {
             operation,

@@ -51,6 +51,7 @@ pub fn event(fact: &Fact) -> String {
     match fact {
         Fact::Created { .. } => "attempt created".to_owned(),
         Fact::Requested { request, .. } => format!("{} requested", request.as_str()),
+        Fact::ReturnTo { .. } => "return address given".to_owned(),
         Fact::Intended { operation, cause, .. } => match cause {
             Cause::Client => format!("{} intended", operation.as_str()),
             Cause::Automatic => format!("{} intended, as capture is automatic", operation.as_str()),
@@ -122,6 +123,8 @@ fn details(entry: &Entry) -> Map<String, Value> {
             key, request, psp, ..
         } => json!({"idempotency_key": key, "request": request, "psp": psp}),
         Fact::Requested { key, .. } => json!({"idempotency_key": key}),
+        // The address itself is the shop's own, and may name its customer's session.
+        Fact::ReturnTo { .. } => json!({}),
         Fact::Intended {
             amount_minor, target, ..
         } => json!({"amount": amount_minor, "target": target}),

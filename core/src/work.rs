@@ -87,6 +87,14 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// The first address that is given stays: it is part of what is sent under the PSP's key (rule 3).
+    pub(crate) fn remember_return(&mut self, url: Option<&String>) -> Result<(), RecordError> {
+        match url {
+            Some(url) if self.state().return_url.is_none() => self.push(Fact::ReturnTo { url: url.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     fn new_id(&mut self) -> LocalId {
         self.ids_made += 1;
         LocalId::new(self.clock.now_ms, self.clock.entropy, self.ids_made)
@@ -346,6 +354,7 @@ impl<'a> Work<'a> {
         let order = Order {
             id: self.record.id(),
             terms: &state.terms,
+            return_url: state.return_url.as_deref(),
             operation,
             step,
             psp_key: &psp_key,

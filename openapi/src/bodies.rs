@@ -1,7 +1,7 @@
 //! Bodies of requests: what core reads. What this forbids is refused; what it allows is not refused for its form, but for
 //! two things that a schema cannot say: a whole number with a fraction (2599.0), and a card number.
 
-use pay_once_core::limits::{PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX};
+use pay_once_core::limits::{PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX};
 use serde_json::{Value, json};
 
 use crate::answers::text;
@@ -16,12 +16,16 @@ pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
         ("Charge", terms(&["automatic"], &["amount", "currency"])),
         (
             "Authorize",
-            closed(json!({"payment_method": schema("PaymentMethod")}), &[]),
+            closed(
+                json!({"payment_method": schema("PaymentMethod"), "return_url": schema("ReturnUrl")}),
+                &[],
+            ),
         ),
         ("Capture", closed(json!({"amount": schema("Amount")}), &[])),
         ("Void", closed(json!({}), &[])),
         ("Resolve", resolve()),
         ("PaymentMethod", payment_method()),
+        ("ReturnUrl", return_url()),
     ]
     .into_iter()
     .map(|(name, schema)| (name.to_owned(), schema))
@@ -39,6 +43,7 @@ fn terms(capture_methods: &[&str], required: &[&str]) -> Value {
             "currency": schema("Currency"),
             "capture_method": {"enum": capture_methods, "default": capture_methods.first()},
             "payment_method": schema("PaymentMethod"),
+            "return_url": schema("ReturnUrl"),
             "metadata": schema("Metadata"),
         }),
         required,
@@ -50,6 +55,16 @@ fn payment_method() -> Value {
         PAYMENT_METHOD_CHARS_MAX,
         "The PSP's token. A card number (12 to 19 digits that pass the Luhn check) is refused. May come with create or with authorize, and is needed by then unless the merchant has a default.",
     )
+}
+
+/// Visible ASCII but the backslash; a host, in which there is no `@`.
+fn return_url() -> Value {
+    json!({
+        "type": "string",
+        "maxLength": RETURN_URL_CHARS_MAX,
+        "pattern": "^https?://[!-\"$-.0->A-\\[\\]-~]+([/?#][!-\\[\\]-~]*)?$",
+        "description": "Where the PSP sends the customer once a 3-D Secure is over. May come with create or with authorize. Stripe names no page to send the customer to (`next_action.url` is empty) without it. It is kept in the record and told to the PSP, and to nobody else.",
+    })
 }
 
 /// What happened has a name at the PSP; what did not has none.

@@ -73,7 +73,14 @@ fn three_ds(sandbox: &mut Sandbox, now_ms: u64, entropy: u64, request: &Request,
         .intents
         .get(id)
         .filter(|intent| intent.status == Status::RequiresAction);
-    let return_url = intent.and_then(|intent| intent.return_url.clone());
+    let challenge = sandbox.state.challenges.get(id);
+    let (name, return_url) = match intent {
+        Some(intent) => ("payment_intent", intent.return_url.clone()),
+        None => (
+            "psp_reference",
+            challenge.and_then(|challenge| challenge.return_url.clone()),
+        ),
+    };
     let due = intent
         .map(|intent| (intent.amount_minor, intent.currency.clone()))
         .or_else(|| {
@@ -119,7 +126,7 @@ fn three_ds(sandbox: &mut Sandbox, now_ms: u64, entropy: u64, request: &Request,
         Some(url) => {
             let mark = if url.contains('?') { '&' } else { '?' };
             let status = if success { "succeeded" } else { "failed" };
-            let location = format!("{url}{mark}payment_intent={id}&redirect_status={status}");
+            let location = format!("{url}{mark}{name}={id}&redirect_status={status}");
             answered(303, vec![("Location", location)], String::new())
         }
     };

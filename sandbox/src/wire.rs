@@ -127,3 +127,9 @@ pub struct Webhook {
     /// The body.
     pub body: Vec<u8>,
 }
+
+/// Whether a browser may be sent there.
+pub(crate) fn is_web_address(url: &str) -> bool {
+    (url.starts_with("https://") || url.starts_with("http://"))
+        && url.bytes().all(|byte| byte.is_ascii_graphic())
+}

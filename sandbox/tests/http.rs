@@ -18,7 +18,7 @@ fn both_faces_answer_on_one_connection() {
     let served = Served::start(None, None);
     let mut stream = BufReader::new(TcpStream::connect(served.address).unwrap());
     let form = "amount=1000&currency=gbp&confirm=true&capture_method=manual&metadata[attempt_id]=pa_1\
-                &payment_method=pm_card_authenticationRequired";
+                &payment_method=pm_card_authenticationRequired&return_url=https://shop.example/back";
     let answer = exchange(&mut stream, "POST", "/v1/payment_intents", form).unwrap();
     assert_eq!(answer.status, 200);
     assert!(answer.head.contains("content-type: application/json"));

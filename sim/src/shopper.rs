@@ -246,8 +246,13 @@ impl Shopper {
     fn request(&self, op: Op) -> (String, String) {
         let payment = &self.payment;
         let order = |method: &str| {
+            // A customer who has a page to go to comes back from it.
+            let back = match payment.token {
+                Token::Secure(_) | Token::SecureFails(_) => r#","return_url":"https://shop.test/back""#,
+                _ => "",
+            };
             format!(
-                r#"{{"order_id":"order-{}","amount":{},"currency":"{CURRENCY}","capture_method":"{method}","payment_method":"{}"}}"#,
+                r#"{{"order_id":"order-{}","amount":{},"currency":"{CURRENCY}","capture_method":"{method}","payment_method":"{}"{back}}}"#,
                 payment.payment,
                 payment.amount_minor,
                 payment.token.payment_method()

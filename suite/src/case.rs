@@ -87,6 +87,8 @@ pub enum Step {
         url: String,
         /// Which button is pressed.
         approves: bool,
+        /// Where the browser must be sent then: what the address begins with.
+        back: &'static str,
     },
     /// Turns dials of the sandbox PSP. Only in [`Weather::Alone`].
     Dials(Value),

@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
                 operation,
                 save,
             } => self.books(attempt, operation, save).await,
-            Step::Customer { url, approves } => self.customer(url, *approves).await,
+            Step::Customer { url, approves, back } => self.customer(url, *approves, back).await,
             Step::Dials(dials) => {
                 self.transcript.push_str(&format!("? the PSP's dials: {dials}\n"));
                 turn(&self.client, self.options, dials).await
@@ -330,7 +330,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    async fn customer(&mut self, url: &str, approves: bool) -> Result<(), String> {
+    async fn customer(&mut self, url: &str, approves: bool, back: &str) -> Result<(), String> {
         let url = self.filled(url)?;
         let headers = [("Content-Type", b"application/x-www-form-urlencoded".to_vec())];
         let body = format!("success={approves}");
@@ -340,9 +340,11 @@ impl<'a> Walk<'a> {
             .await?;
         let line = self.normal.text(&format!("? the customer at {url}: {body}\n"));
         self.transcript.push_str(&line);
-        match answer.status {
-            200 | 303 => Ok(()),
-            status => Err(format!("the PSP's page {url} answered {status} to {body}")),
+        match (answer.status, answer.header("location")) {
+            (303, Some(to)) if to.starts_with(back) => Ok(()),
+            (status, to) => Err(format!(
+                "the PSP's page {url} answered {status} to {body} and sent the customer to {to:?}, not back to {back}"
+            )),
         }
     }
 

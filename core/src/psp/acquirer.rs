@@ -14,15 +14,18 @@ use crate::planted::{Bug, planted};
 pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     let reference = order.id.to_string();
     let (path, body) = match order.operation {
-        Operation::Authorize => (
-            "/authorize",
-            json!({
+        Operation::Authorize => {
+            let mut body = json!({
                 "reference": reference,
                 "amount": order.amount_minor,
                 "currency": order.terms.currency,
                 "payment_method": order.terms.payment_method,
-            }),
-        ),
+            });
+            if let (Some(url), Some(members)) = (order.return_url, body.as_object_mut()) {
+                members.insert("return_url".to_owned(), url.into());
+            }
+            ("/authorize", body)
+        }
         // The face has one call to undo either: a void of a capture is its reversal.
         Operation::Capture | Operation::Void | Operation::Refund => (
             if order.operation == Operation::Capture {

@@ -16,7 +16,8 @@ const PAGE_SIZE: &str = "100";
 pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     let (path, form) = match (order.operation, order.step, order.target) {
         (Operation::Authorize, CallStep::Act, Some(object)) => {
-            let form = vec![("payment_method", payment_method(order))];
+            let mut form = vec![("payment_method", payment_method(order))];
+            form.extend(return_url(order));
             (format!("/v1/payment_intents/{}/confirm", segment(object)), form)
         }
         (Operation::Authorize, step, _) => ("/v1/payment_intents".to_owned(), create_form(order, step)),
@@ -77,8 +78,14 @@ fn create_form(order: &Order<'_>, step: CallStep) -> Vec<(&'static str, String)>
     ];
     if step == CallStep::Act {
         form.push(("confirm", "true".to_owned()));
+        form.extend(return_url(order));
     }
     form
+}
+
+/// Stripe takes it with a confirmation only, and names no page to send the customer to without it.
+fn return_url(order: &Order<'_>) -> Option<(&'static str, String)> {
+    order.return_url.map(|url| ("return_url", url.to_owned()))
 }
 
 fn payment_method(order: &Order<'_>) -> String {

@@ -31,6 +31,7 @@ mod purity;
 mod record_bytes;
 mod recorded;
 mod refusals;
+mod return_url;
 mod rules_calls;
 mod rules_compensation;
 mod rules_ends;

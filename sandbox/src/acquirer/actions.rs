@@ -16,23 +16,8 @@ use super::parse::Act;
 type Refusal = (&'static str, &'static str);
 
 /// `POST /authorize`.
-pub(crate) fn authorize(
-    work: &mut Work<'_>,
-    reference: &str,
-    amount_minor: u64,
-    currency: &str,
-    token: &str,
-) -> Outcome {
-    let id = work.new_id("auth");
-    let challenge = Challenge {
-        id,
-        reference: reference.to_owned(),
-        amount_minor,
-        currency: currency.to_owned(),
-        token: token.to_owned(),
-        key: work.key.clone(),
-    };
-    match tokens::find(token, Operation::Authorize).map(|row| row.behaviour) {
+pub(crate) fn authorize(work: &mut Work<'_>, challenge: Challenge) -> Outcome {
+    match tokens::find(&challenge.token, Operation::Authorize).map(|row| row.behaviour) {
         Some(Behaviour::Decline { code, message }) => conclude(
             work,
             &told(Operation::Authorize, &challenge),

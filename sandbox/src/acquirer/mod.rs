@@ -27,6 +27,8 @@ pub(crate) struct Challenge {
     pub(crate) amount_minor: u64,
     pub(crate) currency: String,
     pub(crate) token: String,
+    /// Where the customer goes when it is over.
+    pub(crate) return_url: Option<String>,
     pub(crate) key: Option<String>,
 }
 
@@ -76,7 +78,19 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
             amount_minor,
             currency,
             payment_method,
-        } => actions::authorize(work, reference, *amount_minor, currency, payment_method),
+            return_url,
+        } => {
+            let challenge = Challenge {
+                id: work.new_id("auth"),
+                reference: reference.clone(),
+                amount_minor: *amount_minor,
+                currency: currency.clone(),
+                token: payment_method.clone(),
+                return_url: return_url.clone(),
+                key: work.key.clone(),
+            };
+            actions::authorize(work, challenge)
+        }
         Call::Capture(act) => actions::capture(work, act),
         Call::Void(act) => actions::void(work, act),
         Call::Lookup { reference } => lookup::answer(work.state, work.settings, work.now_ms, reference),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::dials::Dials;
-use crate::wire::{Method, Request};
+use crate::wire::{Method, Request, is_web_address};
 use crate::work::Outcome;
 
 use super::refused;
@@ -15,6 +15,8 @@ pub(crate) enum Call {
         amount_minor: u64,
         currency: String,
         payment_method: String,
+        /// Where the customer goes when a 3-D Secure is over.
+        return_url: Option<String>,
     },
     Capture(Act),
     Void(Act),
@@ -80,11 +82,23 @@ pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
         "/void" => act().map(Call::Void),
         _ => {
             let payment_method = text(&members, "payment_method")?;
+            let return_url = match members.contains_key("return_url") {
+                true => Some(text(&members, "return_url")?),
+                false => None,
+            };
+            if return_url.as_deref().is_some_and(|url| !is_web_address(url)) {
+                return Err(refused(
+                    400,
+                    "invalid_member",
+                    "\"return_url\" must be a web address.",
+                ));
+            }
             Ok(Call::Authorize {
                 reference,
                 amount_minor,
                 currency,
                 payment_method,
+                return_url,
             })
         }
     }

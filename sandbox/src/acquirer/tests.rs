@@ -262,6 +262,8 @@ fn malformed_requests_are_refused_and_strangers_ignored() {
         ("amount", json!(1_u64 << 53)),
         ("currency", Value::Null),
         ("payment_method", json!({})),
+        ("return_url", json!("")),
+        ("return_url", json!("javascript:x")),
     ] {
         let mut bad = good.clone();
         bad[name] = value;

@@ -61,6 +61,20 @@ fn the_page_asks_answers_and_returns() {
 }
 
 #[test]
+fn an_acquirers_page_returns_as_well() {
+    let mut bench = Bench::new(json!({}));
+    let body = json!({"reference": "pa_1", "amount": 1, "currency": "GBP",
+        "payment_method": "pm_card_authenticationRequired", "return_url": "https://shop.example/back?order=1"});
+    let asked = bench.acquirer("/authorize", body, "").unwrap().body;
+    let id = asked["psp_reference"].as_str().unwrap();
+    let page = format!("/3ds/{id}");
+    let answer = bench.send(Method::Post, &page, &[], b"success=true").unwrap();
+    assert_eq!(answer.status, 303);
+    let back = format!("https://shop.example/back?order=1&psp_reference={id}&redirect_status=succeeded");
+    assert_eq!(answer.header("Location"), Some(back.as_str()));
+}
+
+#[test]
 fn the_story_of_an_attempt_lists_its_events() {
     let mut bench = Bench::new(json!({}));
     bench.pay("pm_card_visa", "k1").unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Method, Request};
+use crate::wire::{Method, Request, is_web_address};
 use crate::work::Outcome;
 
 use super::errors::{invalid, no_such_route, unauthorized};
@@ -201,11 +201,6 @@ fn return_url(params: &mut Params) -> Result<Option<String>, Outcome> {
         Some(url) if !is_web_address(&url) => Err(invalid("url_invalid", "return_url", "Not a valid URL.")),
         url => Ok(url),
     }
-}
-
-fn is_web_address(url: &str) -> bool {
-    (url.starts_with("https://") || url.starts_with("http://"))
-        && url.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn page(params: &mut Params) -> Result<Page, Outcome> {

@@ -50,11 +50,13 @@ impl Failure {
 impl Intent {
     /// The object as Stripe shows it.
     pub(crate) fn render(&self, public_url: &str, expand_charge: bool) -> Rendered<'_> {
-        let next_action = (self.status == Status::RequiresAction).then(|| {
-            json!({
+        // Without an address to come back to, Stripe names no page: the rest is its own JavaScript's.
+        let next_action = (self.status == Status::RequiresAction).then(|| match &self.return_url {
+            None => json!({"type": "use_stripe_sdk", "use_stripe_sdk": {}}),
+            Some(back) => json!({
                 "type": "redirect_to_url",
-                "redirect_to_url": {"url": format!("{public_url}/3ds/{}", self.id), "return_url": self.return_url},
-            })
+                "redirect_to_url": {"url": format!("{public_url}/3ds/{}", self.id), "return_url": back},
+            }),
         });
         Rendered {
             id: &self.id,

@@ -156,10 +156,23 @@ fn a_decline_is_402_with_the_intent_and_can_be_tried_again() {
 }
 
 #[test]
+fn without_an_address_to_come_back_to_no_page_is_named() {
+    let mut bench = bench();
+    let intent = bench.pay("pm_card_authenticationRequired", "a").unwrap().body;
+    assert_eq!(intent["status"], "requires_action");
+    assert_eq!(
+        intent["next_action"],
+        json!({"type": "use_stripe_sdk", "use_stripe_sdk": {}})
+    );
+}
+
+#[test]
 fn three_d_secure_ends_either_way() {
     for success in [true, false] {
         let mut bench = bench();
-        let intent = bench.pay("pm_card_authenticationRequired", "a").unwrap().body;
+        let form = "amount=1000&currency=gbp&capture_method=manual&confirm=true&metadata[attempt_id]=pa_1\
+                    &payment_method=pm_card_authenticationRequired&return_url=https://shop.example/back";
+        let intent = bench.stripe("payment_intents", form, "a").unwrap().body;
         assert_eq!(intent["status"], "requires_action");
         let id = intent["id"].as_str().unwrap();
         let url = intent["next_action"]["redirect_to_url"]["url"].as_str().unwrap();

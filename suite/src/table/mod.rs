@@ -46,9 +46,13 @@ fn order(payment_method: &str) -> Value {
 
 /// Creates an attempt of 25.99 GBP under the key `{case}`; its id is then `{id}`.
 fn create(payment_method: &str) -> Ask {
+    create_as(&order(payment_method))
+}
+
+fn create_as(order: &Value) -> Ask {
     post("/attempts")
         .key("{case}")
-        .json(&order(payment_method))
+        .json(order)
         .status(201)
         .is("/status", "CREATED")
         .save("id", "/attempt_id")

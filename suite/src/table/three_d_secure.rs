@@ -1,14 +1,27 @@
 //! 3-D Secure: the customer approves, fails, never comes, or the merchant gives up. Without webhooks, so that what
 //! became of it is found out.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{HELD, capture, create, order, void};
+use super::{HELD, capture, create_as, void};
 use crate::case::{Ask, Case, Step, get, ledger, post};
 use crate::environment::Merchant::{Market, Shop};
 use crate::environment::Weather;
 
 const CARD: &str = "pm_card_authenticationRequired";
+
+const BACK: &str = "https://shop.example/back?order=ord_123";
+
+/// An order whose customer has somewhere to come back to.
+fn order() -> Value {
+    let mut order = super::order(CARD);
+    order["return_url"] = json!(BACK);
+    order
+}
+
+fn create() -> Ask {
+    create_as(&order())
+}
 
 /// Begins, and has the customer's page as `{page}`.
 fn begin() -> Ask {
@@ -27,6 +40,7 @@ fn customer(approves: bool) -> Step {
     Step::Customer {
         url: "{page}".to_owned(),
         approves,
+        back: BACK,
     }
 }
 
@@ -40,7 +54,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "The customer approves: found out without a webhook, and the first key gets the news.",
                 merchant,
                 vec![
-                    create(CARD).into(),
+                    create().into(),
                     begin().into(),
                     ledger("{id}", &[]),
                     customer(true),
@@ -67,7 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "The merchant gives up: voided, and nothing was reserved.",
                 merchant,
                 vec![
-                    create(CARD).into(),
+                    create().into(),
                     begin().into(),
                     post("/attempts/{id}/capture")
                         .key("capture")
@@ -93,7 +107,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "Nobody comes within the configured 6 s: the attempt ends by itself.",
                 merchant,
                 vec![
-                    create(CARD).into(),
+                    create().into(),
                     begin().into(),
                     get("/attempts/{id}")
                         .until("/operation", Value::Null)
@@ -111,7 +125,7 @@ pub(super) fn cases() -> Vec<Case> {
                     post("/charge")
                         .key("{case}")
                         .wait()
-                        .json(&order(CARD))
+                        .json(&order())
                         .status(202)
                         .is("/status", "REQUIRES_ACTION")
                         .save("page", "/next_action/url")
@@ -124,7 +138,7 @@ pub(super) fn cases() -> Vec<Case> {
                         .into(),
                     post("/charge")
                         .key("{case}")
-                        .json(&order(CARD))
+                        .json(&order())
                         .is("/status", "CAPTURED")
                         .into(),
                     ledger("{id}", super::TAKEN),
@@ -143,7 +157,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "The customer fails: declined, for the key that began it as well.",
                 merchant,
                 vec![
-                    create(CARD).into(),
+                    create().into(),
                     begin().into(),
                     customer(false),
                     get("/attempts/{id}")
@@ -167,7 +181,7 @@ pub(super) fn cases() -> Vec<Case> {
             "With webhooks the news come by themselves.",
             Shop,
             vec![
-                create(CARD).into(),
+                create().into(),
                 begin().into(),
                 customer(true),
                 get("/attempts/{id}")
