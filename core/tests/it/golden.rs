@@ -18,6 +18,7 @@ fn stories() -> Vec<(&'static str, World, AttemptId, &'static str)> {
         parked_and_resolved(),
         three_d_secure(),
         compensated(),
+        returning(),
     ]
 }
 
@@ -71,6 +72,14 @@ fn compensated() -> (&'static str, World, AttemptId, &'static str) {
     let id = world.authorized_twice();
     world.settle(id, 1);
     ("compensation", world, id, "AUTHORIZED")
+}
+
+fn returning() -> (&'static str, World, AttemptId, &'static str) {
+    let mut world = World::new(Kind::StripeNoKeys);
+    let sent = CREATE.replace('}', ",\"return_url\":\"https://shop.example/back\"}");
+    let id = world.create_with("k1", &sent);
+    world.op(id, "authorize", "k2");
+    ("return_url", world, id, "AUTHORIZED")
 }
 
 fn file(name: &str) -> PathBuf {
