@@ -156,6 +156,9 @@ fn http() -> Vec<Vec<u8>> {
         format!(
             "POST /attempts/{name}/authorize HTTP/1.1\r\nIdempotency-Key: a-0\r\nAuthorization: Bearer mk_demo\r\n\r\n"
         ),
+        format!(
+            "POST /attempts/{name}/authorize HTTP/1.1\r\nIdempotency-Key: a-1\r\n\r\n{{\"return_url\":\"https://shop.example/back?order=1\"}}"
+        ),
         format!("POST /attempts/{name}/capture HTTP/1.1\r\nIdempotency-Key: c-0\r\n\r\n{{\"amount\":1000}}"),
         format!(
             "POST /attempts/{name}/void HTTP/1.1\r\nIdempotency-Key: v-0\r\nAccept: application/problem+json\r\n\r\n"
@@ -186,12 +189,13 @@ fn http() -> Vec<Vec<u8>> {
 }
 
 fn record() -> Vec<Vec<u8>> {
-    let golden: [&[u8]; 5] = [
+    let golden: [&[u8]; 6] = [
         include_bytes!("../../../core/tests/golden/manual_payment.bin"),
         include_bytes!("../../../core/tests/golden/charge_declined.bin"),
         include_bytes!("../../../core/tests/golden/parked_and_resolved.bin"),
         include_bytes!("../../../core/tests/golden/three_d_secure.bin"),
         include_bytes!("../../../core/tests/golden/compensation.bin"),
+        include_bytes!("../../../core/tests/golden/return_url.bin"),
     ];
     let mut inputs: Vec<Vec<u8>> = golden.iter().map(|bytes| [&[0, 0], *bytes].concat()).collect();
     inputs.extend(
