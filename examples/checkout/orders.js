@@ -94,9 +94,10 @@ export class Orders {
    * @param {number} number
    * @param {string} card the PSP's token
    * @param {{id: string, amount: number, currency: string}} product what a first try is for, at the price of now
+   * @param {string} returnUrl where the bank's page sends the customer
    * @returns {Order | undefined} the order as it is then; undefined if there is none
    */
-  begin(id, number, card, product) {
+  begin(id, number, card, product, returnUrl) {
     const known = this.#orders.get(id);
     const isNext = known ? stateOf(known) === 'unpaid' && number === known.tries.length + 1 : number === 1;
     if (!isNext) return known;
@@ -109,7 +110,14 @@ export class Orders {
       at: new Date().toISOString(),
       item,
       keys: { create: randomUUID(), authorize: randomUUID(), capture: randomUUID() },
-      body: { order_id: id, amount, currency, payment_method: card, metadata: { try: String(number) } },
+      body: {
+        order_id: id,
+        amount,
+        currency,
+        payment_method: card,
+        return_url: returnUrl,
+        metadata: { try: String(number) },
+      },
     });
     return this.#orders.get(id);
   }

@@ -190,9 +190,10 @@ function nextStep(order, attempt) {
   if (stateOf(order) === 'paid') return html`<p><a href="/">Back to the shop</a></p>`;
   const url = attempt?.status === 'REQUIRES_ACTION' ? attempt.next_action?.url : undefined;
   if (!url || !/^https?:\/\//.test(url)) return html``;
-  // In a tab of its own: the bank's page knows no address to come back to, and this page goes on by itself.
-  return html`<p><a class="button" href="${url}" target="_blank" rel="noopener noreferrer">Go to your bank<span class="hint"> (opens a new tab)</span></a></p>
-<p>When you have answered there, come back to this page. It goes on by itself.</p>`;
+  // The bank sends the customer back here. Whether the money is reserved is not what the browser brings with it: that is
+  // what Pay Once says.
+  return html`<p><a class="button" href="${url}" rel="noreferrer">Go to your bank</a></p>
+<p>When you have answered there, you come back to this page. Your order goes on in any case.</p>`;
 }
 
 /**

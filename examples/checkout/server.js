@@ -20,6 +20,7 @@ Usage: node server.js [OPTIONS]
 
   --listen <ADDRESS>   Address to listen on; port 0 picks a free one [default: 127.0.0.1:3000]
   --pay-once <URL>     Where Pay Once is [env: PAY_ONCE_URL] [default: http://127.0.0.1:8080]
+  --public-url <URL>   Where customers find the shop: their bank sends them back there [default: the address listened on]
   --data <DIR>         Directory of the order journal [default: data, beside this file]
   --wait <SECONDS>     How long Pay Once may hold a call open, at most 30 [default: 10]
   --help               Prints this
@@ -39,6 +40,7 @@ function settings() {
       options: {
         listen: { type: 'string', default: '127.0.0.1:3000' },
         'pay-once': { type: 'string', default: process.env.PAY_ONCE_URL || 'http://127.0.0.1:8080' },
+        'public-url': { type: 'string' },
         data: { type: 'string', default: join(HERE, 'data') },
         wait: { type: 'string', default: '10' },
         help: { type: 'boolean', default: false },
@@ -52,19 +54,24 @@ function settings() {
     const waitS = Number(values.wait);
     if (!listen) refuse(`--listen ${values.listen}: write it as 127.0.0.1:3000`);
     if (!/^https?:\/\/[^/]/.test(values['pay-once'])) refuse(`--pay-once ${values['pay-once']}: not a URL`);
+    const publicUrl = values['public-url'];
+    if (publicUrl !== undefined && !/^https?:\/\/[^/]/.test(publicUrl)) refuse(`--public-url ${publicUrl}: not a URL`);
     if (!(Number.isInteger(waitS) && waitS >= 0 && waitS <= 30)) refuse(`--wait ${values.wait}: 0 to 30`);
     return {
       host: listen.host.replace(/^\[|\]$/g, ''),
       port: Number(listen.port),
       payOnce: { url: values['pay-once'], apiKey: process.env.PAY_ONCE_API_KEY || undefined, waitS },
       data: values.data,
+      publicUrl: publicUrl?.replace(/\/+$/, ''),
     };
   } catch (error) {
     return refuse(/** @type {Error} */ (error).message);
   }
 }
 
-const { host, port, payOnce: client, data } = settings();
+const { host, port, payOnce: client, data, publicUrl } = settings();
+/** Where customers find the shop. */
+let shopUrl = publicUrl ?? '';
 /** @param {string} line */
 const log = (line) => console.error(`${new Date().toISOString()} ${line}`);
 
@@ -157,7 +164,7 @@ async function pay(request, response) {
   const basket = basketOf(request);
   if (!orders.get(orderId) && basket !== undefined && basket !== orderId) return seeOther(response, '/?renewed');
   // Here it becomes true, and once. From now on the browser is not needed.
-  const order = orders.begin(orderId, number, card, PRODUCT);
+  const order = orders.begin(orderId, number, card, PRODUCT, `${shopUrl}/orders/${orderId}`);
   if (!order) return seeOther(response, '/?renewed');
   payments.see(order);
   seeOther(response, `/orders/${order.id}`);
@@ -227,7 +234,9 @@ server.listen(port, host, () => {
   orders = new Orders(join(data, 'orders.jsonl'));
   payments = new Payments(orders, payOnce, log);
   const at = /** @type {import('node:net').AddressInfo} */ (server.address());
-  console.log(`shop on http://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`);
+  const url = `http://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`;
+  shopUrl ||= url;
+  console.log(`shop on ${url}`);
 });
 
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {

@@ -369,13 +369,13 @@ describe('the shop', { concurrency: 3 }, () => {
     await env.ledgerSays({ paid: 1, unpaid: 1 });
   });
 
-  /** To the bank in its own tab, an answer there, and back. @param {Page} page @param {'Approve' | 'Fail'} answer */
+  /** To the bank, an answer there, and back. @param {Page} page @param {'Approve' | 'Fail'} answer */
   async function askTheBank(page, answer) {
     await headline(page, 'Your bank asks whether it is you');
-    const [bank] = await Promise.all([page.context().waitForEvent('page'), page.click('text=Go to your bank')]);
-    await bank.click(`button:has-text("${answer}")`);
-    await bank.locator('h1', { hasText: 'Thank you' }).waitFor();
-    await bank.close();
+    const order = page.url().split('?')[0];
+    await page.click('text=Go to your bank');
+    await page.click(`button:has-text("${answer}")`);
+    await page.waitForURL((url) => url.href.startsWith(`${order}?`));
   }
 
   inShop('3-D Secure, approved', async (env) => {

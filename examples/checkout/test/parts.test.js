@@ -18,6 +18,7 @@ import { story } from '../timeline.js';
 const directory = mkdtempSync(join(tmpdir(), 'checkout-parts-'));
 after(() => rmSync(directory, { recursive: true }));
 let files = 0;
+const BACK = 'http://127.0.0.1:3000/orders/ord_1';
 const newFile = () => join(directory, `${(files += 1)}.jsonl`);
 
 /** @param {string} status @param {object} [more] */
@@ -57,7 +58,7 @@ async function payWith(answers) {
   const { client, asked, close } = await scripted(answers);
   const orders = new Orders(newFile());
   const id = newOrderId();
-  const order = /** @type {import('../orders.js').Order} */ (orders.begin(id, 1, 'pm_card_visa', PRODUCT));
+  const order = /** @type {import('../orders.js').Order} */ (orders.begin(id, 1, 'pm_card_visa', PRODUCT, BACK));
   /** @type {string[]} */
   const log = [];
   const payments = new Payments(orders, client, (line) => log.push(line));
@@ -153,18 +154,18 @@ test('a try is begun once, and the next one only when the last took no money', (
   const file = newFile();
   const orders = new Orders(file);
   const id = newOrderId();
-  assert.equal(orders.begin(id, 2, 'card', PRODUCT), undefined);
-  const order = /** @type {import('../orders.js').Order} */ (orders.begin(id, 1, 'card', PRODUCT));
-  for (const number of [1, 2, 3]) orders.begin(id, number, 'other', PRODUCT);
+  assert.equal(orders.begin(id, 2, 'card', PRODUCT, BACK), undefined);
+  const order = /** @type {import('../orders.js').Order} */ (orders.begin(id, 1, 'card', PRODUCT, BACK));
+  for (const number of [1, 2, 3]) orders.begin(id, number, 'other', PRODUCT, BACK);
   assert.equal(order.tries.length, 1);
   orders.end(order, { outcome: 'declined' });
-  for (const number of [1, 3, 2, 2, 3]) orders.begin(id, number, 'other', { ...PRODUCT, amount: 1 });
+  for (const number of [1, 3, 2, 2, 3]) orders.begin(id, number, 'other', { ...PRODUCT, amount: 1 }, BACK);
   assert.equal(order.tries.length, 2);
   assert.equal(order.tries[1].body.amount, PRODUCT.amount, 'the price that was shown');
   const keys = order.tries.flatMap((one) => Object.values(one.keys));
   assert.equal(new Set(keys).size, 6);
   orders.end(order, { outcome: 'paid', attempt_id: 'pa_1' });
-  orders.begin(id, 3, 'card', PRODUCT);
+  orders.begin(id, 3, 'card', PRODUCT, BACK);
   assert.equal(order.tries.length, 2);
   assert.deepEqual(new Orders(file).get(id), order, 'a restart knows all of it, keys included');
 });
@@ -172,7 +173,7 @@ test('a try is begun once, and the next one only when the last took no money', (
 test('a line torn by a crash is cut off; damage is refused', () => {
   const file = newFile();
   const id = newOrderId();
-  new Orders(file).begin(id, 1, 'card', PRODUCT);
+  new Orders(file).begin(id, 1, 'card', PRODUCT, BACK);
   const whole = readFileSync(file, 'utf8');
   appendFileSync(file, '{"event":"ended","order":"ord_');
   const orders = new Orders(file);
@@ -194,7 +195,7 @@ test('nothing that comes from outside is markup', () => {
     '<p,<b,</b,</p',
   );
   const orders = new Orders(newFile());
-  const order = /** @type {import('../orders.js').Order} */ (orders.begin(newOrderId(), 1, 'card', PRODUCT));
+  const order = /** @type {import('../orders.js').Order} */ (orders.begin(newOrderId(), 1, 'card', PRODUCT, BACK));
   /** @param {string} url */
   const page = (url) => {
     const lines = [{ seq: 0, at: '2026-01-01T00:00:00.000Z', knowing: 'observed', event: evil }];
