@@ -1,6 +1,7 @@
 //! A step in the making: what a decision may use, what it appends, and what follows from it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::answer;
 use crate::config::{Config, Psp};
@@ -231,11 +232,7 @@ impl<'a> Work<'a> {
                 let is_foreign = (target.as_deref() != own || operation == Operation::Refund)
                     && !planted(Bug::DuplicateNotShown);
                 if let (Cause::Compensation, Some(reference), true) = (cause, &target, is_foreign) {
-                    let conclusion = Conclusion::Unwanted {
-                        operation,
-                        reference: reference.clone(),
-                    };
-                    self.push(Fact::Inferred { conclusion })?;
+                    self.count_unwanted(operation, reference)?;
                 }
                 self.begin(psp, operation, cause, amount_minor, target)
             }
@@ -270,6 +267,20 @@ impl<'a> Work<'a> {
                 message: message.to_owned(),
             }),
         }
+    }
+
+    /// What must not stand is counted once, however often its undoing is taken up (rule 8).
+    fn count_unwanted(&mut self, operation: Operation, reference: &str) -> Result<(), RecordError> {
+        let is_same = |conclusion: &Conclusion| matches!(conclusion, Conclusion::Unwanted { reference: known, .. } if known == reference);
+        let is_counted =
+            |entry: &Arc<Entry>| matches!(&entry.fact, Fact::Inferred { conclusion } if is_same(conclusion));
+        if self.record.entries().iter().any(is_counted) {
+            return Ok(());
+        }
+        let reference = reference.to_owned();
+        self.push(Fact::Inferred {
+            conclusion: Conclusion::Unwanted { operation, reference },
+        })
     }
 
     fn conclude(&mut self, make: impl FnOnce(Operation) -> Conclusion) -> Result<(), RecordError> {

@@ -258,4 +258,13 @@ fn rule_08_a_parked_compensation_is_taken_up_after_the_clients_capture() {
         ),
         ("CAPTURED", 1, 1)
     );
+    let story = world.story(id);
+    let counted = story
+        .iter()
+        .filter(|event| event.contains("must not stand; void"));
+    assert_eq!(
+        counted.count(),
+        1,
+        "counted once, though taken up twice: {story:?}"
+    );
 }
