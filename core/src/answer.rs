@@ -115,7 +115,7 @@ impl AttemptView {
             next_action: state
                 .action
                 .as_ref()
-                .filter(|_| state.status == Status::RequiresAction)
+                .filter(|action| state.status == Status::RequiresAction && !action.url.is_empty())
                 .map(|a| NextActionView {
                     kind: "redirect_to_url",
                     url: a.url.clone(),

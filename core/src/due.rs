@@ -13,8 +13,10 @@ use crate::status::Status;
 
 /// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
 const ACTION_POLL_FIRST_MS: u64 = 2_000;
-/// Longest such pause, in milliseconds.
-const ACTION_POLL_MAX_MS: u64 = 300_000;
+/// Longest such pause, in milliseconds: so late is the news at most where no webhook brings it.
+const ACTION_POLL_MAX_MS: u64 = 120_000;
+/// Longest pause between two tries to release a 3-D Secure that is given up, in milliseconds: its customer can still finish it.
+const ACTION_RELEASE_PAUSE_MAX_MS: u64 = 300_000;
 
 /// From when on the running operation may be taken further.
 pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
@@ -134,7 +136,7 @@ fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
     let last_ms = if running.operation == Operation::Capture {
         lapses_soon_ms(state, psp)
     } else if state.is_unfinished_action() {
-        sent_ms.saturating_add(ACTION_POLL_MAX_MS)
+        sent_ms.saturating_add(ACTION_RELEASE_PAUSE_MAX_MS)
     } else {
         u64::MAX
     };
@@ -197,9 +199,9 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
         return now_ms.saturating_add(BACKOFF_MAX_MS);
     };
     if let (Status::RequiresAction, Some(action)) = (state.status, &state.action) {
-        let pause_ms = now_ms
-            .saturating_sub(action.since_ms)
-            .clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
+        // Half of what has passed: whoever comes back from the bank after a minute waits half a minute more at most.
+        let pause_ms =
+            (now_ms.saturating_sub(action.since_ms) / 2).clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
         return now_ms
             .saturating_add(pause_ms)
             .min(action_over_ms(state, psp, now_ms).max(now_ms));

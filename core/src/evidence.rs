@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::PSP_TEXT_BYTES_MAX;
+use crate::limits::{PSP_PAGE_BYTES_MAX, PSP_TEXT_BYTES_MAX};
 
 /// One observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +154,12 @@ pub(crate) fn clip(text: impl Into<String>) -> String {
     let mut text = text.into();
     text.truncate(text.floor_char_boundary(PSP_TEXT_BYTES_MAX));
     text
+}
+
+/// The address of a PSP's page: whole, or none.
+pub(crate) fn page(url: Option<String>) -> String {
+    url.filter(|url| url.len() <= PSP_PAGE_BYTES_MAX)
+        .unwrap_or_default()
 }
 
 /// All that has been seen of an attempt at the PSP: a join-semilattice under [`Knowledge::merge`].

@@ -150,12 +150,16 @@ impl State {
             Signal::Prepared { reference } => self.object = self.object.take().max(Some(reference.clone())),
             Signal::ActionRequired { reference, url } => {
                 self.status = self.status.next(Event::ActionRequired);
-                if self.status == Status::RequiresAction && self.action.is_none() {
-                    self.action = Some(Action {
+                if self.status == Status::RequiresAction {
+                    let action = self.action.get_or_insert_with(|| Action {
                         reference: reference.clone(),
                         url: url.clone(),
                         since_ms: at_ms,
                     });
+                    // Who was heard first need not have known the page (rule 7).
+                    if action.url.is_empty() && action.reference == *reference {
+                        action.url.clone_from(url);
+                    }
                 }
             }
             Signal::Refused { code, message } => {

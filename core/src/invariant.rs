@@ -25,6 +25,7 @@ pub fn check(record: &Record) -> Result<(), Broken> {
     capture_within_authorized(record.state())?;
     calls_are_unique(record.entries())?;
     effect_moves_only_with_proof(record.entries())?;
+    return_address_comes_first(record.entries())?;
     status_never_goes_back(record)?;
     answers_stay_as_they_are(record)?;
     created_means_idle(record.state())
@@ -151,6 +152,19 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// Rule 3: where the customer returns to is part of what is sent under the PSP's key, so it does not come, or change, later.
+fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
+    let is_address = |entry: &Arc<Entry>| matches!(entry.fact, Fact::ReturnTo { .. });
+    let is_dispatch = |entry: &Arc<Entry>| matches!(entry.fact, Fact::Dispatched { .. });
+    let addresses = entries.iter().filter(|entry| is_address(entry)).count();
+    let sent = entries.iter().skip_while(|entry| !is_dispatch(entry));
+    ensure(
+        addresses <= 1 && !sent.into_iter().any(is_address),
+        "rule 3 one return address",
+        || format!("{addresses} return addresses, or one after a dispatch"),
+    )
 }
 
 /// Rule 10 and “status never goes back for any reader”: checked on every prefix.

@@ -36,6 +36,8 @@ pub const RECORD_BYTES_FOR_REQUESTS_MAX: usize = 40 * 1024;
 pub const ENTRIES_MAX: usize = 400;
 /// Longest text taken over from a PSP (codes, messages, references, URLs), in bytes; longer is cut.
 pub const PSP_TEXT_BYTES_MAX: usize = 512;
+/// Longest address of a 3-D Secure page that is taken over, in bytes; of a longer one none is, since half of it leads nowhere.
+pub const PSP_PAGE_BYTES_MAX: usize = 4096;
 /// Largest PSP answer that is read, in bytes; a longer one is an unknown outcome.
 pub const PSP_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Most effects that one PSP answer may show for one attempt.

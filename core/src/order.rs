@@ -12,8 +12,8 @@ use crate::limits::{
 /// The operation asked for, with its members.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
-    Create(Payment),
-    Charge(Payment),
+    Create(Box<Payment>),
+    Charge(Box<Payment>),
     Authorize {
         payment_method: Option<String>,
         default_payment_method: Option<String>,
@@ -63,22 +63,22 @@ pub(crate) fn order(
     let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
     let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
     let order = match kind {
-        RequestKind::Create => Order::Create(Payment {
+        RequestKind::Create => Order::Create(Box::new(Payment {
             terms: terms(&mut body, kind)?,
             psp,
             return_url: return_url(&mut body)?,
-        }),
+        })),
         RequestKind::Charge => {
             let mut terms = terms(&mut body, kind)?;
             terms.payment_method = terms.payment_method.or(default_payment_method);
             if terms.payment_method.is_none() {
                 return Err(missing("payment_method"));
             }
-            Order::Charge(Payment {
+            Order::Charge(Box::new(Payment {
                 terms,
                 psp,
                 return_url: return_url(&mut body)?,
-            })
+            }))
         }
         RequestKind::Authorize => Order::Authorize {
             payment_method: payment_method(&mut body)?,
@@ -146,23 +146,51 @@ fn payment_method(body: &mut Body) -> Result<Option<String>, ApiError> {
     Ok(token)
 }
 
-/// Where the PSP sends the customer when a 3-D Secure is over. Whoever it names is where the customer's browser goes, so it
-/// has to be a web address that has one reading: visible ASCII, a host, no name or password before it.
+/// Where the PSP sends the customer when a 3-D Secure is over. The customer's browser goes there, and a PSP that does not
+/// like it refuses the payment for good: so it has to be a web address that has one reading (RFC 3986: its characters, a
+/// host, perhaps a port, no name or password).
 fn return_url(body: &mut Body) -> Result<Option<String>, ApiError> {
     let Some(url) = body.string("return_url", RETURN_URL_CHARS_MAX)? else {
         return Ok(None);
     };
-    let host = ["https://", "http://"]
+    let rest = ["https://", "http://"]
         .iter()
-        .find_map(|scheme| url.strip_prefix(scheme))
-        .and_then(|rest| rest.split(['/', '?', '#']).next());
-    let is_address = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
-        && url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        .find_map(|scheme| url.strip_prefix(scheme));
+    let is_address = rest.is_some_and(|rest| {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        is_authority(authority) && path.bytes().all(is_of_an_address)
+    });
     if is_address {
         return Ok(Some(url));
     }
-    let message = "\"return_url\" must be a web address like https://shop.example/back?order=1, in ASCII (anything else percent-encoded), with no name or password before its host.";
+    let message = "\"return_url\" must be a web address like https://shop.example/back?order=1: http or https, a host and perhaps a port, and no characters but those of RFC 3986 (others percent-encoded, or in punycode).";
     Err(invalid("return_url", message.to_owned()))
+}
+
+/// A name or an address in brackets, and perhaps a port (RFC 3986 §3.2, without user information).
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_made_of = |text: &str, is_right: fn(u8) -> bool| !text.is_empty() && text.bytes().all(is_right);
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match in_brackets {
+        Some(address) => is_made_of(address, |b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        None => is_made_of(host, |b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')
+        }),
+    };
+    let is_port = |port: &str| {
+        port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    is_host && port.is_none_or(is_port)
+}
+
+/// Whether a URI may have it (RFC 3986 §2).
+fn is_of_an_address(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
 }
 
 /// 12 to 19 digits, spaces and dashes aside, that pass the Luhn check (ISO/IEC 7812-1).

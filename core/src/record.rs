@@ -89,7 +89,10 @@ impl fmt::Display for RecordError {
             }
             Self::WrongAttempt { expected } => write!(f, "record belongs to another attempt than {expected}"),
             Self::WrongLength => write!(f, "record is cut short or has trailing bytes"),
-            Self::BadEntry { index } => write!(f, "record entry {index} cannot be read"),
+            Self::BadEntry { index } => write!(
+                f,
+                "record entry {index} cannot be read: it is damaged, or of a kind that a newer build wrote (then run that one)"
+            ),
             Self::ChainBroken => write!(
                 f,
                 "record's hash chain does not match its head: its bytes were changed"

@@ -34,6 +34,23 @@ function refuse(why) {
   process.exit(2);
 }
 
+/**
+ * Where customers find the shop, in the one spelling that everybody reads alike. It goes into the body of each payment, which
+ * is kept and sent to the letter: what is wrong with it has to be found before the first one.
+ * @param {string | undefined} text
+ * @param {string} host that is listened on
+ */
+function publicAddress(text, host) {
+  if (text === undefined) {
+    if (/^(0\.0\.0\.0|\[?::\]?)$/.test(host)) refuse(`--listen ${host}: say with --public-url where customers find the shop`);
+    return undefined;
+  }
+  const url = URL.canParse(text) ? new URL(text) : refuse(`--public-url ${text}: not a URL`);
+  const isPlain = /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
+  if (!isPlain) refuse(`--public-url ${text}: write it as https://shop.example`);
+  return url.href.replace(/\/+$/, '');
+}
+
 function settings() {
   try {
     const { values } = parseArgs({
@@ -54,15 +71,14 @@ function settings() {
     const waitS = Number(values.wait);
     if (!listen) refuse(`--listen ${values.listen}: write it as 127.0.0.1:3000`);
     if (!/^https?:\/\/[^/]/.test(values['pay-once'])) refuse(`--pay-once ${values['pay-once']}: not a URL`);
-    const publicUrl = values['public-url'];
-    if (publicUrl !== undefined && !/^https?:\/\/[^/]/.test(publicUrl)) refuse(`--public-url ${publicUrl}: not a URL`);
+    const publicUrl = publicAddress(values['public-url'], listen.host);
     if (!(Number.isInteger(waitS) && waitS >= 0 && waitS <= 30)) refuse(`--wait ${values.wait}: 0 to 30`);
     return {
       host: listen.host.replace(/^\[|\]$/g, ''),
       port: Number(listen.port),
       payOnce: { url: values['pay-once'], apiKey: process.env.PAY_ONCE_API_KEY || undefined, waitS },
       data: values.data,
-      publicUrl: publicUrl?.replace(/\/+$/, ''),
+      publicUrl,
     };
   } catch (error) {
     return refuse(/** @type {Error} */ (error).message);

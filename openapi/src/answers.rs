@@ -99,7 +99,7 @@ fn attempt() -> Value {
             },
             "next_action": {
                 "type": "object",
-                "description": "Send the customer there, then ask again. (At Stripe itself the URL is empty: no way back is sent yet.)",
+                "description": "Send the customer there, then ask again. Not there if the PSP named no page, as Stripe does without a `return_url`.",
                 "properties": {"type": {"const": "redirect_to_url"}, "url": {"type": "string"}},
                 "required": ["type", "url"],
             },

@@ -57,13 +57,14 @@ fn payment_method() -> Value {
     )
 }
 
-/// Visible ASCII but the backslash; a host, in which there is no `@`.
+/// A name or an address in brackets, perhaps a port up to 65535, and the characters of RFC 3986. Some readers' `$` also matches
+/// before a last line feed: hence what follows it.
 fn return_url() -> Value {
     json!({
         "type": "string",
         "maxLength": RETURN_URL_CHARS_MAX,
-        "pattern": "^https?://[!-\"$-.0->A-\\[\\]-~]+([/?#][!-\\[\\]-~]*)?$",
-        "description": "Where the PSP sends the customer once a 3-D Secure is over. May come with create or with authorize. Stripe names no page to send the customer to (`next_action.url` is empty) without it. It is kept in the record and told to the PSP, and to nobody else.",
+        "pattern": "^https?://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[0-5]?[0-9]{1,4}))?([/?#][A-Za-z0-9._~:/?#\\[\\]@!$&'()*+,;=%-]*)?$(?!\\n)",
+        "description": "Where the PSP sends the customer once a 3-D Secure is over. May come with create or with authorize. Stripe names no page to send the customer to without it: there is no `next_action` then. It is kept in the record, told to the PSP, and in no answer of Pay Once's own.",
     })
 }
 

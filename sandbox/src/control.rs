@@ -124,9 +124,10 @@ fn three_ds(sandbox: &mut Sandbox, now_ms: u64, entropy: u64, request: &Request,
     let answer = match return_url {
         None => html(200, page::done(success)),
         Some(url) => {
+            let (url, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
             let mark = if url.contains('?') { '&' } else { '?' };
             let status = if success { "succeeded" } else { "failed" };
-            let location = format!("{url}{mark}{name}={id}&redirect_status={status}");
+            let location = format!("{url}{mark}{name}={id}&redirect_status={status}{fragment}");
             answered(303, vec![("Location", location)], String::new())
         }
     };

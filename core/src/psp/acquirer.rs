@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Answer, HttpCall, Order, Purpose};
 use crate::config::Psp;
-use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip};
+use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip, page};
 use crate::id::AttemptId;
 use crate::journal::{Operation, Terms};
 use crate::planted::{Bug, planted};
@@ -163,7 +163,7 @@ impl Outcome {
                 _ => refused(self.code, self.message),
             },
             ("requires_action", Some(reference)) if operation == Operation::Authorize => {
-                let url = clip(self.action_url.unwrap_or_default());
+                let url = page(self.action_url);
                 Evidence::signal(Signal::ActionRequired {
                     reference: clip(reference),
                     url,
@@ -221,7 +221,7 @@ fn listing(status: u16, body: &[u8]) -> Evidence {
         Some(_) if planted(Bug::UnfinishedActionIsAbsence) => Signal::None,
         Some(waiting) => Signal::ActionRequired {
             reference: clip(waiting.id),
-            url: clip(waiting.action_url),
+            url: page(Some(waiting.action_url)),
         },
         None => Signal::None,
     };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{Answer, HttpCall, Order, Purpose};
 use crate::config::Psp;
-use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip};
+use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip, page};
 use crate::id::AttemptId;
 use crate::journal::{CallStep, CaptureMethod, Operation};
 use crate::planted::{Bug, planted};
@@ -414,7 +414,7 @@ impl Intent {
             .as_ref()
             .and_then(|a| a.redirect_to_url.as_ref())
             .and_then(|r| r.url.clone());
-        clip(url.unwrap_or_default())
+        page(url)
     }
 
     fn capture_before_ms(&self) -> Option<u64> {

@@ -127,3 +127,20 @@ fn rule_06_what_is_proven_of_one_effect_number_is_proven_of_no_other() {
 fn other() -> LocalId {
     LocalId::new(1, Entropy(9), 0)
 }
+
+#[test]
+fn rule_03_a_return_address_comes_once_and_before_what_is_sent() {
+    let address = || Fact::ReturnTo {
+        url: "https://shop.example".to_owned(),
+    };
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create();
+    let created = world.record(id);
+    assert_eq!(check(&with(created.clone(), [address()])), Ok(()));
+    let twice = with(created, [address(), address()]);
+    assert_eq!(broken(&twice), "rule 3 one return address");
+    assert_eq!(
+        broken(&with(captured(), [address()])),
+        "rule 3 one return address"
+    );
+}

@@ -58,6 +58,7 @@ impl Outage {
     }
 
     fn wake(&self, world: &mut World, id: AttemptId, at_ms: u64) {
+        assert!(world.calls.len() < 1_000, "it comes to rest");
         world.now_ms = world.now_ms.max(at_ms);
         let (calls, _) = world.step(id, &Input::Wake);
         self.perform(world, calls);

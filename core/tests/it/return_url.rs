@@ -3,10 +3,10 @@
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::Fact;
-use pay_once_core::limits::RETURN_URL_CHARS_MAX;
+use pay_once_core::limits::{PSP_PAGE_BYTES_MAX, RETURN_URL_CHARS_MAX};
 use serde_json::{Value, json};
 
-use crate::support::{CREATE, Kind, Told, World, code, json as body, text, timeout};
+use crate::support::{CREATE, Kind, Told, World, answered, code, json as body, text, timeout};
 
 const BACK: &str = "https://shop.example/back?order=1&step=3ds";
 const BACK_IN_A_FORM: &str = "return_url=https%3A%2F%2Fshop.example%2Fback%3Forder%3D1%26step%3D3ds";
@@ -162,8 +162,10 @@ fn what_is_no_web_address_is_refused() {
     for good in [
         "https://shop.example",
         "http://localhost:3000/back#done",
-        "https://shop.example/a@b?c=\\u0022",
+        "https://shop.example:8443/a@b?c=%22",
         "https://[2001:db8::1]/back",
+        "http://[::1]:65535",
+        "https://xn--bcher-kva.example/caf%C3%A9?a[]=b;c,d(e)*!$'~+",
         &long(RETURN_URL_CHARS_MAX),
     ] {
         let sent = CREATE.replace('}', &format!(",\"return_url\":\"{good}\"}}"));
@@ -187,6 +189,21 @@ fn what_is_no_web_address_is_refused() {
         "https://user:secret@shop.example/",
         "https://shop.example/\\n",
         "HTTPS//shop.example",
+        "https://a:65536/",
+        "https://a:099999/",
+        "https://a:/",
+        "https://a:+1/",
+        "https://:443/",
+        "https://%00/",
+        "https://[::1",
+        "https://[]/",
+        "https://[::1]x/",
+        "https://[shop]/",
+        "https://ex<script>.example/",
+        "https://shop.example/<script>",
+        "https://shop.example/`",
+        "https://shop.example/{a}|^",
+        "https://shop.example\\u0022/",
         &long(RETURN_URL_CHARS_MAX + 1),
     ] {
         let mut world = World::new(Kind::Stripe);
@@ -202,4 +219,71 @@ fn what_is_no_web_address_is_refused() {
         assert!(world.store.is_empty(), "nothing changed");
         assert!(!text(&answer).contains("secret"), "nothing of it is said again");
     }
+}
+
+#[test]
+fn rule_07_whoever_names_the_page_is_heard_in_any_order() {
+    let page = "https://bank.example/3ds";
+    for order in [["", page], [page, ""]] {
+        let mut world = World::new(Kind::Stripe);
+        let id = world.create_with("k1", &with_return(CREATE, BACK).replace("visa", "3ds"));
+        world.script.push_back(Told::Lost(timeout()));
+        world.op(id, "authorize", "k2");
+        for url in order {
+            let mut intent = world.ledger.intent("pi_3N00001");
+            intent["next_action"] = json!({"redirect_to_url": {"url": url}});
+            world.webhook(&json!({"type": "payment_intent.requires_action", "data": {"object": intent}}));
+        }
+        let shown = world.get(id);
+        assert_eq!(shown["status"], "REQUIRES_ACTION");
+        assert_eq!(shown["next_action"]["url"], page, "{order:?}");
+    }
+}
+
+#[test]
+fn a_page_is_named_whole_or_not_at_all() {
+    for (bytes, is_named) in [
+        (PSP_PAGE_BYTES_MAX, true),
+        (PSP_PAGE_BYTES_MAX + 1, false),
+        (0, false),
+    ] {
+        let url = "u".repeat(bytes);
+        let listing = json!({"authorize": [], "capture": [], "void": [], "requires_action": [{"id": "a", "action_url": url}]});
+        let mut world = World::new(Kind::AcquirerQueryable);
+        let id = world.create();
+        world.script.extend([
+            Told::Instead(timeout()),
+            Told::Instead(answered(200, listing.to_string())),
+        ]);
+        world.op(id, "authorize", "k2");
+        world.settle(id, 1);
+        let shown = world.get(id);
+        assert_eq!(shown["status"], "REQUIRES_ACTION");
+        assert_eq!(shown.get("next_action").is_some(), is_named, "{bytes}");
+        if is_named {
+            assert_eq!(shown["next_action"]["url"], url);
+        }
+    }
+}
+
+#[test]
+fn the_news_of_a_finished_3d_secure_are_two_minutes_late_at_most() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create_with("k1", &with_return(CREATE, BACK).replace("visa", "3ds"));
+    let began_ms = world.now_ms;
+    world.op(id, "authorize", "k2");
+    let mut looks = 0;
+    while world.status(id) == "REQUIRES_ACTION" {
+        let due_ms = world.due(id).unwrap();
+        let passed_ms = world.now_ms - began_ms;
+        let pause_ms = due_ms - world.now_ms;
+        assert!(
+            pause_ms <= (passed_ms / 2).clamp(2_000, 120_000),
+            "{pause_ms} after {passed_ms}"
+        );
+        world.wake_at(id, due_ms);
+        looks += 1;
+    }
+    assert_eq!(world.status(id), "EXPIRED");
+    assert!((10..50).contains(&looks), "{looks} looks in all");
 }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -224,4 +225,25 @@ test('a timeline that says more than is known here is shown in its own words', (
   );
   assert.equal(line('a webhook said: refused').tone, 'bad');
   assert.equal(line('the PSP answered: outcome unknown').tone, 'unknown');
+});
+
+test('an address that customers cannot come back to is refused before the first order', () => {
+  const server = join(import.meta.dirname, '../server.js');
+  for (const bad of [
+    ['--public-url', 'https://user:pw@shop.example'],
+    ['--public-url', 'https://shop example'],
+    ['--public-url', 'https://shop.example?x=1'],
+    ['--public-url', 'https://shop.example#x'],
+    ['--public-url', 'ftp://shop.example'],
+    ['--public-url', 'shop.example'],
+    ['--listen', '0.0.0.0:0'],
+    ['--listen', '[::]:0'],
+  ]) {
+    const { status, stderr } = spawnSync(process.execPath, [server, '--data', join(directory, 'none'), ...bad], {
+      timeout: 10_000,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 2, `${bad}: ${stderr}`);
+    assert.match(stderr, /public-url/, `${bad}`);
+  }
 });

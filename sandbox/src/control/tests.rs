@@ -72,6 +72,17 @@ fn an_acquirers_page_returns_as_well() {
     assert_eq!(answer.status, 303);
     let back = format!("https://shop.example/back?order=1&psp_reference={id}&redirect_status=succeeded");
     assert_eq!(answer.header("Location"), Some(back.as_str()));
+
+    // What is said goes before a fragment, or the browser would keep it to itself.
+    let body = json!({"reference": "pa_2", "amount": 1, "currency": "GBP",
+        "payment_method": "pm_card_authenticationRequired", "return_url": "https://shop.example/#/back?x"});
+    let asked = bench.acquirer("/authorize", body, "").unwrap().body;
+    let id = asked["psp_reference"].as_str().unwrap();
+    let answer = bench
+        .send(Method::Post, &format!("/3ds/{id}"), &[], b"success=false")
+        .unwrap();
+    let back = format!("https://shop.example/?psp_reference={id}&redirect_status=failed#/back?x");
+    assert_eq!(answer.header("Location"), Some(back.as_str()));
 }
 
 #[test]

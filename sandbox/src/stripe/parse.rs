@@ -179,6 +179,12 @@ fn create(params: &mut Params) -> Result<Create, Outcome> {
             &format!("Invalid currency: {currency}"),
         ));
     }
+    let confirm = params.flag("confirm")?.unwrap_or(false);
+    let return_url = return_url(params)?;
+    if return_url.is_some() && !confirm {
+        let message = "This parameter can only be used with `confirm=true`.";
+        return Err(invalid("parameter_unknown", "return_url", message));
+    }
     Ok(Create {
         amount_minor,
         currency,
@@ -188,9 +194,9 @@ fn create(params: &mut Params) -> Result<Create, Outcome> {
             .choice("capture_method", &["manual", "automatic"])?
             .as_deref()
             != Some("manual"),
-        confirm: params.flag("confirm")?.unwrap_or(false),
+        confirm,
         metadata: params.map("metadata"),
-        return_url: return_url(params)?,
+        return_url,
         description: params.text("description")?,
     })
 }

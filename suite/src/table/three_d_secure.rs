@@ -15,7 +15,9 @@ const BACK: &str = "https://shop.example/back?order=ord_123";
 /// An order whose customer has somewhere to come back to.
 fn order() -> Value {
     let mut order = super::order(CARD);
-    order["return_url"] = json!(BACK);
+    if let Value::Object(members) = &mut order {
+        members.insert("return_url".to_owned(), json!(BACK));
+    }
     order
 }
 

@@ -42,6 +42,11 @@ fn bad_parameters_are_named() {
             "url_invalid",
             "return_url",
         ),
+        (
+            "amount=1&currency=gbp&return_url=https://shop.example",
+            "parameter_unknown",
+            "return_url",
+        ),
         ("amount=1&currency=gbp&color=red", "parameter_unknown", "color"),
     ];
     for (form, code, param) in cases {
