@@ -245,7 +245,8 @@ fn three_d_secure_with(server: &Server) {
     ] {
         let id = server.create(key, "pm_card_authenticationRequired");
         let target = format!("/attempts/{id}/authorize");
-        let answer = server.post_wait(&target, "a", &Value::Null);
+        let begin = json!({"return_url": "https://shop.example/back"});
+        let answer = server.post_wait(&target, "a", &begin);
         assert_eq!(answer.status, 202, "{answer:?}");
         let waiting = answer.json();
         assert_eq!(waiting["status"], "REQUIRES_ACTION");
@@ -258,7 +259,7 @@ fn three_d_secure_with(server: &Server) {
                 let pressed = format!("success={success}");
                 let form = [("Content-Type", "application/x-www-form-urlencoded")];
                 let done = http::send(&server.sandbox, "POST", page, &form, pressed.as_bytes()).unwrap();
-                assert_eq!(done.status, 200, "{done:?}");
+                assert_eq!(done.status, 303, "back to the shop: {done:?}");
             }
             None => {
                 let voided = server.post_wait(&format!("/attempts/{id}/void"), "v", &Value::Null);
@@ -271,7 +272,7 @@ fn three_d_secure_with(server: &Server) {
         assert_eq!(status(&attempt), end, "{key}");
         let ledger = server.ledger(&id);
         agree(&attempt, &ledger).unwrap();
-        let late = server.post(&target, "a", &Value::Null);
+        let late = server.post(&target, "a", &begin);
         let expected = match end {
             "AUTHORIZED" => 200,
             "DECLINED" => 402,
