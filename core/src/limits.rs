@@ -34,7 +34,7 @@ pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 pub const RECORD_BYTES_FOR_REQUESTS_MAX: usize = 40 * 1024;
 /// Most entries of a journal. Evidence past it is dropped with an error, never by overwriting.
 pub const ENTRIES_MAX: usize = 400;
-/// Longest text taken over from a PSP (codes, messages, references, URLs), in bytes; longer is cut.
+/// Longest text taken over from a PSP (codes, messages, references), in bytes; longer is cut.
 pub const PSP_TEXT_BYTES_MAX: usize = 512;
 /// Longest address of a 3-D Secure page that is taken over, in bytes; of a longer one none is, since half of it leads nowhere.
 pub const PSP_PAGE_BYTES_MAX: usize = 4096;
