@@ -242,6 +242,12 @@ pub fn invalid_state(request: RequestKind, status: Status, view: AttemptView) ->
             ),
             true,
         ),
+        Status::RequiresAction if view.next_action.is_none() => (
+            format!(
+                "The attempt is {word}, and the PSP has named no page to send the customer to: void the attempt, and give a new one a return_url. Nothing was done for this {what}."
+            ),
+            true,
+        ),
         Status::RequiresAction => (
             format!(
                 "The attempt is {word}: send the customer to next_action.url, or void the attempt. Nothing was done for this {what}."

@@ -260,6 +260,10 @@ fn a_page_is_named_whole_or_not_at_all() {
         let shown = world.get(id);
         assert_eq!(shown["status"], "REQUIRES_ACTION");
         assert_eq!(shown.get("next_action").is_some(), is_named, "{bytes}");
+        let refused = world.op(id, "capture", "k3");
+        assert_eq!(code(&refused), "INVALID_STATE");
+        let word = if is_named { "next_action.url" } else { "return_url" };
+        assert!(text(&refused).contains(word), "{}", text(&refused));
         if is_named {
             assert_eq!(shown["next_action"]["url"], url);
         }
