@@ -91,7 +91,7 @@ fn create(
             },
         )?,
     );
-    work.remember_return(payment.return_url.as_ref())?;
+    work.remember_return(payment.return_url.as_deref())?;
     if request == RequestKind::Charge {
         work.begin(psp, Operation::Authorize, Cause::Client, amount_minor, None)?;
     }
@@ -139,7 +139,7 @@ fn on_known(
             return_url,
         } => (
             payment_method.clone().or_else(|| default_payment_method.clone()),
-            return_url.as_ref(),
+            return_url.as_deref(),
         ),
         Order::Create(_) | Order::Charge(_) | Order::Capture { .. } | Order::Void | Order::Resolve { .. } => {
             (None, None)

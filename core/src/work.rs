@@ -89,9 +89,11 @@ impl<'a> Work<'a> {
     }
 
     /// The first address that is given stays: it is part of what is sent under the PSP's key (rule 3).
-    pub(crate) fn remember_return(&mut self, url: Option<&String>) -> Result<(), RecordError> {
+    pub(crate) fn remember_return(&mut self, url: Option<&str>) -> Result<(), RecordError> {
         match url {
-            Some(url) if self.state().return_url.is_none() => self.push(Fact::ReturnTo { url: url.clone() }),
+            Some(url) if self.state().return_url.is_none() => {
+                self.push(Fact::ReturnTo { url: url.to_owned() })
+            }
             _ => Ok(()),
         }
     }
