@@ -83,10 +83,7 @@ fn three_ds(sandbox: &mut Sandbox, now_ms: u64, entropy: u64, request: &Request,
     };
     let due = intent
         .map(|intent| (intent.amount_minor, intent.currency.clone()))
-        .or_else(|| {
-            let challenge = sandbox.state.challenges.get(id)?;
-            Some((challenge.amount_minor, challenge.currency.clone()))
-        });
+        .or_else(|| challenge.map(|challenge| (challenge.amount_minor, challenge.currency.clone())));
     let Some((amount_minor, currency)) = due else {
         return html(404, page::nothing_to_do());
     };
