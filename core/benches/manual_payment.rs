@@ -33,7 +33,7 @@ fn config() -> Config {
         face: Face::Stripe,
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
-        webhook_secret: None,
+        webhook_secrets: Vec::new(),
         class: Class {
             keyed_horizon_ms: Some(86_400_000),
             addressable: true,
@@ -46,6 +46,7 @@ fn config() -> Config {
         ..Merchant::default()
     };
     Config {
+        installation: String::new(),
         time_budget_ms: 150,
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([("stripe".to_owned(), psp)]),
@@ -93,10 +94,7 @@ impl Adapter<'_> {
             self.stored = Some(write.record.encode());
         }
         for call in step.calls {
-            let result = CallResult::Answered {
-                status: 200,
-                body: psp_says.to_vec(),
-            };
+            let result = CallResult::answered(200, psp_says.to_vec());
             self.drive(id, Input::Outcome(Box::new(Outcome { call, result })), psp_says);
         }
         match step.reply {
@@ -114,7 +112,7 @@ fn pay(config: &Config, replays: bool) -> u64 {
         now_ms: NOW_MS,
         inputs: 0,
     };
-    let id = AttemptId::derive("demo", "k1");
+    let id = AttemptId::derive("", "demo", "k1");
     let (authorize, capture) = (
         format!("/attempts/{id}/authorize"),
         format!("/attempts/{id}/capture"),

@@ -34,6 +34,8 @@ impl Adapter {
         match route(&self.config, &request, self.now_ms) {
             Routed::Reply(response) => Some(response),
             Routed::Attempt { id, input } => self.drive(id, input),
+            // Only some webhooks of Stripe's have to be read first.
+            Routed::Read(_) => None,
         }
     }
 
@@ -50,10 +52,7 @@ impl Adapter {
         }
         for call in step.calls {
             println!("  → {:?}", call.http);
-            let result = CallResult::Answered {
-                status: 200,
-                body: APPROVED.to_vec(),
-            };
+            let result = CallResult::answered(200, APPROVED.to_vec());
             self.drive(id, Input::Outcome(Box::new(Outcome { call, result })));
         }
         match step.reply {
@@ -69,7 +68,7 @@ fn main() {
         face: Face::Acquirer,
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
-        webhook_secret: None,
+        webhook_secrets: Vec::new(),
         class: Class {
             keyed_horizon_ms: Some(86_400_000),
             ..Class::default()
@@ -81,6 +80,7 @@ fn main() {
         ..Merchant::default()
     };
     let config = Config {
+        installation: String::new(),
         time_budget_ms: 150,
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([("card".to_owned(), psp)]),
@@ -91,7 +91,7 @@ fn main() {
         stored: None,
         now_ms: 1_764_160_496_000,
     };
-    let id = AttemptId::derive("demo", "k1");
+    let id = AttemptId::derive("", "demo", "k1");
     let create = r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
     let calls = [
         ("POST", "/attempts".to_owned(), "k1", create),

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::error::{ApiError, Code};
+use crate::evidence::EffectKind;
 use crate::http::Response;
 use crate::id::AttemptId;
-use crate::journal::{CaptureMethod, RequestKind};
+use crate::journal::{CaptureMethod, Operation, RequestKind};
 use crate::planted::{Bug, planted};
 use crate::recovery::{Doubt, Outlook};
-use crate::state::State;
+use crate::state::{BoundKey, Capture, FormRefused, State};
 use crate::status::Status;
 use crate::time::{rfc3339_ms, rfc3339_s};
 use crate::timeline::Line;
@@ -56,6 +57,15 @@ struct CaptureView {
     capture_id: String,
     captured_at: String,
     amount: u64,
+    /// Only where the PSP took something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_amount: Option<u64>,
+    /// Only where the PSP took another currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_currency: Option<String>,
+    /// What the PSP or the issuer took back, in minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reversed_amount: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -102,11 +112,7 @@ impl AttemptView {
                 psp_reference: a.psp_reference.clone(),
                 authorized_at: rfc3339_s(a.authorized_at_ms),
             }),
-            capture: state.capture.as_ref().map(|c| CaptureView {
-                capture_id: c.id.with_prefix("cap_"),
-                captured_at: rfc3339_s(c.captured_at_ms),
-                amount: c.amount_minor,
-            }),
+            capture: state.capture.as_ref().map(|c| capture(state, c)),
             charge_state: state.status.charge_state(),
             decline: state.decline.as_ref().map(|d| DeclineView {
                 code: d.code.clone(),
@@ -129,13 +135,24 @@ impl AttemptView {
     /// Adds what is under way.
     #[must_use]
     pub fn with_operation(mut self, state: &State, outlook: &Outlook) -> Self {
-        self.operation = state.running.as_ref().map(|running| OperationView {
+        let under_way = state.running.as_ref().map(|running| OperationView {
             name: running.operation.as_str(),
             state: outlook.doubt,
             since: rfc3339_ms(running.since_ms),
             next_check_at: outlook.wake_at_ms.map(rfc3339_ms),
             reason: running.parked.clone(),
         });
+        let differs = state.mismatch.as_ref().map(|mismatch| OperationView {
+            name: Operation::Capture.as_str(),
+            state: Doubt::Parked,
+            since: rfc3339_ms(mismatch.since_ms),
+            next_check_at: None,
+            reason: Some(format!(
+                "the PSP captured {} {} where {} {} were asked for: see to it at the PSP, then resolve this with what was done",
+                mismatch.captured_minor, mismatch.currency, mismatch.asked_minor, state.terms.currency
+            )),
+        });
+        self.operation = under_way.or(differs);
         self
     }
 
@@ -144,6 +161,26 @@ impl AttemptView {
     pub fn with_timeline(mut self, lines: Vec<Line>) -> Self {
         self.timeline = Some(lines);
         self
+    }
+}
+
+fn capture(state: &State, capture: &Capture) -> CaptureView {
+    let reported = state.mismatch_shown.as_ref();
+    let amount_minor = reported.map_or(capture.amount_minor, |seen| seen.captured_minor);
+    let known = &state.knowledge;
+    let reversed_minor = known.reversed_minor(&capture.psp_reference);
+    let currency = known
+        .currency_of(EffectKind::Capture, &capture.psp_reference)
+        .filter(|currency| *currency != state.terms.currency);
+    CaptureView {
+        capture_id: capture.id.with_prefix("cap_"),
+        captured_at: rfc3339_s(capture.captured_at_ms),
+        amount: amount_minor,
+        requested_amount: capture
+            .asked_minor
+            .filter(|asked_minor| *asked_minor != amount_minor || currency.is_some()),
+        captured_currency: currency.map(str::to_owned),
+        reversed_amount: (reversed_minor > 0).then_some(reversed_minor),
     }
 }
 
@@ -163,10 +200,18 @@ pub struct Dress {
     pub waited_s: Option<u64>,
 }
 
-/// The final answer of a request of this kind, given the state as of when it was settled.
+/// The final answer of a key, given the state as of when it was settled.
 #[must_use]
-pub fn settled(id: AttemptId, request: RequestKind, state: &State, dress: &Dress) -> Response {
+pub fn settled(id: AttemptId, bound: &BoundKey, state: &State, dress: &Dress) -> Response {
     let view = AttemptView::settled(id, state);
+    let request = bound.request;
+    if let Some(refused) = &bound.form_refused {
+        return error(&form_refused(refused, view), dress);
+    }
+    if bound.is_withdrawn && bound.is_superseded {
+        // What was asked under this key was never done; the attempt went on with another key.
+        return error(&invalid_state(request, state.status, view), dress);
+    }
     match (request, state.status) {
         (RequestKind::Create, _) => {
             let mut response = json(if dress.replayed { 200 } else { 201 }, &view, dress);
@@ -217,8 +262,8 @@ pub fn error(error: &ApiError, dress: &Dress) -> Response {
     if error.code == Code::Unauthorized {
         headers.push(("WWW-Authenticate", "Bearer".to_owned()));
     }
-    if error.retryable == Some(true) || error.code == Code::StoreUnavailable {
-        headers.push(("Retry-After", "1".to_owned()));
+    if let Some(seconds) = error.retry_after_s.or(error.is_retryable().then_some(1)) {
+        headers.push(("Retry-After", seconds.to_string()));
     }
     if let Some(allow) = error.allow {
         headers.push(("Allow", allow.to_owned()));
@@ -274,6 +319,30 @@ pub fn invalid_state(request: RequestKind, status: Status, view: AttemptView) ->
     error.safe_new_key = matches!(status, Status::Voided | Status::Declined | Status::Expired)
         || (retryable && planted(Bug::SafeNewKeyInDoubt));
     error
+}
+
+/// The answer of a key whose form the PSP refused: the attempt can go on with another amount, under another key.
+fn form_refused(refused: &FormRefused, view: AttemptView) -> ApiError {
+    let said = match refused.message.trim_end_matches(['.', ' ']) {
+        "" => String::new(),
+        words => format!(" The PSP says: {words}."),
+    };
+    let message = format!(
+        "The PSP refuses this {} ({}).{said} Nothing was captured; ask again with another amount, under another key.",
+        refused.field, refused.code
+    );
+    ApiError::new(Code::InvalidAmount, message)
+        .field(refused.field.clone())
+        .with_attempt(view)
+}
+
+/// 502: the PSP rejected us, not the payment. Its own words are not passed on.
+#[must_use]
+pub fn psp_rejected(view: AttemptView, retry_after_s: u64, dress: &Dress) -> Response {
+    let message = "The payment service provider rejected this server's request, not the payment: nothing was done. Retry with the same Idempotency-Key, not before Retry-After.";
+    let mut refusal = ApiError::new(Code::PspRejectedRequest, message).with_attempt(view);
+    refusal.retry_after_s = Some(retry_after_s);
+    error(&refusal, dress)
 }
 
 fn declined(state: &State, view: AttemptView, dress: &Dress) -> Response {

@@ -4,8 +4,10 @@ use crate::error::{ApiError, Code};
 use crate::evidence::{Effect, EffectKind, Evidence, Signal};
 use crate::journal::{Operation, Source};
 use crate::json::missing;
-use crate::order::Order;
+use crate::order::{Order, expressible};
 use crate::planted::{Bug, planted};
+use crate::psp::WireForm;
+use crate::psp::amount::Units;
 use crate::running::Running;
 use crate::state::State;
 use crate::status::Status;
@@ -57,20 +59,32 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
                 Err(given_before("return_url").into())
             }
             (None, None) if default_payment_method.is_none() => Err(missing("payment_method").into()),
-            (Some(_) | None, Some(_) | None) => Ok(Begun::Operation {
-                operation: Operation::Authorize,
-                amount_minor: full_minor,
-            }),
+            (Some(_) | None, Some(_) | None) => {
+                // An older build took amounts that its PSP does not have.
+                expressible(
+                    Units::new(state.face, WireForm::CURRENT),
+                    &state.terms.currency,
+                    full_minor,
+                )?;
+                Ok(Begun::Operation {
+                    operation: Operation::Authorize,
+                    amount_minor: full_minor,
+                })
+            }
         },
         (Order::Capture { amount_minor }, S::Authorized) => match amount_minor.unwrap_or(full_minor) {
             amount_minor if amount_minor > full_minor && !planted(Bug::CaptureUnbounded) => {
                 let message = format!("\"amount\" is {amount_minor}, but only {full_minor} is authorized.");
                 Err(ApiError::new(Code::InvalidAmount, message).field("amount").into())
             }
-            amount_minor => Ok(Begun::Operation {
-                operation: Operation::Capture,
-                amount_minor,
-            }),
+            amount_minor => {
+                let units = Units::new(state.face, WireForm::of(state.wire_form));
+                expressible(units, &state.terms.currency, amount_minor)?;
+                Ok(Begun::Operation {
+                    operation: Operation::Capture,
+                    amount_minor,
+                })
+            }
         },
         (Order::Capture { .. }, S::Capturing) if planted(Bug::SecondKeyCapturesAgain) => {
             Ok(Begun::Operation {
@@ -153,6 +167,17 @@ fn resolution(
     happened: bool,
     psp_reference: Option<&str>,
 ) -> Result<Begun, Refusal> {
+    if state.running.is_none() && state.mismatch.is_some() {
+        // What was done about the difference is in the operator's reason; the money itself is at the PSP.
+        return Ok(Begun::Resolution {
+            source: Source::Operator {
+                operator: operator.to_owned(),
+                reason: reason.to_owned(),
+            },
+            evidence: Evidence::default(),
+            retries: None,
+        });
+    }
     let is_open = |running: &&Running| running.parked.is_some() || planted(Bug::ResolveBeforeParked);
     let Some(running) = state.running.as_ref().filter(is_open) else {
         let message = "Nothing is parked here, so there is nothing to resolve. An operation that is in flight or in doubt ends by itself.";

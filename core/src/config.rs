@@ -13,6 +13,9 @@ pub const TIME_BUDGET_MS: u64 = 150;
 /// Everything core needs to know about a deployment. Checked by [`Config::check`] before it is used.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The name of this installation, part of every attempt's id: two installations behind one PSP account must not have the
+    /// same one. A store has one for life. `""` is no name, for stores that were begun before there were names.
+    pub installation: String,
     /// How long an answer may take before it becomes a 202, in milliseconds (DESIGN §2, “Time budget”).
     pub time_budget_ms: u64,
     /// The merchants, by id.
@@ -43,12 +46,27 @@ pub struct Psp {
     pub base_url: String,
     /// Its API key.
     pub api_key: Secret,
-    /// The secret that its webhooks are signed with; without one they are refused.
-    pub webhook_secret: Option<Secret>,
+    /// The secrets that its webhooks may be signed with, several while one is being changed; without one they are refused.
+    pub webhook_secrets: Vec<Secret>,
     /// What it offers for recovery.
     pub class: Class,
     /// Its constants.
     pub timing: Timing,
+}
+
+impl Psp {
+    /// Whether it is on this machine: a sandbox, a double, a proxy of the deployment's own.
+    #[must_use]
+    pub fn is_on_loopback(&self) -> bool {
+        let after_scheme = self.base_url.split("://").nth(1).unwrap_or_default();
+        let authority = after_scheme.split('/').next().unwrap_or_default();
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+        };
+        let address: Option<core::net::IpAddr> = host.parse().ok();
+        host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
+    }
 }
 
 /// The two drivers.
@@ -265,7 +283,7 @@ impl Config {
                 "merchant \"{id}\" has no key: name the variable that has its digests with api_key_sha256_env"
             ));
         }
-        let unsigned = |(_, psp): &(&String, &Psp)| psp.webhook_secret.is_none();
+        let unsigned = |(_, psp): &(&String, &Psp)| psp.webhook_secrets.is_empty();
         match self.psps.iter().find(unsigned) {
             Some((name, _)) => Err(format!(
                 "psp \"{name}\" has no webhook secret: name the variable that has it with webhook_secret_env"

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing};
+use crate::limits::INSTALLATION_BYTES_MAX;
 
 /// The document. Unknown members are refused. Read it with any serde format, then [`ConfigFile::into_config`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
+    installation: Option<String>,
     time_budget_ms: Option<u64>,
     open_merchant: Option<String>,
     merchants: BTreeMap<String, MerchantEntry>,
@@ -97,12 +99,39 @@ impl ConfigFile {
                 .map_err(|why| format!("psp \"{name}\": {why}"))?;
             psps.insert(name, psp);
         }
+        let installation = installation(self.installation, &psps)?;
         Ok(Config {
+            installation,
             time_budget_ms: self.time_budget_ms.unwrap_or(TIME_BUDGET_MS),
             merchants,
             psps,
             open_merchant: self.open_merchant,
         })
+    }
+}
+
+/// The name of the installation. Two installations without one behind the same PSP account take each other's payments for their
+/// own, so whoever pays through a real PSP has to choose.
+fn installation(name: Option<String>, psps: &BTreeMap<String, Psp>) -> Result<String, String> {
+    let Some(name) = name else {
+        let outside = psps.iter().find(|(_, psp)| !psp.is_on_loopback());
+        return match outside {
+            None => Ok(String::new()),
+            Some((psp, _)) => Err(format!(
+                "installation is missing, and psp \"{psp}\" is not on loopback: give this installation a name of its own, like \"shop-production\"; a store that has records already keeps installation = \"\""
+            )),
+        };
+    };
+    let is_name = name.len() <= INSTALLATION_BYTES_MAX
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if is_name {
+        Ok(name)
+    } else {
+        Err(format!(
+            "installation must have at most {INSTALLATION_BYTES_MAX} letters, digits, dashes, dots and underscores"
+        ))
     }
 }
 
@@ -156,16 +185,23 @@ impl PspEntry {
         };
         let api_key = secret("api_key", &self.api_key_env, &self.api_key_file)?
             .ok_or("name its key with api_key_env or api_key_file")?;
-        let webhook_secret = secret(
+        let webhook_secrets = secret(
             "webhook_secret",
             &self.webhook_secret_env,
             &self.webhook_secret_file,
         )?;
+        // Several while one is being changed, apart by white space or commas.
+        let webhook_secrets: Vec<Secret> = webhook_secrets
+            .iter()
+            .flat_map(|text| text.expose().split(|c: char| c == ',' || c.is_whitespace()))
+            .filter(|text| !text.is_empty())
+            .map(Secret::new)
+            .collect();
         Ok(Psp {
             face: self.face,
             base_url: self.base_url.trim_end_matches('/').to_owned(),
             api_key,
-            webhook_secret,
+            webhook_secrets,
             class: Class {
                 keyed_horizon_ms: self.keyed_horizon_ms,
                 addressable: self.addressable,
@@ -229,6 +265,7 @@ mod tests {
 
     fn document(psp: &Value) -> Value {
         json!({
+            "installation": "",
             "merchants": {"shop": {"psp": "p", "api_key_sha256": ["00".repeat(32)]}},
             "psps": {"p": psp},
         })
@@ -248,7 +285,7 @@ mod tests {
             (psp.base_url.as_str(), psp.api_key.expose()),
             ("https://psp.example", "sk_1")
         );
-        assert!(psp.webhook_secret.is_none());
+        assert!(psp.webhook_secrets.is_empty());
         let timing = Timing {
             call_timeout_ms: 5,
             ..Timing::default()

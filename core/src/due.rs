@@ -4,11 +4,12 @@
 use crate::config::Psp;
 use crate::journal::{CallStep, Operation};
 use crate::limits::{
-    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_MAX,
+    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, LOOKS_FAILED_MAX_MS,
+    REJECTED_PAUSE_FIRST_MS, RESENDS_MAX,
 };
 use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Running, Tried};
-use crate::state::State;
+use crate::state::{Creation, Rejections, State};
 use crate::status::Status;
 
 /// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
@@ -17,6 +18,11 @@ const ACTION_POLL_FIRST_MS: u64 = 2_000;
 const ACTION_POLL_MAX_MS: u64 = 120_000;
 /// Longest pause between two tries to release a 3-D Secure that is given up, in milliseconds: its customer can still finish it.
 const ACTION_RELEASE_PAUSE_MAX_MS: u64 = 300_000;
+
+/// For how long the last look at a 3-D Secure whose time is over is tried before it is given up unseen, in milliseconds.
+const ACTION_LAST_LOOK_MS: u64 = 60_000;
+/// Most doublings of the pause before another effect number: the pauses outlast a day long before.
+const EFFECT_PAUSE_DOUBLINGS_MAX: u32 = 20;
 
 /// From when on the running operation may be taken further.
 pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
@@ -36,9 +42,10 @@ pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
             Tried::Pending => silent_from_ms(call, psp),
             // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
             // must not be asked for in a tight loop.
-            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => {
-                at_ms.saturating_add(backoff_ms(tries))
-            }
+            Tried::Unknown { at_ms }
+            | Tried::NotSent { at_ms }
+            | Tried::Answered { at_ms }
+            | Tried::Rejected { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
         })
         .max()
         .unwrap_or(0)
@@ -61,11 +68,17 @@ pub(crate) fn within_horizon(running: &Running, psp: &Psp, at_ms: u64) -> bool {
         (Some(_), None) => true,
         (Some(horizon_ms), Some(first_ms)) => {
             let forgotten_ms = first_ms.saturating_add(horizon_ms);
-            at_ms.saturating_add(psp.timing.landed_after_ms()) < forgotten_ms
+            is_key_known(psp, first_ms, at_ms)
                 || (at_ms < forgotten_ms && planted(Bug::HorizonWithoutFlight))
                 || planted(Bug::HorizonIgnored)
         }
     }
+}
+
+/// Whether the PSP still knows a key that was first sent at `first_ms` when a request that is dispatched at `at_ms` lands.
+pub(crate) fn is_key_known(psp: &Psp, first_ms: u64, at_ms: u64) -> bool {
+    let horizon_ms = psp.class.keyed_horizon_ms.unwrap_or(0);
+    at_ms.saturating_add(psp.timing.landed_after_ms()) < first_ms.saturating_add(horizon_ms)
 }
 
 /// `due_ms`, or the last moment at which the key may be sent again, if a pause would outlast that (rule 5): a try that is
@@ -79,7 +92,10 @@ pub(crate) fn within_key_ms(running: &Running, psp: &Psp, due_ms: u64) -> u64 {
         .saturating_sub(psp.timing.landed_after_ms().saturating_add(1));
     let tried_ms = running.current().map(|call| match call.tried {
         Tried::Pending => silent_from_ms(call, psp),
-        Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => at_ms,
+        Tried::Unknown { at_ms }
+        | Tried::NotSent { at_ms }
+        | Tried::Answered { at_ms }
+        | Tried::Rejected { at_ms } => at_ms,
     });
     if tried_ms.max().unwrap_or(0) < last_ms {
         due_ms.min(last_ms)
@@ -125,13 +141,14 @@ fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
     let used = numbers_used(running);
     if running.operation == Operation::Authorize
         || used < 2
-        || is_spent(running)
+        || is_spent(state, running)
         || planted(Bug::EffectsInARow)
     {
         return 0;
     }
     let sent_ms = running.last_send_ms().unwrap_or(running.since_ms);
-    let due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << (2 * (used - 2)));
+    let doublings = u32::from(2 * (used - 2)).min(EFFECT_PAUSE_DOUBLINGS_MAX);
+    let due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << doublings);
     // Nor may a pause outlast what there is to act on.
     let last_ms = if running.operation == Operation::Capture {
         lapses_soon_ms(state, psp)
@@ -143,9 +160,37 @@ fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
     due_ms.min(last_ms)
 }
 
-/// Whether all tries that recovery has of itself were made.
-pub(crate) fn is_spent(running: &Running) -> bool {
-    running.calls.len() >= RESENDS_MAX || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX
+/// Whether all tries that recovery has of itself were made. An action that is still open is released as long as there are
+/// calls left: its customer can finish it at any time.
+pub(crate) fn is_spent(state: &State, running: &Running) -> bool {
+    let is_of_numbers = !state.is_unfinished_action() && numbers_used(running) >= EFFECTS_PER_OPERATION_MAX;
+    running.calls.len() >= RESENDS_MAX || is_of_numbers
+}
+
+/// From when on a look that failed is followed by another sending under the same key: pauses grow with the sendings.
+pub(crate) fn resend_after_failed_look_ms(running: &Running, psp: &Psp) -> u64 {
+    ready_at_ms(running, psp)
+}
+
+/// From when on an operation whose looks fail is given to an operator, if its key cannot be sent again.
+pub(crate) fn looks_given_up_ms(running: &Running) -> u64 {
+    let since_ms = running.first_send_ms().unwrap_or(running.since_ms);
+    since_ms.saturating_add(LOOKS_FAILED_MAX_MS)
+}
+
+/// How long the client of a rejected operation is to wait before it may ask for it again, in milliseconds.
+pub(crate) fn ask_again_ms(rejections: &Rejections) -> u64 {
+    let doublings = rejections.count.saturating_sub(1).min(20);
+    let pause_ms = (REJECTED_PAUSE_FIRST_MS << doublings).min(BACKOFF_MAX_MS);
+    rejections.last_ms.saturating_add(pause_ms)
+}
+
+/// The last moment at which the requests that make the attempt's object can have landed, by any clock (rule 6).
+pub(crate) fn creation_landed_ms(creation: &Creation, psp: &Psp) -> u64 {
+    creation
+        .last_send_by_ms
+        .saturating_add(psp.timing.max_in_flight_ms)
+        .saturating_add(psp.timing.max_clock_skew_ms)
 }
 
 /// How many effect numbers the operation has used.
@@ -179,9 +224,30 @@ pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> u64 {
 }
 
 /// When an unfinished 3-D Secure is looked at for the first time, if nothing is heard of it.
-pub(crate) fn action_look_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
+pub(crate) fn action_look_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
     let look_ms = action_since_ms(state, now_ms).saturating_add(ACTION_POLL_FIRST_MS);
-    look_ms.min(action_over_ms(state, psp, now_ms))
+    look_ms.min(action_last_look_ms(state, psp, now_ms, by_lookup))
+}
+
+/// When an unfinished 3-D Secure is looked at for the last time before it is given up: what its customer did in time shows
+/// from then on.
+pub(crate) fn action_last_look_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
+    let lag_ms = if by_lookup {
+        psp.class.lookup_lag_ms.unwrap_or(0)
+    } else {
+        0
+    };
+    action_over_ms(state, psp, now_ms).saturating_add(lag_ms)
+}
+
+/// When an unfinished 3-D Secure is given up though the last look at it fails.
+pub(crate) fn action_given_up_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
+    action_last_look_ms(state, psp, now_ms, by_lookup).saturating_add(ACTION_LAST_LOOK_MS)
+}
+
+/// From when on a look that shows neither an effect nor an open action proves that a 3-D Secure was never finished.
+pub(crate) fn action_proof_counts_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
+    action_last_look_ms(state, psp, now_ms, by_lookup).saturating_add(psp.timing.max_clock_skew_ms)
 }
 
 /// When the time to finish a 3-D Secure is over.
@@ -194,7 +260,7 @@ fn action_since_ms(state: &State, now_ms: u64) -> u64 {
 }
 
 /// When to look again after a look at `now_ms` that settled nothing: pauses grow with the time that has passed.
-pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
+pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
     let Some(running) = &state.running else {
         return now_ms.saturating_add(BACKOFF_MAX_MS);
     };
@@ -202,9 +268,15 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
         // Half of what has passed: whoever comes back from the bank after a minute waits half a minute more at most.
         let pause_ms =
             (now_ms.saturating_sub(action.since_ms) / 2).clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
+        let last_ms = action_last_look_ms(state, psp, now_ms, by_lookup);
+        if now_ms < last_ms {
+            return now_ms.saturating_add(pause_ms).min(last_ms);
+        }
+        // The last look has not been answered yet.
+        let given_up_ms = action_given_up_ms(state, psp, now_ms, by_lookup);
         return now_ms
-            .saturating_add(pause_ms)
-            .min(action_over_ms(state, psp, now_ms).max(now_ms));
+            .saturating_add(ACTION_POLL_FIRST_MS)
+            .min(given_up_ms.max(now_ms));
     }
     let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
     let next_ms = now_ms.saturating_add(
@@ -212,10 +284,13 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
             .saturating_sub(last_ms)
             .clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
     );
-    if running.refused.is_some() && state.is_unfinished_action() {
-        return next_ms.min(action_over_ms(state, psp, now_ms).max(now_ms));
+    let mut counts_ms = proof_counts_at_ms(state, running, psp, by_lookup);
+    if state.is_unfinished_action() {
+        let ended_ms = action_proof_counts_ms(state, psp, now_ms, by_lookup);
+        if now_ms < ended_ms && (counts_ms <= now_ms || ended_ms < counts_ms) {
+            counts_ms = ended_ms;
+        }
     }
-    let counts_ms = proof_counts_at_ms(state, running, psp, true);
     if now_ms < counts_ms {
         next_ms.min(counts_ms)
     } else {

@@ -62,6 +62,10 @@ pub enum Code {
     StoreUnsafe,
     /// 503: no merchants are configured.
     NotConfigured,
+    /// 502: the PSP rejected our credentials, our account or our request; nothing is said of the payment, and nothing was done.
+    PspRejectedRequest,
+    /// 502: the PSP did not answer a read that a webhook caused.
+    PspReadFailed,
 }
 
 /// Whether trying the same request again, with the same key, may end differently.
@@ -71,7 +75,7 @@ const FINAL: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Code; 26] = [
+    pub const ALL: [Code; 28] = [
         Code::IdempotencyKeyRequired,
         Code::IdempotencyKeyInvalid,
         Code::IdempotencyKeyReuse,
@@ -98,6 +102,8 @@ impl Code {
         Code::StoreUnavailable,
         Code::StoreUnsafe,
         Code::NotConfigured,
+        Code::PspRejectedRequest,
+        Code::PspReadFailed,
     ];
 
     /// The word on the wire.
@@ -148,6 +154,8 @@ impl Code {
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", 503, "Store unavailable", RETRY),
             Self::StoreUnsafe => ("STORE_UNSAFE", 503, "Store unsafe", FINAL),
             Self::NotConfigured => ("NOT_CONFIGURED", 503, "Not configured", FINAL),
+            Self::PspRejectedRequest => ("PSP_REJECTED_REQUEST", 502, "The PSP rejected the request", RETRY),
+            Self::PspReadFailed => ("PSP_READ_FAILED", 502, "The PSP did not answer", RETRY),
         }
     }
 }
@@ -172,6 +180,8 @@ pub struct ApiError {
     pub attempt: Option<Box<AttemptView>>,
     /// Methods that the path knows (405 only).
     pub allow: Option<&'static str>,
+    /// When to try again, in seconds, where it is not at once.
+    pub retry_after_s: Option<u64>,
 }
 
 impl ApiError {
@@ -186,7 +196,14 @@ impl ApiError {
             decline_code: None,
             attempt: None,
             allow: None,
+            retry_after_s: None,
         }
+    }
+
+    /// Whether trying the same request again, with the same key, may end differently.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.retryable.unwrap_or(self.code.facts().3)
     }
 
     /// Names the member at fault.
@@ -206,12 +223,12 @@ impl ApiError {
     /// The body: `{"error": {…}}`, or RFC 9457 if the client asked for `application/problem+json`.
     #[must_use]
     pub fn body(&self, problem_json: bool) -> Vec<u8> {
-        let (word, status, title, retryable) = self.code.facts();
+        let (word, status, title, _) = self.code.facts();
         let facts = Facts {
             code: word,
             message: &self.message,
             field: self.field.as_deref(),
-            retryable: self.retryable.unwrap_or(retryable),
+            retryable: self.is_retryable(),
             safe_new_key: self.safe_new_key,
             decline_code: self.decline_code.as_deref(),
             attempt: self.attempt.as_deref(),

@@ -53,6 +53,10 @@ pub enum EffectKind {
     Lapse,
     /// Taken funds were given back.
     Refund,
+    /// Taken funds were taken back by the PSP or the issuer: a dispute, a reversal, a debit that bounced.
+    Reversal,
+    /// A refund that was reported before did not go through: the money came back. `of` names the refund.
+    RefundFailure,
 }
 
 /// What an observation says besides effects.
@@ -90,6 +94,32 @@ pub enum Signal {
         /// Why not.
         reason: String,
     },
+    /// The PSP rejects our credentials, our account or our request: nothing is said of the payment. The PSP's own words are
+    /// left out, since the timeline is a merchant's to read and the words may quote our key.
+    Rejected {
+        /// HTTP status.
+        status: u16,
+        /// The PSP's code, or its type of error.
+        code: String,
+        /// Whether the call that was rejected is proven to have had no effect, if no other sending under its key may have left.
+        is_conclusive: bool,
+    },
+    /// The PSP refuses what the client's terms ask for, before it asked anybody for money: an amount below its minimum, a
+    /// payment method that it does not know.
+    FormRefused {
+        /// The PSP's code.
+        code: String,
+        /// The PSP's words.
+        message: String,
+        /// The member of the client's request that is at fault.
+        field: String,
+    },
+    /// The outcome is unknown, and the same key can never tell it: the PSP knows the key with another request, or says that
+    /// sending it again is no use.
+    KeyUseless {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Evidence {
@@ -114,9 +144,30 @@ impl Evidence {
             || !self.effects.is_empty()
             || !matches!(
                 self.signal,
-                Signal::None | Signal::Unknown { .. } | Signal::NotSent { .. }
+                Signal::None
+                    | Signal::Unknown { .. }
+                    | Signal::NotSent { .. }
+                    | Signal::Rejected { .. }
+                    | Signal::KeyUseless { .. }
             )
     }
+
+    /// Whether it shows an action that the customer has not finished: no effect yet, and one at any time.
+    #[must_use]
+    pub fn shows_open_action(&self) -> bool {
+        matches!(self.signal, Signal::ActionRequired { .. })
+    }
+}
+
+/// One object of a PSP as a webhook or a look-up shows it. Whose object it is, the machine decides (rule 13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The PSP's id of the object. An effect that builds on another one belongs to the object of that one.
+    pub object: String,
+    /// When the PSP made it, in milliseconds since the Unix epoch, where it says so. PSPs count in whole seconds.
+    pub created_ms: Option<u64>,
+    /// What it shows.
+    pub evidence: Evidence,
 }
 
 impl Signal {
@@ -126,9 +177,9 @@ impl Signal {
             Self::None => 0,
             Self::NotSent { .. } => 1,
             Self::Prepared { .. } => 2,
-            Self::Refused { .. } => 3,
+            Self::Refused { .. } | Self::FormRefused { .. } => 3,
             Self::ActionRequired { .. } => 4,
-            Self::Unknown { .. } => 5,
+            Self::Unknown { .. } | Self::Rejected { .. } | Self::KeyUseless { .. } => 5,
         }
     }
 }
@@ -263,13 +314,60 @@ impl Knowledge {
             .any(|(by, seen)| by == id || seen.of.as_deref().map_or(own == Some(id), |of| of == id))
     }
 
-    /// Whether the capture `id` was given back.
+    /// Whether an object or effect of this id was seen, or one that builds on it.
     #[must_use]
-    pub fn is_refunded(&self, id: &str) -> bool {
-        [EffectKind::Refund, EffectKind::Void]
+    pub fn names(&self, id: &str) -> bool {
+        self.effects
+            .iter()
+            .any(|((_, known), seen)| known == id || seen.of.as_deref() == Some(id))
+    }
+
+    /// How much of the capture `id`, of `amount_minor`, is still to be given back. A void or a reversal of it gives all back;
+    /// refunds add up; a refund that failed later does not count.
+    #[must_use]
+    pub fn left_to_refund_minor(&self, id: &str, amount_minor: u64) -> u64 {
+        let is_of = |seen: &Seen| seen.of.as_deref() == Some(id);
+        let whole = [EffectKind::Void, EffectKind::Reversal];
+        if whole
             .into_iter()
             .flat_map(|kind| self.of_kind(kind))
-            .any(|(_, seen)| seen.of.as_deref() == Some(id))
+            .any(|(_, seen)| is_of(seen))
+        {
+            return 0;
+        }
+        let failed: BTreeSet<&str> = self
+            .of_kind(EffectKind::RefundFailure)
+            .filter_map(|(_, seen)| seen.of.as_deref())
+            .collect();
+        let refunded: u64 = self
+            .of_kind(EffectKind::Refund)
+            .filter(|(refund, seen)| is_of(seen) && !failed.contains(refund))
+            .fold(0, |sum, (_, seen)| sum.saturating_add(seen.amount_minor));
+        amount_minor.saturating_sub(refunded)
+    }
+
+    /// The currency that an effect was reported in, where it was.
+    #[must_use]
+    pub fn currency_of(&self, kind: EffectKind, id: &str) -> Option<&str> {
+        let seen = self.effects.get(&(kind, id.to_owned()))?;
+        seen.currency.as_deref().filter(|currency| !currency.is_empty())
+    }
+
+    /// How much of the capture `id` the PSP or the issuer took back.
+    #[must_use]
+    pub fn reversed_minor(&self, id: &str) -> u64 {
+        let reversals = self.of_kind(EffectKind::Reversal);
+        let of = reversals.filter(|(_, seen)| seen.of.as_deref() == Some(id));
+        of.fold(0, |sum, (_, seen)| sum.saturating_add(seen.amount_minor))
+    }
+
+    /// Whether the capture `id` was given back whole.
+    #[must_use]
+    pub fn is_refunded(&self, id: &str) -> bool {
+        let captured = self.of_kind(EffectKind::Capture).find(|(known, _)| *known == id);
+        // What was captured before its amount was known is taken to be refunded by any refund.
+        let amount_minor = captured.map_or(1, |(_, seen)| seen.amount_minor.max(1));
+        self.left_to_refund_minor(id, amount_minor) == 0
     }
 }
 

@@ -7,7 +7,9 @@ use crate::id::LocalId;
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Refused, Running, Tried};
-use crate::state::{Action, Authorization, BoundKey, Capture, Decline, State};
+use crate::state::{
+    Action, Authorization, BoundKey, Capture, Creation, Decline, FormRefused, Mismatch, Rejections, State,
+};
 use crate::status::{Event, Status};
 
 impl State {
@@ -22,13 +24,7 @@ impl State {
                 request,
                 payment_method,
             } => {
-                let bound = BoundKey {
-                    key: key.as_str().into(),
-                    fingerprint: *fingerprint,
-                    request: *request,
-                    settled_at: None,
-                };
-                self.keys.push(bound);
+                self.keys.push(BoundKey::new(key, *fingerprint, *request));
                 if self.terms.payment_method.is_none() {
                     Arc::make_mut(&mut self.terms)
                         .payment_method
@@ -56,7 +52,14 @@ impl State {
                 let used = self.effects_used.entry(*operation).or_default();
                 *used = (*used).max(*effect);
                 self.effect_of_call.insert(*call, *effect);
+                if *operation == Operation::Authorize && target.is_none() {
+                    self.expect_object(*sent_at_ms, *send_by_ms);
+                }
+                let wire_form = self.wire_form;
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
+                    if running.effect != *effect {
+                        running.key_is_useless = false;
+                    }
                     running.effect = *effect;
                     running.proven_absent = false;
                     running.calls.push(CallTrack {
@@ -67,6 +70,7 @@ impl State {
                         target: target.clone(),
                         sent_at_ms: *sent_at_ms,
                         send_by_ms: *send_by_ms,
+                        wire_form,
                         tried: Tried::Pending,
                     });
                 }
@@ -77,13 +81,31 @@ impl State {
                 id,
                 evidence,
             } => self.observe(entry.at_ms, source, *call, *id, evidence),
-            Fact::Inferred { conclusion } => self.conclude(conclusion),
+            Fact::Inferred { conclusion } => self.conclude(entry.at_ms, conclusion),
             Fact::ReturnTo { url } => {
                 self.return_url.get_or_insert_with(|| url.as_str().into());
+            }
+            Fact::Installation { name } => self.installation = name.as_str().into(),
+            Fact::WireForm { form } => self.wire_form = *form,
+            Fact::Resumed { key } => {
+                for bound in self.keys.iter_mut().filter(|bound| *bound.key == **key) {
+                    bound.is_withdrawn = false;
+                    bound.is_superseded = false;
+                }
             }
         }
         self.end_if_done();
         self.settle_keys(index, &entry.fact);
+    }
+
+    /// A request that makes the attempt's object at the PSP may be on its way.
+    fn expect_object(&mut self, sent_at_ms: u64, send_by_ms: u64) {
+        let known = self.creation.get_or_insert(Creation {
+            first_sent_ms: sent_at_ms,
+            last_send_by_ms: send_by_ms,
+        });
+        known.first_sent_ms = known.first_sent_ms.min(sent_at_ms);
+        known.last_send_by_ms = known.last_send_by_ms.max(send_by_ms);
     }
 
     fn begin(
@@ -104,6 +126,12 @@ impl State {
         if let Some(event) = event {
             self.status = self.status.next(event);
         }
+        if cause == Cause::Client {
+            let asked = |bound: &&mut BoundKey| bound.is_withdrawn && asks_for(bound.request, operation);
+            for bound in self.keys.iter_mut().filter(asked) {
+                bound.is_superseded = true;
+            }
+        }
         if operation == Operation::Void && cause != Cause::Compensation {
             self.void_cause = cause;
         }
@@ -123,8 +151,12 @@ impl State {
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
         // News of a call that is history says nothing of what is parked.
-        if answered.is_some() && matches!(evidence.signal, Signal::NotSent { .. }) {
+        if answered.is_some() && matches!(evidence.signal, Signal::NotSent { .. } | Signal::Rejected { .. }) {
             self.unpark();
+        }
+        self.note_rejections(answered.is_some(), source, &evidence.signal);
+        if matches!(source, Source::Operator { .. }) && self.running.is_none() {
+            self.mismatch = None;
         }
         let number = call.and_then(|call| self.effect_of_call.get(&call).copied());
         let aimed_at = match (&self.running, answered) {
@@ -145,8 +177,19 @@ impl State {
         for effect in effects {
             self.see(at_ms, id, effect);
         }
+        let is_current = answered.is_some_and(|(_, is_current)| is_current);
         match &evidence.signal {
-            Signal::None | Signal::Unknown { .. } | Signal::NotSent { .. } => {}
+            Signal::None | Signal::Unknown { .. } | Signal::NotSent { .. } | Signal::Rejected { .. } => {}
+            Signal::KeyUseless { .. } => {
+                if let Some(running) = self.running.as_mut().filter(|_| is_current) {
+                    running.key_is_useless = true;
+                }
+            }
+            Signal::FormRefused { code, message, field } => {
+                if let Some(operation) = self.running.as_ref().filter(|_| is_current).map(|r| r.operation) {
+                    self.refuse_form(operation, code, message, field);
+                }
+            }
             Signal::Prepared { reference } => self.object = self.object.take().max(Some(reference.clone())),
             Signal::ActionRequired { reference, url } => {
                 self.status = self.status.next(Event::ActionRequired);
@@ -166,7 +209,7 @@ impl State {
                 let whose = match (answered, source) {
                     (Some((operation, true)), _) => Some(operation),
                     // An answer to a call that is history: its effect number was already proven absent.
-                    (Some((_, false)), _) | (None, Source::Response) => None,
+                    (Some((_, false)), _) | (None, Source::Response | Source::NamedResponse { .. }) => None,
                     (None, Source::Webhook | Source::Lookup) => Some(Operation::Authorize),
                     (None, Source::Operator { .. }) => self.running.as_ref().map(|r| r.operation),
                 };
@@ -190,10 +233,47 @@ impl State {
         running.parked = None;
     }
 
+    /// An answer that is no rejection ends a row of them.
+    fn note_rejections(&mut self, is_answer: bool, source: &Source, signal: &Signal) {
+        let goes_on = matches!(
+            signal,
+            Signal::Rejected { .. }
+                | Signal::NotSent { .. }
+                | Signal::Unknown { .. }
+                | Signal::KeyUseless { .. }
+        );
+        if is_answer && source.is_response() && !goes_on {
+            self.rejections = None;
+        }
+    }
+
+    /// The PSP refused what the client's terms ask for. A capture's amount can be another one under another key; all other terms
+    /// can never change, so that their refusal ends the attempt.
+    fn refuse_form(&mut self, operation: Operation, code: &str, message: &str, field: &str) {
+        let cause = self.running.as_ref().map(|running| running.cause);
+        if operation != Operation::Capture || cause != Some(Cause::Client) {
+            self.refuse(operation, code, message);
+            return;
+        }
+        self.status = self.status.next(Event::WithdrewCapture);
+        self.running = None;
+        let waits = |bound: &&mut BoundKey| {
+            bound.request == RequestKind::Capture && bound.settled_at.is_none() && !bound.is_withdrawn
+        };
+        for bound in self.keys.iter_mut().filter(waits) {
+            bound.form_refused = Some(FormRefused {
+                code: code.to_owned(),
+                message: message.to_owned(),
+                field: field.to_owned(),
+            });
+        }
+    }
+
     fn see(&mut self, at_ms: u64, id: LocalId, effect: &Effect) {
         match effect.kind {
             EffectKind::Authorize => self.see_authorization(at_ms, id, effect),
             EffectKind::Capture => {
+                let asked_minor = self.asked_to_capture_minor();
                 let before = self.status;
                 self.status = self.status.next(Event::SeenCapture);
                 if before != Status::Captured && self.status == Status::Captured {
@@ -210,13 +290,28 @@ impl State {
                         psp_reference: effect.id.clone(),
                         captured_at_ms: at_ms,
                         amount_minor: effect.amount_minor,
+                        asked_minor,
                     });
                 }
             }
             EffectKind::Void if self.is_own(effect) => self.status = self.status.next(self.seen_void()),
             EffectKind::Lapse if self.is_own(effect) => self.status = self.status.next(Event::SeenLapse),
-            // Somebody else's release (a duplicate that was compensated), and refunds, do not move the status.
-            EffectKind::Void | EffectKind::Lapse | EffectKind::Refund => {}
+            // Somebody else's release (a duplicate that was compensated), and what becomes of taken money, do not move the status.
+            EffectKind::Void
+            | EffectKind::Lapse
+            | EffectKind::Refund
+            | EffectKind::Reversal
+            | EffectKind::RefundFailure => {}
+        }
+    }
+
+    /// What a capture that is seen now was asked to be.
+    fn asked_to_capture_minor(&self) -> Option<u64> {
+        let running = self.running.as_ref()?;
+        match running.operation {
+            Operation::Capture => Some(running.amount_minor),
+            Operation::Authorize if self.is_automatic() => Some(self.terms.amount_minor),
+            Operation::Authorize | Operation::Void | Operation::Refund => None,
         }
     }
 
@@ -319,7 +414,7 @@ impl State {
         }
     }
 
-    fn conclude(&mut self, conclusion: &Conclusion) {
+    fn conclude(&mut self, at_ms: u64, conclusion: &Conclusion) {
         match conclusion {
             Conclusion::NoEffect { operation, effect } => {
                 let proven =
@@ -349,6 +444,61 @@ impl State {
             }
             // For the timeline and the count; what is to be undone follows from the knowledge.
             Conclusion::Unwanted { .. } => {}
+            Conclusion::Withdrawn { operation, .. } => self.withdraw(at_ms, *operation),
+            Conclusion::Foreign { reference } => {
+                self.foreign.insert(reference.clone());
+            }
+            Conclusion::CaptureMismatch {
+                reference,
+                asked_minor,
+                captured_minor,
+                currency,
+            } => {
+                let mismatch = Mismatch {
+                    reference: reference.clone(),
+                    asked_minor: *asked_minor,
+                    captured_minor: *captured_minor,
+                    currency: currency.clone(),
+                    since_ms: at_ms,
+                };
+                self.mismatch_shown = Some(mismatch.clone());
+                self.mismatch = Some(mismatch);
+            }
+        }
+    }
+
+    /// A client's operation is over without an effect, and may be asked for again.
+    fn withdraw(&mut self, at_ms: u64, operation: Operation) {
+        let event = match operation {
+            Operation::Authorize => Event::WithdrewAuthorize,
+            Operation::Capture => Event::WithdrewCapture,
+            Operation::Void | Operation::Refund => return,
+        };
+        self.status = self.status.next(event);
+        let Some(rejected) = self.running.take() else {
+            return;
+        };
+        let before = self.rejections.take().filter(|row| row.operation == operation);
+        let sent_ms = rejected
+            .current()
+            .map(|call| call.sent_at_ms)
+            .min()
+            .unwrap_or(at_ms);
+        let first_sent_ms = before
+            .as_ref()
+            .filter(|row| row.effect == rejected.effect)
+            .map_or(sent_ms, |row| row.first_sent_ms.min(sent_ms));
+        self.rejections = Some(Rejections {
+            operation,
+            count: before.map_or(0, |row| row.count).saturating_add(1),
+            effect: rejected.effect,
+            amount_minor: rejected.amount_minor,
+            first_sent_ms,
+            last_ms: at_ms,
+        });
+        let waits = |bound: &&mut BoundKey| bound.settled_at.is_none() && asks_for(bound.request, operation);
+        for bound in self.keys.iter_mut().filter(waits) {
+            bound.is_withdrawn = true;
         }
     }
 
@@ -381,6 +531,7 @@ impl State {
         let (status, automatic) = (self.status, self.is_automatic());
         for bound in self.keys.iter_mut().filter(|bound| bound.settled_at.is_none()) {
             let settled = match bound.request {
+                _ if bound.form_refused.is_some() => true,
                 RequestKind::Create => true,
                 RequestKind::Authorize if !automatic => {
                     status.is_final()
@@ -396,5 +547,15 @@ impl State {
                 bound.settled_at = Some(index);
             }
         }
+    }
+}
+
+/// Whether a client's request of this kind sets the operation going.
+fn asks_for(request: RequestKind, operation: Operation) -> bool {
+    match operation {
+        Operation::Authorize => matches!(request, RequestKind::Authorize | RequestKind::Charge),
+        Operation::Capture => request == RequestKind::Capture,
+        Operation::Void => request == RequestKind::Void,
+        Operation::Refund => false,
     }
 }

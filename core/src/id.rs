@@ -8,18 +8,25 @@ use ulid::Ulid;
 
 use crate::planted::{Bug, planted};
 
-/// `pa_…`: the address of an attempt, a digest of (merchant, create key).
+/// `pa_…`: the address of an attempt, a digest of (installation, merchant, create key).
 ///
 /// The key is the address (DESIGN §3): a retried create finds the same record, and no index can disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptId(u128);
 
 impl AttemptId {
-    /// The address that `key` has for `merchant`.
+    /// The address that `key` has for `merchant` in this installation. An installation without a name (`""`) has the addresses
+    /// that all had before there were names.
     #[must_use]
-    pub fn derive(merchant: &str, key: &str) -> Self {
+    pub fn derive(installation: &str, merchant: &str, key: &str) -> Self {
         let mut hash = Sha256::new();
-        hash.update(b"pay-once attempt 1\0");
+        if installation.is_empty() {
+            hash.update(b"pay-once attempt 1\0");
+        } else {
+            hash.update(b"pay-once attempt 2\0");
+            hash.update((installation.len() as u64).to_be_bytes());
+            hash.update(installation.as_bytes());
+        }
         let merchant = if planted(Bug::MerchantsShareKeys) {
             ""
         } else {
@@ -95,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_attempt_id_reads_back_and_has_one_spelling() {
-        let id = AttemptId::derive("m", "k1");
+        let id = AttemptId::derive("", "m", "k1");
         let text = id.to_string();
         assert_eq!(text.len(), 29);
         assert_eq!(AttemptId::parse(&text), Some(id));
@@ -111,8 +118,8 @@ mod tests {
 
     #[test]
     fn merchant_and_key_do_not_run_into_each_other() {
-        assert_ne!(AttemptId::derive("ab", "c"), AttemptId::derive("a", "bc"));
-        assert_ne!(AttemptId::derive("m", "k1"), AttemptId::derive("m", "k2"));
+        assert_ne!(AttemptId::derive("", "ab", "c"), AttemptId::derive("", "a", "bc"));
+        assert_ne!(AttemptId::derive("", "m", "k1"), AttemptId::derive("", "m", "k2"));
     }
 
     #[test]

@@ -147,6 +147,9 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
             Fact::Created { .. }
             | Fact::Requested { .. }
             | Fact::ReturnTo { .. }
+            | Fact::Installation { .. }
+            | Fact::WireForm { .. }
+            | Fact::Resumed { .. }
             | Fact::Observed { .. }
             | Fact::Inferred { .. } => {}
         }
@@ -187,11 +190,9 @@ fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
 fn never_goes_back(statuses: impl Iterator<Item = Status>) -> Result<(), Broken> {
     let mut before = Status::Created;
     for (index, after) in statuses.enumerate() {
-        ensure(
-            after.rank() >= before.rank() && (!before.is_final() || after == before),
-            "rule 10 final is final",
-            || format!("{before:?} became {after:?} at entry {index}"),
-        )?;
+        ensure(after.may_follow(before), "rule 10 final is final", || {
+            format!("{before:?} became {after:?} at entry {index}")
+        })?;
         before = after;
     }
     Ok(())

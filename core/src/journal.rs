@@ -131,6 +131,23 @@ pub enum Fact {
         /// The shop's address.
         url: String,
     },
+    /// Requested: the installation that made the attempt, whose name is part of the attempt's id. Right behind `Created`; a
+    /// journal without it belongs to the installation `""`.
+    Installation {
+        /// Its name.
+        name: String,
+    },
+    /// Intended: the wire form of all dispatches that follow, until another one is named. A journal that names none has
+    /// dispatches of form 0.
+    WireForm {
+        /// The form: see `psp::WireForm`.
+        form: u16,
+    },
+    /// Requested: a client asked again, under its key, for what the PSP had rejected.
+    Resumed {
+        /// The key.
+        key: String,
+    },
 }
 
 /// What a client can ask for.
@@ -205,6 +222,22 @@ pub enum Source {
         /// Why; kept in the timeline.
         reason: String,
     },
+    /// The answer to our call, with the name that the PSP gave to the exchange: what its support asks for.
+    NamedResponse {
+        /// The PSP's `Request-Id`.
+        request_id: String,
+    },
+}
+
+impl Source {
+    /// Whether it is the answer to a call of ours.
+    #[must_use]
+    pub fn is_response(&self) -> bool {
+        match self {
+            Self::Response | Self::NamedResponse { .. } => true,
+            Self::Webhook | Self::Lookup | Self::Operator { .. } => false,
+        }
+    }
 }
 
 /// A conclusion that was drawn.
@@ -235,10 +268,36 @@ pub enum Conclusion {
     },
     /// An effect that must not stand was seen (rule 8).
     Unwanted {
-        /// What it is.
+        /// What undoes it.
         operation: Operation,
         /// Its id at the PSP.
         reference: String,
+    },
+    /// The PSP rejected a client's operation, which is proven to have had no effect: the attempt is back in the status before
+    /// it, and only the client's retry sends it again.
+    Withdrawn {
+        /// Which operation.
+        operation: Operation,
+        /// Which effect number.
+        effect: u16,
+        /// The PSP's code.
+        code: String,
+    },
+    /// An object carries this attempt's reference and was not made by this installation (rule 13). It is left alone.
+    Foreign {
+        /// Its id at the PSP.
+        reference: String,
+    },
+    /// The PSP captured another amount or currency than was asked for (rule 14).
+    CaptureMismatch {
+        /// The capture's id at the PSP.
+        reference: String,
+        /// What was asked for, in minor units of the attempt's currency.
+        asked_minor: u64,
+        /// What the PSP says that it captured, in minor units of its currency.
+        captured_minor: u64,
+        /// ISO 4217 code of what it captured.
+        currency: String,
     },
 }
 
@@ -274,8 +333,12 @@ impl Fact {
     #[must_use]
     pub fn knowing(&self) -> Knowing {
         match self {
-            Self::Created { .. } | Self::Requested { .. } | Self::ReturnTo { .. } => Knowing::Requested,
-            Self::Intended { .. } => Knowing::Intended,
+            Self::Created { .. }
+            | Self::Requested { .. }
+            | Self::ReturnTo { .. }
+            | Self::Installation { .. }
+            | Self::Resumed { .. } => Knowing::Requested,
+            Self::Intended { .. } | Self::WireForm { .. } => Knowing::Intended,
             Self::Dispatched { .. } => Knowing::Dispatched,
             Self::Observed { .. } => Knowing::Observed,
             Self::Inferred { .. } => Knowing::Inferred,

@@ -8,6 +8,8 @@ pub const AMOUNT_MINOR_MAX: u64 = (1 << 53) - 1;
 pub const KEY_CHARS_MAX: usize = 255;
 /// Most keys bound to one attempt, its create key included (DESIGN §3).
 pub const KEYS_PER_ATTEMPT_MAX: usize = 32;
+/// Longest name of an installation, in bytes.
+pub const INSTALLATION_BYTES_MAX: usize = 64;
 /// Longest `order_id`, in characters, as a JSON schema counts: so with every length of a member that clients send.
 pub const ORDER_ID_CHARS_MAX: usize = 255;
 /// Longest `payment_method` token, in characters.
@@ -69,5 +71,13 @@ pub const EFFECTS_PER_OPERATION_MAX: u16 = 8;
 /// How long after the second try of what no customer waits for a look that shows nothing counts, in milliseconds, so that a
 /// third follows; after each later one four times as long: the tries outlast a day-long outage.
 pub const EFFECT_PAUSE_FIRST_MS: u64 = 60_000;
-/// Pages read in one look-up before it is given up as incomplete.
-pub const LOOKUP_PAGES_MAX: u32 = 100;
+/// Objects asked for on one page of a look-up; fewer, down to one, where a page is too large to be read.
+pub const LOOKUP_PAGE_OBJECTS: u32 = 100;
+/// Objects that carry an attempt's reference and are not its own, of which its journal keeps the ids.
+pub const FOREIGN_OBJECTS_MAX: usize = 8;
+/// After how long an operation whose looks all fail is given to an operator, once its key cannot be sent again, in milliseconds.
+pub const LOOKS_FAILED_MAX_MS: u64 = 24 * 60 * 60 * 1000;
+/// First pause before a client may ask again for what the PSP rejected, in milliseconds; it doubles up to [`BACKOFF_MAX_MS`].
+pub const REJECTED_PAUSE_FIRST_MS: u64 = 1_000;
+/// How often a client's question may have an open 3-D Secure read at the PSP, in milliseconds.
+pub const ACTION_READ_EVERY_MS: u64 = 2_000;

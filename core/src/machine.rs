@@ -4,13 +4,15 @@
 //! *call the PSP* and *arm the timer*, feed results back, *reply*.
 
 use crate::config::Config;
-use crate::evidence::Evidence;
+use crate::evidence::{EffectKind, Evidence, Signal};
 use crate::http::Response;
 use crate::id::{AttemptId, Entropy};
 use crate::journal::{Conclusion, Fact, Source};
-use crate::limits::LOOKUP_PAGES_MAX;
+use crate::ownership;
+use crate::psp::amount::Units;
+use crate::psp::report::PspReport;
 use crate::psp::webhook::{self, News};
-use crate::psp::{self, Call, CallResult, Purpose};
+use crate::psp::{self, Call, CallResult, Purpose, Reading, WireForm};
 use crate::record::{Record, RecordError};
 use crate::request::Ticket;
 use crate::status::Status;
@@ -48,6 +50,8 @@ pub struct Step {
     pub calls: Vec<Call>,
     /// And wake the machine at this time, in milliseconds since the Unix epoch. `None` leaves timers as they are.
     pub wake_at_ms: Option<u64>,
+    /// What an answer said of its PSP as such: for the deployment's operators, whatever becomes of the write.
+    pub report: Option<PspReport>,
     /// Then reply.
     pub reply: Reply,
 }
@@ -88,18 +92,39 @@ impl Write {
         self.record.is_final()
     }
 
-    /// How many effects it notes that must not stand (rule 8: they are counted).
+    /// How many effects it notes that must not stand (rule 8), captures that differ from what was asked for included (rule 14).
     #[must_use]
     pub fn unwanted_effects(&self) -> usize {
-        let unwanted = |fact: &&Fact| {
+        self.concluded(|conclusion| {
             matches!(
-                fact,
-                Fact::Inferred {
-                    conclusion: Conclusion::Unwanted { .. }
-                }
+                conclusion,
+                Conclusion::Unwanted { .. } | Conclusion::CaptureMismatch { .. }
             )
+        })
+    }
+
+    /// How many objects it notes that carry the attempt's reference and are not its own (rule 13).
+    #[must_use]
+    pub fn foreign_objects(&self) -> usize {
+        self.concluded(|conclusion| matches!(conclusion, Conclusion::Foreign { .. }))
+    }
+
+    /// How many captures it notes that were taken back by the PSP or the issuer.
+    #[must_use]
+    pub fn reversals(&self) -> usize {
+        let reversals = |fact: &Fact| match fact {
+            Fact::Observed { evidence, .. } => {
+                let kinds = evidence.effects.iter().map(|effect| effect.kind);
+                kinds.filter(|kind| *kind == EffectKind::Reversal).count()
+            }
+            _ => 0,
         };
-        self.news().filter(unwanted).count()
+        self.news().map(reversals).sum()
+    }
+
+    fn concluded(&self, is_meant: impl Fn(&Conclusion) -> bool) -> usize {
+        let is_meant = |fact: &&Fact| matches!(fact, Fact::Inferred { conclusion } if is_meant(conclusion));
+        self.news().filter(is_meant).count()
     }
 }
 
@@ -125,6 +150,7 @@ impl Step {
             write: None,
             calls: Vec::new(),
             wake_at_ms: None,
+            report: None,
             reply: Reply::Now(response),
         }
     }
@@ -164,6 +190,7 @@ pub fn handle(
             write: None,
             calls: Vec::new(),
             wake_at_ms: None,
+            report: None,
             reply: Reply::Nothing,
         }),
     }
@@ -196,8 +223,13 @@ pub fn may_be_settled(input: &Input) -> bool {
 
 fn on_webhook(mut work: Work<'_>, news: &News) -> Result<Step, RecordError> {
     // A PSP vouches for its own payments only.
-    if *work.state().psp == *news.psp {
-        work.take_in(Source::Webhook, None, &news.evidence)?;
+    let psp = work.psp().filter(|_| *work.state().psp == *news.psp);
+    if let Some(psp) = psp {
+        let sightings = news.sightings(Units::new(psp.face, WireForm::of(work.state().wire_form)));
+        let sorted = ownership::sort(work.state(), psp, &sightings);
+        work.note_foreign(&sorted.foreign)?;
+        work.dispute(&sorted.disputed)?;
+        work.take_in(Source::Webhook, None, &sorted.ours)?;
     }
     let changed = work.has_changed();
     Ok(work.finish(Reply::Now(webhook::received()), changed))
@@ -207,37 +239,64 @@ fn on_outcome(mut work: Work<'_>, outcome: &Outcome) -> Result<Step, RecordError
     let Some(psp) = work.psp() else {
         return Ok(work.finish(Reply::Nothing, false));
     };
-    let answer = psp::read(
-        psp,
-        work.record.id(),
-        &work.state().terms,
-        &outcome.call.purpose,
-        &outcome.result,
-    );
-    match &outcome.call.purpose {
+    let purpose = &outcome.call.purpose;
+    let form = match purpose {
+        Purpose::Dispatched { call, .. } => work.state().wire_form_of(*call),
+        Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => work.state().wire_form,
+    };
+    let terms = std::sync::Arc::clone(&work.state().terms);
+    let reading = Reading {
+        id: work.record.id(),
+        terms: &terms,
+        units: Units::new(psp.face, WireForm::of(form)),
+    };
+    let answer = psp::read(psp, reading, purpose, &outcome.result);
+    if matches!(outcome.result, CallResult::Answered { .. }) {
+        work.report = Some(PspReport {
+            psp: outcome.call.psp.clone(),
+            call: purpose.kind(),
+            rejection: answer.rejection.clone(),
+        });
+    }
+    match purpose {
         Purpose::Dispatched { call, .. } => {
-            let evidence = if answer.is_of_this_sending && work.state().may_have_sent_besides(*call) {
-                Evidence::unknown("this sending was refused; another may have had its effect")
+            let evidence = if work.state().may_have_sent_besides(*call) {
+                of_this_sending_only(answer.evidence)
             } else {
                 answer.evidence
             };
-            work.take_in(Source::Response, Some(*call), &evidence)?;
+            let source = match outcome.result.request_id() {
+                Some(request_id) => Source::NamedResponse { request_id },
+                None => Source::Response,
+            };
+            work.take_in(source, Some(*call), &evidence)?;
         }
-        Purpose::Read { asked_at_ms } => work.take_in_look(psp, *asked_at_ms, false, &answer.evidence)?,
-        Purpose::Lookup {
-            asked_at_ms,
-            page,
-            found,
-        } => {
-            let mut evidence = found.clone();
-            evidence.absorb(answer.evidence);
-            match answer.next_page {
-                Some(next) if *page < LOOKUP_PAGES_MAX => {
-                    work.look_up(psp, *asked_at_ms, page + 1, evidence, Some(&next))
-                }
-                _ => work.take_in_look(psp, *asked_at_ms, true, &evidence)?,
-            }
-        }
+        Purpose::Read { asked_at_ms } => work.take_in_read(psp, *asked_at_ms, &answer)?,
+        Purpose::Lookup(page) => work.take_in_page(psp, page, answer, &outcome.result)?,
+        // Reads of events are answered where they were asked (`request::Routed::Read`).
+        Purpose::Event => {}
     }
     Ok(work.finish(Reply::Nothing, true))
+}
+
+/// A refusal that speaks of one sending only, where another one under the same key may have had its effect: the outcome of
+/// the operation is not known from it (rule 9).
+fn of_this_sending_only(mut evidence: Evidence) -> Evidence {
+    match &mut evidence.signal {
+        Signal::FormRefused { code, .. } => {
+            let reason = format!("this sending was refused ({code}); another may have had its effect");
+            Evidence::unknown(reason)
+        }
+        Signal::Rejected { is_conclusive, .. } => {
+            *is_conclusive = false;
+            evidence
+        }
+        Signal::None
+        | Signal::Prepared { .. }
+        | Signal::ActionRequired { .. }
+        | Signal::Refused { .. }
+        | Signal::Unknown { .. }
+        | Signal::NotSent { .. }
+        | Signal::KeyUseless { .. } => evidence,
+    }
 }

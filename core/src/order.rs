@@ -1,6 +1,6 @@
 //! Bodies of requests: what is asked for, member by member, with errors that name the member (DESIGN §2).
 
-use crate::config::Config;
+use crate::config::{Config, Face};
 use crate::error::{ApiError, Code};
 use crate::journal::{CaptureMethod, RequestKind, Terms};
 use crate::json::{Body, invalid, missing};
@@ -8,6 +8,8 @@ use crate::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
     PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
 };
+use crate::psp::WireForm;
+use crate::psp::amount::{Units, is_currency};
 
 /// The operation asked for, with its members.
 #[derive(Clone, Debug)]
@@ -62,14 +64,15 @@ pub(crate) fn order(
     let settings = config.merchants.get(merchant);
     let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
     let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
+    let face = config.psps.get(&psp).map(|psp| psp.face);
     let order = match kind {
         RequestKind::Create => Order::Create(Box::new(Payment {
-            terms: terms(&mut body, kind)?,
+            terms: terms(&mut body, kind, face)?,
             psp,
             return_url: return_url(&mut body)?,
         })),
         RequestKind::Charge => {
-            let mut terms = terms(&mut body, kind)?;
+            let mut terms = terms(&mut body, kind, face)?;
             terms.payment_method = terms.payment_method.or(default_payment_method);
             if terms.payment_method.is_none() {
                 return Err(missing("payment_method"));
@@ -95,16 +98,22 @@ pub(crate) fn order(
     Ok(order)
 }
 
-fn terms(body: &mut Body, kind: RequestKind) -> Result<Terms, ApiError> {
+/// `face` is the driver of the merchant's PSP: what it cannot express is refused here, before anything is sent or stored.
+fn terms(body: &mut Body, kind: RequestKind, face: Option<Face>) -> Result<Terms, ApiError> {
     let order_id = match kind {
         RequestKind::Charge => body.string("order_id", ORDER_ID_CHARS_MAX)?,
         _ => Some(body.required_string("order_id", ORDER_ID_CHARS_MAX)?),
     };
     let amount_minor = body.amount("amount")?.ok_or_else(|| missing("amount"))?;
     let currency = body.required_string("currency", 16)?;
-    if iso_currency::Currency::from_code(&currency).is_none() {
-        let message = format!("\"{currency}\" is not an ISO 4217 currency code in upper case, like GBP.");
+    if !is_currency(&currency) {
+        let message = format!(
+            "\"{currency}\" is not a currency that can be paid in: an ISO 4217 code in upper case, like GBP, and no metal, fund, unit of account or test code."
+        );
         return Err(ApiError::new(Code::InvalidCurrency, message).field("currency"));
+    }
+    if let Some(face) = face {
+        expressible(Units::new(face, WireForm::CURRENT), &currency, amount_minor)?;
     }
     let capture_method = match (body.string("capture_method", 16)?.as_deref(), kind) {
         (None | Some("automatic"), RequestKind::Charge) | (Some("automatic"), _) => CaptureMethod::Automatic,
@@ -132,6 +141,20 @@ fn terms(body: &mut Body, kind: RequestKind) -> Result<Terms, ApiError> {
             METADATA_VALUE_CHARS_MAX,
         )?,
     })
+}
+
+/// Refuses an amount that the PSP does not have.
+pub(crate) fn expressible(units: Units, currency: &str, amount_minor: u64) -> Result<(), ApiError> {
+    units
+        .to_wire(currency, amount_minor)
+        .map(|_| ())
+        .map_err(|inexpressible| {
+            let message = format!(
+                "\"amount\" {amount_minor} of {currency} cannot be sent to the PSP: {}.",
+                inexpressible.why
+            );
+            ApiError::new(Code::InvalidAmount, message).field("amount")
+        })
 }
 
 fn payment_method(body: &mut Body) -> Result<Option<String>, ApiError> {

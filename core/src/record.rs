@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::id::AttemptId;
 use crate::journal::{Entry, Fact};
 use crate::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
+use crate::psp::WireForm;
 use crate::state::State;
 
 /// Version of the bytes that this build writes and reads.
@@ -109,13 +110,19 @@ impl fmt::Display for RecordError {
 impl std::error::Error for RecordError {}
 
 impl Record {
-    /// Begins a journal.
+    /// Begins a journal in this installation.
     ///
     /// # Errors
-    /// [`RecordError::NotAJournal`] unless `first` is `Created` and `id` is the address of its key.
-    pub fn begin(id: AttemptId, first: Entry) -> Result<Self, RecordError> {
+    /// [`RecordError::NotAJournal`] unless `first` is `Created` and `id` is the address of its key in the installation.
+    pub fn begin(id: AttemptId, first: Entry, installation: &str) -> Result<Self, RecordError> {
         let state = Arc::new(State::fold([&first]).ok_or(RecordError::NotAJournal)?);
-        check_address(id, &first)?;
+        let second = (!installation.is_empty()).then(|| Entry {
+            at_ms: first.at_ms,
+            fact: Fact::Installation {
+                name: installation.to_owned(),
+            },
+        });
+        check_address(id, &first, second.as_ref())?;
         let mut encoded = Vec::with_capacity(1024);
         encoded.extend_from_slice(MAGIC);
         encoded.push(VERSION);
@@ -129,6 +136,9 @@ impl Record {
         };
         record.chain(&first)?;
         record.entries.push(Arc::new(first));
+        if let Some(second) = second {
+            record.append(second)?;
+        }
         Ok(record)
     }
 
@@ -137,7 +147,7 @@ impl Record {
     /// # Errors
     /// [`RecordError::Full`] past the bounds, [`RecordError::NotAJournal`] for a second beginning.
     pub fn append(&mut self, entry: Entry) -> Result<(), RecordError> {
-        if matches!(entry.fact, Fact::Created { .. }) {
+        if !is_in_place(self.entries.len(), &entry) {
             return Err(RecordError::NotAJournal);
         }
         if self.entries.len() >= ENTRIES_MAX {
@@ -195,7 +205,8 @@ impl Record {
             link = next_link(&link, body);
             let (entry, left) =
                 postcard::take_from_bytes(body).map_err(|_| RecordError::BadEntry { index })?;
-            if !left.is_empty() {
+            // A wire form of a newer build cannot be written here, so what it dispatched cannot be sent again.
+            if !left.is_empty() || is_of_newer_build(&entry) {
                 return Err(RecordError::BadEntry { index });
             }
             entries.push(Arc::new(entry));
@@ -208,14 +219,10 @@ impl Record {
         if rest != link {
             return Err(RecordError::ChainBroken);
         }
-        let first = entries.first().ok_or(RecordError::NotAJournal)?;
-        check_address(expected, first)?;
-        if entries
-            .iter()
-            .skip(1)
-            .any(|entry: &Arc<Entry>| matches!(entry.fact, Fact::Created { .. }))
-            || count > ENTRIES_MAX
-        {
+        let first: &Arc<Entry> = entries.first().ok_or(RecordError::NotAJournal)?;
+        check_address(expected, first, entries.get(1).map(Arc::as_ref))?;
+        let mut placed = entries.iter().enumerate();
+        if placed.any(|(index, entry)| !is_in_place(index, entry)) || count > ENTRIES_MAX {
             return Err(RecordError::NotAJournal);
         }
         let state = Arc::new(State::fold(entries.iter().map(Arc::as_ref)).ok_or(RecordError::NotAJournal)?);
@@ -363,9 +370,27 @@ fn take_u16(bytes: &[u8]) -> Result<(usize, &[u8]), RecordError> {
     Ok((usize::from(u16::from_be_bytes(*head)), rest))
 }
 
-fn check_address(id: AttemptId, first: &Entry) -> Result<(), RecordError> {
+/// The address of a journal follows from its first entry, and from the one behind it if that names the installation.
+fn check_address(id: AttemptId, first: &Entry, second: Option<&Entry>) -> Result<(), RecordError> {
+    let installation = match second.map(|entry| &entry.fact) {
+        Some(Fact::Installation { name }) => name,
+        Some(_) | None => "",
+    };
     match &first.fact {
-        Fact::Created { merchant, key, .. } if AttemptId::derive(merchant, key) == id => Ok(()),
+        Fact::Created { merchant, key, .. } if AttemptId::derive(installation, merchant, key) == id => Ok(()),
         _ => Err(RecordError::NotAJournal),
+    }
+}
+
+fn is_of_newer_build(entry: &Entry) -> bool {
+    matches!(entry.fact, Fact::WireForm { form } if form > WireForm::CURRENT.number())
+}
+
+/// Whether an entry can stand at this place, and is of a kind that this build understands whole.
+fn is_in_place(index: usize, entry: &Entry) -> bool {
+    match &entry.fact {
+        Fact::Created { .. } => index == 0,
+        Fact::Installation { .. } => index == 1,
+        _ => true,
     }
 }

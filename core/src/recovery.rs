@@ -6,8 +6,9 @@ use serde::Serialize;
 use crate::config::{Face, Psp};
 use crate::due;
 use crate::journal::{CallStep, Cause, Operation};
-use crate::limits::{RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
+use crate::limits::{LOOKUP_PAGE_OBJECTS, RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
 use crate::planted::{Bug, planted};
+use crate::psp::Lookup;
 use crate::running::{Refused, Running, Tried};
 use crate::state::State;
 use crate::status::Status;
@@ -58,6 +59,8 @@ pub(crate) enum Move {
     Park { reason: &'static str },
     /// Conclude that the current effect number did not happen: the PSP refused it for good.
     Disprove,
+    /// Take a client's operation back: the PSP rejected it, which is proven to have had no effect.
+    Withdraw,
     /// End the operation: it had no effect, and will not be tried again.
     End {
         code: &'static str,
@@ -85,7 +88,9 @@ pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
     };
     let wake_at_ms = plan(state, psp, now_ms).map(|plan| match plan.what {
         // A look that is due has just been taken, or is being taken: the next one comes later.
-        Move::Read { .. } | Move::Lookup if plan.due_ms <= now_ms => due::poll_again_ms(state, psp, now_ms),
+        Move::Read { .. } | Move::Lookup if plan.due_ms <= now_ms => {
+            due::poll_again_ms(state, psp, now_ms, plan.what == Move::Lookup)
+        }
         _ => plan.due_ms.max(now_ms),
     });
     Outlook { doubt, wake_at_ms }
@@ -94,18 +99,27 @@ pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
 /// The next move, if the attempt wants one.
 pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
     match &state.running {
-        Some(running) if running.parked.is_some() => None,
+        Some(running) if running.parked.is_some() => unparked(state, running),
         Some(running)
             if state.status == Status::RequiresAction && running.operation == Operation::Authorize =>
         {
             Some(plan_action(state, psp, now_ms))
         }
         Some(running) => Some(match &running.refused {
-            Some(refused) => plan_refused(state, running, refused, psp, now_ms),
+            Some(refused) => plan_refused(state, running, refused, psp),
             None => plan_running(state, running, psp, now_ms),
         }),
         None => plan_idle(state, psp),
     }
+}
+
+/// What takes up again what is parked: a void was refused when nothing was known to be held, and something is now.
+fn unparked(state: &State, running: &Running) -> Option<Plan> {
+    let refused = running.refused.as_ref()?;
+    (!refused.held && state.holds_something()).then_some(Plan {
+        due_ms: 0,
+        what: Move::Disprove,
+    })
 }
 
 fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
@@ -138,7 +152,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
 }
 
 /// Rule 10: what nobody uses in time is released.
-fn give_up(state: &State) -> Move {
+pub(crate) fn give_up(state: &State) -> Move {
     let amount_minor = state.terms.amount_minor;
     Move::Begin {
         operation: Operation::Void,
@@ -148,30 +162,32 @@ fn give_up(state: &State) -> Move {
     }
 }
 
+/// A 3-D Secure whose time is over is looked at once more: its customer may have finished just in time. Where no look can be
+/// had, it is given up unseen; the release then tells.
 fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
-    let deadline_ms = due::action_over_ms(state, psp, now_ms);
-    if now_ms >= deadline_ms {
+    let Some(what) = look(state, psp) else {
         return Plan {
-            due_ms: deadline_ms,
+            due_ms: due::action_over_ms(state, psp, now_ms),
+            what: give_up(state),
+        };
+    };
+    let by_lookup = what == Move::Lookup;
+    let given_up_ms = due::action_given_up_ms(state, psp, now_ms, by_lookup);
+    if now_ms >= given_up_ms {
+        return Plan {
+            due_ms: given_up_ms,
             what: give_up(state),
         };
     }
-    match look(state, psp) {
-        Some(what) => Plan {
-            due_ms: due::action_look_ms(state, psp, now_ms),
-            what,
-        },
-        None => Plan {
-            due_ms: deadline_ms,
-            what: give_up(state),
-        },
+    Plan {
+        due_ms: due::action_look_ms(state, psp, now_ms, by_lookup),
+        what,
     }
 }
 
 /// A void or refund that the PSP refused. What it should release may have gone by itself, or may come yet: that is
 /// looked for where it can be; where it cannot, an operator has to.
-fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp, now_ms: u64) -> Plan {
-    let due_ms = due::ready_at_ms(running, psp);
+fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp) -> Plan {
     if !refused.held && state.holds_something() {
         // Something to release has come to be known since: the refusal proves the try before without effect.
         return Plan {
@@ -179,28 +195,17 @@ fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp, 
             what: Move::Disprove,
         };
     }
-    let look = look(state, psp);
-    if state.is_unfinished_action() {
-        // The customer may finish until the action's own time is over; only then is there nothing left to release.
-        let deadline_ms = due::action_over_ms(state, psp, now_ms).max(due_ms);
-        return match look {
-            Some(what) if now_ms < deadline_ms => Plan {
-                due_ms: due_ms.min(deadline_ms),
-                what,
-            },
-            _ => Plan {
-                due_ms: deadline_ms,
-                what: ABANDONED,
-            },
-        };
-    }
-    let what = look.unwrap_or(Move::Park {
+    let what = look(state, psp).unwrap_or(Move::Park {
         reason: "the PSP refused it, and offers no way to find out what it holds",
     });
-    Plan { due_ms, what }
+    Plan {
+        due_ms: due::ready_at_ms(running, psp),
+        what,
+    }
 }
 
-const ABANDONED: Move = Move::End {
+/// How an attempt ends whose 3-D Secure nobody finished, once a look has proven that (`due::action_proof_counts_ms`).
+pub(crate) const ABANDONED: Move = Move::End {
     code: "abandoned",
     message: "Nobody finished 3-D Secure in its time, so nothing was reserved.",
 };
@@ -211,9 +216,19 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
     let at_ms = due_ms.max(now_ms);
     let is_stale = running.operation == Operation::Authorize
         && at_ms > running.since_ms.saturating_add(psp.timing.authorize_retry_ms);
-    let no_act_left = running.maybe_sent().all(|call| call.step == CallStep::Prepare);
+    let no_act_left = running.no_act_left();
+    let is_of_client = running.cause == Cause::Client
+        && matches!(state.status, Status::Authorizing | Status::Capturing)
+        && matches!(running.operation, Operation::Authorize | Operation::Capture);
+    if no_act_left && !running.proven_absent && running.is_rejected() && is_of_client {
+        return Plan {
+            due_ms: 0,
+            what: Move::Withdraw,
+        };
+    }
     let what = if running.proven_absent {
         retry(
+            state,
             running,
             is_stale,
             running
@@ -223,6 +238,7 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         )
     } else if no_act_left {
         retry(
+            state,
             running,
             is_stale,
             running.effect.max(1),
@@ -236,22 +252,17 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
 
 /// Rule 4: an expired lease means reconcile. Re-sending is right only where the PSP promised to know the key.
 fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: bool) -> Move {
-    let resends = running
-        .maybe_sent()
-        .filter(|call| call.step == CallStep::Act)
-        .count()
-        .saturating_sub(1);
+    let resends = resends(running);
     let is_silent = running.current().any(|call| call.tried == Tried::Pending);
-    let may_resend = (due::within_horizon(running, psp, at_ms)
-        || (is_silent && planted(Bug::LeaseExpiryResends)))
-        && resends < RESENDS_MAX;
+    let may_resend = may_resend(running, psp, at_ms)
+        || (is_silent && planted(Bug::LeaseExpiryResends) && resends < RESENDS_MAX);
     let look = look(state, psp);
     let resend = Move::Send {
         step: CallStep::Act,
         effect: running.effect + u16::from(planted(Bug::FreshEffectAfterUnknown)),
     };
     if is_stale && planted(Bug::InDoubtTimesOut) {
-        return retry(running, is_stale, running.effect, CallStep::Act);
+        return retry(state, running, is_stale, running.effect, CallStep::Act);
     }
     match look {
         Some(_) if may_resend && !is_stale && resends < RESENDS_BEFORE_LOOKUP => resend,
@@ -263,9 +274,48 @@ fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: 
     }
 }
 
+/// How often the current effect number was sent again.
+fn resends(running: &Running) -> usize {
+    running
+        .maybe_sent()
+        .filter(|call| call.step == CallStep::Act)
+        .count()
+        .saturating_sub(1)
+}
+
+/// Whether the current PSP key may be sent again at `at_ms`, and can tell something.
+fn may_resend(running: &Running, psp: &Psp, at_ms: u64) -> bool {
+    due::within_horizon(running, psp, at_ms) && resends(running) < RESENDS_MAX && !running.key_is_useless
+}
+
+/// What follows from a look that failed: while looks fail, the same key is sent again now and then; once it cannot be, and
+/// looks have failed for a day, an operator has to decide. A look that answered is repeated until it counts.
+pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option<Move> {
+    let running = state
+        .running
+        .as_ref()
+        .filter(|running| running.parked.is_none())?;
+    let waits_for_customer =
+        state.status == Status::RequiresAction && running.operation == Operation::Authorize;
+    if waits_for_customer || running.proven_absent {
+        return None;
+    }
+    let is_unknown = running.refused.is_none() && !running.no_act_left();
+    if is_unknown && may_resend(running, psp, now_ms) {
+        let is_due = now_ms >= due::resend_after_failed_look_ms(running, psp);
+        return is_due.then_some(Move::Send {
+            step: CallStep::Act,
+            effect: running.effect,
+        });
+    }
+    (now_ms >= due::looks_given_up_ms(running)).then_some(Move::Park {
+        reason: "every look at the PSP has failed for a day, and its key cannot be sent again",
+    })
+}
+
 /// Tries again what is proven not to have happened, within bounds.
-fn retry(running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move {
-    let is_spent = due::is_spent(running);
+fn retry(state: &State, running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move {
+    let is_spent = due::is_spent(state, running);
     match running.operation {
         Operation::Authorize if is_stale || is_spent => Move::End {
             code: "psp_unavailable",
@@ -293,9 +343,10 @@ pub(crate) fn first_step(state: &State, psp: &Psp, running: &Running) -> CallSte
 /// The way to look at the PSP's own state, if there is one: by id where it is known (rule 12), else by reference.
 fn look(state: &State, psp: &Psp) -> Option<Move> {
     let running = state.running.as_ref()?;
-    // Stripe's PaymentIntents do not show their refunds.
+    // Stripe's PaymentIntents do not show their refunds: those are listed.
     if running.operation == Operation::Refund && psp.face == Face::Stripe {
-        return None;
+        let is_listed = psp.class.addressable || psp.class.lookup_lag_ms.is_some();
+        return is_listed.then_some(Move::Lookup);
     }
     // What was acted on is what must be looked at: a later object may have come to be known meanwhile.
     let acted_on = running.current().rev().find_map(|call| call.target.as_deref());
@@ -308,10 +359,26 @@ fn look(state: &State, psp: &Psp) -> Option<Move> {
     }
 }
 
+/// The first page of the look-up that tells of the operation under way.
+pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: u64) -> Lookup {
+    let refunded = state
+        .running
+        .as_ref()
+        .filter(|running| running.operation == Operation::Refund && psp.face == Face::Stripe)
+        .and_then(|running| running.target.clone());
+    Lookup {
+        asked_at_ms: now_ms,
+        after: None,
+        objects: LOOKUP_PAGE_OBJECTS,
+        refunds_of: refunded,
+        found: Vec::new(),
+    }
+}
+
 fn is_in_doubt(running: &Running, psp: &Psp, now_ms: u64) -> bool {
     running.current().any(|call| match call.tried {
         Tried::Pending => now_ms > due::silent_from_ms(call, psp),
         Tried::Unknown { .. } => true,
-        Tried::NotSent { .. } | Tried::Answered { .. } => false,
+        Tried::NotSent { .. } | Tried::Answered { .. } | Tried::Rejected { .. } => false,
     })
 }

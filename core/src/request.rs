@@ -16,6 +16,7 @@ use crate::machine::Input;
 use crate::order::{Order, order};
 use crate::planted::{Bug, planted};
 use crate::psp::webhook;
+pub use crate::psp::webhook::{EventRead, event_read};
 use crate::record::RecordError;
 
 /// What to do with a request.
@@ -30,6 +31,9 @@ pub enum Routed {
         /// What to hand over.
         input: Input,
     },
+    /// A webhook names an object and not its attempt: perform the read, and hand what comes of it to
+    /// [`event_read`], which says how it goes on.
+    Read(Box<EventRead>),
 }
 
 /// A request that concerns one attempt, checked as far as it can be without the attempt. Adapters carry it, and
@@ -42,6 +46,12 @@ pub struct Ticket {
     /// When an answer is due, in milliseconds since the Unix epoch.
     pub(crate) answer_by_ms: u64,
     pub(crate) dress: Dress,
+    /// The `Prefer: wait` that was asked for, in seconds; it is said to be applied once the ticket has waited.
+    pub(crate) prefer_wait_s: Option<u64>,
+    /// Whether the ticket has waited for its answer: it is no new question.
+    pub(crate) has_waited: bool,
+    /// Whether it waits for news of an open 3-D Secure, which its question has had read.
+    pub(crate) expects_news: bool,
     /// Whether this very ticket brought its key into the journal: its answer is no replay.
     pub(crate) is_first: bool,
 }
@@ -58,6 +68,14 @@ pub(crate) enum Asked {
 }
 
 impl Ticket {
+    /// The ticket as it waits: presented again, it is the same question.
+    pub(crate) fn waiting(&self) -> Self {
+        let mut ticket = self.clone();
+        ticket.has_waited = true;
+        ticket.dress.waited_s = ticket.prefer_wait_s;
+        ticket
+    }
+
     /// When an answer is due, in milliseconds since the Unix epoch. An adapter that cannot finish by then presents
     /// the ticket once more and gets a 202.
     #[must_use]
@@ -196,7 +214,7 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
     let key = idempotency_key(request)?;
     dress.key = Some(key.clone());
     let id = match kind {
-        RequestKind::Create | RequestKind::Charge => AttemptId::derive(merchant, &key),
+        RequestKind::Create | RequestKind::Charge => AttemptId::derive(&config.installation, merchant, &key),
         RequestKind::Authorize | RequestKind::Capture | RequestKind::Void | RequestKind::Resolve => {
             AttemptId::parse(parameter).ok_or_else(attempt_not_found)?
         }
@@ -204,10 +222,8 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
     let body = Body::read(request.body)?;
     let fingerprint = body.fingerprint(kind.as_str(), parameter);
     let order = order(config, merchant, kind, body)?;
-    dress.waited_s = prefer_wait_s(request);
-    let wait_ms = dress
-        .waited_s
-        .map_or(config.time_budget_ms, |seconds| seconds * 1000);
+    let prefer_wait_s = prefer_wait_s(request);
+    let wait_ms = prefer_wait_s.map_or(config.time_budget_ms, |seconds| seconds * 1000);
     let ticket = Ticket {
         merchant: merchant.into(),
         asked: Arc::new(Asked::Do {
@@ -216,6 +232,9 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
             order,
         }),
         answer_by_ms: now_ms.saturating_add(wait_ms),
+        prefer_wait_s,
+        has_waited: false,
+        expects_news: false,
         dress: dress.clone(),
         is_first: false,
     };
@@ -231,6 +250,9 @@ fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<
         merchant: merchant.into(),
         asked: Arc::new(Asked::Read),
         answer_by_ms: now_ms,
+        prefer_wait_s: None,
+        has_waited: false,
+        expects_news: false,
         dress: dress.clone(),
         is_first: false,
     };
@@ -304,7 +326,7 @@ fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, Ap
         })
 }
 
-fn wants_problem_json(request: &Request<'_>) -> bool {
+pub(crate) fn wants_problem_json(request: &Request<'_>) -> bool {
     request
         .header_values("accept")
         .filter_map(|line| std::str::from_utf8(line).ok())

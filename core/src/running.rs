@@ -26,6 +26,8 @@ pub struct Running {
     pub proven_absent: bool,
     /// Set once the PSP refused it for good, until another try is begun.
     pub refused: Option<Refused>,
+    /// Whether the current PSP key can tell nothing more: it is not sent again.
+    pub key_is_useless: bool,
     /// Why nothing more is tried, if so.
     pub parked: Option<String>,
     /// Its calls, oldest first.
@@ -58,6 +60,8 @@ pub struct CallTrack {
     pub sent_at_ms: u64,
     /// Sent by, latest, in milliseconds since the Unix epoch.
     pub send_by_ms: u64,
+    /// The wire form that it was written in: sent again, it is written in the same.
+    pub wire_form: u16,
     /// What became of it.
     pub tried: Tried,
 }
@@ -82,6 +86,11 @@ pub enum Tried {
         /// When that was seen.
         at_ms: u64,
     },
+    /// The PSP rejected it without executing it: our credentials, our account or our request, not the payment.
+    Rejected {
+        /// When that was seen.
+        at_ms: u64,
+    },
 }
 
 impl Running {
@@ -101,6 +110,7 @@ impl Running {
             effect: 0,
             proven_absent: false,
             refused: None,
+            key_is_useless: false,
             parked: None,
             calls: Vec::new(),
         }
@@ -117,23 +127,38 @@ impl Running {
         let call = call?;
         let track = self.calls.iter_mut().find(|track| track.id == call)?;
         let now = match signal {
-            Signal::Unknown { .. } => Tried::Unknown { at_ms },
+            Signal::Unknown { .. }
+            | Signal::KeyUseless { .. }
+            | Signal::Rejected {
+                is_conclusive: false, ..
+            } => Tried::Unknown { at_ms },
             Signal::NotSent { .. } => Tried::NotSent { at_ms },
+            Signal::Rejected {
+                is_conclusive: true, ..
+            } => Tried::Rejected { at_ms },
             Signal::None
             | Signal::Prepared { .. }
             | Signal::ActionRequired { .. }
-            | Signal::Refused { .. } => Tried::Answered { at_ms },
+            | Signal::Refused { .. }
+            | Signal::FormRefused { .. } => Tried::Answered { at_ms },
         };
         // A later, better answer replaces an unknown; nothing replaces an answer, and what may have been sent is
         // never taken back.
         track.tried = match (track.tried, now) {
             (Tried::Answered { at_ms }, _) => Tried::Answered { at_ms },
             // Told twice, it is as it was told first.
-            (Tried::Unknown { at_ms }, Tried::Unknown { .. } | Tried::NotSent { .. }) => {
-                Tried::Unknown { at_ms }
-            }
+            (
+                Tried::Unknown { at_ms },
+                Tried::Unknown { .. } | Tried::NotSent { .. } | Tried::Rejected { .. },
+            ) => Tried::Unknown { at_ms },
             (Tried::NotSent { at_ms }, Tried::NotSent { .. }) => Tried::NotSent { at_ms },
-            (Tried::Pending | Tried::Unknown { .. } | Tried::NotSent { .. }, now) => now,
+            (Tried::Rejected { at_ms }, Tried::Rejected { .. } | Tried::NotSent { .. }) => {
+                Tried::Rejected { at_ms }
+            }
+            (
+                Tried::Pending | Tried::Unknown { .. } | Tried::NotSent { .. } | Tried::Rejected { .. },
+                now,
+            ) => now,
         };
         Some((self.operation, track.effect == self.effect))
     }
@@ -143,10 +168,23 @@ impl Running {
         self.calls.iter().filter(|call| call.effect == self.effect)
     }
 
-    /// Calls of the current effect number of which something may have left.
+    /// Calls of the current effect number that may have been executed.
     pub fn maybe_sent(&self) -> impl DoubleEndedIterator<Item = &CallTrack> {
         self.current()
-            .filter(|call| !matches!(call.tried, Tried::NotSent { .. }))
+            .filter(|call| !matches!(call.tried, Tried::NotSent { .. } | Tried::Rejected { .. }))
+    }
+
+    /// Whether no call of the current effect number that acts can have been executed.
+    #[must_use]
+    pub fn no_act_left(&self) -> bool {
+        self.maybe_sent().all(|call| call.step == CallStep::Prepare)
+    }
+
+    /// Whether the PSP rejected the last call of the current effect number.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        let last = self.current().next_back();
+        last.is_some_and(|call| matches!(call.tried, Tried::Rejected { .. }))
     }
 
     /// The last moment at which any call of the current effect may have been sent (rule 6).

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::Face;
-use crate::evidence::{EffectKind, Knowledge};
+use crate::evidence::{Effect, EffectKind, Knowledge};
 use crate::id::LocalId;
-use crate::journal::{CallStep, CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
+use crate::journal::{
+    CallStep, CaptureMethod, Cause, Conclusion, Entry, Fact, Operation, RequestKind, Terms,
+};
 use crate::json::Fingerprint;
 use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Running, Tried};
@@ -44,8 +46,22 @@ pub struct State {
     pub object: Option<String>,
     /// The operation under way.
     pub running: Option<Running>,
-    /// All that was seen at the PSP.
+    /// All that was seen at the PSP of objects of our own.
     pub knowledge: Knowledge,
+    /// The installation that made the attempt; `""` for one without a name.
+    pub installation: Arc<str>,
+    /// The wire form of the dispatches that follow.
+    pub wire_form: u16,
+    /// When the requests that make an object at the PSP were sent, if any was dispatched.
+    pub creation: Option<Creation>,
+    /// Ids of objects that carry the attempt's reference and are not its own (rule 13).
+    pub foreign: BTreeSet<String>,
+    /// What the PSP rejected of a client's, if its last try was rejected.
+    pub rejections: Option<Rejections>,
+    /// The capture that differs from what was asked for, until an operator has seen to it (rule 14).
+    pub mismatch: Option<Mismatch>,
+    /// The same, for good: answers show it.
+    pub mismatch_shown: Option<Mismatch>,
     /// Highest effect number used, by operation (rule 3).
     pub(crate) effects_used: BTreeMap<Operation, u16>,
     /// Effect number of every call that was dispatched.
@@ -65,6 +81,78 @@ pub struct BoundKey {
     pub request: RequestKind,
     /// Index of the entry by which its answer became final; the answer is the state as of there.
     pub settled_at: Option<usize>,
+    /// Set while the PSP has rejected what was asked under it: nothing is under way for it until its client asks again.
+    pub is_withdrawn: bool,
+    /// Whether another key has asked for the same since: what comes of that is not this key's.
+    pub is_superseded: bool,
+    /// Set once the PSP has refused the form of what was asked under it: that is its answer.
+    pub form_refused: Option<FormRefused>,
+}
+
+impl BoundKey {
+    pub(crate) fn new(key: &str, fingerprint: Fingerprint, request: RequestKind) -> Self {
+        Self {
+            key: key.into(),
+            fingerprint,
+            request,
+            settled_at: None,
+            is_withdrawn: false,
+            is_superseded: false,
+            form_refused: None,
+        }
+    }
+}
+
+/// What the PSP refused of a client's terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormRefused {
+    /// The PSP's code.
+    pub code: String,
+    /// The PSP's words.
+    pub message: String,
+    /// The member at fault.
+    pub field: String,
+}
+
+/// When an attempt's object can have been made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// When the first request that makes one was dispatched, in milliseconds since the Unix epoch.
+    pub first_sent_ms: u64,
+    /// When the last one may have been sent at the latest, in milliseconds since the Unix epoch.
+    pub last_send_by_ms: u64,
+}
+
+/// Rejections in a row of what a client asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejections {
+    /// Of which operation.
+    pub operation: Operation,
+    /// How many.
+    pub count: u32,
+    /// The effect number that was rejected.
+    pub effect: u16,
+    /// Minor units that were asked for.
+    pub amount_minor: u64,
+    /// When its key was first sent, in milliseconds since the Unix epoch.
+    pub first_sent_ms: u64,
+    /// When the last one was seen, in milliseconds since the Unix epoch.
+    pub last_ms: u64,
+}
+
+/// A capture that is not what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The capture's id at the PSP.
+    pub reference: String,
+    /// What was asked for, in minor units of the attempt's currency.
+    pub asked_minor: u64,
+    /// What was captured, in minor units of `currency`.
+    pub captured_minor: u64,
+    /// ISO 4217 code of what was captured.
+    pub currency: String,
+    /// When it was seen, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
 }
 
 /// The authorization that counts.
@@ -91,6 +179,8 @@ pub struct Capture {
     pub captured_at_ms: u64,
     /// Minor units.
     pub amount_minor: u64,
+    /// What we had asked for, in minor units; `None` if we had not asked, as with a capture by hand at the PSP.
+    pub asked_minor: Option<u64>,
 }
 
 /// A definite no.
@@ -150,10 +240,8 @@ impl State {
             created_at_ms: entry.at_ms,
             status: Status::Created,
             keys: vec![BoundKey {
-                key: key.as_str().into(),
-                fingerprint: *fingerprint,
-                request: *request,
                 settled_at,
+                ..BoundKey::new(key, *fingerprint, *request)
             }],
             authorization: None,
             capture: None,
@@ -162,6 +250,13 @@ impl State {
             object: None,
             running: None,
             knowledge: Knowledge::default(),
+            installation: "".into(),
+            wire_form: 0,
+            creation: None,
+            foreign: BTreeSet::new(),
+            rejections: None,
+            mismatch: None,
+            mismatch_shown: None,
             effects_used: BTreeMap::new(),
             effect_of_call: BTreeMap::new(),
             void_cause: Cause::Client,
@@ -208,22 +303,73 @@ impl State {
             .or(self.object.as_deref())
     }
 
-    /// Whether another sending than `call`, to authorize or to capture under the same key, may have had its effect.
+    /// Whether the journal names the object as the attempt's own: an answer to a dispatch named it, or a dispatch addressed it.
+    #[must_use]
+    pub fn names(&self, object: &str) -> bool {
+        let addressed = |running: &Running| {
+            running.target.as_deref() == Some(object)
+                || running
+                    .calls
+                    .iter()
+                    .any(|call| call.target.as_deref() == Some(object))
+        };
+        self.own_reference() == Some(object)
+            || self.object.as_deref() == Some(object)
+            || self
+                .action
+                .as_ref()
+                .is_some_and(|action| action.reference == object)
+            || self
+                .capture
+                .as_ref()
+                .is_some_and(|capture| capture.psp_reference == object)
+            || self.knowledge.names(object)
+            || self.running.as_ref().is_some_and(addressed)
+    }
+
+    /// The wire form of a dispatch.
+    pub(crate) fn wire_form_of(&self, call: LocalId) -> u16 {
+        let running = self.running.as_ref();
+        let known = running.and_then(|running| running.calls.iter().find(|track| track.id == call));
+        known.map_or(self.wire_form, |track| track.wire_form)
+    }
+
+    /// Whether another sending than `call` under the same key may have had its effect.
     pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
-        let moves =
-            |running: &&Running| matches!(running.operation, Operation::Authorize | Operation::Capture);
         let unknown = |other: &CallTrack| {
             other.id != call
                 && other.step == CallStep::Act
                 && matches!(other.tried, Tried::Pending | Tried::Unknown { .. })
         };
-        let mut sent = self
-            .running
-            .as_ref()
-            .filter(moves)
-            .into_iter()
-            .flat_map(Running::current);
+        let mut sent = self.running.iter().flat_map(Running::current);
         sent.any(unknown)
+    }
+
+    /// Rule 14: whether an observation shows another captured amount or currency than was asked for. Each capture is found out
+    /// once: `None` if it was before.
+    #[must_use]
+    pub(crate) fn capture_mismatch(&self, seen: &[Effect]) -> Option<Conclusion> {
+        let capture = self.capture.as_ref()?;
+        let asked_minor = capture.asked_minor?;
+        if self.mismatch_shown.is_some() || self.knowledge.distinct(EffectKind::Capture).len() > 1 {
+            // Several captures are undone but for one (rule 8).
+            return None;
+        }
+        let captures = seen.iter().filter(|effect| effect.kind == EffectKind::Capture);
+        let is_other_currency = |effect: &Effect| {
+            let currency = effect.currency.as_ref().filter(|currency| !currency.is_empty());
+            currency.is_some_and(|currency| *currency != self.terms.currency)
+        };
+        let mut others = captures.filter(|e| e.amount_minor != asked_minor || is_other_currency(e));
+        others.next().map(|effect| Conclusion::CaptureMismatch {
+            reference: effect.id.clone(),
+            asked_minor,
+            captured_minor: effect.amount_minor,
+            currency: effect
+                .currency
+                .clone()
+                .unwrap_or_else(|| self.terms.currency.clone()),
+        })
     }
 
     /// Effects that must not stand and still do (rules 8 and 10): first authorizations, then captures.
@@ -274,10 +420,16 @@ impl State {
         } else {
             EffectKind::Authorize
         };
-        self.knowledge
+        let seen_minor = self
+            .knowledge
             .of_kind(kind)
             .find(|(known, _)| *known == id)
-            .map_or(0, |(_, seen)| seen.amount_minor)
+            .map_or(0, |(_, seen)| seen.amount_minor);
+        if operation == Operation::Refund {
+            self.knowledge.left_to_refund_minor(id, seen_minor)
+        } else {
+            seen_minor
+        }
     }
 }
 

@@ -55,6 +55,10 @@ pub enum Event {
     RefusedVoid,
     /// 3-D Secure was asked for.
     ActionRequired,
+    /// The PSP rejected the client's authorize, which is proven to have had no effect.
+    WithdrewAuthorize,
+    /// The client's capture is proven to have had no effect: the PSP rejected it, or refused its form.
+    WithdrewCapture,
 }
 
 impl Status {
@@ -98,7 +102,8 @@ impl Status {
         }
     }
 
-    /// How far along it is: no transition leads to a lower rank (“status never goes back for any reader”).
+    /// How far along it is: no transition leads to a lower rank (“status never goes back for any reader”), but for the two of
+    /// [`Status::may_follow`].
     #[must_use]
     pub fn rank(self) -> u8 {
         match self {
@@ -109,6 +114,17 @@ impl Status {
             Self::Capturing | Self::Voiding => 4,
             Self::Captured | Self::Voided | Self::Declined | Self::Expired => 5,
         }
+    }
+
+    /// Whether a reader may see `self` after `before`: nothing goes back, and what is final stays. Two exceptions, both proven to
+    /// have had no effect: a rejected authorize leads back to CREATED, a rejected or refused capture to AUTHORIZED.
+    #[must_use]
+    pub fn may_follow(self, before: Status) -> bool {
+        let is_exception = matches!(
+            (before, self),
+            (Status::Authorizing, Status::Created) | (Status::Capturing, Status::Authorized)
+        );
+        is_exception || (self.rank() >= before.rank() && (!before.is_final() || self == before))
     }
 
     /// The table. A pair that changes nothing is written out as such: evidence comes late, twice and in any order
@@ -134,6 +150,9 @@ impl Status {
             (S::Authorizing | S::RequiresAction, E::RefusedAuthorize) => S::Declined,
             (S::Capturing, E::RefusedCapture) => S::Declined,
             (S::Authorizing, E::ActionRequired) => S::RequiresAction,
+            // The named exceptions to the order of statuses (`Status::may_follow`).
+            (S::Authorizing, E::WithdrewAuthorize) => S::Created,
+            (S::Capturing, E::WithdrewCapture) => S::Authorized,
 
             (S::Voided | S::Declined | S::Expired, E::SeenAuthorize) if planted(Bug::FinalOverwritten) => {
                 S::Authorized
@@ -162,17 +181,36 @@ impl Status {
                 | E::SeenLapse
                 | E::RefusedAuthorize
                 | E::RefusedCapture
-                | E::ActionRequired,
+                | E::ActionRequired
+                | E::WithdrewAuthorize
+                | E::WithdrewCapture,
             )
-            | (S::Authorizing, E::BeganAuthorize | E::BeganCapture | E::BeganVoid | E::RefusedCapture)
-            | (S::RequiresAction, E::BeganAuthorize | E::BeganCapture | E::RefusedCapture | E::ActionRequired)
+            | (
+                S::Authorizing,
+                E::BeganAuthorize
+                | E::BeganCapture
+                | E::BeganVoid
+                | E::RefusedCapture
+                | E::WithdrewCapture,
+            )
+            | (
+                S::RequiresAction,
+                E::BeganAuthorize
+                | E::BeganCapture
+                | E::RefusedCapture
+                | E::ActionRequired
+                | E::WithdrewAuthorize
+                | E::WithdrewCapture,
+            )
             | (
                 S::Authorized,
                 E::BeganAuthorize
                 | E::SeenAuthorize
                 | E::RefusedAuthorize
                 | E::RefusedCapture
-                | E::ActionRequired,
+                | E::ActionRequired
+                | E::WithdrewAuthorize
+                | E::WithdrewCapture,
             )
             | (
                 S::Capturing,
@@ -181,7 +219,8 @@ impl Status {
                 | E::BeganVoid
                 | E::SeenAuthorize
                 | E::RefusedAuthorize
-                | E::ActionRequired,
+                | E::ActionRequired
+                | E::WithdrewAuthorize,
             )
             | (
                 S::Voiding,
@@ -191,7 +230,9 @@ impl Status {
                 | E::SeenAuthorize
                 | E::RefusedAuthorize
                 | E::RefusedCapture
-                | E::ActionRequired,
+                | E::ActionRequired
+                | E::WithdrewAuthorize
+                | E::WithdrewCapture,
             )
             // Final is final.
             | (
@@ -205,7 +246,9 @@ impl Status {
                 | E::SeenLapse
                 | E::RefusedAuthorize
                 | E::RefusedCapture
-                | E::ActionRequired,
+                | E::ActionRequired
+                | E::WithdrewAuthorize
+                | E::WithdrewCapture,
             ) => self,
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::answer::{self, AttemptView, Dress};
 use crate::condition::{Begun, Refusal, condition};
+use crate::due;
 use crate::error::{ApiError, Code};
 use crate::http::Response;
 use crate::id::AttemptId;
@@ -14,6 +15,8 @@ use crate::order::{Order, Payment};
 use crate::planted::{Bug, planted};
 use crate::record::{Record, RecordError};
 use crate::request::{Asked, Ticket, attempt_not_found};
+use crate::state::{BoundKey, State};
+use crate::status::Status;
 use crate::timeline::timeline;
 use crate::work::{Moment, Work};
 
@@ -31,7 +34,12 @@ pub(crate) fn handle(
         (_, Some(record)) if *record.state().merchant != *ticket.merchant => {
             Ok(refuse(&attempt_not_found(), ticket))
         }
-        (Asked::Read, Some(record)) => Ok(Step::reply(show(&Work::on(clock, record), &ticket.dress))),
+        (Asked::Read, Some(record)) => {
+            let mut work = Work::on(clock, record);
+            let reply = Reply::Now(show(&work, &ticket.dress));
+            work.read_open_action();
+            Ok(work.finish(reply, false))
+        }
         (Asked::Read, None) => Ok(refuse(&attempt_not_found(), ticket)),
         (
             Asked::Do {
@@ -89,6 +97,7 @@ fn create(
                 at_ms: clock.now_ms,
                 fact,
             },
+            &clock.config.installation,
         )?,
     );
     work.remember_return(payment.return_url.as_deref())?;
@@ -116,12 +125,19 @@ fn on_known(
         if bound.request != order.kind() || is_other {
             return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
         }
+        if bound.is_withdrawn && bound.settled_at.is_none() {
+            return on_withdrawn(work, ticket, key, order);
+        }
         let reply = answer_bound(&work, ticket, key);
         // Whoever looks at what is under way sees to its end: the server that began it may be gone (rule 11).
         let is_open = work.state().running.is_some();
+        let mut work = work;
+        if !ticket.has_waited {
+            work.read_open_action();
+        }
         return Ok(work.finish(reply, is_open));
     }
-    if let Some(refusal) = no_room(work.record()) {
+    if let Some(refusal) = no_room(work.record(), 1) {
         return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
     }
     let Some(psp) = work.psp() else {
@@ -176,6 +192,47 @@ fn on_known(
     Ok(answer_first(work, ticket))
 }
 
+/// A key under which the PSP rejected what was asked. Nothing is under way for it; its client's retry sends it again, with growing
+/// pauses in between.
+fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -> Result<Step, RecordError> {
+    let Some((operation, amount_minor)) = asked_again(work.state(), order) else {
+        // Another key's operation is under way; how that ends decides what this key is told for good.
+        let refusal = answer::invalid_state(order.kind(), work.state().status, view(&work));
+        return Ok(refuse(&refusal, ticket));
+    };
+    let now_ms = work.now_ms();
+    let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
+    if ticket.has_waited || now_ms < again_ms {
+        let pause_s = again_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
+        let response = answer::psp_rejected(view(&work), pause_s, &ticket.dress);
+        return Ok(Step::reply(response));
+    }
+    if let Some(refusal) = no_room(work.record(), 0) {
+        return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
+    }
+    let Some(psp) = work.psp() else {
+        return Ok(refuse(&psp_not_configured(&work.state().psp), ticket));
+    };
+    work.push(Fact::Resumed { key: key.to_owned() })?;
+    work.begin(psp, operation, Cause::Client, amount_minor, None)?;
+    let reply = answer_bound(&work, ticket, key);
+    Ok(work.finish(reply, true))
+}
+
+/// What a withdrawn request asks for, if the attempt is where it was then.
+fn asked_again(state: &State, order: &Order) -> Option<(Operation, u64)> {
+    let full_minor = state.terms.amount_minor;
+    match (order, state.status) {
+        (Order::Charge(_) | Order::Authorize { .. }, Status::Created) => {
+            Some((Operation::Authorize, full_minor))
+        }
+        (Order::Capture { amount_minor }, Status::Authorized) => {
+            Some((Operation::Capture, amount_minor.unwrap_or(full_minor)))
+        }
+        _ => None,
+    }
+}
+
 /// The reply to the ticket that brought its key into the journal.
 fn answer_first(work: Work<'_>, ticket: &Ticket) -> Step {
     let ticket = Ticket {
@@ -195,26 +252,33 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
         return Reply::Now(show(work, &ticket.dress));
     };
     match bound.settled_at {
-        Some(index) => Reply::Now(settled_at(work.record(), index, bound.request, ticket)),
-        None if work.waits_for_people() || work.now_ms() >= ticket.answer_by_ms => {
-            Reply::Now(work.under_way(&ticket.dress))
+        Some(index) => Reply::Now(settled_at(work.record(), index, bound, ticket)),
+        None if bound.is_withdrawn => {
+            let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
+            let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
+            Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.dress))
         }
+        None if work.waits_for_people(ticket) => Reply::Now(work.under_way(&ticket.dress)),
+        None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.waiting().dress)),
         None => Reply::Wait {
             until_ms: ticket.answer_by_ms,
-            ticket: Box::new(ticket.clone()),
+            ticket: Box::new(Ticket {
+                expects_news: work.expects_news(ticket),
+                ..ticket.waiting()
+            }),
         },
     }
 }
 
 /// The answer of a key that was settled at this entry.
-fn settled_at(record: &Record, index: usize, request: RequestKind, ticket: &Ticket) -> Response {
+fn settled_at(record: &Record, index: usize, bound: &BoundKey, ticket: &Ticket) -> Response {
     let dress = Dress {
         replayed: !ticket.is_first,
         ..ticket.dress.clone()
     };
     let shows_now = planted(Bug::ReplayFromCurrentState);
     let state = record.state_at(if shows_now { usize::MAX / 2 } else { index });
-    answer::settled(record.id(), request, &state, &dress)
+    answer::settled(record.id(), bound, &state, &dress)
 }
 
 /// See [`crate::machine::settled`].
@@ -224,10 +288,12 @@ pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option
         return None;
     }
     match &*ticket.asked {
-        Asked::Read => (state.status.is_final() && state.running.is_none()).then(|| {
-            let view = AttemptView::settled(id, state).with_timeline(timeline(record));
-            answer::shown(&view, &ticket.dress)
-        }),
+        Asked::Read => {
+            (state.status.is_final() && state.running.is_none() && state.mismatch.is_none()).then(|| {
+                let view = AttemptView::settled(id, state).with_timeline(timeline(record));
+                answer::shown(&view, &ticket.dress)
+            })
+        }
         Asked::Do {
             key,
             fingerprint,
@@ -236,7 +302,7 @@ pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option
             let bound = state.bound(key)?;
             let is_same = bound.request == order.kind() && bound.fingerprint == *fingerprint;
             let index = bound.settled_at.filter(|_| is_same)?;
-            Some(settled_at(record, index, bound.request, ticket))
+            Some(settled_at(record, index, bound, ticket))
         }
     }
 }
@@ -269,8 +335,9 @@ fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &Work<'_>) ->
     }
 }
 
-fn no_room(record: &Record) -> Option<ApiError> {
-    if record.state().keys.len() >= KEYS_PER_ATTEMPT_MAX {
+/// Why the record has no room for another request that binds so many keys.
+fn no_room(record: &Record, keys: usize) -> Option<ApiError> {
+    if record.state().keys.len() + keys > KEYS_PER_ATTEMPT_MAX {
         let message = format!(
             "This attempt has used all its {KEYS_PER_ATTEMPT_MAX} keys. Retry with a key that was used before."
         );

@@ -52,6 +52,9 @@ pub fn event(fact: &Fact) -> String {
         Fact::Created { .. } => "attempt created".to_owned(),
         Fact::Requested { request, .. } => format!("{} requested", request.as_str()),
         Fact::ReturnTo { .. } => "return address given".to_owned(),
+        Fact::Installation { .. } => "made by this installation".to_owned(),
+        Fact::WireForm { .. } => "requests to the PSP are written in this form".to_owned(),
+        Fact::Resumed { .. } => "asked for again".to_owned(),
         Fact::Intended { operation, cause, .. } => match cause {
             Cause::Client => format!("{} intended", operation.as_str()),
             Cause::Automatic => format!("{} intended, as capture is automatic", operation.as_str()),
@@ -72,7 +75,7 @@ pub fn event(fact: &Fact) -> String {
 
 fn by(source: &Source) -> &'static str {
     match source {
-        Source::Response => "the PSP answered:",
+        Source::Response | Source::NamedResponse { .. } => "the PSP answered:",
         Source::Webhook => "a webhook said:",
         Source::Lookup => "a look-up found:",
         Source::Operator { .. } => "an operator said:",
@@ -89,6 +92,8 @@ fn saw(evidence: &Evidence) -> String {
             EffectKind::Void => "voided",
             EffectKind::Lapse => "lapsed",
             EffectKind::Refund => "refunded",
+            EffectKind::Reversal => "taken back by the PSP or the issuer",
+            EffectKind::RefundFailure => "a refund failed",
         })
         .collect();
     match &evidence.signal {
@@ -99,6 +104,9 @@ fn saw(evidence: &Evidence) -> String {
         Signal::Refused { .. } => words.push("refused"),
         Signal::Unknown { .. } => words.push("outcome unknown"),
         Signal::NotSent { .. } => words.push("the request did not leave"),
+        Signal::Rejected { .. } => words.push("our request was rejected"),
+        Signal::FormRefused { .. } => words.push("the terms were refused"),
+        Signal::KeyUseless { .. } => words.push("outcome unknown, and this key cannot tell it"),
     }
     words.join(", ")
 }
@@ -114,6 +122,16 @@ fn concluded(conclusion: &Conclusion) -> String {
             "an effect was seen that must not stand; {} follows",
             operation.as_str()
         ),
+        Conclusion::Withdrawn { operation, .. } => format!(
+            "{} had no effect, as the PSP rejected it; it can be asked for again",
+            operation.as_str()
+        ),
+        Conclusion::Foreign { .. } => {
+            "an object was seen that this attempt did not make; it is left alone".to_owned()
+        }
+        Conclusion::CaptureMismatch { .. } => {
+            "the PSP captured something else than was asked for; parked for an operator".to_owned()
+        }
     }
 }
 
@@ -125,6 +143,9 @@ fn details(entry: &Entry) -> Map<String, Value> {
         Fact::Requested { key, .. } => json!({"idempotency_key": key}),
         // The address itself is the shop's own, and may name its customer's session.
         Fact::ReturnTo { .. } => json!({}),
+        Fact::Installation { name } => json!({"installation": name}),
+        Fact::WireForm { form } => json!({"wire_form": form}),
+        Fact::Resumed { key } => json!({"idempotency_key": key}),
         Fact::Intended {
             amount_minor, target, ..
         } => json!({"amount": amount_minor, "target": target}),
@@ -154,7 +175,21 @@ fn details(entry: &Entry) -> Map<String, Value> {
             Conclusion::NoEffect { effect, .. } => json!({"effect": effect}),
             Conclusion::NotCarriedOut { code, message, .. } => json!({"code": code, "message": message}),
             Conclusion::Parked { reason, .. } => json!({"reason": reason}),
-            Conclusion::Unwanted { reference, .. } => json!({"psp_reference": reference}),
+            Conclusion::Unwanted { reference, .. } | Conclusion::Foreign { reference } => {
+                json!({"psp_reference": reference})
+            }
+            Conclusion::Withdrawn { effect, .. } => json!({"effect": effect}),
+            Conclusion::CaptureMismatch {
+                reference,
+                asked_minor,
+                captured_minor,
+                currency,
+            } => json!({
+                "psp_reference": reference,
+                "requested_amount": asked_minor,
+                "captured_amount": captured_minor,
+                "captured_currency": currency,
+            }),
         },
     };
     match value {
@@ -171,15 +206,27 @@ fn observed(source: &Source, call: Option<String>, evidence: &Evidence) -> Value
         .collect();
     let (operator, reason) = match source {
         Source::Operator { operator, reason } => (Some(operator), Some(reason.as_str())),
-        Source::Response | Source::Webhook | Source::Lookup => (None, None),
+        Source::Response | Source::NamedResponse { .. } | Source::Webhook | Source::Lookup => (None, None),
+    };
+    let request_id = match source {
+        Source::NamedResponse { request_id } => Some(request_id),
+        _ => None,
     };
     let (code, words) = match &evidence.signal {
-        Signal::Refused { code, message } => (Some(code), Some(message.as_str())),
-        Signal::Unknown { reason } | Signal::NotSent { reason } => (None, Some(reason.as_str())),
-        Signal::None | Signal::Prepared { .. } | Signal::ActionRequired { .. } => (None, None),
+        Signal::Refused { code, message } | Signal::FormRefused { code, message, .. } => {
+            (Some(code), Some(message.as_str()))
+        }
+        Signal::Unknown { reason } | Signal::NotSent { reason } | Signal::KeyUseless { reason } => {
+            (None, Some(reason.as_str()))
+        }
+        // A merchant's timeline names no code of a rejection: it speaks of our credentials.
+        Signal::None | Signal::Prepared { .. } | Signal::ActionRequired { .. } | Signal::Rejected { .. } => {
+            (None, None)
+        }
     };
     json!({
         "call": call,
+        "request_id": request_id,
         "effects": if effects.is_empty() { Value::Null } else { Value::Array(effects) },
         "code": code,
         "message": words,

@@ -1,6 +1,7 @@
 //! A step in the making: what a decision may use, what it appends, and what follows from it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::answer;
@@ -11,14 +12,17 @@ use crate::http::Response;
 use crate::id::{AttemptId, Entropy, LocalId};
 use crate::invariant;
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, Source};
-use crate::limits::PSP_ABSENT_RETRY_MS;
+use crate::limits::{ACTION_READ_EVERY_MS, FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
+use crate::look;
 use crate::machine::{Reply, Step, Write};
 use crate::planted::{Bug, planted};
-use crate::psp::{self, Call, Order, Purpose};
+use crate::psp::report::PspReport;
+use crate::psp::{self, Call, Lookup, Order, Purpose, Window, WireForm};
 use crate::record::{Record, RecordError};
 use crate::recovery::{self, Move};
+use crate::request::Ticket;
 use crate::running::Running;
-use crate::state::State;
+use crate::state::{Rejections, State};
 use crate::status::Status;
 
 /// The arguments that every decision may use besides the record.
@@ -35,6 +39,8 @@ pub(crate) struct Work<'a> {
     pub(crate) record: Cow<'a, Record>,
     expected_version: Option<u64>,
     calls: Vec<Call>,
+    /// What the answer that is handled says of its PSP.
+    pub(crate) report: Option<PspReport>,
     ids_made: u8,
 }
 
@@ -46,6 +52,7 @@ impl<'a> Work<'a> {
             record: Cow::Borrowed(record),
             expected_version,
             calls: Vec::new(),
+            report: None,
             ids_made: 0,
         }
     }
@@ -56,6 +63,7 @@ impl<'a> Work<'a> {
             record: Cow::Owned(record),
             expected_version: None,
             calls: Vec::new(),
+            report: None,
             ids_made: 0,
         }
     }
@@ -98,7 +106,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn new_id(&mut self) -> LocalId {
+    pub(crate) fn new_id(&mut self) -> LocalId {
         self.ids_made += 1;
         LocalId::new(self.clock.now_ms, self.clock.entropy, self.ids_made)
     }
@@ -120,7 +128,7 @@ impl<'a> Work<'a> {
     }
 
     /// Appends evidence if it says anything new. Whether it did.
-    fn note(
+    pub(crate) fn note(
         &mut self,
         source: Source,
         call: Option<LocalId>,
@@ -137,64 +145,16 @@ impl<'a> Work<'a> {
         };
         let mut after = self.state().clone();
         after.apply(self.record.entries().len(), &entry);
-        if after == *self.state() {
+        let is_news = after != *self.state();
+        let mismatch = after.capture_mismatch(&evidence.effects);
+        if !is_news && mismatch.is_none() {
             return Ok(false);
         }
         self.record.to_mut().append_folded(entry, after)?;
-        Ok(true)
-    }
-
-    /// Takes in what a read or a look-up showed, absence included (rule 6).
-    pub(crate) fn take_in_look(
-        &mut self,
-        psp: &Psp,
-        asked_at_ms: u64,
-        by_lookup: bool,
-        evidence: &Evidence,
-    ) -> Result<(), RecordError> {
-        if !evidence.is_informative() {
-            return Ok(());
+        if let Some(conclusion) = mismatch {
+            self.push(Fact::Inferred { conclusion })?;
         }
-        let name = |running: &Running| (running.operation, running.since_ms, running.effect);
-        let before = self.state().running.as_ref().map(name);
-        let is_news = self.note(Source::Lookup, None, evidence)?;
-        let Some(running) = self.state().running.as_ref().filter(|r| Some(name(r)) == before) else {
-            return self.advance();
-        };
-        // An action that the customer has not finished is no effect yet, and may become one at any time.
-        let waits_for_customer = running.operation == Operation::Authorize
-            && (matches!(evidence.signal, Signal::ActionRequired { .. })
-                || self.state().status == Status::RequiresAction)
-            || (running.refused.is_some() && self.state().is_unfinished_action());
-        let counts = asked_at_ms >= due::proof_counts_at_ms(self.state(), running, psp, by_lookup)
-            || planted(Bug::AbsenceAtOnce);
-        let proves = evidence.complete
-            && counts
-            && !waits_for_customer
-            && !running.proven_absent
-            && running.parked.is_none();
-        if proves {
-            let (operation, effect) = (running.operation, running.effect);
-            if !is_news {
-                // What a conclusion rests on is in the journal, also when it is not new.
-                let id = self.new_id();
-                self.push(Fact::Observed {
-                    source: Source::Lookup,
-                    call: None,
-                    id,
-                    evidence: evidence.clone(),
-                })?;
-            }
-            self.push(Fact::Inferred {
-                conclusion: Conclusion::NoEffect { operation, effect },
-            })?;
-            return self.advance();
-        }
-        // The same look once more, at once, would show the same.
-        match recovery::plan(self.state(), psp, self.clock.now_ms) {
-            Some(plan) if !matches!(plan.what, Move::Read { .. } | Move::Lookup) && is_news => self.advance(),
-            Some(_) | None => Ok(()),
-        }
+        Ok(is_news)
     }
 
     /// Makes every move that is due. One that sends or asks ends it: what comes next depends on the answer.
@@ -217,7 +177,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn make(&mut self, psp: &Psp, what: Move) -> Result<(), RecordError> {
+    pub(crate) fn make(&mut self, psp: &Psp, what: Move) -> Result<(), RecordError> {
         match what {
             Move::Begin {
                 operation,
@@ -240,20 +200,26 @@ impl<'a> Work<'a> {
             }
             Move::Send { step, effect } => self.dispatch(psp, step, effect),
             Move::Read { reference } => {
-                if let Some(http) = psp::write_read(psp, &reference) {
-                    self.ask(
-                        psp,
-                        http,
-                        Purpose::Read {
-                            asked_at_ms: self.clock.now_ms,
-                        },
-                    );
-                }
+                self.read(psp, &reference, None);
                 Ok(())
             }
             Move::Lookup => {
-                self.look_up(psp, self.clock.now_ms, 1, Evidence::default(), None);
+                self.look_up(psp, recovery::first_page(self.state(), psp, self.clock.now_ms));
                 Ok(())
+            }
+            Move::Withdraw => {
+                let (effect, code) = self
+                    .state()
+                    .running
+                    .as_ref()
+                    .map_or((0, String::new()), |running| {
+                        (running.effect, self.last_rejection().unwrap_or_default())
+                    });
+                self.conclude(|operation| Conclusion::Withdrawn {
+                    operation,
+                    effect,
+                    code,
+                })
             }
             Move::Disprove => {
                 let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
@@ -271,6 +237,55 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The code of the last rejection in the journal.
+    fn last_rejection(&self) -> Option<String> {
+        let entries = self.record.entries().iter().rev();
+        entries.into_iter().find_map(|entry| match &entry.fact {
+            Fact::Observed {
+                evidence:
+                    Evidence {
+                        signal: Signal::Rejected { code, .. },
+                        ..
+                    },
+                ..
+            } => Some(code.clone()),
+            _ => None,
+        })
+    }
+
+    /// Notes that objects carry the attempt's reference which this installation did not make: each once, and a bounded number.
+    pub(crate) fn note_foreign(&mut self, objects: &BTreeSet<String>) -> Result<(), RecordError> {
+        for reference in objects {
+            let known = &self.state().foreign;
+            // A refusal may name no object at all.
+            if reference.is_empty() || known.contains(reference) || known.len() >= FOREIGN_OBJECTS_MAX {
+                continue;
+            }
+            let reference = reference.clone();
+            self.push(Fact::Inferred {
+                conclusion: Conclusion::Foreign { reference },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Only an operator can say whose these objects are: the authorization that they may be is parked. Where none is under way,
+    /// they are left alone.
+    pub(crate) fn dispute(&mut self, objects: &BTreeSet<String>) -> Result<(), RecordError> {
+        let Some(reference) = objects.first() else {
+            return Ok(());
+        };
+        let running = self.state().running.as_ref();
+        match running.filter(|running| running.operation == Operation::Authorize) {
+            Some(running) if running.parked.is_none() => {
+                let reason = look::not_ours(reference);
+                self.conclude(|operation| Conclusion::Parked { operation, reason })
+            }
+            Some(_) => Ok(()),
+            None => self.note_foreign(objects),
+        }
+    }
+
     /// What must not stand is counted once, however often its undoing is taken up (rule 8).
     fn count_unwanted(&mut self, operation: Operation, reference: &str) -> Result<(), RecordError> {
         let is_same = |conclusion: &Conclusion| matches!(conclusion, Conclusion::Unwanted { reference: known, .. } if known == reference);
@@ -285,7 +300,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn conclude(&mut self, make: impl FnOnce(Operation) -> Conclusion) -> Result<(), RecordError> {
+    pub(crate) fn conclude(&mut self, make: impl FnOnce(Operation) -> Conclusion) -> Result<(), RecordError> {
         let Some(operation) = self.state().running.as_ref().map(|running| running.operation) else {
             return Ok(());
         };
@@ -303,7 +318,7 @@ impl<'a> Work<'a> {
         amount_minor: u64,
         target: Option<String>,
     ) -> Result<(), RecordError> {
-        let effect = self.state().effects_used(operation).saturating_add(1);
+        let effect = self.next_effect(psp, operation, amount_minor);
         self.push(Fact::Intended {
             operation,
             cause,
@@ -315,6 +330,18 @@ impl<'a> Work<'a> {
             None => return Ok(()),
         };
         self.dispatch(psp, step, effect)
+    }
+
+    /// The effect number of an operation that begins. What the PSP rejected goes out under the number that it had, where the PSP
+    /// honours its key: should the rejection have been the answer to a second delivery, the first one is found and not repeated.
+    fn next_effect(&self, psp: &Psp, operation: Operation, amount_minor: u64) -> u16 {
+        let is_same = |row: &&Rejections| row.operation == operation && row.amount_minor == amount_minor;
+        let is_known = |row: &&Rejections| due::is_key_known(psp, row.first_sent_ms, self.clock.now_ms);
+        let rejected = self.state().rejections.as_ref().filter(is_same).filter(is_known);
+        match rejected {
+            Some(row) => row.effect,
+            None => self.state().effects_used(operation).saturating_add(1),
+        }
     }
 
     /// Tries what is proven absent once more, also where recovery's own tries are spent: an operator's word is worth one.
@@ -357,6 +384,7 @@ impl<'a> Work<'a> {
                 .clone()
                 .or_else(|| state.own_reference().map(str::to_owned)),
         };
+        let form = wire_form(state, running, operation, effect);
         let psp_key = if planted(Bug::KeyPerCall) {
             call.with_prefix("call_")
         } else {
@@ -365,6 +393,7 @@ impl<'a> Work<'a> {
         let now_ms = self.clock.now_ms;
         let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
         let order = Order {
+            form,
             id: self.record.id(),
             terms: &state.terms,
             return_url: state.return_url.as_deref(),
@@ -375,6 +404,9 @@ impl<'a> Work<'a> {
             target: target.as_deref(),
         };
         let http = psp::write(psp, &order);
+        if form.number() != self.state().wire_form {
+            self.push(Fact::WireForm { form: form.number() })?;
+        }
         self.push(Fact::Dispatched {
             call,
             operation,
@@ -386,12 +418,13 @@ impl<'a> Work<'a> {
             send_by_ms,
         })?;
         self.calls.push(Call {
-            attempt: self.record.id(),
+            attempt: Some(self.record.id()),
             psp: self.record.state().psp.to_string(),
             http,
             send_by_ms,
             timeout_ms: psp.timing.call_timeout_ms,
             moves_money: step == CallStep::Act,
+            skip_within_ms: None,
             purpose: Purpose::Dispatched {
                 call,
                 operation,
@@ -403,55 +436,63 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    pub(crate) fn look_up(
-        &mut self,
-        psp: &Psp,
-        asked_at_ms: u64,
-        page: u32,
-        found: Evidence,
-        after: Option<&str>,
-    ) {
-        let Some(running) = &self.state().running else {
-            return;
-        };
+    /// Asks for one page of a look-up.
+    pub(crate) fn look_up(&mut self, psp: &Psp, page: Lookup) {
         let skew_ms = psp.timing.max_clock_skew_ms;
-        // An authorization is looked for from when it was asked for; anything else where the object was made.
-        let since_ms = match running.operation {
-            Operation::Authorize => running.since_ms,
-            Operation::Capture | Operation::Void | Operation::Refund => self.state().created_at_ms,
-        }
-        .saturating_sub(if planted(Bug::LookupWindowWithoutSkew) {
+        let margin_ms = if planted(Bug::LookupWindowWithoutSkew) {
             0
         } else {
             skew_ms
-        });
-        let http = psp::write_lookup(
-            psp,
-            self.record.id(),
-            since_ms,
-            asked_at_ms.saturating_add(skew_ms),
-            after,
-        );
-        self.ask(
-            psp,
-            http,
-            Purpose::Lookup {
-                asked_at_ms,
-                page,
-                found,
+        };
+        let state = self.state();
+        // The object is looked for in the time in which the request that makes it can have landed, however long ago that is: a
+        // window that grew towards now would hold ever more of a busy account's other objects.
+        let window = match &state.creation {
+            Some(creation) => Window {
+                since_ms: creation.first_sent_ms.saturating_sub(margin_ms),
+                until_ms: due::creation_landed_ms(creation, psp),
             },
-        );
+            None => Window {
+                since_ms: state.created_at_ms.saturating_sub(margin_ms),
+                until_ms: page.asked_at_ms.saturating_add(skew_ms),
+            },
+        };
+        let http = psp::write_lookup(psp, self.record.id(), window, &page);
+        self.ask(psp, http, Purpose::Lookup(page), None);
+    }
+
+    /// Reads the object of an open 3-D Secure for a client that asks, unless that was done a moment ago.
+    pub(crate) fn read_open_action(&mut self) {
+        let Some(psp) = self.psp().filter(|psp| psp.class.addressable) else {
+            return;
+        };
+        if self.state().status != Status::RequiresAction || !self.calls.is_empty() {
+            return;
+        }
+        let Some(reference) = self.state().own_reference().map(str::to_owned) else {
+            return;
+        };
+        self.read(psp, &reference, Some(ACTION_READ_EVERY_MS));
+    }
+
+    /// Reads an object by its id.
+    pub(crate) fn read(&mut self, psp: &Psp, reference: &str, skip_within_ms: Option<u64>) {
+        let asked_at_ms = self.clock.now_ms;
+        if let Some(http) = psp::write_read(psp, reference) {
+            self.ask(psp, http, Purpose::Read { asked_at_ms }, skip_within_ms);
+        }
     }
 
     /// A question moves nothing and carries no key, so it needs no entry.
-    fn ask(&mut self, psp: &Psp, http: psp::HttpCall, purpose: Purpose) {
+    fn ask(&mut self, psp: &Psp, http: psp::HttpCall, purpose: Purpose, skip_within_ms: Option<u64>) {
         self.calls.push(Call {
-            attempt: self.record.id(),
+            attempt: Some(self.record.id()),
             psp: self.record.state().psp.to_string(),
             http,
             send_by_ms: self.clock.now_ms.saturating_add(psp.timing.send_window_ms),
             timeout_ms: psp.timing.call_timeout_ms,
             moves_money: false,
+            skip_within_ms,
             purpose,
         });
     }
@@ -481,6 +522,7 @@ impl<'a> Work<'a> {
             wake_at_ms,
             write,
             calls: self.calls,
+            report: self.report,
             reply,
         }
     }
@@ -511,14 +553,34 @@ impl<'a> Work<'a> {
         state.running.is_some() || !(state.status.is_final() || state.status == Status::Created)
     }
 
-    /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use.
-    pub(crate) fn waits_for_people(&self) -> bool {
-        let parked = self
-            .state()
+    /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use. A client that asks anew
+    /// about an open 3-D Secure waits for the read that it causes, where there is one.
+    pub(crate) fn waits_for_people(&self, ticket: &Ticket) -> bool {
+        let state = self.state();
+        let parked = state
             .running
             .as_ref()
             .is_some_and(|running| running.parked.is_some());
-        parked || self.state().status == Status::RequiresAction
+        parked || (state.status == Status::RequiresAction && !self.expects_news(ticket))
+    }
+
+    /// Whether the ticket waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
+    pub(crate) fn expects_news(&self, ticket: &Ticket) -> bool {
+        let is_new = !ticket.has_waited && !ticket.is_first;
+        let is_readable = self.psp().is_some_and(|psp| psp.class.addressable);
+        let is_open = self.state().status == Status::RequiresAction;
+        is_open && (ticket.expects_news || (is_new && is_readable))
+    }
+}
+
+/// The wire form of a dispatch. What was sent under the same key goes out in the same form; a new object is made in the newest;
+/// what acts on an object is written as the object was.
+fn wire_form(state: &State, running: &Running, operation: Operation, effect: u16) -> WireForm {
+    let sent_before = running.calls.iter().find(|call| call.effect == effect);
+    match sent_before {
+        Some(call) => WireForm::of(call.wire_form),
+        None if operation == Operation::Authorize && state.object.is_none() => WireForm::CURRENT,
+        None => WireForm::of(state.wire_form),
     }
 }
 

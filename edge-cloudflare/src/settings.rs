@@ -74,6 +74,7 @@ fn variable(env: &Env) -> Result<String, String> {
 
 fn nobody() -> Config {
     Config {
+        installation: String::new(),
         time_budget_ms: 0,
         merchants: BTreeMap::new(),
         psps: BTreeMap::new(),

@@ -152,10 +152,7 @@ impl<C: Connect> HttpPsp<C> {
         {
             Ok(body) => {
                 self.give_back(authority, sender);
-                CallResult::Answered {
-                    status,
-                    body: body.to_bytes().to_vec(),
-                }
+                CallResult::answered(status, body.to_bytes().to_vec())
             }
             Err(_) if planted(Bug::CutAnswerIsNotSent) => CallResult::NotSent {
                 reason: format!("there was no answer ({status})"),

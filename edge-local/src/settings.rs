@@ -169,7 +169,7 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         face,
         base_url: sandbox_url.to_owned(),
         api_key: Secret::new("sk_sandbox"),
-        webhook_secret: Some(Secret::new(webhook_secret.clone())),
+        webhook_secrets: vec![Secret::new(webhook_secret.clone())],
         class,
         timing,
     };
@@ -179,6 +179,7 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         default_payment_method: Some("pm_card_visa".to_owned()),
     };
     let config = Config {
+        installation: String::new(),
         time_budget_ms: TIME_BUDGET_MS,
         merchants: BTreeMap::from([("sandbox".to_owned(), merchant)]),
         psps: BTreeMap::from([(name.to_owned(), psp)]),

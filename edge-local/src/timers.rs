@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn one_timer_an_attempt_and_memory_beats_the_store() {
-        let (a, b) = (AttemptId::derive("m", "a"), AttemptId::derive("m", "b"));
+        let (a, b) = (AttemptId::derive("", "m", "a"), AttemptId::derive("", "m", "b"));
         let timers = Timers::default();
         timers.set(a, Some(100));
         timers.set(a, Some(50));

@@ -47,10 +47,7 @@ impl<W: World> WasiPsp<W> {
             .collect()
             .await
         {
-            Ok(body) => CallResult::Answered {
-                status,
-                body: body.to_bytes().to_vec(),
-            },
+            Ok(body) => CallResult::answered(status, body.to_bytes().to_vec()),
             Err(error) => CallResult::Unknown {
                 reason: format!("the answer ({status}) did not arrive whole: {error}"),
             },

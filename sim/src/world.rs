@@ -55,7 +55,7 @@ pub fn config(world: &World, psp_url: &str) -> Config {
         face,
         base_url: psp_url.to_owned(),
         api_key: Secret::new("sk_simulated"),
-        webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
+        webhook_secrets: vec![Secret::new(WEBHOOK_SECRET)],
         class: world.class.core(world),
         timing: Timing {
             send_window_ms: SEND_WINDOW_MS,
@@ -74,6 +74,7 @@ pub fn config(world: &World, psp_url: &str) -> Config {
         ..Merchant::default()
     };
     Config {
+        installation: String::new(),
         time_budget_ms: BUDGET_MS,
         merchants: BTreeMap::from([(MERCHANT.to_owned(), merchant)]),
         psps: BTreeMap::from([(name, psp)]),

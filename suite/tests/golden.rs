@@ -75,6 +75,6 @@ fn core_accepts_the_environment() {
     assert!(config.open_merchant.is_none());
     for merchant in Merchant::ALL {
         assert_eq!(config.merchant_of(secrets.token(merchant)), Some(merchant.id()));
-        assert!(config.psps[merchant.psp()].webhook_secret.is_some());
+        assert!(config.psps[merchant.psp()].webhook_secrets.len() == 1);
     }
 }

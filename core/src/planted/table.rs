@@ -76,7 +76,7 @@ bugs! {
          horizon; the next has a second effect";
 
     // Rule 6
-    AbsenceAtOnce, "absence-at-once", "rule 6", "core/work",
+    AbsenceAtOnce, "absence-at-once", "rule 6", "core/look",
         "“Not found” counts as soon as it is said.",
         "queryable: the answer is lost and the look-up lags behind the effect, or the request lands late; two effects";
     AbsenceWithoutLookupLag, "absence-without-lookup-lag", "rule 6", "core/due",

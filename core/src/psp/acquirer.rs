@@ -1,12 +1,25 @@
-//! The `acquirer` driver: a plain JSON card-network face (DESIGN §5). One slow call, not idempotent by itself;
-//! `Idempotency-Key` is always sent and honoured only by a `keyed` PSP.
+//! The `acquirer` driver: a plain JSON card-network face. One slow call, not idempotent by itself; `Idempotency-Key` is always
+//! sent and honoured only by a `keyed` PSP. It counts amounts as ISO 4217 does.
+//!
+//! | what a 4xx, or a 200 that is no approval, says | verdict |
+//! | --- | --- |
+//! | a body that the acquirer did not write | unknown; with 401 or 403: rejected, nothing proven |
+//! | 200 `declined`, 402 | decline, or evidence where the code says what became of the authorization |
+//! | 200 `declined` with `already_captured` | unknown: it may be this very request, delivered twice |
+//! | `idempotency_key_reuse` | unknown, and the key is of no use |
+//! | 401, 403 | rejected |
+//! | 400 or 422 with `field` of the client's terms (`amount`, `currency`, `payment_method`, `return_url`) | form |
+//! | any other 4xx | rejected |
+//!
+//! 408, 409, 424, 425, 429 and 5xx are unknown before it comes to this table (`psp::read`).
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, HttpCall, Order, Purpose};
+use super::report::Rejection;
+use super::{Answer, HttpCall, Order, Purpose, Reading, key_useless};
 use crate::config::Psp;
-use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip, page};
+use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 use crate::id::AttemptId;
 use crate::journal::{Operation, Terms};
 use crate::planted::{Bug, planted};
@@ -67,52 +80,92 @@ pub(super) fn write_lookup(psp: &Psp, id: AttemptId) -> HttpCall {
     }
 }
 
-pub(super) fn read(terms: &Terms, purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
+pub(super) fn read(reading: Reading<'_>, purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
+    if status >= 400 {
+        return refusal(purpose, status, body);
+    }
     match purpose {
         Purpose::Dispatched {
             operation,
             target,
             amount_minor,
             ..
-        } => {
-            let evidence = answer(terms, *operation, target.as_deref(), *amount_minor, status, body);
-            Answer {
-                // A refusal in the ledger's words is a 200.
-                is_of_this_sending: status >= 400 && matches!(evidence.signal, Signal::Refused { .. }),
-                ..evidence.into()
+        } => match serde_json::from_slice::<Outcome>(body) {
+            Ok(outcome) => outcome
+                .evidence(reading.terms, *operation, target.as_deref(), *amount_minor)
+                .into(),
+            Err(_) if planted(Bug::GarbageIsDecline) => refused(None, None).into(),
+            Err(_) => Answer::unknown("the answer is not an acquirer's"),
+        },
+        Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => {
+            match serde_json::from_slice::<Listing>(body) {
+                Ok(listing) => Answer {
+                    sightings: listing.sightings(),
+                    ..Answer::default()
+                },
+                Err(_) => Answer::unknown("the answer is not a listing"),
             }
         }
-        Purpose::Read { .. } | Purpose::Lookup { .. } => listing(status, body).into(),
     }
 }
 
-fn answer(
-    terms: &Terms,
-    operation: Operation,
-    target: Option<&str>,
-    asked_minor: u64,
-    status: u16,
-    body: &[u8],
-) -> Evidence {
-    if status >= 400 {
-        return match serde_json::from_slice::<Failure>(body) {
-            Ok(Failure { error }) => refused(error.code, error.message),
-            Err(_) => Evidence::unknown(format!("HTTP {status} that the acquirer did not write")),
-        };
-    }
-    let Ok(answer) = serde_json::from_slice::<Outcome>(body) else {
-        if planted(Bug::GarbageIsDecline) {
-            return refused(None, None);
-        }
-        return Evidence::unknown("the answer is not an acquirer's");
+/// Reads a 4xx: see the table above.
+fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
+    let rejection = |code: String| Rejection {
+        status,
+        code: clip(code),
+        param: None,
+        permission: None,
     };
-    answer.evidence(terms, operation, target, asked_minor)
+    let Ok(Failure { error }) = serde_json::from_slice::<Failure>(body) else {
+        if matches!(status, 401 | 403) {
+            return Answer::rejected(rejection("unreadable".to_owned()), false);
+        }
+        return Answer::unknown(format!("HTTP {status} that the acquirer did not write"));
+    };
+    let code = error.code.unwrap_or_else(|| "error".to_owned());
+    let Purpose::Dispatched { operation, .. } = purpose else {
+        if matches!(status, 401 | 403) {
+            return Answer::rejected(rejection(code), false);
+        }
+        return Answer::unknown(format!("HTTP {status}: this acquirer answers no look-ups"));
+    };
+    let field = member_of_terms(*operation, error.field.as_deref().unwrap_or_default());
+    match (status, field) {
+        (_, _) if code == "idempotency_key_reuse" => key_useless(format!("HTTP {status} {code}")),
+        (402, _) => refused(Some(code), error.message).into(),
+        (400 | 422, Some(field)) => Evidence::signal(Signal::FormRefused {
+            code: clip(code),
+            message: clip(error.message.unwrap_or_default()),
+            field: field.to_owned(),
+        })
+        .into(),
+        // An authorization acts on nothing that is known; anything else may be the second answer to a request that was
+        // delivered twice.
+        _ => Answer::rejected(
+            rejection(code),
+            matches!(status, 401 | 403) || *operation == Operation::Authorize,
+        ),
+    }
+}
+
+/// The member of the client's request that a field of ours is about.
+fn member_of_terms(operation: Operation, field: &str) -> Option<&'static str> {
+    match (operation, field) {
+        (Operation::Authorize | Operation::Capture, "amount") => Some("amount"),
+        (Operation::Authorize, "currency") => Some("currency"),
+        (Operation::Authorize, "payment_method") => Some("payment_method"),
+        (Operation::Authorize, "return_url") => Some("return_url"),
+        (Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund, _) => None,
+    }
 }
 
 /// An answer, or a webhook's body: the same members.
 #[derive(Deserialize)]
 pub(super) struct Outcome {
     status: String,
+    /// When it came about, in seconds since the Unix epoch, where the acquirer says so.
+    created: Option<u64>,
     psp_reference: Option<String>,
     amount: Option<u64>,
     currency: Option<String>,
@@ -122,6 +175,10 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    pub(super) fn created_ms(&self) -> Option<u64> {
+        self.created.and_then(|seconds| seconds.checked_mul(1000))
+    }
+
     pub(super) fn evidence(
         self,
         terms: &Terms,
@@ -191,48 +248,6 @@ fn refused(code: Option<String>, message: Option<String>) -> Evidence {
     })
 }
 
-fn listing(status: u16, body: &[u8]) -> Evidence {
-    if status >= 400 {
-        return Evidence::unknown(format!("HTTP {status}: this acquirer answers no look-ups"));
-    }
-    let Ok(listing) = serde_json::from_slice::<Listing>(body) else {
-        return Evidence::unknown("the answer is not a listing");
-    };
-    let all = [
-        (EffectKind::Authorize, listing.authorize),
-        (EffectKind::Capture, listing.capture),
-        (EffectKind::Void, listing.void),
-        (EffectKind::Lapse, listing.lapsed),
-    ];
-    let effects = all.into_iter().flat_map(|(kind, items)| {
-        items.into_iter().map(move |item| Effect {
-            kind,
-            id: clip(item.id),
-            of: item
-                .psp_reference
-                .map(clip)
-                .filter(|_| kind != EffectKind::Authorize),
-            amount_minor: item.amount,
-            currency: None,
-            listed: true,
-        })
-    });
-    let signal = match listing.requires_action.into_iter().next() {
-        Some(_) if planted(Bug::UnfinishedActionIsAbsence) => Signal::None,
-        Some(waiting) => Signal::ActionRequired {
-            reference: clip(waiting.id),
-            url: page(Some(waiting.action_url)),
-        },
-        None => Signal::None,
-    };
-    Evidence {
-        effects: effects.collect(),
-        complete: true,
-        capture_before_ms: None,
-        signal,
-    }
-}
-
 fn kind(operation: Operation) -> EffectKind {
     match operation {
         Operation::Authorize => EffectKind::Authorize,
@@ -251,6 +266,7 @@ struct Failure {
 struct ErrorBody {
     code: Option<String>,
     message: Option<String>,
+    field: Option<String>,
 }
 
 /// All three lists must be there: an answer without them is not a listing, and must not read as “nothing there”.
@@ -267,9 +283,69 @@ struct Listing {
     requires_action: Vec<Waiting>,
 }
 
+impl Listing {
+    /// Every item as an object: what builds on an authorization belongs to that one.
+    fn sightings(self) -> Vec<Sighting> {
+        let all = [
+            (EffectKind::Authorize, self.authorize),
+            (EffectKind::Capture, self.capture),
+            (EffectKind::Void, self.void),
+            (EffectKind::Lapse, self.lapsed),
+        ];
+        let effects = all
+            .into_iter()
+            .flat_map(|(kind, items)| items.into_iter().map(move |item| item.sighting(kind)));
+        let waiting = self
+            .requires_action
+            .into_iter()
+            .filter(|_| !planted(Bug::UnfinishedActionIsAbsence));
+        effects.chain(waiting.map(Waiting::sighting)).collect()
+    }
+}
+
+impl Item {
+    fn sighting(self, kind: EffectKind) -> Sighting {
+        let of = self
+            .psp_reference
+            .map(clip)
+            .filter(|_| kind != EffectKind::Authorize);
+        let id = clip(self.id);
+        Sighting {
+            object: of.clone().unwrap_or_else(|| id.clone()),
+            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            evidence: Evidence {
+                effects: vec![Effect {
+                    kind,
+                    id,
+                    of,
+                    amount_minor: self.amount,
+                    currency: self.currency.map(clip),
+                    listed: true,
+                }],
+                ..Evidence::default()
+            },
+        }
+    }
+}
+
+impl Waiting {
+    fn sighting(self) -> Sighting {
+        let reference = clip(self.id);
+        Sighting {
+            object: reference.clone(),
+            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            evidence: Evidence::signal(Signal::ActionRequired {
+                reference,
+                url: page(Some(self.action_url)),
+            }),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Waiting {
     id: String,
+    created: Option<u64>,
     #[serde(default)]
     action_url: String,
 }
@@ -278,5 +354,7 @@ struct Waiting {
 struct Item {
     id: String,
     amount: u64,
+    currency: Option<String>,
+    created: Option<u64>,
     psp_reference: Option<String>,
 }

@@ -3,15 +3,20 @@
 use form_urlencoded::Serializer;
 use serde::Deserialize;
 
-use super::{Answer, HttpCall, Order, Purpose};
-use crate::config::Psp;
-use crate::evidence::{Effect, EffectKind, Evidence, Signal, clip, page};
+use super::amount::Units;
+use super::{
+    Answer, HttpCall, Lookup, Order, Purpose, Reading, Window, WireForm, key_useless, stripe_errors,
+};
+use crate::config::{Face, Psp};
+use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 use crate::id::AttemptId;
 use crate::journal::{CallStep, CaptureMethod, Operation};
 use crate::planted::{Bug, planted};
 
+/// The version of Stripe's API that requests are written for. Without the header an account's default applies, and that of a new
+/// account refuses `payment_method_types`; this is the newest version that takes it.
+pub(crate) const VERSION: &str = "2026-07-29.dahlia";
 const LATEST_CHARGE: (&str, &str) = ("expand[]", "latest_charge");
-const PAGE_SIZE: &str = "100";
 
 pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     let (path, form) = match (order.operation, order.step, order.target) {
@@ -26,7 +31,7 @@ pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
                 "/v1/payment_intents/{}/capture",
                 segment(target.unwrap_or_default())
             ),
-            vec![("amount_to_capture", order.amount_minor.to_string())],
+            vec![("amount_to_capture", amount(order))],
         ),
         (Operation::Void, _, target) => (
             format!(
@@ -38,7 +43,7 @@ pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
         (Operation::Refund, _, target) => {
             let form = vec![
                 ("payment_intent", target.unwrap_or_default().to_owned()),
-                ("amount", order.amount_minor.to_string()),
+                ("amount", amount(order)),
             ];
             ("/v1/refunds".to_owned(), form)
         }
@@ -46,19 +51,25 @@ pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     let mut body = Serializer::new(String::new());
     body.extend_pairs(form);
     // The object carries our name from the call that makes it; `confirm` takes no metadata.
-    if order.operation == Operation::Authorize && order.target.is_none() {
+    let makes_intent = order.operation == Operation::Authorize && order.target.is_none();
+    let makes_refund = order.operation == Operation::Refund && order.form >= WireForm::Versioned;
+    if makes_intent || makes_refund {
         body.append_pair("metadata[attempt_id]", &order.id.to_string());
     }
     if order.operation != Operation::Refund {
         body.append_pair(LATEST_CHARGE.0, LATEST_CHARGE.1);
     }
+    let mut headers = vec![
+        ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        ("idempotency-key", order.psp_key.to_owned()),
+    ];
+    if order.form >= WireForm::Versioned {
+        headers.push(version());
+    }
     HttpCall {
         method: "POST",
         url: format!("{}{path}", psp.base_url),
-        headers: vec![
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
-            ("idempotency-key", order.psp_key.to_owned()),
-        ],
+        headers,
         bearer: psp.api_key.clone(),
         body: body.finish().into_bytes(),
     }
@@ -70,7 +81,7 @@ fn create_form(order: &Order<'_>, step: CallStep) -> Vec<(&'static str, String)>
         CaptureMethod::Automatic => "automatic",
     };
     let mut form = vec![
-        ("amount", order.amount_minor.to_string()),
+        ("amount", amount(order)),
         ("currency", order.terms.currency.to_ascii_lowercase()),
         ("capture_method", capture_method.to_owned()),
         ("payment_method_types[]", "card".to_owned()),
@@ -81,6 +92,21 @@ fn create_form(order: &Order<'_>, step: CallStep) -> Vec<(&'static str, String)>
         form.extend(return_url(order));
     }
     form
+}
+
+/// The amount in Stripe's units. What cannot be expressed was refused before anything was dispatched, so this only guards
+/// against a mistake: Stripe refuses the empty amount and moves nothing.
+fn amount(order: &Order<'_>) -> String {
+    let wire = Units::new(Face::Stripe, order.form).to_wire(&order.terms.currency, order.amount_minor);
+    debug_assert!(
+        wire.is_ok(),
+        "an amount was dispatched that Stripe cannot express"
+    );
+    wire.map(|wire| wire.to_string()).unwrap_or_default()
+}
+
+fn version() -> (&'static str, String) {
+    ("stripe-version", VERSION.to_owned())
 }
 
 /// Stripe takes it with a confirmation only, and names no page to send the customer to without it.
@@ -99,24 +125,37 @@ pub(super) fn write_read(psp: &Psp, reference: &str) -> HttpCall {
     get(psp, format!("/v1/payment_intents/{}?{query}", segment(reference)))
 }
 
-/// Lists by time of creation: Stripe's search is not read-after-write, its list is.
-pub(super) fn write_lookup(psp: &Psp, since_ms: u64, until_ms: u64, page: Option<&str>) -> HttpCall {
+pub(super) fn write_read_refund(psp: &Psp, reference: &str) -> HttpCall {
+    get(psp, format!("/v1/refunds/{}", segment(reference)))
+}
+
+/// Lists by time of creation: Stripe's search is not read-after-write, its list is. Nothing is expanded: a page of large objects
+/// would be larger than what is read of an answer, and expansion of lists fails now and then.
+pub(super) fn write_lookup(psp: &Psp, window: Window, page: &Lookup) -> HttpCall {
     let mut query = Serializer::new(String::new());
-    query.append_pair("limit", PAGE_SIZE);
-    query.append_pair("created[gte]", &(since_ms / 1000).to_string());
-    query.append_pair("created[lte]", &until_ms.div_ceil(1000).to_string());
-    query.append_pair("expand[]", "data.latest_charge");
-    if let Some(after) = page {
+    query.append_pair("limit", &page.objects.to_string());
+    let path = match &page.refunds_of {
+        Some(object) => {
+            query.append_pair("payment_intent", object);
+            "/v1/refunds"
+        }
+        None => {
+            query.append_pair("created[gte]", &(window.since_ms / 1000).to_string());
+            query.append_pair("created[lte]", &window.until_ms.div_ceil(1000).to_string());
+            "/v1/payment_intents"
+        }
+    };
+    if let Some(after) = &page.after {
         query.append_pair("starting_after", after);
     }
-    get(psp, format!("/v1/payment_intents?{}", query.finish()))
+    get(psp, format!("{path}?{}", query.finish()))
 }
 
 fn get(psp: &Psp, path: String) -> HttpCall {
     HttpCall {
         method: "GET",
         url: format!("{}{path}", psp.base_url),
-        headers: Vec::new(),
+        headers: vec![version()],
         bearer: psp.api_key.clone(),
         body: Vec::new(),
     }
@@ -127,167 +166,156 @@ fn segment(reference: &str) -> String {
     form_urlencoded::byte_serialize(reference.as_bytes()).collect()
 }
 
-pub(super) fn read(id: AttemptId, purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
+pub(super) fn read(reading: Reading<'_>, purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
     if status >= 400 {
-        return refusal(purpose, status, body);
+        return stripe_errors::read(reading.units, purpose, status, body);
     }
     match purpose {
         Purpose::Dispatched {
             operation: Operation::Refund,
             target,
             ..
-        } => refund(target.as_deref(), body).into(),
-        Purpose::Dispatched { .. } | Purpose::Read { .. } => match serde_json::from_slice::<Intent>(body) {
-            Ok(intent) => intent.evidence(matches!(purpose, Purpose::Read { .. })).into(),
-            Err(_) if planted(Bug::GarbageIntentIsDecline) => Evidence::signal(Signal::Refused {
-                code: "unreadable".to_owned(),
-                message: String::new(),
-            })
-            .into(),
-            Err(_) => Evidence::unknown("the answer is not a PaymentIntent").into(),
+        } => match serde_json::from_slice::<Refund>(body) {
+            Ok(refund) => refund.answer(reading, target.as_deref()),
+            Err(_) => Answer::unknown("the answer is not a refund"),
         },
-        Purpose::Lookup { .. } => match serde_json::from_slice::<List>(body) {
-            Ok(list) => list.answer(id),
-            Err(_) => Evidence::unknown("the answer is not a list of PaymentIntents").into(),
-        },
-    }
-}
-
-fn refund(target: Option<&str>, body: &[u8]) -> Evidence {
-    match serde_json::from_slice::<Refund>(body) {
-        Ok(refund) if matches!(refund.status.as_deref(), Some("succeeded" | "pending")) => Evidence {
-            effects: vec![Effect {
-                kind: EffectKind::Refund,
-                id: clip(refund.id),
-                of: refund.payment_intent.or(target.map(str::to_owned)).map(clip),
-                amount_minor: refund.amount,
-                currency: None,
-                listed: true,
-            }],
-            ..Evidence::default()
-        },
-        _ => Evidence::unknown("the answer is not a refund that went through"),
-    }
-}
-
-/// A 4xx is an outcome if Stripe itself wrote it (rule 9); a proxy's page is not. Of a call on an object that is known only
-/// these are: the card's refusal, the object's state beside it, and a parameter at fault. Anything else may be the second
-/// answer to a request that was delivered twice, and only the object tells (found with a double that says no more than
-/// “Bad request”).
-fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
-    let Ok(Failure { error }) = serde_json::from_slice::<Failure>(body) else {
-        return Evidence::unknown(format!("HTTP {status} that Stripe did not write")).into();
-    };
-    let is_decisive = error.kind.as_deref() == Some("card_error") || error.payment_intent.is_some();
-    let is_of_form = status == 400 && error.param.as_ref().is_some_and(|param| param != "intent");
-    let kind = error.kind.unwrap_or_default();
-    if kind == "idempotency_error" || kind == "api_error" {
-        return Evidence::unknown(format!("HTTP {status} {kind}")).into();
-    }
-    let code = error.decline_code.or(error.code).unwrap_or(kind);
-    let says_nothing = match purpose {
-        // Nor does a 404: an object whose id is in the journal was there, and Stripe deletes none.
-        Purpose::Read { .. } | Purpose::Lookup { .. } => true,
-        Purpose::Dispatched {
-            operation: Operation::Authorize | Operation::Capture,
-            target: Some(_),
-            ..
-        } => !is_decisive && !is_of_form,
-        Purpose::Dispatched { .. } => false,
-    };
-    if says_nothing {
-        return Evidence::unknown(format!("HTTP {status} {code}")).into();
-    }
-    let mut evidence = error
-        .payment_intent
-        .map(|intent| intent.evidence(false))
-        .unwrap_or_default();
-    // “Unexpected state” with the state beside it: the state is the news. A capture that finds the money captured,
-    // a cancel that finds it cancelled, have been done.
-    let is_done = match purpose {
-        Purpose::Dispatched {
-            operation: Operation::Authorize,
-            ..
-        } => {
-            evidence.effects.iter().any(|e| e.kind == EffectKind::Authorize)
-                || matches!(evidence.signal, Signal::ActionRequired { .. })
+        Purpose::Dispatched { .. } | Purpose::Read { .. } | Purpose::Event => {
+            match serde_json::from_slice::<Intent>(body) {
+                Ok(intent) => intent.answer(reading.units, matches!(purpose, Purpose::Read { .. })),
+                Err(_) if planted(Bug::GarbageIntentIsDecline) => Evidence::signal(Signal::Refused {
+                    code: "unreadable".to_owned(),
+                    message: String::new(),
+                })
+                .into(),
+                Err(_) => Answer::unknown("the answer is not a PaymentIntent"),
+            }
         }
-        Purpose::Dispatched { .. } | Purpose::Read { .. } | Purpose::Lookup { .. } => {
-            evidence.effects.iter().any(|e| e.kind != EffectKind::Authorize)
+        Purpose::Lookup(page) if page.refunds_of.is_some() => {
+            match serde_json::from_slice::<List<Refund>>(body) {
+                Ok(list) => list_of_refunds(list, reading),
+                Err(_) => Answer::unknown("the answer is not a list of refunds"),
+            }
         }
-    };
-    // Refused because it is being worked on: that is no outcome.
-    if matches!(evidence.signal, Signal::Unknown { .. }) {
-        return evidence.into();
-    }
-    if !is_done {
-        evidence.signal = Signal::Refused {
-            code: clip(code),
-            message: clip(error.message.unwrap_or_default()),
-        };
-    }
-    Answer {
-        is_of_this_sending: !is_decisive,
-        ..evidence.into()
+        Purpose::Lookup(_) => match serde_json::from_slice::<List<Intent>>(body) {
+            Ok(list) => list_of_intents(list, reading),
+            Err(_) => Answer::unknown("the answer is not a list of PaymentIntents"),
+        },
     }
 }
 
-#[derive(Deserialize)]
-struct Failure {
-    error: ErrorBody,
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    code: Option<String>,
-    decline_code: Option<String>,
-    message: Option<String>,
-    param: Option<String>,
-    payment_intent: Option<Intent>,
-}
-
-#[derive(Deserialize)]
-struct Refund {
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Refund {
     id: String,
     amount: u64,
+    currency: Option<String>,
     status: Option<String>,
     payment_intent: Option<String>,
+    #[serde(default)]
+    pub(super) metadata: Metadata,
+}
+
+impl Refund {
+    /// The id of the PaymentIntent that it is of, where it says so.
+    pub(super) fn object(&self) -> Option<&str> {
+        self.payment_intent.as_deref()
+    }
+
+    /// What it shows. One that is pending, or waits for somebody, has not gone through and may yet: its signal stays open.
+    pub(super) fn evidence(&self, units: Units, currency: &str, of: Option<&str>) -> Evidence {
+        let currency = self.currency.as_deref().unwrap_or(currency);
+        let effect = |kind: EffectKind, id: &str, of: Option<&str>| Effect {
+            kind,
+            id: clip(id),
+            of: of.map(clip),
+            amount_minor: units.from_wire(currency, self.amount).unwrap_or(self.amount),
+            currency: Some(clip(currency.to_ascii_uppercase())),
+            listed: true,
+        };
+        let of = self.payment_intent.as_deref().or(of);
+        match self.status.as_deref() {
+            Some("succeeded") => Evidence {
+                effects: vec![effect(EffectKind::Refund, &self.id, of)],
+                ..Evidence::default()
+            },
+            // Had it succeeded before, the money came back.
+            Some("failed" | "canceled") => Evidence {
+                effects: vec![effect(
+                    EffectKind::RefundFailure,
+                    &format!("{}/failed", self.id),
+                    Some(&self.id),
+                )],
+                ..Evidence::default()
+            },
+            other => Evidence::unknown(format!("the refund is {}", other.unwrap_or("without a status"))),
+        }
+    }
+
+    /// The answer to the call that made it. A pending one would be answered so for ever under its key: the list tells.
+    fn answer(&self, reading: Reading<'_>, target: Option<&str>) -> Answer {
+        let evidence = self.evidence(reading.units, &reading.terms.currency, target);
+        match &evidence.signal {
+            Signal::Unknown { reason } => key_useless(reason.clone()),
+            _ if self.status.as_deref() == Some("succeeded") => evidence.into(),
+            _ => {
+                let mut answer = key_useless("the refund failed");
+                answer.evidence.effects = evidence.effects;
+                answer
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
-struct List {
-    data: Vec<Intent>,
+struct List<T> {
+    data: Vec<T>,
     #[serde(default)]
     has_more: bool,
 }
 
-impl List {
-    fn answer(self, id: AttemptId) -> Answer {
-        let next_page = self
+/// All intents of a page that name the attempt.
+fn list_of_intents(list: List<Intent>, reading: Reading<'_>) -> Answer {
+    let next_page = list
+        .data
+        .last()
+        .filter(|_| list.has_more)
+        .map(|intent| intent.id.clone());
+    let is_named =
+        |intent: &&Intent| intent.metadata.attempt() == Some(reading.id) || planted(Bug::AnothersIntentTaken);
+    Answer {
+        sightings: list
             .data
-            .last()
-            .filter(|_| self.has_more)
-            .map(|intent| intent.id.clone());
-        let name = id.to_string();
-        let mut evidence = Evidence::default();
-        for intent in self.data.iter().filter(|intent| {
-            intent.metadata.attempt_id.as_deref() == Some(&name) || planted(Bug::AnothersIntentTaken)
-        }) {
-            evidence.absorb(intent.evidence(false));
-        }
-        // What is still being worked on is there, and is not yet an effect: such a list proves no absence.
-        evidence.complete = !self.has_more && !matches!(evidence.signal, Signal::Unknown { .. });
-        Answer {
-            next_page,
-            ..evidence.into()
-        }
+            .iter()
+            .filter(is_named)
+            .map(|intent| intent.sighting(reading.units))
+            .collect(),
+        is_failed_look: list.has_more && next_page.is_none(),
+        next_page,
+        ..Answer::default()
+    }
+}
+
+/// All refunds of a page. They were asked for by their PaymentIntent, which is ours.
+fn list_of_refunds(list: List<Refund>, reading: Reading<'_>) -> Answer {
+    let next_page = list
+        .data
+        .last()
+        .filter(|_| list.has_more)
+        .map(|refund| refund.id.clone());
+    let sighting = |refund: &Refund| Sighting {
+        object: clip(refund.payment_intent.clone().unwrap_or_default()),
+        created_ms: None,
+        evidence: refund.evidence(reading.units, &reading.terms.currency, None),
+    };
+    Answer {
+        sightings: list.data.iter().map(sighting).collect(),
+        is_failed_look: list.has_more && next_page.is_none(),
+        next_page,
+        ..Answer::default()
     }
 }
 
 /// The members of a PaymentIntent that matter here. Unknown members are ignored: Stripe adds some every month.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Intent {
     id: String,
     amount: u64,
@@ -295,6 +323,7 @@ pub(super) struct Intent {
     amount_received: u64,
     currency: String,
     status: String,
+    created: Option<u64>,
     #[serde(default)]
     pub(super) metadata: Metadata,
     latest_charge: Option<LatestCharge>,
@@ -303,12 +332,19 @@ pub(super) struct Intent {
     cancellation_reason: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Metadata {
-    pub(super) attempt_id: Option<String>,
+    attempt_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+impl Metadata {
+    /// The attempt that it names.
+    pub(super) fn attempt(&self) -> Option<AttemptId> {
+        self.attempt_id.as_deref().and_then(AttemptId::parse)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum LatestCharge {
     Expanded {
@@ -317,27 +353,27 @@ enum LatestCharge {
     Id(serde::de::IgnoredAny),
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct PaymentMethodDetails {
     card: Option<Card>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Card {
     capture_before: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct NextAction {
     redirect_to_url: Option<Redirect>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Redirect {
     url: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct LastPaymentError {
     code: Option<String>,
     decline_code: Option<String>,
@@ -345,18 +381,37 @@ struct LastPaymentError {
 }
 
 impl Intent {
+    /// The object, for whoever has to find out whose it is.
+    pub(super) fn sighting(&self, units: Units) -> Sighting {
+        Sighting {
+            object: clip(self.id.clone()),
+            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            evidence: self.evidence(units, false),
+        }
+    }
+
+    fn answer(&self, units: Units, complete: bool) -> Answer {
+        self.evidence(units, complete).into()
+    }
+
     /// The intent's state as evidence. `complete` when it was read just now: a webhook's snapshot may be old.
-    pub(super) fn evidence(&self, complete: bool) -> Evidence {
+    pub(super) fn evidence(&self, units: Units, complete: bool) -> Evidence {
+        let (Some(amount_minor), Some(received_minor)) = (
+            units.from_wire(&self.currency, self.amount),
+            units.from_wire(&self.currency, self.amount_received),
+        ) else {
+            return Evidence::unknown("the PaymentIntent's amount is a part of a minor unit");
+        };
         let effects = match self.status.as_str() {
-            "requires_capture" => vec![self.effect(EffectKind::Authorize, self.amount)],
+            "requires_capture" => vec![self.effect(EffectKind::Authorize, amount_minor)],
             "succeeded" => vec![
-                self.effect(EffectKind::Authorize, self.amount),
-                self.effect(EffectKind::Capture, self.amount_received),
+                self.effect(EffectKind::Authorize, amount_minor),
+                self.effect(EffectKind::Capture, received_minor),
             ],
-            "canceled" if self.cancellation_reason.as_deref() == Some("automatic") => {
-                vec![self.effect(EffectKind::Lapse, self.amount)]
+            "canceled" if matches!(self.cancellation_reason.as_deref(), Some("automatic" | "expired")) => {
+                vec![self.effect(EffectKind::Lapse, amount_minor)]
             }
-            "canceled" => vec![self.effect(EffectKind::Void, self.amount)],
+            "canceled" => vec![self.effect(EffectKind::Void, amount_minor)],
             _ => Vec::new(),
         };
         let signal = match self.status.as_str() {
@@ -387,7 +442,9 @@ impl Intent {
                 reason: clip(format!("the PaymentIntent is {other}")),
             },
         };
-        let complete = complete && !matches!(signal, Signal::Unknown { .. });
+        // What is being worked on, or waits for its customer, is no effect yet and may become one: it proves no absence.
+        let is_open = matches!(signal, Signal::Unknown { .. } | Signal::ActionRequired { .. });
+        let complete = complete && !is_open;
         Evidence {
             effects,
             complete,

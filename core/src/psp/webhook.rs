@@ -1,28 +1,124 @@
 //! Webhooks: evidence that comes by itself. The signature is checked over the raw bytes before anything is read.
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde::Deserialize;
 use sha2::Sha256;
 
-use super::{acquirer, stripe};
-use crate::config::{Config, Face, Psp};
+use super::amount::Units;
+use super::report::{CallKind, PspReport};
+use super::stripe_event::{About, StripeNews};
+use super::{Call, CallResult, Purpose, acquirer_event, stripe_event, without_mark};
+use crate::answer::{self, Dress};
+use crate::config::{Config, Face, Psp, Secret};
 use crate::error::{ApiError, Code};
-use crate::evidence::Evidence;
+use crate::evidence::Sighting;
 use crate::http::{Request, Response};
 use crate::id::AttemptId;
-use crate::journal::{CaptureMethod, Operation, Terms};
 use crate::limits::PSP_ANSWER_BYTES_MAX;
 use crate::machine::Input;
 use crate::planted::{Bug, planted};
-use crate::request::Routed;
+use crate::request::{Routed, wants_problem_json};
 
 /// What a webhook said of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct News {
     /// Name of the PSP that signed it.
     pub(crate) psp: String,
-    /// What it said.
-    pub(crate) evidence: Evidence,
+    pub(crate) said: Said,
+}
+
+/// What was said, as far as it can be read without knowing the attempt.
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    Stripe(Box<StripeNews>),
+    Acquirer(Vec<Sighting>),
+}
+
+impl News {
+    /// What it shows, its amounts read in these units.
+    pub(crate) fn sightings(&self, units: Units) -> Vec<Sighting> {
+        match &self.said {
+            Said::Stripe(news) => news.sightings(units),
+            Said::Acquirer(sightings) => sightings.clone(),
+        }
+    }
+}
+
+/// An event that says of which object it is, and not of which attempt: the object is read first, and names it.
+#[derive(Debug)]
+pub struct EventRead {
+    /// The read. Perform it, and hand what comes of it to [`event_read`].
+    pub call: Call,
+    /// What is read, and what else the event said.
+    pub(crate) about: About,
+    dress: Dress,
+}
+
+/// What came of reading the object of an event: the answer to whoever sent the event, or the attempt that it concerns, or one more
+/// read. A PSP that did not answer the read is asked to send the event again.
+#[must_use]
+pub fn event_read(
+    config: &Config,
+    read: EventRead,
+    result: &CallResult,
+    now_ms: u64,
+) -> (Routed, Option<PspReport>) {
+    let name = read.call.psp.clone();
+    let Some(psp) = config.psps.get(&name) else {
+        return (Routed::Reply(received()), None);
+    };
+    let (next, rejection) = stripe_event::after_read(read.about, result);
+    let report = matches!(result, CallResult::Answered { .. }).then(|| PspReport {
+        psp: name.clone(),
+        call: CallKind::Read,
+        rejection,
+    });
+    (routed(psp, &name, next, now_ms, read.dress), report)
+}
+
+/// What to do about an event.
+pub(crate) enum Next {
+    /// It is no concern of ours.
+    Nothing,
+    /// It tells of this attempt.
+    Tell(AttemptId, Said),
+    /// Its object has to be read first.
+    Read(About),
+    /// The read of its object failed.
+    Failed,
+}
+
+fn routed(psp: &Psp, name: &str, next: Next, now_ms: u64, dress: Dress) -> Routed {
+    match next {
+        Next::Nothing => Routed::Reply(received()),
+        Next::Tell(id, said) => Routed::Attempt {
+            id,
+            input: Input::Webhook(Box::new(News {
+                psp: name.to_owned(),
+                said,
+            })),
+        },
+        Next::Read(about) => Routed::Read(Box::new(EventRead {
+            call: Call {
+                attempt: None,
+                psp: name.to_owned(),
+                http: about.write(psp),
+                send_by_ms: now_ms.saturating_add(psp.timing.send_window_ms),
+                timeout_ms: psp.timing.call_timeout_ms,
+                moves_money: false,
+                skip_within_ms: None,
+                purpose: Purpose::Event,
+            },
+            about,
+            dress,
+        })),
+        Next::Failed => Routed::Reply(answer::error(
+            &ApiError::new(
+                Code::PspReadFailed,
+                "The PSP did not answer the read of the event's object; send this webhook again.",
+            ),
+            &dress,
+        )),
+    }
 }
 
 /// The answer to every webhook that was taken in, or that is no concern of ours.
@@ -55,30 +151,26 @@ pub(crate) fn route(
         Face::Acquirer => "acquirer-signature",
     };
     check_signature(psp, request.header(header), request.body, now_ms)?;
-    let read = match psp.face {
-        Face::Stripe => read_stripe(request.body)?,
-        Face::Acquirer => read_acquirer(request.body)?,
+    let body = without_mark(request.body);
+    let next = match psp.face {
+        Face::Stripe => stripe_event::read(body),
+        Face::Acquirer => acquirer_event::read(body),
     };
-    Ok(match read {
-        Some((id, evidence)) => Routed::Attempt {
-            id,
-            input: Input::Webhook(Box::new(News {
-                psp: name.to_owned(),
-                evidence,
-            })),
-        },
-        None => Routed::Reply(received()),
-    })
+    let dress = Dress {
+        problem_json: wants_problem_json(request),
+        ..Dress::default()
+    };
+    Ok(routed(psp, name, next.ok_or_else(unreadable)?, now_ms, dress))
 }
 
 /// `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`, any one `v1` sufficing (Stripe, “Verify webhook signatures”).
 fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) -> Result<(), ApiError> {
     let refuse = |why: &'static str| Err(ApiError::new(Code::WebhookSignatureInvalid, why));
-    let Some(secret) = psp.webhook_secret.as_ref() else {
+    if psp.webhook_secrets.is_empty() {
         return refuse(
             "No webhook secret is configured for this PSP, so none of its webhooks can be trusted.",
         );
-    };
+    }
     let Some(header) = header else {
         return refuse("The webhook is not signed.");
     };
@@ -95,15 +187,19 @@ fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) ->
     };
     // The body is hashed once, however many signatures there are: a megabyte under ninety thousand of them, which anybody
     // may send, kept the server from everybody else (found by tests with Stripe's own client).
-    let genuine = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).is_ok_and(|mut mac| {
-        mac.update(time.as_bytes());
-        mac.update(b".");
-        mac.update(body);
-        parts()
-            .filter(|(name, _)| *name == "v1")
-            .filter_map(|(_, value)| unhex(value))
-            .any(|signature| mac.clone().verify_slice(&signature).is_ok())
-    });
+    // Once for each secret, that is: there are several while one is being changed.
+    let is_signed_with = |secret: &Secret| {
+        Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).is_ok_and(|mut mac| {
+            mac.update(time.as_bytes());
+            mac.update(b".");
+            mac.update(body);
+            parts()
+                .filter(|(name, _)| *name == "v1")
+                .filter_map(|(_, value)| unhex(value))
+                .any(|signature| mac.clone().verify_slice(&signature).is_ok())
+        })
+    };
+    let genuine = psp.webhook_secrets.iter().any(is_signed_with);
     if !genuine && !planted(Bug::ForgedWebhookTaken) {
         return refuse("The webhook's signature does not match its bytes.");
     }
@@ -133,74 +229,4 @@ fn unreadable() -> ApiError {
         Code::WebhookInvalid,
         "The webhook is signed but is not a message that is understood here.",
     )
-}
-
-#[derive(Deserialize)]
-struct StripeEvent {
-    #[serde(rename = "type")]
-    kind: String,
-    data: StripeData,
-}
-
-#[derive(Deserialize)]
-struct StripeData {
-    object: serde_json::Value,
-}
-
-fn read_stripe(body: &[u8]) -> Result<Option<(AttemptId, Evidence)>, ApiError> {
-    let event: StripeEvent = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    if !event.kind.starts_with("payment_intent.") {
-        return Ok(None);
-    }
-    let intent: stripe::Intent = serde_json::from_value(event.data.object).map_err(|_| unreadable())?;
-    let id = intent.metadata.attempt_id.as_deref().and_then(AttemptId::parse);
-    Ok(id.map(|id| (id, intent.evidence(false))))
-}
-
-#[derive(Deserialize)]
-struct AcquirerEvent {
-    #[serde(rename = "type")]
-    kind: String,
-    reference: String,
-    /// The authorization that a capture or void was of.
-    of: Option<String>,
-    #[serde(flatten)]
-    outcome: acquirer::Outcome,
-}
-
-fn read_acquirer(body: &[u8]) -> Result<Option<(AttemptId, Evidence)>, ApiError> {
-    let event: AcquirerEvent = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    let operation = match event.kind.as_str() {
-        "authorize" => Operation::Authorize,
-        "capture" => Operation::Capture,
-        "void" => Operation::Void,
-        _ => return Ok(None),
-    };
-    let Some(id) = AttemptId::parse(&event.reference) else {
-        return Ok(None);
-    };
-    // The members that the wire leaves out are the attempt's own; they are not known here, and not needed.
-    let nothing = Terms {
-        order_id: None,
-        amount_minor: 0,
-        currency: String::new(),
-        capture_method: CaptureMethod::Manual,
-        payment_method: None,
-        metadata: std::collections::BTreeMap::new(),
-    };
-    let mut evidence = event
-        .outcome
-        .evidence(&nothing, operation, event.of.as_deref(), 0);
-    // An acquirer's webhook that says “declined” of a capture or void does not say of which try: no evidence.
-    let is_refusal = matches!(evidence.signal, crate::evidence::Signal::Refused { .. });
-    if is_refusal && operation != Operation::Authorize {
-        return Ok(None);
-    }
-    for effect in &mut evidence.effects {
-        effect.currency = effect.currency.take().filter(|currency| !currency.is_empty());
-        if effect.amount_minor == 0 {
-            return Err(unreadable());
-        }
-    }
-    Ok(Some((id, evidence)))
 }

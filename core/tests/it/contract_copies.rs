@@ -19,7 +19,7 @@ fn input(world: &World, (target, key, body): &Ask) -> Input {
     };
     match world.route(method, target, &headers, body.as_bytes()) {
         Routed::Attempt { input, .. } => input,
-        Routed::Reply(response) => panic!("{target}: {}", response.status),
+        other => panic!("{target}: {other:?}"),
     }
 }
 

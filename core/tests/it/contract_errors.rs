@@ -95,12 +95,12 @@ fn refusal(code: Code, problem: bool) -> Response {
             world.send("POST", "/webhooks/stripe", &headers(problem, &[]), b"{}")
         }
         Code::WebhookInvalid => {
-            let signature = sign(SECRET, world.now_ms / 1000, b"{}");
+            let signature = sign(SECRET, world.now_ms / 1000, b"{");
             world.send(
                 "POST",
                 "/webhooks/stripe",
                 &headers(problem, &[("stripe-signature", &signature)]),
-                b"{}",
+                b"{",
             )
         }
         Code::RecordRefused => {
@@ -116,6 +116,25 @@ fn refusal(code: Code, problem: bool) -> Response {
                 panic!("routed");
             };
             input.store_unavailable().unwrap()
+        }
+        Code::PspRejectedRequest => {
+            let rejected = answered(
+                401,
+                r#"{"error":{"type":"invalid_request_error","message":"No."}}"#,
+            );
+            world.script.push_back(Told::Instead(rejected));
+            world.send("POST", &format!("/attempts/{id}/authorize"), &key, b"")
+        }
+        Code::PspReadFailed => {
+            let event = br#"{"type":"v1.payment_intent.succeeded","related_object":{"type":"payment_intent","id":"pi_1"}}"#;
+            let signature = sign(SECRET, world.now_ms / 1000, event);
+            world.script.push_back(Told::Instead(timeout()));
+            world.send(
+                "POST",
+                "/webhooks/stripe",
+                &headers(problem, &[("stripe-signature", &signature)]),
+                event,
+            )
         }
         Code::StoreUnsafe => {
             let Routed::Attempt { input, .. } = world.route("POST", "/attempts", &key, CREATE.as_bytes())
@@ -383,7 +402,7 @@ fn what_may_be_reached_from_outside_is_closed_to_whoever_has_no_key() {
     assert!(refused(|c| c.open_merchant = c.merchants.keys().next().cloned()).contains("open_merchant"));
     assert!(refused(|c| c.merchants.values_mut().for_each(|m| m.key_digests.clear())).contains("has no key"));
     assert!(
-        refused(|c| c.psps.values_mut().for_each(|p| p.webhook_secret = None)).contains("webhook secret")
+        refused(|c| c.psps.values_mut().for_each(|p| p.webhook_secrets.clear())).contains("webhook secret")
     );
     assert!(refused(|c| c.merchants.clear()).contains("no merchants"));
 }

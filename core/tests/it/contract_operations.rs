@@ -405,6 +405,7 @@ fn get_tells_the_story_with_kinds_of_knowledge_and_a_chain() {
             ("requested", "attempt created"),
             ("requested", "authorize requested"),
             ("intended", "authorize intended"),
+            ("intended", "requests to the PSP are written in this form"),
             ("dispatched", "authorize sent to the PSP"),
             ("observed", "the PSP answered: authorized"),
             ("requested", "capture requested"),
@@ -413,7 +414,7 @@ fn get_tells_the_story_with_kinds_of_knowledge_and_a_chain() {
             ("observed", "the PSP answered: authorized, captured"),
         ]
     );
-    assert_eq!(lines[3]["details"]["psp_key"], format!("{id}-authorize-1"));
+    assert_eq!(lines[4]["details"]["psp_key"], format!("{id}-authorize-1"));
     assert!(
         lines
             .iter()

@@ -16,7 +16,7 @@ fn create(world: &World, headers: &[(&str, &str)]) -> (AttemptId, Input) {
     all.extend(headers);
     match world.route("POST", "/attempts", &all, CREATE.as_bytes()) {
         Routed::Attempt { id, input } => (id, input),
-        Routed::Reply(response) => panic!("{response:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -29,7 +29,7 @@ fn webhook(world: &World, id: AttemptId) -> Input {
     let headers = [("stripe-signature", signature.as_str())];
     match world.route("POST", "/webhooks/stripe", &headers, body.as_bytes()) {
         Routed::Attempt { input, .. } => input,
-        Routed::Reply(response) => panic!("{response:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

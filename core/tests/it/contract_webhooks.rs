@@ -95,14 +95,14 @@ fn without_a_secret_no_webhook_is_trusted() {
     let (mut world, _) = unknown(Kind::Stripe);
     let body = news(&world);
     let at_s = world.now_ms / 1000;
-    world.psp_mut().webhook_secret = None;
+    world.psp_mut().webhook_secrets.clear();
     for secret in ["", SECRET] {
         assert_eq!(
             send(&mut world, &sign(secret, at_s, body.as_bytes()), &body).0,
             400
         );
     }
-    world.psp_mut().webhook_secret = Some(Secret::new(SECRET));
+    world.psp_mut().webhook_secrets = vec![Secret::new(SECRET)];
     assert_eq!(
         send(&mut world, &sign(SECRET, at_s, body.as_bytes()), &body).0,
         200
@@ -114,7 +114,7 @@ fn a_psp_vouches_for_its_own_payments_only() {
     let (mut world, id) = unknown(Kind::Stripe);
     // A second PSP account with a secret of its own, on the same face.
     let mut other = world.config.psps["stripe"].clone();
-    other.webhook_secret = Some(Secret::new("whsec_two"));
+    other.webhook_secrets = vec![Secret::new("whsec_two")];
     world.config.psps.insert("two".to_owned(), other);
     let body = news(&world);
     let signature = sign("whsec_two", world.now_ms / 1000, body.as_bytes());
@@ -202,21 +202,11 @@ fn news_of_somebody_else_is_received_and_ignored() {
 
 #[test]
 fn a_signed_webhook_that_cannot_be_read_is_refused() {
-    let stripe: [Value; 4] = [
-        json!([]),
-        json!({"type": 5}),
-        json!({"type": "payment_intent.x"}),
-        json!({"type": "payment_intent.x", "data": {"object": {"id": "pi", "amount": -1}}}),
-    ];
-    for body in stripe {
-        let mut world = World::new(Kind::Stripe);
-        let answer = world.webhook(&body);
-        assert_eq!(
-            (answer.status, code(&answer).as_str()),
-            (400, "WEBHOOK_INVALID"),
-            "{body}"
-        );
-    }
+    let mut world = World::new(Kind::Stripe);
+    let signature = sign(SECRET, world.now_ms / 1000, b"{");
+    let headers = [("stripe-signature", signature.as_str())];
+    let answer = world.send("POST", "/webhooks/stripe", &headers, b"{");
+    assert_eq!((answer.status, code(&answer).as_str()), (400, "WEBHOOK_INVALID"));
     let mut world = World::new(Kind::AcquirerQueryable);
     let id = world.create().to_string();
     let without_amount =
@@ -226,10 +216,8 @@ fn a_signed_webhook_that_cannot_be_read_is_refused() {
         "WEBHOOK_INVALID",
         "how much was taken must be said"
     );
-    assert_eq!(
-        code(&world.webhook(&json!({"type": "capture"}))),
-        "WEBHOOK_INVALID"
-    );
+    // What names no attempt of ours is no concern of ours, whatever its form.
+    assert_eq!(world.webhook(&json!({"type": "capture"})).status, 200);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct Ledger {
     pub(crate) held: Vec<Held>,
     /// Captures given back: its own id, of which capture, of which attempt, how much.
     refunds: Vec<(String, String, String, u64)>,
+    /// Stripe's refunds, as they are shown.
+    stripe_refunds: Vec<Value>,
     /// Every notice that the PSP would send, as things stood then.
     pub(crate) notices: Vec<Value>,
     kept: BTreeMap<String, (String, CallResult, u64)>,
@@ -174,10 +176,7 @@ impl Ledger {
         } else {
             self.acquirer(path, &http.body, now_ms)
         };
-        CallResult::Answered {
-            status,
-            body: body.to_string().into_bytes(),
-        }
+        CallResult::answered(status, body.to_string().into_bytes())
     }
 
     fn stripe(&mut self, method: &str, path: &str, body: &[u8], now_ms: u64) -> (u16, Value) {
@@ -232,10 +231,17 @@ impl Ledger {
                 held.captures.iter_mut().for_each(|c| c.2 = true);
                 let amount: u64 = form["amount"].parse().unwrap();
                 let refund = self.new_id("re");
-                (
-                    200,
-                    json!({"id": refund, "amount": amount, "status": "succeeded", "payment_intent": id}),
-                )
+                let refund =
+                    json!({"id": refund, "amount": amount, "status": "succeeded", "payment_intent": id});
+                self.stripe_refunds.push(refund.clone());
+                (200, refund)
+            }
+            ("GET", ["refunds"]) => {
+                let asked: BTreeMap<String, String> =
+                    form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+                let wanted = |refund: &&Value| refund["payment_intent"] == asked["payment_intent"];
+                let data: Vec<&Value> = self.stripe_refunds.iter().filter(wanted).collect();
+                (200, json!({"object": "list", "data": data, "has_more": false}))
             }
             other => panic!("no such call: {other:?}"),
         }

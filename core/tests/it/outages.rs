@@ -44,7 +44,7 @@ impl Outage {
             } else {
                 world.ledger.act(&call.http, world.now_ms)
             };
-            let id = call.attempt;
+            let id = call.attempt.unwrap();
             let (next, _) = world.step(id, &Input::Outcome(Box::new(Outcome { call, result })));
             given.extend(next);
         }
@@ -129,7 +129,9 @@ fn an_outage_of_hours_parks_neither_a_capture_nor_a_void() {
                 (18 * HOUR_MS, false),
                 (18 * HOUR_MS, true),
             ] {
-                let (operation, end) = if of_everything {
+                // A client's capture that is rejected waits for its client (`rejected.rs`); a void goes on by itself.
+                let is_rejected = matches!(how, CallResult::Answered { status: 401, .. });
+                let (operation, end) = if of_everything || is_rejected {
                     ("void", "VOIDED")
                 } else {
                     ("capture", "CAPTURED")

@@ -151,6 +151,7 @@ proptest! {
                 prop_assert!((200..600).contains(&response.status));
                 prop_assert!(response.headers.iter().all(|(_, v)| v.bytes().all(|b| (b' '..=b'~').contains(&b))));
             }
+            Routed::Read(read) => prop_assert!(!read.call.moves_money),
             Routed::Attempt { input, .. } => {
                 let record = world.record(id);
                 let _ = handle(&world.config, id, Some(&record), &input, now_ms, Entropy(1));

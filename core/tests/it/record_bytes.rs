@@ -22,7 +22,7 @@ fn what_was_written_is_read() {
         (record.encode(), record.size_bytes()),
         (bytes.clone(), bytes.len())
     );
-    assert_eq!(record.version(), 9);
+    assert_eq!(record.version(), 10);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn another_version_another_attempt_and_a_giant_are_refused_for_what_they_are() {
         error.to_string().contains("run the build that wrote it"),
         "{error}"
     );
-    let other = AttemptId::derive("demo", "another");
+    let other = AttemptId::derive("", "demo", "another");
     assert_eq!(
         Record::decode(other, &bytes),
         Err(RecordError::WrongAttempt { expected: other })
@@ -183,9 +183,9 @@ fn a_journal_that_does_not_begin_with_its_own_creation_is_none() {
 fn a_creation_belongs_at_its_own_address() {
     let (id, bytes) = stored();
     let first = Entry::clone(&Record::decode(id, &bytes).unwrap().entries()[0]);
-    assert!(Record::begin(id, first.clone()).is_ok());
-    let elsewhere = AttemptId::derive("demo", "another key");
-    assert_eq!(Record::begin(elsewhere, first), Err(RecordError::NotAJournal));
+    assert!(Record::begin(id, first.clone(), "").is_ok());
+    let elsewhere = AttemptId::derive("", "demo", "another key");
+    assert_eq!(Record::begin(elsewhere, first, ""), Err(RecordError::NotAJournal));
 }
 
 #[test]

@@ -32,14 +32,15 @@ fn a_401_to_a_resend_is_no_outcome_of_the_first_send() {
     }
 }
 
-/// The negative: of a call that was sent once, and acts on nothing that was there, a refusal is the outcome.
+/// The negative: of a call that was sent once, a 401 says that nothing was done. It says nothing of the payment either.
 #[test]
-fn a_401_to_the_only_send_is_an_outcome() {
+fn a_401_to_the_only_send_is_no_decline() {
     for kind in [Kind::Stripe, Kind::StripeListed, Kind::AcquirerKeyed] {
         let mut world = World::new(kind);
         let id = world.create();
         world.script.push_back(Told::Instead(answered(401, REVOKED)));
-        assert_eq!(world.op(id, "authorize", "k2").status, 402, "{kind:?}");
+        assert_eq!(world.op(id, "authorize", "k2").status, 502, "{kind:?}");
+        assert_eq!(world.status(id), "CREATED", "{kind:?}");
     }
 }
 
@@ -72,16 +73,17 @@ fn a_refusal_that_does_not_say_what_became_of_the_object_is_looked_into() {
         (world.status(id).as_str(), world.ledger.live()),
         ("AUTHORIZED", 1)
     );
-    // The negative: what names a reason is an outcome, and so is a refusal of what acts on nothing yet.
+    // The negative: what names a member of the client's terms is an outcome; of what acts on nothing yet, a bare refusal says
+    // that nothing was done.
     let reason = r#"{"error":{"type":"invalid_request_error","param":"payment_method","message":"No."}}"#;
-    for (kind, told) in [(Kind::StripeNoKeys, reason), (Kind::Stripe, bare)] {
+    for (kind, told, status) in [(Kind::StripeNoKeys, reason, 402), (Kind::Stripe, bare, 502)] {
         let mut world = World::new(kind);
         let id = world.create();
         if kind == Kind::StripeNoKeys {
             world.script.push_back(Told::Truth);
         }
         world.script.push_back(Told::Instead(answered(400, told)));
-        assert_eq!(world.op(id, "authorize", "k2").status, 402, "{kind:?}");
+        assert_eq!(world.op(id, "authorize", "k2").status, status, "{kind:?}");
     }
 }
 

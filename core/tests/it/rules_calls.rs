@@ -14,7 +14,7 @@ fn routed(world: &World, id: impl std::fmt::Display, operation: &str, key: &str)
         b"",
     ) {
         Routed::Attempt { input, .. } => input,
-        Routed::Reply(response) => panic!("{response:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

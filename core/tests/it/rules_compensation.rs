@@ -163,6 +163,8 @@ fn rule_08_a_duplicate_that_lapsed_needs_no_undoing() {
 #[test]
 fn rule_08_what_was_held_unasked_is_released_also_after_a_refused_void() {
     let mut world = World::new(Kind::AcquirerQueryable);
+    // Without a name of its own, an installation could not tell such an authorization from another one's.
+    world.config.installation = "shop".to_owned();
     let body = CREATE.replace("pm_card_visa", "pm_card_3ds");
     let id = world.create_with("k1", &body);
     assert_eq!(world.op(id, "authorize", "k2").status, 202);

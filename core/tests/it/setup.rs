@@ -80,7 +80,7 @@ pub(crate) fn config(kind: Kind) -> Config {
         face: kind.face(),
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
-        webhook_secret: Some(Secret::new(SECRET)),
+        webhook_secrets: vec![Secret::new(SECRET)],
         class: kind.class(),
         timing: Timing::default(),
     };
@@ -89,6 +89,7 @@ pub(crate) fn config(kind: Kind) -> Config {
         ..Merchant::default()
     };
     let config = Config {
+        installation: String::new(),
         time_budget_ms: 150,
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([(kind.name().to_owned(), psp)]),

@@ -10,7 +10,7 @@ use pay_once_core::journal::{Fact, Operation};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, route};
+use pay_once_core::request::{EventRead, Routed, event_read, route};
 use serde_json::Value;
 
 use crate::model::Ledger;
@@ -30,10 +30,7 @@ pub(crate) enum Told {
 }
 
 pub(crate) fn answered(status: u16, body: impl Into<Vec<u8>>) -> CallResult {
-    CallResult::Answered {
-        status,
-        body: body.into(),
-    }
+    CallResult::answered(status, body.into())
 }
 
 pub(crate) fn timeout() -> CallResult {
@@ -218,7 +215,7 @@ impl World {
     }
 
     pub(crate) fn outcome(&mut self, call: Call, result: CallResult) {
-        let id = call.attempt;
+        let id = call.attempt.expect("a call of an attempt");
         self.drive(id, Input::Outcome(Box::new(Outcome { call, result })));
     }
 
@@ -248,9 +245,13 @@ impl World {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
-        let (id, mut input) = match self.route(method, target, headers, body) {
-            Routed::Reply(response) => return response,
-            Routed::Attempt { id, input } => (id, input),
+        let mut routed = self.route(method, target, headers, body);
+        let (id, mut input) = loop {
+            routed = match routed {
+                Routed::Reply(response) => return response,
+                Routed::Attempt { id, input } => break (id, input),
+                Routed::Read(read) => self.read_of_event(*read),
+            };
         };
         for _ in 0..3 {
             match self.drive(id, input) {
@@ -266,6 +267,16 @@ impl World {
             }
         }
         panic!("no answer when it was due")
+    }
+
+    /// What follows from the read of an event's object.
+    fn read_of_event(&mut self, read: EventRead) -> Routed {
+        self.calls.push(read.call.clone());
+        let result = match self.script.pop_front().unwrap_or(Told::Truth) {
+            Told::Instead(result) | Told::Lost(result) => result,
+            Told::Truth | Told::Hold => self.ledger.act(&read.call.http, self.now_ms),
+        };
+        event_read(&self.config, read, &result, self.now_ms).0
     }
 
     pub(crate) fn post(&mut self, target: &str, key: &str, body: &str) -> Response {

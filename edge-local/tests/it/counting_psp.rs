@@ -61,9 +61,6 @@ impl PspTransport for CountingPsp {
             return CallResult::Unknown { reason };
         }
         let body = json!({"status": "approved", "psp_reference": format!("{kind}_1")});
-        CallResult::Answered {
-            status: 200,
-            body: body.to_string().into_bytes(),
-        }
+        CallResult::answered(200, body.to_string().into_bytes())
     }
 }

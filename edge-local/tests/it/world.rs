@@ -306,7 +306,7 @@ fn config() -> Config {
         face: Face::Acquirer,
         base_url: "http://psp".to_owned(),
         api_key: Secret::new("sk"),
-        webhook_secret: None,
+        webhook_secrets: Vec::new(),
         class: Class {
             keyed_horizon_ms: Some(86_400_000),
             ..Class::default()
@@ -323,6 +323,7 @@ fn config() -> Config {
         ..Merchant::default()
     };
     Config {
+        installation: String::new(),
         time_budget_ms: 150,
         merchants: BTreeMap::from([("shop".to_owned(), merchant)]),
         psps: BTreeMap::from([("cardnet".to_owned(), psp)]),

@@ -136,10 +136,7 @@ pub fn answered(moment: &Moment, reading: &Reading, status: u16, body: &[u8]) {
     };
     let outcome = Outcome {
         call: call.clone(),
-        result: CallResult::Answered {
-            status,
-            body: body.to_vec(),
-        },
+        result: CallResult::answered(status, body.to_vec()),
     };
     let input = Input::Outcome(Box::new(outcome));
     let after = taken_in(moment, before, &input);

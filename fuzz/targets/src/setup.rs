@@ -118,7 +118,7 @@ impl Kind {
             face: self.face(),
             base_url: PSP_URL.to_owned(),
             api_key: Secret::new("sk_test"),
-            webhook_secret: Some(Secret::new(SECRET)),
+            webhook_secrets: vec![Secret::new(SECRET)],
             class: self.class(),
             timing,
         };
@@ -127,6 +127,7 @@ impl Kind {
             ..Merchant::default()
         };
         let config = Config {
+            installation: String::new(),
             time_budget_ms: 150,
             merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
             psps: BTreeMap::from([(self.name().to_owned(), psp)]),
@@ -156,7 +157,7 @@ pub fn closed(config: &Config) -> Config {
 /// The one attempt: merchant `demo`, key `k1`.
 #[must_use]
 pub fn attempt() -> AttemptId {
-    static ID: LazyLock<AttemptId> = LazyLock::new(|| AttemptId::derive("demo", "k1"));
+    static ID: LazyLock<AttemptId> = LazyLock::new(|| AttemptId::derive("", "demo", "k1"));
     *ID
 }
 

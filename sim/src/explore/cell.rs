@@ -334,7 +334,7 @@ impl Cell {
             face: self.class.face(),
             base_url: PSP_URL.to_owned(),
             api_key: Secret::new("sk_explore"),
-            webhook_secret: Some(Secret::new(SECRET)),
+            webhook_secrets: vec![Secret::new(SECRET)],
             class: self.class.class(),
             timing: TIMING,
         };
@@ -343,6 +343,7 @@ impl Cell {
             ..Merchant::default()
         };
         Config {
+            installation: String::new(),
             time_budget_ms: 150,
             merchants: BTreeMap::from([(MERCHANT.to_owned(), merchant)]),
             psps: BTreeMap::from([(self.class.psp().to_owned(), psp)]),

@@ -255,8 +255,5 @@ impl Hold {
 }
 
 fn answered(status: u16, body: &[u8]) -> CallResult {
-    CallResult::Answered {
-        status,
-        body: body.to_vec(),
-    }
+    CallResult::answered(status, body.to_vec())
 }

@@ -33,7 +33,7 @@ impl Scene {
         Self {
             config: cell.config(),
             dials: cell.dials(),
-            id: AttemptId::derive(MERCHANT, people::CREATE_KEY),
+            id: AttemptId::derive("", MERCHANT, people::CREATE_KEY),
             cell: cell.clone(),
         }
     }

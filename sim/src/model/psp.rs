@@ -53,10 +53,7 @@ impl Sim<'_> {
             Some(_) => CallResult::Unknown {
                 reason: "the answer broke off".to_owned(),
             },
-            None => CallResult::Answered {
-                status: answer.status,
-                body: answer.body,
-            },
+            None => CallResult::answered(answer.status, answer.body),
         };
         let leaves_ms = self.now_ms + answer.after_ms;
         // The way back is judged when the answer leaves; a link that is cut by then is close enough to one cut now.

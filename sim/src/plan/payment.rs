@@ -50,7 +50,7 @@ impl Payment {
         } else {
             "create"
         };
-        AttemptId::derive(MERCHANT, &format!("p{}-{first}", self.payment))
+        AttemptId::derive("", MERCHANT, &format!("p{}-{first}", self.payment))
     }
 
     /// What a capture is asked to take, in minor units.

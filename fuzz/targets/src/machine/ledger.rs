@@ -216,10 +216,7 @@ impl Ledger {
             Some(path) => self.stripe(http.method, path, &http.body, now_ms),
             None => self.acquirer(path, &http.body, now_ms),
         };
-        CallResult::Answered {
-            status,
-            body: body.into_bytes(),
-        }
+        CallResult::answered(status, body.into_bytes())
     }
 
     fn find(&self, id: &str) -> Option<usize> {

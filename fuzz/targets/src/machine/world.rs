@@ -76,10 +76,7 @@ pub(super) fn not_sent() -> CallResult {
 }
 
 pub(super) fn busy(status: u16) -> CallResult {
-    CallResult::Answered {
-        status,
-        body: b"busy".to_vec(),
-    }
+    CallResult::answered(status, b"busy".to_vec())
 }
 
 impl World {

@@ -1,0 +1,223 @@
+//! Stripe's events: which concern an attempt, and what they show.
+//!
+//! A *snapshot* event carries the object (`data.object`); a *thin* one names it (`related_object`) and nothing else. Any event may
+//! reach any endpoint of the account. Most are no concern of ours; they are taken with a 2xx all the same, since Stripe delivers
+//! what is refused for three days and then switches the endpoint off.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::amount::Units;
+use super::report::Rejection;
+use super::stripe::{self, Intent, Refund};
+use super::webhook::{Next, Said};
+use super::{CallResult, HttpCall, Purpose, Reading, WireForm};
+use crate::config::{Face, Psp};
+use crate::evidence::{Effect, EffectKind, Evidence, Sighting, clip};
+use crate::id::AttemptId;
+use crate::journal::{CaptureMethod, Terms};
+
+/// What an event, and the reads that it caused, show of an attempt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StripeNews {
+    intent: Option<Intent>,
+    refund: Option<Refund>,
+    dispute: Option<Dispute>,
+}
+
+/// What has to be read to know which attempt an event is about.
+#[derive(Clone, Debug)]
+pub(crate) enum About {
+    /// The PaymentIntent of this id; its metadata names the attempt.
+    Intent(String, Box<StripeNews>),
+    /// The refund of this id; it names its PaymentIntent.
+    Refund(String),
+}
+
+/// The issuer takes captured money back, at least until the dispute is decided.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Dispute {
+    id: String,
+    amount: u64,
+    currency: String,
+    payment_intent: Option<String>,
+}
+
+impl About {
+    pub(super) fn write(&self, psp: &Psp) -> HttpCall {
+        match self {
+            Self::Intent(id, _) => stripe::write_read(psp, id),
+            Self::Refund(id) => stripe::write_read_refund(psp, id),
+        }
+    }
+}
+
+impl StripeNews {
+    /// What was seen, each under the PaymentIntent that it belongs to.
+    pub(super) fn sightings(&self, units: Units) -> Vec<Sighting> {
+        let under = |object: Option<&str>, evidence: Evidence| {
+            object.map(|object| Sighting {
+                object: clip(object),
+                created_ms: None,
+                evidence,
+            })
+        };
+        let intent = self.intent.as_ref().map(|intent| intent.sighting(units));
+        let refund = self.refund.as_ref();
+        let refund = refund.and_then(|refund| under(refund.object(), refund.evidence(units, "", None)));
+        let dispute = self.dispute.as_ref();
+        let dispute = dispute.and_then(|dispute| under(dispute.object(), dispute.evidence(units)));
+        // The object itself first: whose it is, is told by when it was made.
+        [intent, refund, dispute].into_iter().flatten().collect()
+    }
+}
+
+impl Dispute {
+    fn object(&self) -> Option<&str> {
+        self.payment_intent.as_deref()
+    }
+
+    fn evidence(&self, units: Units) -> Evidence {
+        Evidence {
+            effects: vec![Effect {
+                kind: EffectKind::Reversal,
+                id: clip(self.id.clone()),
+                of: self.payment_intent.clone().map(clip),
+                amount_minor: units
+                    .from_wire(&self.currency, self.amount)
+                    .unwrap_or(self.amount),
+                currency: Some(clip(self.currency.to_ascii_uppercase())),
+                listed: true,
+            }],
+            ..Evidence::default()
+        }
+    }
+}
+
+/// Reads an event. `None` if it is no JSON at all.
+pub(super) fn read(body: &[u8]) -> Option<Next> {
+    let event: Value = serde_json::from_slice(body).ok()?;
+    let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
+    let object = event.get("data").and_then(|data| data.get("object"));
+    Some(match (kind.strip_prefix("v1."), object) {
+        (Some(kind), _) => thin(kind, event.get("related_object")),
+        (None, Some(object)) => snapshot(kind, object),
+        (None, None) => Next::Nothing,
+    })
+}
+
+fn thin(kind: &str, related: Option<&Value>) -> Next {
+    let text = |name: &str| {
+        related
+            .and_then(|related| related.get(name))
+            .and_then(Value::as_str)
+    };
+    match (text("type"), text("id")) {
+        (Some("payment_intent"), Some(id)) if kind.starts_with("payment_intent.") => {
+            Next::Read(About::Intent(clip(id), Box::default()))
+        }
+        (Some("refund"), Some(id)) if kind.starts_with("refund.") => Next::Read(About::Refund(clip(id))),
+        _ => Next::Nothing,
+    }
+}
+
+fn snapshot(kind: &str, object: &Value) -> Next {
+    if kind.starts_with("payment_intent.") {
+        return match Intent::deserialize(object) {
+            Ok(intent) => of_intent(intent, StripeNews::default()),
+            // In a form that is not known here, of a version to come perhaps: the object is read in ours.
+            Err(_) => match object.get("id").and_then(Value::as_str) {
+                Some(id) if id.starts_with("pi_") => Next::Read(About::Intent(clip(id), Box::default())),
+                Some(_) | None => Next::Nothing,
+            },
+        };
+    }
+    match kind {
+        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
+            Refund::deserialize(object).map_or(Next::Nothing, of_refund)
+        }
+        "charge.dispute.created" => Dispute::deserialize(object).map_or(Next::Nothing, of_dispute),
+        _ => Next::Nothing,
+    }
+}
+
+fn of_intent(intent: Intent, news: StripeNews) -> Next {
+    let Some(id) = intent.metadata.attempt() else {
+        return Next::Nothing;
+    };
+    let news = StripeNews {
+        intent: Some(intent),
+        ..news
+    };
+    Next::Tell(id, Said::Stripe(Box::new(news)))
+}
+
+fn of_refund(refund: Refund) -> Next {
+    let object = refund.object().map(clip);
+    let id = refund.metadata.attempt();
+    let news = StripeNews {
+        refund: Some(refund),
+        ..StripeNews::default()
+    };
+    match (id, object) {
+        (Some(id), _) => Next::Tell(id, Said::Stripe(Box::new(news))),
+        // Made by hand: it carries no name of ours, its PaymentIntent does.
+        (None, Some(object)) => Next::Read(About::Intent(object, Box::new(news))),
+        (None, None) => Next::Nothing,
+    }
+}
+
+fn of_dispute(dispute: Dispute) -> Next {
+    let object = dispute.payment_intent.clone().map(clip);
+    let news = StripeNews {
+        dispute: Some(dispute),
+        ..StripeNews::default()
+    };
+    object.map_or(Next::Nothing, |object| {
+        Next::Read(About::Intent(object, Box::new(news)))
+    })
+}
+
+/// What follows from the read, and what the PSP rejected.
+pub(super) fn after_read(about: About, result: &CallResult) -> (Next, Option<Rejection>) {
+    // An object of another account, or of test mode: Stripe knows it not, and it is none of ours.
+    if matches!(result, CallResult::Answered { status: 404, .. }) {
+        return (Next::Nothing, None);
+    }
+    let (status, body) = match result {
+        CallResult::Answered { status, body, .. } => (*status, super::without_mark(body)),
+        CallResult::TooLarge { .. } | CallResult::NotSent { .. } | CallResult::Unknown { .. } => {
+            return (Next::Failed, None);
+        }
+    };
+    if !(200..=299).contains(&status) {
+        return (Next::Failed, rejected(result, status, body));
+    }
+    let next = match about {
+        About::Intent(_, news) => {
+            serde_json::from_slice::<Intent>(body).map_or(Next::Failed, |intent| of_intent(intent, *news))
+        }
+        About::Refund(_) => serde_json::from_slice::<Refund>(body).map_or(Next::Failed, of_refund),
+    };
+    (next, None)
+}
+
+fn rejected(result: &CallResult, status: u16, body: &[u8]) -> Option<Rejection> {
+    if !(400..=499).contains(&status) || result.header("stripe-should-retry") == Some("true") {
+        return None;
+    }
+    let terms = Terms {
+        order_id: None,
+        amount_minor: 0,
+        currency: String::new(),
+        capture_method: CaptureMethod::Manual,
+        payment_method: None,
+        metadata: std::collections::BTreeMap::new(),
+    };
+    let reading = Reading {
+        id: AttemptId::from_bytes([0; 16]),
+        terms: &terms,
+        units: Units::new(Face::Stripe, WireForm::CURRENT),
+    };
+    stripe::read(reading, &Purpose::Event, status, body).rejection
+}
