@@ -16,6 +16,9 @@ pub struct Counters {
     psp_other_calls: AtomicU64,
     psp_unknown_outcomes: AtomicU64,
     unwanted_effects: AtomicU64,
+    rejected_requests: AtomicU64,
+    foreign_objects: AtomicU64,
+    reversals: AtomicU64,
     refused_records: AtomicU64,
 }
 
@@ -38,8 +41,14 @@ pub struct Snapshot {
     pub psp_other_calls: u64,
     /// Money calls whose outcome was unknown when they ended.
     pub psp_unknown_outcomes: u64,
-    /// Effects seen at a PSP that must not stand (rule 8): each is a defect of a declared assumption, or late.
+    /// Effects seen at a PSP that must not stand (rules 8 and 14): each is a defect of a declared assumption, or late.
     pub unwanted_effects: u64,
+    /// PSP calls that the PSP rejected: our credentials, our account or our request, not the payment.
+    pub rejected_requests: u64,
+    /// Objects seen at a PSP that carry an attempt's reference and are not its own (rule 13).
+    pub foreign_objects: u64,
+    /// Captures that the PSP or an issuer took back.
+    pub reversals: u64,
     /// Records that could not be read, and were left as they are.
     pub refused_records: u64,
 }
@@ -65,6 +74,12 @@ pub enum Count {
     PspUnknownOutcome,
     /// See [`Snapshot::unwanted_effects`].
     UnwantedEffect,
+    /// See [`Snapshot::rejected_requests`].
+    RejectedRequest,
+    /// See [`Snapshot::foreign_objects`].
+    ForeignObject,
+    /// See [`Snapshot::reversals`].
+    Reversal,
     /// See [`Snapshot::refused_records`].
     RefusedRecord,
 }
@@ -82,6 +97,9 @@ impl Counters {
             Count::PspOtherCall => &self.psp_other_calls,
             Count::PspUnknownOutcome => &self.psp_unknown_outcomes,
             Count::UnwantedEffect => &self.unwanted_effects,
+            Count::RejectedRequest => &self.rejected_requests,
+            Count::ForeignObject => &self.foreign_objects,
+            Count::Reversal => &self.reversals,
             Count::RefusedRecord => &self.refused_records,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -101,6 +119,9 @@ impl Counters {
             psp_other_calls: get(&self.psp_other_calls),
             psp_unknown_outcomes: get(&self.psp_unknown_outcomes),
             unwanted_effects: get(&self.unwanted_effects),
+            rejected_requests: get(&self.rejected_requests),
+            foreign_objects: get(&self.foreign_objects),
+            reversals: get(&self.reversals),
             refused_records: get(&self.refused_records),
         }
     }

@@ -100,7 +100,11 @@ fn healthz<C: Clock, S: Store, P: PspTransport>(
     server: &Rc<Server<C, S, P>>,
     now_ms: u64,
 ) -> hyper::Response<Full<Bytes>> {
-    let body = serde_json::json!({"status": "ok", "counters": server.counters().snapshot()});
+    let body = serde_json::json!({
+        "status": "ok",
+        "counters": server.counters().snapshot(),
+        "psp_problems": server.psp_problems(),
+    });
     json(body.to_string().into_bytes(), now_ms)
 }
 

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::Uri;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::HeaderMap;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::planted::{Bug, planted};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio_rustls::TlsConnector;
@@ -146,14 +147,20 @@ impl<C: Connect> HttpPsp<C> {
         response: hyper::Response<Incoming>,
     ) -> CallResult {
         let status = response.status().as_u16();
+        let headers = headers_of(response.headers());
         match Limited::new(response.into_body(), PSP_ANSWER_BYTES_MAX)
             .collect()
             .await
         {
             Ok(body) => {
                 self.give_back(authority, sender);
-                CallResult::answered(status, body.to_bytes().to_vec())
+                CallResult::Answered {
+                    status,
+                    headers,
+                    body: body.to_bytes().to_vec(),
+                }
             }
+            Err(error) if error.is::<LengthLimitError>() => CallResult::TooLarge { status },
             Err(_) if planted(Bug::CutAnswerIsNotSent) => CallResult::NotSent {
                 reason: format!("there was no answer ({status})"),
             },
@@ -184,6 +191,15 @@ impl<C: Connect> PspTransport for HttpPsp<C> {
             },
         }
     }
+}
+
+/// The headers that core reads.
+fn headers_of(headers: &HeaderMap) -> Vec<(String, String)> {
+    let named = |name: &&str| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        Some(((*name).to_owned(), value.to_owned()))
+    };
+    ANSWER_HEADERS.iter().filter_map(|name| named(&name)).collect()
 }
 
 type Prepared = (Uri, String, hyper::Request<Full<Bytes>>);

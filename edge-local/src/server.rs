@@ -1,7 +1,7 @@
 //! The loop (ARCHITECTURE.md, “The loop”): load, decide, persist, perform, arm, reply. It fits one screen, in
 //! `Server::step` and `Server::carry_out`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use pay_once_core::id::AttemptId;
 use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
 use pay_once_core::planted::{Bug, planted};
+use pay_once_core::psp::report::{PspProblem, PspProblems, PspReport};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
-use pay_once_core::request::{Routed, route};
+use pay_once_core::request::{EventRead, Routed, event_read, route};
 use pay_once_core::store::Patience;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -21,6 +22,7 @@ use tokio::task::spawn_local;
 use crate::counters::{Count, Counters};
 use crate::hub::{Guard, Hub, Slot};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
+use crate::questions::Questions;
 use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
@@ -40,6 +42,8 @@ pub struct Server<C, S, P> {
     counters: Arc<Counters>,
     calls_under_way: Cell<usize>,
     call_ended: Notify,
+    questions: RefCell<Questions>,
+    problems: RefCell<PspProblems>,
 }
 
 /// Why a step came to nothing.
@@ -70,6 +74,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             counters,
             calls_under_way: Cell::new(0),
             call_ended: Notify::new(),
+            questions: RefCell::default(),
+            problems: RefCell::default(),
         })
     }
 
@@ -89,6 +95,22 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         match route(&self.config, request, self.clock.now_ms()) {
             Routed::Reply(response) => Some(response),
             Routed::Attempt { id, input } => self.drive(id, input).await,
+            Routed::Read(read) => self.read_event(*read).await,
+        }
+    }
+
+    /// Reads the object of an event, which names the attempt that the event is about.
+    async fn read_event(self: &Rc<Self>, mut read: EventRead) -> Option<Response> {
+        loop {
+            let result = self.send(&read.call).await;
+            let now_ms = self.clock.now_ms();
+            let (routed, report) = event_read(&self.config, read, &result, now_ms);
+            self.note(report);
+            match routed {
+                Routed::Reply(response) => return Some(response),
+                Routed::Attempt { id, input } => return self.drive(id, input).await,
+                Routed::Read(next) => read = *next,
+            }
         }
     }
 
@@ -127,6 +149,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let (now_ms, entropy) = (self.clock.now_ms(), self.clock.entropy());
             let step = handle(&self.config, id, record.as_deref(), input, now_ms, entropy)
                 .map_err(|why| self.refused(id, why))?;
+            self.note(step.report.clone());
             if step.write.is_none() && step.calls.is_empty() {
                 // Only ever sooner: clients that ask again and again must not push a timer before them.
                 if let Some(at_ms) = step.wake_at_ms {
@@ -193,6 +216,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// Performs calls, each on a task of its own.
     fn start(self: &Rc<Self>, calls: Vec<Call>) {
         for call in calls {
+            if !self.questions.borrow_mut().may_ask(&call, self.clock.now_ms()) {
+                continue;
+            }
             self.calls_under_way.set(self.calls_under_way.get() + 1);
             let server = Rc::clone(self);
             spawn_local(async move {
@@ -253,20 +279,28 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         Ok(swapped)
     }
 
-    /// Performs one PSP call and feeds back what came of it.
-    async fn perform(self: &Rc<Self>, call: Call) {
+    /// Performs one PSP call.
+    async fn send(&self, call: &Call) -> CallResult {
         self.counters.add(if call.moves_money {
             Count::PspMoneyCall
         } else {
             Count::PspOtherCall
         });
-        let id = call.attempt;
         let may_send = || call.may_send(self.clock.now_ms()) || planted(Bug::SendByNotChecked);
-        let result = self.psp.send(&call, may_send).await;
+        let result = self.psp.send(call, may_send).await;
         if let CallResult::Unknown { reason } = &result {
             self.counters.add(Count::PspUnknownOutcome);
-            tracing::warn!(attempt = %id, call = ?call.http, reason, "a PSP call's outcome is unknown");
+            let attempt = call.attempt.map(|id| id.to_string());
+            tracing::warn!(attempt, call = ?call.http, reason, "a PSP call's outcome is unknown");
         }
+        result
+    }
+
+    /// Performs one PSP call and feeds back what came of it.
+    async fn perform(self: &Rc<Self>, call: Call) {
+        let result = self.send(&call).await;
+        // A call of no attempt is a webhook's read (`read_event`).
+        let Some(id) = call.attempt else { return };
         let input = Input::Outcome(Box::new(Outcome { call, result }));
         let give_up_ms = self.clock.now_ms().saturating_add(OUTCOME_RETRY_MS);
         let mut pause_ms = OUTCOME_PAUSE_FIRST_MS;
@@ -339,6 +373,29 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
+    /// Notes what an answer said of its PSP as such.
+    fn note(&self, report: Option<PspReport>) {
+        let Some(report) = report else { return };
+        if let Some(rejection) = &report.rejection {
+            self.counters.add(Count::RejectedRequest);
+            tracing::error!(
+                psp = report.psp,
+                call = ?report.call,
+                status = rejection.status,
+                code = rejection.code,
+                param = rejection.param,
+                permission = rejection.permission,
+                "a PSP rejected our credentials, our account or our request"
+            );
+        }
+        self.problems.borrow_mut().note(&report, self.clock.now_ms());
+    }
+
+    /// What PSPs reject at present.
+    pub fn psp_problems(&self) -> Vec<PspProblem> {
+        self.problems.borrow().open().cloned().collect()
+    }
+
     fn refused(&self, id: AttemptId, why: RecordError) -> Stuck {
         self.counters.add(Count::RefusedRecord);
         tracing::error!(attempt = %id, %why, "a record was refused and left as it is");
@@ -349,6 +406,13 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     fn log(&self, write: &Write) {
         for _ in 0..write.unwanted_effects() {
             self.counters.add(Count::UnwantedEffect);
+        }
+        for _ in 0..write.foreign_objects() {
+            self.counters.add(Count::ForeignObject);
+            tracing::warn!(attempt = %write.record.id(), events = write.events().join("; "), "an object at the PSP carries this attempt's reference and was not made by it");
+        }
+        for _ in 0..write.reversals() {
+            self.counters.add(Count::Reversal);
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let (events, status) = (write.events().join("; "), write.status());

@@ -179,7 +179,7 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         default_payment_method: Some("pm_card_visa".to_owned()),
     };
     let config = Config {
-        installation: String::new(),
+        installation: "sandbox".to_owned(),
         time_budget_ms: TIME_BUDGET_MS,
         merchants: BTreeMap::from([("sandbox".to_owned(), merchant)]),
         psps: BTreeMap::from([(name.to_owned(), psp)]),

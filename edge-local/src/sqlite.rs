@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS records (
     wake_at_ms INTEGER,
     bytes BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS records_by_wake ON records (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
 ";
 const LOAD: &str = "SELECT bytes FROM records WHERE id = ?1";
@@ -62,11 +63,12 @@ struct Job {
 }
 
 impl SqliteStore {
-    /// Opens, or makes, the store in `dir`, and starts its threads.
+    /// Opens, or makes, the store of this installation in `dir`, and starts its threads.
     ///
     /// # Errors
-    /// A sentence that says what is wrong: the directory, the file, or a store that fails its probe.
-    pub fn open(dir: &Path, counters: Arc<Counters>) -> Result<Self, Unavailable> {
+    /// A sentence that says what is wrong: the directory, the file, a store that fails its probe, or one of another
+    /// installation.
+    pub fn open(dir: &Path, installation: &str, counters: Arc<Counters>) -> Result<Self, Unavailable> {
         let at = |what: &str| {
             let what = what.to_owned();
             move |error: rusqlite::Error| Unavailable(format!("{what} in {}: {error}", dir.display()))
@@ -84,6 +86,8 @@ impl SqliteStore {
             .execute_batch(SCHEMA)
             .map_err(at("the store's tables cannot be made"))?;
         probe(&writing)
+            .map_err(|why| Unavailable(format!("the store in {} is refused: {why}", dir.display())))?;
+        belongs_to(&writing, installation)
             .map_err(|why| Unavailable(format!("the store in {} is refused: {why}", dir.display())))?;
         let reader = connect(&path).map_err(at("the store cannot be opened"))?;
         let checkpointing = connect(&path).map_err(at("the store cannot be opened"))?;
@@ -221,6 +225,33 @@ fn probe(connection: &Connection) -> Result<(), String> {
         )),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A store belongs to one installation for life: under another name none of its attempts would be found, and each retry of a
+/// create would be a new payment. What was begun before there were names has none.
+fn belongs_to(connection: &Connection, installation: &str) -> Result<(), String> {
+    let noted = || -> rusqlite::Result<String> {
+        let transaction = connection.unchecked_transaction()?;
+        let known = "SELECT value FROM meta WHERE name = 'installation'";
+        if let Some(name) = transaction.query_row(known, [], |row| row.get(0)).optional()? {
+            return Ok(name);
+        }
+        let has_records = "SELECT EXISTS (SELECT 1 FROM records)";
+        let name = match transaction.query_row(has_records, [], |row| row.get(0))? {
+            true => "",
+            false => installation,
+        };
+        transaction.execute("INSERT INTO meta (name, value) VALUES ('installation', ?1)", params![name])?;
+        transaction.commit()?;
+        Ok(name.to_owned())
+    };
+    let noted = noted().map_err(|error| error.to_string())?;
+    if noted == installation {
+        return Ok(());
+    }
+    Err(format!(
+        "it belongs to installation \"{noted}\", and this server is configured as \"{installation}\". A store keeps its installation for life: configure installation = \"{noted}\", or begin a new store with --data"
+    ))
 }
 
 fn write_groups(mut connection: Connection, jobs: &Receiver<Job>, counters: &Counters) {

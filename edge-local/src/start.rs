@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let Settings { config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
     let counters = Arc::new(Counters::default());
     let store =
-        SqliteStore::open(&arguments.data, Arc::clone(&counters)).map_err(|error| error.to_string())?;
+        SqliteStore::open(&arguments.data, &config.installation, Arc::clone(&counters)).map_err(|error| error.to_string())?;
     let server = Server::new(
         config,
         SystemClock::default(),

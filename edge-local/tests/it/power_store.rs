@@ -38,7 +38,7 @@ fn a_store_that_is_cut_off() {
     let dir = PathBuf::from(std::env::var("POWER_DIR").unwrap());
     let before = fs::read_to_string(dir.join("before")).unwrap();
     let before = versions(before.lines());
-    let store = Rc::new(SqliteStore::open(&dir.join("data"), Arc::default()).unwrap());
+    let store = Rc::new(SqliteStore::open(&dir.join("data"), "", Arc::default()).unwrap());
     let local = tokio::task::LocalSet::new();
     // Not from 0: that is the id that the store probes itself with.
     for number in 1..=RECORDS {
@@ -143,7 +143,7 @@ fn what_the_store_called_applied_is_there_after_any_power_cut() {
     let mut random = Random(seed);
     let orders = Dir::new();
     // Names of files are not what is tested: they are made first.
-    drop(SqliteStore::open(&orders.path().join("data"), Arc::default()).unwrap());
+    drop(SqliteStore::open(&orders.path().join("data"), "", Arc::default()).unwrap());
     let mut before = Versions::new();
     let mut applied = 0;
     for nth in 0..CUTS {
