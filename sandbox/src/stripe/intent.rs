@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::work::Work;
+
 /// The metadata member that names the attempt.
 pub(crate) const ATTEMPT_ID: &str = "attempt_id";
 
@@ -80,6 +82,34 @@ pub(crate) struct Failure {
 }
 
 impl Intent {
+    /// A PaymentIntent of which nobody has said more than this.
+    pub(crate) fn new(work: &mut Work<'_>, amount_minor: u64, currency: &str) -> Self {
+        let id = work.new_id("pi");
+        Self {
+            serial: work.state.ids,
+            created_ms: work.now_ms,
+            client_secret: format!("{id}_secret_{:016x}", work.draw.word()),
+            id,
+            amount_minor,
+            currency: currency.to_owned(),
+            automatic_capture: false,
+            status: Status::RequiresPaymentMethod,
+            payment_method: None,
+            payment_method_types: vec!["card".to_owned()],
+            metadata: BTreeMap::new(),
+            description: None,
+            return_url: None,
+            charge: None,
+            charge_created_ms: None,
+            capture_before_ms: None,
+            captured_minor: 0,
+            refunds: Vec::new(),
+            failure: None,
+            canceled_at_ms: None,
+            cancellation_reason: None,
+        }
+    }
+
     /// Who the ledger says this belongs to.
     pub(crate) fn attempt_id(&self) -> &str {
         self.metadata.get(ATTEMPT_ID).unwrap_or(&self.id)

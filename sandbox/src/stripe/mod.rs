@@ -2,11 +2,13 @@
 
 mod actions;
 mod errors;
+mod events;
 mod headers;
 mod intent;
 mod lists;
 mod params;
 mod parse;
+mod refunds;
 mod render;
 
 use serde_json::Value;
@@ -94,7 +96,7 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
             amount_minor,
             reason,
         } => {
-            return actions::refund(work, intent, *amount_minor, reason.as_deref());
+            return refunds::create(work, intent, *amount_minor, reason.as_deref());
         }
         Action::Refunds { intent, limit } => return lists::refunds(work.state, intent, *limit),
     };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::intent::{Failure, Intent, Refund, Status};
+use super::intent::{Failure, Intent, Status};
 
 const NULL: () = ();
 
@@ -110,7 +110,8 @@ impl Intent {
         }
     }
 
-    fn render_charge<'a>(&'a self, id: &'a str) -> Charge<'a> {
+    /// Its latest charge.
+    pub(crate) fn render_charge<'a>(&'a self, id: &'a str) -> Charge<'a> {
         let refunded = self.refunded_minor();
         let failure = self.failure.as_ref();
         Charge {
@@ -151,24 +152,6 @@ impl Intent {
             },
             livemode: false,
         }
-    }
-
-    /// One of its refunds.
-    pub(crate) fn render_refund(&self, refund: &Refund) -> Value {
-        json!({
-            "id": refund.id,
-            "object": "refund",
-            "amount": refund.amount_minor,
-            "balance_transaction": null,
-            "charge": self.charge,
-            "created": refund.created_ms / 1000,
-            "currency": self.currency,
-            "metadata": {},
-            "payment_intent": self.id,
-            "reason": refund.reason,
-            "receipt_number": null,
-            "status": "succeeded",
-        })
     }
 }
 
@@ -223,7 +206,7 @@ enum LatestCharge<'a> {
 
 /// A charge in Stripe's words.
 #[derive(Serialize)]
-struct Charge<'a> {
+pub(crate) struct Charge<'a> {
     id: &'a str,
     object: &'static str,
     amount: u64,
