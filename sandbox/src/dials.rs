@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::stripe;
+
 /// A range of milliseconds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +60,8 @@ pub struct Dials {
     pub late_permille: u16,
     /// Per mille of webhooks that are never sent.
     pub webhook_lost_permille: u16,
+    /// The version of Stripe's API that a call without `Stripe-Version` has, and that webhooks are written in.
+    pub stripe_default_version: String,
 }
 
 impl Default for Dials {
@@ -84,6 +88,7 @@ impl Default for Dials {
             read_only_permille: 0,
             late_permille: 0,
             webhook_lost_permille: 0,
+            stripe_default_version: stripe::NEWEST_VERSION.to_owned(),
         }
     }
 }
@@ -120,6 +125,12 @@ impl Dials {
         if self.latency_ms.min > self.latency_ms.max {
             return Err("latency_ms: min is greater than max".to_owned());
         }
+        if !stripe::is_known_version(&self.stripe_default_version) {
+            return Err(format!(
+                "stripe_default_version: {} is not known",
+                self.stripe_default_version
+            ));
+        }
         let shares = [
             ("hang_before_permille", self.hang_before_permille),
             ("hang_after_permille", self.hang_after_permille),
@@ -139,40 +150,4 @@ impl Dials {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_patch_turns_only_what_it_names() {
-        let dials = Dials::default();
-        let turned = dials
-            .patched(&json!({"latency_ms": {"min": 0}, "acquirer_keyed": true}))
-            .unwrap();
-        assert_eq!(turned.latency_ms, RangeMs { min: 0, max: 800 });
-        assert!(turned.acquirer_keyed);
-        assert_eq!(
-            Dials {
-                latency_ms: dials.latency_ms,
-                acquirer_keyed: false,
-                ..turned
-            },
-            dials
-        );
-    }
-
-    #[test]
-    fn a_bad_patch_is_refused() {
-        for bad in [
-            json!([]),
-            json!({"latency": 3}),
-            json!({"latency_ms": {"mean": 3}}),
-            json!({"latency_ms": {"min": 801}}),
-            json!({"late_permille": 1001}),
-            json!({"late_permille": -1}),
-            json!({"acquirer_keyed": "yes"}),
-        ] {
-            assert!(Dials::default().patched(&bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

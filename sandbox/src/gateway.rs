@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::acquirer;
 use crate::dials::Dials;
-use crate::draw::Draw;
+use crate::draw::{Draw, request_id};
 use crate::journal::{Change, Face, KeptAnswer};
 use crate::sandbox::Sandbox;
 use crate::stripe;
@@ -46,8 +46,9 @@ pub(crate) struct Site {
 /// Takes a request of `face` all the way.
 pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reaction {
     let mut reaction = answered(sandbox, face, arrival);
+    let dials = &sandbox.settings.dials;
     if let (Face::Stripe, Some(answer)) = (face, reaction.answer.as_mut()) {
-        stripe::add_headers(arrival.request, arrival.entropy, &mut answer.headers);
+        stripe::add_headers(arrival.request, arrival.entropy, dials, answer);
     }
     reaction
 }
@@ -94,7 +95,7 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
 
     let mut work = Work::new(state, settings, arrival.now_ms, draw);
     work.late = arrival.landing;
-    work.request_id = (face == Face::Stripe).then(|| stripe::request_id(arrival.entropy));
+    work.request_id = (face == Face::Stripe).then(|| request_id(arrival.entropy));
     work.key = arrival
         .request
         .header("idempotency-key")
@@ -224,7 +225,7 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
 impl Call {
     fn parse(face: Face, dials: &Dials, request: &Request) -> Result<Self, Outcome> {
         match face {
-            Face::Stripe => stripe::parse(request).map(Self::Stripe),
+            Face::Stripe => stripe::parse(request, dials).map(Self::Stripe),
             Face::Acquirer => acquirer::parse(request, dials).map(Self::Acquirer),
         }
     }

@@ -9,6 +9,7 @@ use crate::work::{Entry, Outcome, Work};
 use super::errors::{declined, invalid, missing, unexpected_state};
 use super::events;
 use super::intent::{Failure, Intent, Status};
+use super::method_types::MethodTypes;
 use super::parse::Create;
 
 /// The intent as it is.
@@ -28,9 +29,7 @@ pub(crate) fn create(work: &mut Work<'_>, create: &Create) -> Result<Arc<Intent>
         intent.status = Status::RequiresConfirmation;
     }
     intent.payment_method = create.payment_method.clone();
-    if !create.payment_method_types.is_empty() {
-        intent.payment_method_types = create.payment_method_types.clone();
-    }
+    intent.take_types(&create.types);
     intent.metadata = create.metadata.clone();
     intent.description = create.description.clone();
     intent.return_url = create.return_url.clone();
@@ -49,6 +48,7 @@ pub(crate) fn confirm(
     work: &mut Work<'_>,
     id: &str,
     payment_method: Option<&str>,
+    types: &MethodTypes,
     return_url: Option<&str>,
 ) -> Result<Arc<Intent>, Outcome> {
     let mut intent = Arc::unwrap_or_clone(find(work, id)?);
@@ -63,6 +63,7 @@ pub(crate) fn confirm(
     if let Some(token) = payment_method {
         intent.payment_method = Some(token.to_owned());
     }
+    intent.take_types(types);
     if let Some(url) = return_url {
         intent.return_url = Some(url.to_owned());
     }

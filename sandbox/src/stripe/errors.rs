@@ -33,6 +33,22 @@ pub(crate) fn invalid(code: &str, param: &str, message: &str) -> Outcome {
     Outcome::refused(400, &json!({"error": error}))
 }
 
+/// 400: the version of the API is unknown.
+pub(crate) fn unknown_version(name: &str) -> Outcome {
+    let message = format!("Invalid Stripe API version: {name}");
+    Outcome::refused(
+        400,
+        &json!({"error": {"type": "invalid_request_error", "message": message}}),
+    )
+}
+
+/// 400: two parameters exclude each other.
+pub(crate) fn exclusive(param: &str, other: &str) -> Outcome {
+    let message = format!("You may only specify one of these parameters: {param}, {other}.");
+    let error = json!({"type": "invalid_request_error", "param": param, "message": message});
+    Outcome::refused(400, &json!({"error": error}))
+}
+
 /// 404: no such object.
 pub(crate) fn missing(param: &str, kind: &str, id: &str) -> Outcome {
     let message = format!("No such {kind}: '{id}'");

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::journal::Face;
 use crate::work::Work;
 
-use super::headers::API_VERSION;
 use super::intent::Intent;
 
 /// Tells of a PaymentIntent.
@@ -20,7 +19,7 @@ pub(super) fn of(work: &mut Work<'_>, kind: &str, rendered: impl FnOnce(&str) ->
         json!({
             "id": event_id,
             "object": "event",
-            "api_version": API_VERSION,
+            "api_version": work.settings.dials.stripe_default_version,
             "type": kind,
             "created": work.now_ms / 1000,
             "livemode": false,
@@ -31,3 +30,6 @@ pub(super) fn of(work: &mut Work<'_>, kind: &str, rendered: impl FnOnce(&str) ->
         })
     });
 }
+
+#[cfg(test)]
+mod tests;

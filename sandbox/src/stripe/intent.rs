@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::work::Work;
 
+use super::method_types::MethodTypes;
+
 /// The metadata member that names the attempt.
 pub(crate) const ATTEMPT_ID: &str = "attempt_id";
 
@@ -48,6 +50,9 @@ pub(crate) struct Intent {
     pub(crate) status: Status,
     pub(crate) payment_method: Option<String>,
     pub(crate) payment_method_types: Vec<String>,
+    /// What `allowed_payment_method_types` said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed_types: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) description: Option<String>,
     pub(crate) return_url: Option<String>,
@@ -96,6 +101,7 @@ impl Intent {
             status: Status::RequiresPaymentMethod,
             payment_method: None,
             payment_method_types: vec!["card".to_owned()],
+            allowed_types: Vec::new(),
             metadata: BTreeMap::new(),
             description: None,
             return_url: None,
@@ -107,6 +113,17 @@ impl Intent {
             failure: None,
             canceled_at_ms: None,
             cancellation_reason: None,
+        }
+    }
+
+    /// Takes in what was said about kinds of payment method; nothing said changes nothing.
+    pub(crate) fn take_types(&mut self, types: &MethodTypes) {
+        if !types.older.is_empty() {
+            self.payment_method_types = types.older.clone();
+        }
+        if !types.allowed.is_empty() {
+            self.payment_method_types = types.allowed.clone();
+            self.allowed_types = types.allowed.clone();
         }
     }
 

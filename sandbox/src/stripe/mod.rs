@@ -6,10 +6,12 @@ mod events;
 mod headers;
 mod intent;
 mod lists;
+mod method_types;
 mod params;
 mod parse;
 mod refunds;
 mod render;
+mod versions;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -23,9 +25,10 @@ use crate::work::{Outcome, Work};
 
 pub(crate) use actions::{authenticate, lapse};
 pub(crate) use errors::{failed, key_in_use, key_reused, throttled};
-pub(crate) use headers::{add as add_headers, request_id};
+pub(crate) use headers::add as add_headers;
 pub(crate) use intent::{Intent, Status};
 pub(crate) use parse::{Call, parse};
+pub(crate) use versions::{NEWEST_VERSION, is_known as is_known_version};
 
 use parse::Action;
 
@@ -84,8 +87,9 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
         Action::Confirm {
             id,
             payment_method,
+            types,
             return_url,
-        } => actions::confirm(work, id, payment_method.as_deref(), return_url.as_deref()),
+        } => actions::confirm(work, id, payment_method.as_deref(), types, return_url.as_deref()),
         Action::Capture { id, amount_minor } => actions::capture(work, id, *amount_minor),
         Action::Cancel { id, reason } => actions::cancel(work, id, reason.as_deref()),
         Action::Authenticate { id, success } => actions::authenticate(work, id, *success),

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::dials::Dials;
 use crate::wire::{Method, Request, is_web_address};
 use crate::work::Outcome;
 
 use super::errors::{invalid, no_such_route, unauthorized};
+use super::method_types::{self, MethodTypes};
 use super::params::Params;
+use super::versions;
 
 /// A call, and whether `latest_charge` is expanded in its answer.
 pub(crate) struct Call {
@@ -20,6 +23,7 @@ pub(crate) enum Action {
     Confirm {
         id: String,
         payment_method: Option<String>,
+        types: MethodTypes,
         return_url: Option<String>,
     },
     Capture {
@@ -54,7 +58,7 @@ pub(crate) struct Create {
     pub(crate) amount_minor: u64,
     pub(crate) currency: String,
     pub(crate) payment_method: Option<String>,
-    pub(crate) payment_method_types: Vec<String>,
+    pub(crate) types: MethodTypes,
     pub(crate) automatic_capture: bool,
     pub(crate) confirm: bool,
     pub(crate) metadata: BTreeMap<String, String>,
@@ -75,13 +79,14 @@ pub(crate) struct Page {
 
 /// # Errors
 /// The answer to give when the request is not a call: 400, 401, 404 or 405.
-pub(crate) fn parse(request: &Request) -> Result<Call, Outcome> {
+pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
     let key = request
         .header("authorization")
         .and_then(|value| value.strip_prefix("Bearer "));
     if key.is_none_or(|key| key.trim().is_empty()) {
         return Err(unauthorized());
     }
+    let version = versions::of(request, dials)?;
     let path = request.path();
     let unknown = |status| no_such_route(status, request.method.name(), path);
     let rest = path.strip_prefix("/v1/").unwrap_or_default();
@@ -94,6 +99,11 @@ pub(crate) fn parse(request: &Request) -> Result<Call, Outcome> {
         Method::Get => request.query().as_bytes(),
         _ => &request.body,
     });
+    if let (Method::Post, Some("payment_intents"), None | Some("confirm")) =
+        (request.method, collection, verb)
+    {
+        method_types::check(&params, version)?;
+    }
     let expand_charge = expand(&mut params)?;
     let action = match (request.method, collection, id, verb) {
         (Method::Post, Some("payment_intents"), None, None) => Action::Create(create(&mut params)?),
@@ -145,6 +155,7 @@ fn act(id: String, verb: &str, params: &mut Params) -> Result<Option<Action>, Ou
         "confirm" => Action::Confirm {
             id,
             payment_method: params.text("payment_method")?,
+            types: method_types::taken(params)?,
             return_url: return_url(params)?,
         },
         "capture" => Action::Capture {
@@ -189,7 +200,7 @@ fn create(params: &mut Params) -> Result<Create, Outcome> {
         amount_minor,
         currency,
         payment_method: params.text("payment_method")?,
-        payment_method_types: params.list("payment_method_types"),
+        types: method_types::taken(params)?,
         automatic_capture: params
             .choice("capture_method", &["manual", "automatic"])?
             .as_deref()

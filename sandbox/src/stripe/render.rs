@@ -88,6 +88,7 @@ impl Intent {
             payment_method: self.payment_method.as_deref(),
             payment_method_options: NULL,
             payment_method_types: &self.payment_method_types,
+            allowed_payment_method_types: &self.allowed_types,
             processing: NULL,
             receipt_email: NULL,
             review: NULL,
@@ -179,6 +180,8 @@ pub(crate) struct Rendered<'a> {
     payment_method: Option<&'a str>,
     payment_method_options: (),
     payment_method_types: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    allowed_payment_method_types: &'a [String],
     processing: (),
     receipt_email: (),
     review: (),

@@ -83,6 +83,7 @@ fn an_automatic_payment_captures_at_once() {
     let mut bench = bench();
     let form = "amount=5&currency=EUR&confirm=true&payment_method=tok_visa&metadata[attempt_id]=pa_1&description=x\
                 &payment_method_types[]=card&return_url=https://shop.example/back";
+    bench.turn(json!({"stripe_default_version": "2026-07-29.dahlia"}));
     let intent = bench.stripe("payment_intents", form, "").unwrap().body;
     assert_eq!(intent["status"], "succeeded");
     assert_eq!(intent["amount_received"], 5);

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::Method;
 use crate::testing::Bench;
 
-use super::API_VERSION;
+use crate::stripe::NEWEST_VERSION as API_VERSION;
 
 #[test]
 fn every_answer_of_stripes_face_has_stripes_headers() {
@@ -27,11 +27,14 @@ fn every_answer_of_stripes_face_has_stripes_headers() {
     ids.dedup();
     assert_eq!(ids.len(), 4, "each request has an id of its own, a replay too");
 
-    let headers = [("authorization", "Bearer sk"), ("STRIPE-VERSION", "2020-08-27")];
+    let headers = [
+        ("authorization", "Bearer sk"),
+        ("STRIPE-VERSION", "2026-07-29.dahlia"),
+    ];
     let old = bench
         .send(Method::Get, "/v1/payment_intents", &headers, b"")
         .unwrap();
-    assert_eq!(old.header("Stripe-Version"), Some("2020-08-27"));
+    assert_eq!(old.header("Stripe-Version"), Some("2026-07-29.dahlia"));
     assert!(bench.authorize("x").unwrap().header("Request-Id").is_none());
 }
 
