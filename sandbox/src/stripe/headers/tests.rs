@@ -39,6 +39,24 @@ fn every_answer_of_stripes_face_has_stripes_headers() {
 }
 
 #[test]
+fn stripe_says_whether_to_try_again() {
+    let mut bench = Bench::new(json!({"latency_ms": {"min": 100, "max": 100}}));
+    let mut said = |token: &str, key: &str, wait_ms: u64| {
+        let got = bench.pay(token, key).unwrap();
+        bench.wait(wait_ms);
+        (got.status, got.header("Stripe-Should-Retry").map(str::to_owned))
+    };
+    let (yes, no) = (Some("true".to_owned()), Some("false".to_owned()));
+    assert_eq!(said("x", "a", 0), (200, None));
+    assert_eq!(said("x", "a", 100), (409, yes.clone()));
+    assert_eq!(said("x", "a", 0), (200, None));
+    assert_eq!(said("pm_sandbox_429", "b", 0), (429, yes));
+    assert_eq!(said("pm_sandbox_500_cached", "c", 100), (500, None));
+    assert_eq!(said("pm_sandbox_500_cached", "c", 0), (500, no));
+    assert_eq!(said("pm_card_chargeDeclined", "d", 0), (402, None));
+}
+
+#[test]
 fn a_webhook_names_the_request_that_it_comes_of() {
     let mut bench = Bench::new(json!({}));
     let paid = bench.pay("pm_card_visa", "k").unwrap();
