@@ -6,11 +6,14 @@ use crate::journal::{Change, Face};
 use crate::tokens::{self, Behaviour, Operation};
 use crate::work::{Entry, Outcome, Work};
 
+use super::amounts;
 use super::errors::{declined, invalid, missing, unexpected_state};
 use super::events;
 use super::intent::{Failure, Intent, Status};
 use super::method_types::MethodTypes;
 use super::parse::Create;
+
+const AMOUNT_TO_CAPTURE: &str = "amount_to_capture";
 
 /// The intent as it is.
 pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Arc<Intent>, Outcome> {
@@ -103,9 +106,10 @@ pub(crate) fn capture(
         return Err(wrong_state(work, &intent, "captured"));
     }
     let amount_minor = amount_minor.unwrap_or(intent.amount_minor);
+    amounts::check(amount_minor, &intent.currency, AMOUNT_TO_CAPTURE)?;
     if amount_minor > intent.amount_minor {
         let message = "The amount to capture is greater than the amount that can be captured.";
-        return Err(invalid("amount_too_large", "amount_to_capture", message));
+        return Err(invalid("amount_too_large", AMOUNT_TO_CAPTURE, message));
     }
     let token = intent.payment_method.clone().unwrap_or_default();
     if let Some(Behaviour::Decline { code, message }) =

@@ -1,6 +1,7 @@
 //! The Stripe-shaped face: form-encoded requests, JSON answers, idempotency keys.
 
 mod actions;
+mod amounts;
 mod errors;
 mod events;
 mod headers;

@@ -6,6 +6,7 @@ use crate::dials::Dials;
 use crate::wire::{Method, Request, is_web_address};
 use crate::work::Outcome;
 
+use super::amounts;
 use super::errors::{invalid, no_such_route, unauthorized};
 use super::method_types::{self, MethodTypes};
 use super::params::Params;
@@ -183,13 +184,14 @@ fn create(params: &mut Params) -> Result<Create, Outcome> {
     let amount_minor =
         amount.ok_or_else(|| invalid("parameter_missing", "amount", "Missing required param: amount."))?;
     let currency = params.required("currency")?.to_lowercase();
-    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_lowercase()) {
+    if !amounts::is_currency(&currency) {
         return Err(invalid(
             "parameter_invalid_string",
             "currency",
             &format!("Invalid currency: {currency}"),
         ));
     }
+    amounts::check(amount_minor, &currency, "amount")?;
     let confirm = params.flag("confirm")?.unwrap_or(false);
     let return_url = return_url(params)?;
     if return_url.is_some() && !confirm {

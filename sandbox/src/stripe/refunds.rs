@@ -8,6 +8,7 @@ use crate::tokens::Operation;
 use crate::work::{Outcome, Work};
 
 use super::actions::{entry, keep};
+use super::amounts;
 use super::errors::{invalid, missing, unexpected_state};
 use super::intent::{Intent, Refund, Status};
 
@@ -39,6 +40,7 @@ fn refundable(work: &Work<'_>, intent: &Intent, amount_minor: Option<u64>) -> Re
         return Err(invalid("charge_already_refunded", "payment_intent", message));
     }
     let amount_minor = amount_minor.unwrap_or(left_minor);
+    amounts::check(amount_minor, &intent.currency, "amount")?;
     if amount_minor > left_minor {
         let message =
             format!("Refund amount ({amount_minor}) is greater than unrefunded amount ({left_minor}).");
