@@ -62,6 +62,8 @@ pub struct Dials {
     pub webhook_lost_permille: u16,
     /// The version of Stripe's API that a call without `Stripe-Version` has, and that webhooks are written in.
     pub stripe_default_version: String,
+    /// The least amount that is authorized or captured, in the units that are sent.
+    pub min_amount_minor: u64,
 }
 
 impl Default for Dials {
@@ -89,6 +91,7 @@ impl Default for Dials {
             late_permille: 0,
             webhook_lost_permille: 0,
             stripe_default_version: stripe::NEWEST_VERSION.to_owned(),
+            min_amount_minor: 0,
         }
     }
 }

@@ -267,3 +267,6 @@ fn told_of<'a>(operation: Operation, id: &'a str, act: &'a Act) -> Told<'a> {
         refund: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

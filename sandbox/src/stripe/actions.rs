@@ -107,6 +107,11 @@ pub(crate) fn capture(
     }
     let amount_minor = amount_minor.unwrap_or(intent.amount_minor);
     amounts::check(amount_minor, &intent.currency, AMOUNT_TO_CAPTURE)?;
+    amounts::check_least(
+        amount_minor,
+        work.settings.dials.min_amount_minor,
+        AMOUNT_TO_CAPTURE,
+    )?;
     if amount_minor > intent.amount_minor {
         let message = "The amount to capture is greater than the amount that can be captured.";
         return Err(invalid("amount_too_large", AMOUNT_TO_CAPTURE, message));

@@ -47,5 +47,15 @@ pub(crate) fn check(amount_minor: u64, currency: &str, param: &str) -> Result<()
     Err(invalid("invalid_charge_amount", param, &message))
 }
 
+/// # Errors
+/// 400 that names `param` when the amount is below the least one.
+pub(crate) fn check_least(amount_minor: u64, least_minor: u64, param: &str) -> Result<(), Outcome> {
+    if amount_minor >= least_minor {
+        return Ok(());
+    }
+    let message = format!("Amount must be at least {least_minor}.");
+    Err(invalid("amount_too_small", param, &message))
+}
+
 #[cfg(test)]
 mod tests;

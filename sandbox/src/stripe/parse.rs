@@ -107,7 +107,7 @@ pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
     }
     let expand_charge = expand(&mut params)?;
     let action = match (request.method, collection, id, verb) {
-        (Method::Post, Some("payment_intents"), None, None) => Action::Create(create(&mut params)?),
+        (Method::Post, Some("payment_intents"), None, None) => Action::Create(create(&mut params, dials)?),
         (Method::Get, Some("payment_intents"), None, None) => Action::List(page(&mut params)?),
         (Method::Get, Some("payment_intents"), Some(id), None) => {
             // Publishable-key callers send it; here it proves nothing.
@@ -179,7 +179,7 @@ fn act(id: String, verb: &str, params: &mut Params) -> Result<Option<Action>, Ou
     }))
 }
 
-fn create(params: &mut Params) -> Result<Create, Outcome> {
+fn create(params: &mut Params, dials: &Dials) -> Result<Create, Outcome> {
     let amount = params.amount_minor("amount")?;
     let amount_minor =
         amount.ok_or_else(|| invalid("parameter_missing", "amount", "Missing required param: amount."))?;
@@ -192,6 +192,7 @@ fn create(params: &mut Params) -> Result<Create, Outcome> {
         ));
     }
     amounts::check(amount_minor, &currency, "amount")?;
+    amounts::check_least(amount_minor, dials.min_amount_minor, "amount")?;
     let confirm = params.flag("confirm")?.unwrap_or(false);
     let return_url = return_url(params)?;
     if return_url.is_some() && !confirm {

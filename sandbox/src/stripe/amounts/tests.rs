@@ -72,3 +72,23 @@ fn parts_are_in_stripes_units_as_well() {
     let got = bench.stripe("refunds", &form, "r").unwrap();
     assert_eq!(refusal(&got), (400, "invalid_charge_amount", "amount"));
 }
+
+#[test]
+fn amounts_below_the_least_are_refused() {
+    let mut bench = Bench::new(json!({"min_amount_minor": 50}));
+    let got = pay(&mut bench, 49, "gbp");
+    assert_eq!(refusal(&got), (400, "amount_too_small", "amount"));
+    let held = pay(&mut bench, 50, "gbp").body;
+    let id = held["id"].as_str().unwrap();
+    let capture = format!("payment_intents/{id}/capture");
+    let got = bench.stripe(&capture, "amount_to_capture=49", "c").unwrap();
+    assert_eq!(refusal(&got), (400, "amount_too_small", "amount_to_capture"));
+    assert_eq!(bench.row()["captures"], 0);
+    assert_eq!(
+        bench.stripe(&capture, "", "c").unwrap().status,
+        200,
+        "the key keeps no refusal"
+    );
+    let form = format!("payment_intent={id}&amount=1");
+    assert_eq!(bench.stripe("refunds", &form, "").unwrap().status, 200);
+}
