@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod choices;
+
+pub use choices::LapseReason;
+
 use crate::stripe;
 
 /// A range of milliseconds, both ends included.
@@ -64,6 +68,10 @@ pub struct Dials {
     pub stripe_default_version: String,
     /// The least amount that is authorized or captured, in the units that are sent.
     pub min_amount_minor: u64,
+    /// The most objects on a page of a Stripe list, whatever its `limit`; at most 100.
+    pub list_page_max: usize,
+    /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
+    pub lapse_reason: LapseReason,
 }
 
 impl Default for Dials {
@@ -92,6 +100,8 @@ impl Default for Dials {
             webhook_lost_permille: 0,
             stripe_default_version: stripe::NEWEST_VERSION.to_owned(),
             min_amount_minor: 0,
+            list_page_max: 100,
+            lapse_reason: LapseReason::Automatic,
         }
     }
 }
@@ -132,6 +142,12 @@ impl Dials {
             return Err(format!(
                 "stripe_default_version: {} is not known",
                 self.stripe_default_version
+            ));
+        }
+        if !(1..=100).contains(&self.list_page_max) {
+            return Err(format!(
+                "list_page_max: {} is not between 1 and 100",
+                self.list_page_max
             ));
         }
         let shares = [

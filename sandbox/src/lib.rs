@@ -22,7 +22,7 @@ mod webhook;
 mod wire;
 mod work;
 
-pub use dials::{Dials, RangeMs};
+pub use dials::{Dials, LapseReason, RangeMs};
 pub use journal::{Face, LogEntry};
 pub use ledger::LedgerEvent;
 pub use sandbox::{Sandbox, Settings};

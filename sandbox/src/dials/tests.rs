@@ -31,6 +31,9 @@ fn a_bad_patch_is_refused() {
         json!({"late_permille": -1}),
         json!({"acquirer_keyed": "yes"}),
         json!({"stripe_default_version": "2020-08-27"}),
+        json!({"lapse_reason": "abandoned"}),
+        json!({"list_page_max": 0}),
+        json!({"list_page_max": 101}),
     ] {
         assert!(Dials::default().patched(&bad).is_err(), "{bad}");
     }

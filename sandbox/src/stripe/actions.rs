@@ -152,7 +152,8 @@ pub(crate) fn lapse(work: &mut Work<'_>, charge: &str, at_ms: u64) {
         return;
     };
     if intent.status == Status::RequiresCapture {
-        canceled(work, Arc::unwrap_or_clone(intent), Some("automatic"), at_ms);
+        let reason = work.settings.dials.lapse_reason.name();
+        canceled(work, Arc::unwrap_or_clone(intent), Some(reason), at_ms);
     }
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
     let expand_charge = expand(&mut params)?;
     let action = match (request.method, collection, id, verb) {
         (Method::Post, Some("payment_intents"), None, None) => Action::Create(create(&mut params, dials)?),
-        (Method::Get, Some("payment_intents"), None, None) => Action::List(page(&mut params)?),
+        (Method::Get, Some("payment_intents"), None, None) => Action::List(page(&mut params, dials)?),
         (Method::Get, Some("payment_intents"), Some(id), None) => {
             // Publishable-key callers send it; here it proves nothing.
             params.text("client_secret")?;
@@ -124,7 +124,7 @@ pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
         },
         (Method::Get, Some("refunds"), None, None) => Action::Refunds {
             intent: params.required("payment_intent")?,
-            limit: limit(&mut params)?,
+            limit: limit(&mut params, dials)?,
         },
         (_, Some("payment_intents" | "refunds"), None, None) => return Err(unknown(405)),
         _ => return Err(unknown(404)),
@@ -223,9 +223,9 @@ fn return_url(params: &mut Params) -> Result<Option<String>, Outcome> {
     }
 }
 
-fn page(params: &mut Params) -> Result<Page, Outcome> {
+fn page(params: &mut Params, dials: &Dials) -> Result<Page, Outcome> {
     Ok(Page {
-        limit: limit(params)?,
+        limit: limit(params, dials)?,
         starting_after: params.text("starting_after")?,
         ending_before: params.text("ending_before")?,
         created_gte: params.integer("created[gte]")?,
@@ -233,16 +233,20 @@ fn page(params: &mut Params) -> Result<Page, Outcome> {
     })
 }
 
-fn limit(params: &mut Params) -> Result<usize, Outcome> {
-    match params.integer("limit")? {
-        None => Ok(10),
-        Some(limit @ 1..=100) => Ok(usize::try_from(limit).unwrap_or(100)),
-        Some(_) => Err(invalid(
-            "parameter_invalid_integer",
-            "limit",
-            "This value must be between 1 and 100.",
-        )),
-    }
+/// The rows of a page: what was asked for, or fewer where the dial `list_page_max` says so.
+fn limit(params: &mut Params, dials: &Dials) -> Result<usize, Outcome> {
+    let limit = match params.integer("limit")? {
+        None => 10,
+        Some(limit @ 1..=100) => usize::try_from(limit).unwrap_or(100),
+        Some(_) => {
+            return Err(invalid(
+                "parameter_invalid_integer",
+                "limit",
+                "This value must be between 1 and 100.",
+            ));
+        }
+    };
+    Ok(limit.min(dials.list_page_max))
 }
 
 #[cfg(test)]

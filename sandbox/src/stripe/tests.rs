@@ -252,6 +252,19 @@ fn an_authorization_lapses() {
 }
 
 #[test]
+fn a_lapse_is_called_what_the_dial_says() {
+    let mut bench = Bench::new(json!({"lapse_reason": "expired"}));
+    let soon = bench.pay("pm_sandbox_expires_soon", "a").unwrap().body;
+    bench.wait(3_000);
+    let path = format!("payment_intents/{}", soon["id"].as_str().unwrap());
+    let lapsed = bench.stripe_get(&path).body;
+    assert_eq!(
+        (&lapsed["status"], &lapsed["cancellation_reason"]),
+        (&json!("canceled"), &json!("expired"))
+    );
+}
+
+#[test]
 fn a_key_replays_refuses_and_is_forgotten() {
     let mut bench = bench();
     let first = bench.pay("pm_card_visa", "k").unwrap();

@@ -1,0 +1,23 @@
+//! Dials that are one word of a few.
+
+use serde::{Deserialize, Serialize};
+
+/// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LapseReason {
+    /// `automatic`
+    Automatic,
+    /// `expired`
+    Expired,
+}
+
+impl LapseReason {
+    /// Its name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Expired => "expired",
+        }
+    }
+}
