@@ -47,8 +47,12 @@ pub(crate) struct Site {
 pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reaction {
     let mut reaction = answered(sandbox, face, arrival);
     let dials = &sandbox.settings.dials;
-    if let (Face::Stripe, Some(answer)) = (face, reaction.answer.as_mut()) {
-        stripe::add_headers(arrival.request, arrival.entropy, dials, answer);
+    match (face, reaction.answer.as_mut()) {
+        (Face::Stripe, Some(answer)) => stripe::add_headers(arrival.request, arrival.entropy, dials, answer),
+        (Face::Acquirer, Some(answer)) => {
+            answer.headers.push(("Request-Id", request_id(arrival.entropy)));
+        }
+        (_, None) => {}
     }
     reaction
 }

@@ -25,7 +25,7 @@ pub(crate) fn authorize(work: &mut Work<'_>, challenge: Challenge) -> Outcome {
         ),
         Some(Behaviour::Authenticate) => {
             work.commit(Change::Challenge(Arc::new(challenge.clone())));
-            let mut answer = answer(&told(Operation::Authorize, &challenge), "requires_action");
+            let mut answer = answer(work, &told(Operation::Authorize, &challenge), "requires_action");
             if let Value::Object(members) = &mut answer {
                 let url = format!("{}/3ds/{}", work.settings.public_url, challenge.id);
                 members.insert("action_url".to_owned(), json!(url));
@@ -179,7 +179,7 @@ fn conclude(work: &mut Work<'_>, told: &Told<'_>, refusal: Option<Refusal>) -> O
         event.lapses_at_ms = lapses_at_ms;
     });
     let status = if refusal.is_some() { "declined" } else { "approved" };
-    let mut answer = answer(told, status);
+    let mut answer = answer(work, told, status);
     if let (Value::Object(members), Some((code, message))) = (&mut answer, refusal) {
         members.insert("code".to_owned(), json!(code));
         members.insert("message".to_owned(), json!(message));
@@ -232,13 +232,14 @@ fn ours(found: &Authorization, act: &Act) -> bool {
         && found.currency.eq_ignore_ascii_case(&act.currency)
 }
 
-fn answer(told: &Told<'_>, status: &str) -> Value {
+fn answer(work: &Work<'_>, told: &Told<'_>, status: &str) -> Value {
     json!({
         "status": status,
         "reference": told.reference,
         "psp_reference": told.id,
         "amount": told.amount_minor,
         "currency": told.currency,
+        "created": work.now_ms / 1000,
     })
 }
 

@@ -30,6 +30,9 @@ pub(crate) struct Challenge {
     /// Where the customer goes when it is over.
     pub(crate) return_url: Option<String>,
     pub(crate) key: Option<String>,
+    /// When it began; older logs do not say.
+    #[serde(default)]
+    pub(crate) created_ms: Option<u64>,
 }
 
 impl Call {
@@ -88,6 +91,7 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
                 token: payment_method.clone(),
                 return_url: return_url.clone(),
                 key: work.key.clone(),
+                created_ms: Some(work.now_ms),
             };
             actions::authorize(work, challenge)
         }
