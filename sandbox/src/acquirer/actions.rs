@@ -32,6 +32,16 @@ pub(crate) fn authorize(work: &mut Work<'_>, challenge: Challenge) -> Outcome {
             }
             Outcome::kept(200, &answer)
         }
+        Some(Behaviour::PartialApproval) => {
+            let amount_minor = challenge.amount_minor.div_ceil(4);
+            approved(
+                work,
+                &Challenge {
+                    amount_minor,
+                    ..challenge
+                },
+            )
+        }
         _ => approved(work, &challenge),
     }
 }
@@ -60,8 +70,14 @@ pub(crate) fn capture(work: &mut Work<'_>, act: &Act) -> Outcome {
         None => Some(("unknown_authorization", "There is no such authorization.")),
         Some(found) => refusal_to_capture(found, act, work.settings.dials.refuse_second_capture),
     };
+    let captures_all = found.filter(|_| refusal.is_none()).filter(|found| {
+        let token = found.token.as_deref().unwrap_or_default();
+        tokens::find(token, Operation::Capture).is_some_and(|row| row.behaviour == Behaviour::CapturesAll)
+    });
+    let amount_minor = captures_all.map_or(act.amount_minor, |found| found.amount_minor);
     let told = Told {
         authorization: Some(&act.psp_reference),
+        amount_minor,
         ..told_of(Operation::Capture, &id, act)
     };
     conclude(work, &told, refusal)

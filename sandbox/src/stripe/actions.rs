@@ -105,7 +105,7 @@ pub(crate) fn capture(
     if intent.status != Status::RequiresCapture {
         return Err(wrong_state(work, &intent, "captured"));
     }
-    let amount_minor = amount_minor.unwrap_or(intent.amount_minor);
+    let mut amount_minor = amount_minor.unwrap_or(intent.amount_minor);
     amounts::check(amount_minor, &intent.currency, AMOUNT_TO_CAPTURE)?;
     amounts::check_least(
         amount_minor,
@@ -117,15 +117,17 @@ pub(crate) fn capture(
         return Err(invalid("amount_too_large", AMOUNT_TO_CAPTURE, message));
     }
     let token = intent.payment_method.clone().unwrap_or_default();
-    if let Some(Behaviour::Decline { code, message }) =
-        tokens::find(&token, Operation::Capture).map(|row| row.behaviour)
-    {
-        let failure = decline(&token, code, message);
-        let id = work.new_id("cap");
-        work.enter_with(entry(&intent, Operation::Capture, &id, amount_minor), |event| {
-            event.declined = Some(code.to_owned());
-        });
-        return Err(declined(&intent, &failure, &work.settings.public_url));
+    match tokens::find(&token, Operation::Capture).map(|row| row.behaviour) {
+        Some(Behaviour::Decline { code, message }) => {
+            let failure = decline(&token, code, message);
+            let id = work.new_id("cap");
+            work.enter_with(entry(&intent, Operation::Capture, &id, amount_minor), |event| {
+                event.declined = Some(code.to_owned());
+            });
+            return Err(declined(&intent, &failure, &work.settings.public_url));
+        }
+        Some(Behaviour::CapturesAll) => amount_minor = intent.amount_minor,
+        _ => {}
     }
     Ok(captured(work, Arc::unwrap_or_clone(intent), amount_minor))
 }

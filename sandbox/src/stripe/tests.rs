@@ -265,6 +265,21 @@ fn a_lapse_is_called_what_the_dial_says() {
 }
 
 #[test]
+fn a_capture_of_a_part_may_capture_the_whole() {
+    let mut bench = bench();
+    let held = bench.pay("pm_sandbox_captures_all", "a").unwrap().body;
+    let capture = format!("payment_intents/{}/capture", held["id"].as_str().unwrap());
+    let taken = bench.stripe(&capture, "amount_to_capture=300", "b").unwrap().body;
+    assert_eq!(
+        (&taken["status"], &taken["amount_received"]),
+        (&json!("succeeded"), &json!(1000))
+    );
+    assert_eq!(bench.row()["captured_minor"], 1000);
+    let whole = bench.pay("pm_sandbox_partial_approval", "c").unwrap().body;
+    assert_eq!(whole["amount_capturable"], 1000);
+}
+
+#[test]
 fn a_key_replays_refuses_and_is_forgotten() {
     let mut bench = bench();
     let first = bench.pay("pm_card_visa", "k").unwrap();
