@@ -5,7 +5,7 @@ use serde_json::Value;
 
 mod choices;
 
-pub use choices::LapseReason;
+pub use choices::{LapseReason, RejectCalls};
 
 use crate::stripe;
 
@@ -68,6 +68,12 @@ pub struct Dials {
     pub stripe_default_version: String,
     /// The least amount that is authorized or captured, in the units that are sent.
     pub min_amount_minor: u64,
+    /// The status with which calls are refused before execution: 400, 401, 403 or 424. 0: none is refused so.
+    pub reject_status: u16,
+    /// Which calls `reject_status` is about.
+    pub reject_calls: RejectCalls,
+    /// Per mille of those calls that are refused.
+    pub reject_permille: u16,
     /// The most objects on a page of a Stripe list, whatever its `limit`; at most 100.
     pub list_page_max: usize,
     /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
@@ -100,6 +106,9 @@ impl Default for Dials {
             webhook_lost_permille: 0,
             stripe_default_version: stripe::NEWEST_VERSION.to_owned(),
             min_amount_minor: 0,
+            reject_status: 0,
+            reject_calls: RejectCalls::All,
+            reject_permille: 1000,
             list_page_max: 100,
             lapse_reason: LapseReason::Automatic,
         }
@@ -144,6 +153,12 @@ impl Dials {
                 self.stripe_default_version
             ));
         }
+        if ![0, 400, 401, 403, 424].contains(&self.reject_status) {
+            return Err(format!(
+                "reject_status: {} is none of 0, 400, 401, 403, 424",
+                self.reject_status
+            ));
+        }
         if !(1..=100).contains(&self.list_page_max) {
             return Err(format!(
                 "list_page_max: {} is not between 1 and 100",
@@ -160,6 +175,7 @@ impl Dials {
             ("read_only_permille", self.read_only_permille),
             ("late_permille", self.late_permille),
             ("webhook_lost_permille", self.webhook_lost_permille),
+            ("reject_permille", self.reject_permille),
         ];
         match shares.iter().find(|(_, permille)| *permille > 1000) {
             Some((name, permille)) => Err(format!("{name}: {permille} is more than 1000")),

@@ -8,6 +8,7 @@ use crate::acquirer;
 use crate::dials::Dials;
 use crate::draw::{Draw, request_id};
 use crate::journal::{Change, Face, KeptAnswer};
+use crate::reject;
 use crate::sandbox::Sandbox;
 use crate::stripe;
 use crate::tokens::{self, Behaviour, Operation};
@@ -33,6 +34,19 @@ pub(crate) struct Arrival<'a> {
 pub(crate) enum Call {
     Stripe(stripe::Call),
     Acquirer(acquirer::Call),
+}
+
+/// What kind of call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It creates or changes something.
+    Change,
+    /// It asks for one object.
+    Read,
+    /// It asks for all objects of some kind.
+    List,
+    /// No PSP has it: the sandbox's own.
+    Own,
 }
 
 /// Where a token may act: which operation of which attempt, with which token.
@@ -95,6 +109,13 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
     }
     if let Some(reaction) = drawn.and_then(|fault| stopped(fault, face, dials, arrival, latency_ms)) {
         return reaction;
+    }
+
+    if let Some(outcome) = reject::drawn(dials, &call, &mut draw).filter(|_| !arrival.landing) {
+        return Reaction {
+            answer: altered(drawn, face, &outcome, latency_ms),
+            ..Reaction::default()
+        };
     }
 
     let mut work = Work::new(state, settings, arrival.now_ms, draw);

@@ -14,6 +14,7 @@ mod journal;
 mod lapse;
 mod ledger;
 mod page;
+mod reject;
 mod sandbox;
 pub mod server;
 mod stripe;
@@ -22,7 +23,7 @@ mod webhook;
 mod wire;
 mod work;
 
-pub use dials::{Dials, LapseReason, RangeMs};
+pub use dials::{Dials, LapseReason, RangeMs, RejectCalls};
 pub use journal::{Face, LogEntry};
 pub use ledger::LedgerEvent;
 pub use sandbox::{Sandbox, Settings};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::gateway::Site;
+use crate::gateway::{Kind, Site};
 use crate::journal::State;
 use crate::tokens::Operation;
 use crate::webhook::hex;
@@ -39,6 +39,14 @@ impl Call {
     /// Whether the call is one that can move money.
     pub(crate) fn moves_money(&self) -> bool {
         !matches!(self, Self::Lookup { .. })
+    }
+
+    /// What kind of call it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Authorize { .. } | Self::Capture(_) | Self::Void(_) => Kind::Change,
+            Self::Lookup { .. } => Kind::List,
+        }
     }
 }
 
@@ -131,6 +139,17 @@ pub(crate) fn failed() -> Outcome {
         keep: true,
         ..refused(500, "internal_error", "Something went wrong.")
     }
+}
+
+/// 400, 401, 403 or 424, whatever was asked.
+pub(crate) fn rejected(status: u16) -> Outcome {
+    let (code, message) = match status {
+        401 => ("unauthorized", "The credentials are not valid."),
+        403 => ("forbidden", "The credentials do not allow this."),
+        424 => ("failed_dependency", "A dependency of this acquirer failed."),
+        _ => ("bad_request", "The request is not acceptable."),
+    };
+    refused(status, code, message)
 }
 
 /// A refusal before execution.

@@ -2,6 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Which calls the dial `reject_status` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectCalls {
+    /// Every call.
+    All,
+    /// Every `POST`: what creates, authorizes, captures, cancels, voids or refunds.
+    Money,
+    /// Every `GET`, lists included.
+    Reads,
+    /// Stripe's lists, and the acquirer's lookup.
+    Lists,
+}
+
 /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -62,6 +62,29 @@ pub(crate) fn missing(param: &str, kind: &str, id: &str) -> Outcome {
     Outcome::refused(404, &json!({"error": error}))
 }
 
+/// 400, 401, 403 or 424 without a parameter, whatever was asked.
+pub(crate) fn rejected(status: u16, permission: &str) -> Outcome {
+    let (kind, message) = match status {
+        401 => (
+            "invalid_request_error",
+            "Invalid API Key provided: sk_test_*****".to_owned(),
+        ),
+        403 => (
+            "invalid_request_error",
+            format!(
+                "The provided key 'rk_test_*********' does not have the required permissions for this endpoint on \
+                 account 'acct_sandbox'. Having the '{permission}' permission would allow this request to continue."
+            ),
+        ),
+        424 => ("api_error", "A dependency outside of Stripe failed.".to_owned()),
+        _ => (
+            "invalid_request_error",
+            "The request is not acceptable.".to_owned(),
+        ),
+    };
+    Outcome::refused(status, &json!({"error": {"type": kind, "message": message}}))
+}
+
 /// 404 or 405: no such address.
 pub(crate) fn no_such_route(status: u16, method: &str, path: &str) -> Outcome {
     let message = format!("Unrecognized request URL ({method}: {path}).");

@@ -17,7 +17,7 @@ mod versions;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::gateway::Site;
+use crate::gateway::{Kind, Site};
 use crate::journal::State;
 use crate::tokens::Operation;
 use crate::webhook::hex;
@@ -47,6 +47,33 @@ impl Call {
             | Action::List(_)
             | Action::Refunds { .. } => false,
         }
+    }
+
+    /// What kind of call it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.action {
+            Action::Create(_)
+            | Action::Confirm { .. }
+            | Action::Capture { .. }
+            | Action::Cancel { .. }
+            | Action::Refund { .. } => Kind::Change,
+            Action::Retrieve { .. } => Kind::Read,
+            Action::List(_) | Action::Refunds { .. } => Kind::List,
+            Action::Authenticate { .. } => Kind::Own,
+        }
+    }
+
+    /// 400, 401, 403 or 424: the call is refused for what its caller is or has, not for what it says.
+    pub(crate) fn rejected(&self, status: u16) -> Outcome {
+        let object = match &self.action {
+            Action::Refund { .. } | Action::Refunds { .. } => "refund",
+            _ => "payment_intent",
+        };
+        let verb = match self.kind() {
+            Kind::Read | Kind::List => "read",
+            Kind::Change | Kind::Own => "write",
+        };
+        errors::rejected(status, &format!("rak_{object}_{verb}"))
     }
 }
 
