@@ -5,7 +5,7 @@ use serde_json::Value;
 
 mod choices;
 
-pub use choices::{LapseReason, RejectCalls};
+pub use choices::{LapseReason, RefundStatus, RejectCalls};
 
 use crate::stripe;
 
@@ -74,6 +74,10 @@ pub struct Dials {
     pub reject_calls: RejectCalls,
     /// Per mille of those calls that are refused.
     pub reject_permille: u16,
+    /// What a refund on the Stripe face is at its creation.
+    pub refund_status: RefundStatus,
+    /// Whether refunds on the Stripe face send webhooks.
+    pub refund_webhooks: bool,
     /// The most objects on a page of a Stripe list, whatever its `limit`; at most 100.
     pub list_page_max: usize,
     /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
@@ -109,6 +113,8 @@ impl Default for Dials {
             reject_status: 0,
             reject_calls: RejectCalls::All,
             reject_permille: 1000,
+            refund_status: RefundStatus::Succeeded,
+            refund_webhooks: false,
             list_page_max: 100,
             lapse_reason: LapseReason::Automatic,
         }

@@ -23,7 +23,7 @@ mod webhook;
 mod wire;
 mod work;
 
-pub use dials::{Dials, LapseReason, RangeMs, RejectCalls};
+pub use dials::{Dials, LapseReason, RangeMs, RefundStatus, RejectCalls};
 pub use journal::{Face, LogEntry};
 pub use ledger::LedgerEvent;
 pub use sandbox::{Sandbox, Settings};

@@ -16,6 +16,19 @@ pub enum RejectCalls {
     Lists,
 }
 
+/// What a refund on the Stripe face is at its creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// It is on its way to the customer.
+    Pending,
+    /// The customer has the money.
+    #[default]
+    Succeeded,
+    /// The customer does not get the money.
+    Failed,
+}
+
 /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

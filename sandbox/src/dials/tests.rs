@@ -34,6 +34,7 @@ fn a_bad_patch_is_refused() {
         json!({"reject_status": 402}),
         json!({"reject_permille": 1001}),
         json!({"reject_calls": "writes"}),
+        json!({"refund_status": "canceled"}),
         json!({"lapse_reason": "abandoned"}),
         json!({"list_page_max": 0}),
         json!({"list_page_max": 101}),

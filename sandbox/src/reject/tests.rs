@@ -67,6 +67,7 @@ fn a_missing_permission_is_named_after_the_call() {
     named("payment_intents/pi_1", None, "rak_payment_intent_read");
     named("payment_intents", None, "rak_payment_intent_read");
     named("refunds", Some("payment_intent=pi_1"), "rak_refund_write");
+    named("refunds/re_1", None, "rak_refund_read");
     named("refunds?payment_intent=pi_1", None, "rak_refund_read");
 }
 

@@ -49,6 +49,17 @@ pub(crate) fn exclusive(param: &str, other: &str) -> Outcome {
     Outcome::refused(400, &json!({"error": error}))
 }
 
+/// 400: the charge is in a state that allows no refund. Kept under a key, as execution had begun.
+pub(crate) fn no_refund(code: &str, message: &str) -> Outcome {
+    let error = json!({
+        "type": "invalid_request_error",
+        "code": code,
+        "doc_url": doc_url(code),
+        "message": message,
+    });
+    Outcome::kept(400, &json!({"error": error}))
+}
+
 /// 404: no such object.
 pub(crate) fn missing(param: &str, kind: &str, id: &str) -> Outcome {
     let message = format!("No such {kind}: '{id}'");

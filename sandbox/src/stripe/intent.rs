@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dials::RefundStatus;
 use crate::work::Work;
 
 use super::method_types::MethodTypes;
@@ -75,6 +76,10 @@ pub(crate) struct Refund {
     pub(crate) created_ms: u64,
     pub(crate) amount_minor: u64,
     pub(crate) reason: Option<String>,
+    #[serde(default)]
+    pub(crate) status: RefundStatus,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) metadata: BTreeMap<String, String>,
 }
 
 /// Why the last confirmation failed.
@@ -132,8 +137,12 @@ impl Intent {
         self.metadata.get(ATTEMPT_ID).unwrap_or(&self.id)
     }
 
-    /// Refunded in all, in minor units.
+    /// Refunded in all, in minor units. A pending refund counts, a failed one does not.
     pub(crate) fn refunded_minor(&self) -> u64 {
-        self.refunds.iter().map(|refund| refund.amount_minor).sum()
+        self.refunds
+            .iter()
+            .filter(|refund| refund.status != RefundStatus::Failed)
+            .map(|refund| refund.amount_minor)
+            .sum()
     }
 }

@@ -44,6 +44,7 @@ impl Call {
             | Action::Refund { .. } => true,
             Action::Authenticate { .. }
             | Action::Retrieve { .. }
+            | Action::RetrieveRefund { .. }
             | Action::List(_)
             | Action::Refunds { .. } => false,
         }
@@ -57,7 +58,7 @@ impl Call {
             | Action::Capture { .. }
             | Action::Cancel { .. }
             | Action::Refund { .. } => Kind::Change,
-            Action::Retrieve { .. } => Kind::Read,
+            Action::Retrieve { .. } | Action::RetrieveRefund { .. } => Kind::Read,
             Action::List(_) | Action::Refunds { .. } => Kind::List,
             Action::Authenticate { .. } => Kind::Own,
         }
@@ -66,7 +67,7 @@ impl Call {
     /// 400, 401, 403 or 424: the call is refused for what its caller is or has, not for what it says.
     pub(crate) fn rejected(&self, status: u16) -> Outcome {
         let object = match &self.action {
-            Action::Refund { .. } | Action::Refunds { .. } => "refund",
+            Action::Refund { .. } | Action::RetrieveRefund { .. } | Action::Refunds { .. } => "refund",
             _ => "payment_intent",
         };
         let verb = match self.kind() {
@@ -103,6 +104,7 @@ pub(crate) fn site(call: &Call, state: &State) -> Option<Site> {
         Action::Create(_)
         | Action::Authenticate { .. }
         | Action::Retrieve { .. }
+        | Action::RetrieveRefund { .. }
         | Action::List(_)
         | Action::Refunds { .. } => None,
     }
@@ -127,9 +129,17 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
             intent,
             amount_minor,
             reason,
+            metadata,
         } => {
-            return refunds::create(work, intent, *amount_minor, reason.as_deref());
+            let asked = refunds::Asked {
+                amount_minor: *amount_minor,
+                reason: reason.as_deref(),
+                metadata,
+                status: work.settings.dials.refund_status,
+            };
+            return refunds::create(work, intent, &asked);
         }
+        Action::RetrieveRefund { id } => return refunds::find(work.state, id),
         Action::Refunds { intent, limit } => return lists::refunds(work.state, intent, *limit),
     };
     match done {

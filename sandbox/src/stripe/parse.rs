@@ -47,6 +47,10 @@ pub(crate) enum Action {
         intent: String,
         amount_minor: Option<u64>,
         reason: Option<String>,
+        metadata: BTreeMap<String, String>,
+    },
+    RetrieveRefund {
+        id: String,
     },
     Refunds {
         intent: String,
@@ -121,7 +125,9 @@ pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
             intent: params.required("payment_intent")?,
             amount_minor: params.amount_minor("amount")?,
             reason: params.choice("reason", &["duplicate", "fraudulent", "requested_by_customer"])?,
+            metadata: params.map("metadata"),
         },
+        (Method::Get, Some("refunds"), Some(id), None) => Action::RetrieveRefund { id: id.to_owned() },
         (Method::Get, Some("refunds"), None, None) => Action::Refunds {
             intent: params.required("payment_intent")?,
             limit: limit(&mut params, dials)?,

@@ -1,29 +1,40 @@
-//! Refunds: their creation, and how they look.
+//! Refunds: their creation, their end, and how they look.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::dials::RefundStatus;
+use crate::journal::State;
 use crate::tokens::Operation;
 use crate::work::{Outcome, Work};
 
 use super::actions::{entry, keep};
-use super::amounts;
-use super::errors::{invalid, missing, unexpected_state};
+use super::errors::{invalid, missing, no_refund, unexpected_state};
 use super::intent::{Intent, Refund, Status};
+use super::{amounts, events};
+
+/// What a ledger event says of a refund that failed.
+const FAILED: &str = "refund_failed";
+
+/// What is asked of a new refund.
+pub(crate) struct Asked<'a> {
+    /// All that is left, when absent.
+    pub(crate) amount_minor: Option<u64>,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) metadata: &'a BTreeMap<String, String>,
+    /// What it is at its creation.
+    pub(crate) status: RefundStatus,
+}
 
 /// `POST /v1/refunds`.
-pub(crate) fn create(
-    work: &mut Work<'_>,
-    id: &str,
-    amount_minor: Option<u64>,
-    reason: Option<&str>,
-) -> Outcome {
+pub(crate) fn create(work: &mut Work<'_>, id: &str, asked: &Asked<'_>) -> Outcome {
     let Some(intent) = work.state.intents.get(id).cloned() else {
         return missing("payment_intent", "payment_intent", id);
     };
-    match refundable(work, &intent, amount_minor) {
-        Ok(amount_minor) => created(work, Arc::unwrap_or_clone(intent), reason, amount_minor),
+    match refundable(work, &intent, asked.amount_minor) {
+        Ok(amount_minor) => created(work, Arc::unwrap_or_clone(intent), asked, amount_minor),
         Err(refusal) => refusal,
     }
 }
@@ -34,10 +45,11 @@ fn refundable(work: &Work<'_>, intent: &Intent, amount_minor: Option<u64>) -> Re
         let message = "This PaymentIntent does not have a successful charge to refund.";
         return Err(unexpected_state(intent, &work.settings.public_url, message));
     }
+    let charge = intent.charge.as_deref().unwrap_or_default();
     let left_minor = intent.captured_minor.saturating_sub(intent.refunded_minor());
     if left_minor == 0 {
-        let message = "Charge has already been refunded.";
-        return Err(invalid("charge_already_refunded", "payment_intent", message));
+        let message = format!("Charge {charge} has already been refunded.");
+        return Err(no_refund("charge_already_refunded", &message));
     }
     let amount_minor = amount_minor.unwrap_or(left_minor);
     amounts::check(amount_minor, &intent.currency, "amount")?;
@@ -49,22 +61,64 @@ fn refundable(work: &Work<'_>, intent: &Intent, amount_minor: Option<u64>) -> Re
     Ok(amount_minor)
 }
 
-fn created(work: &mut Work<'_>, mut intent: Intent, reason: Option<&str>, amount_minor: u64) -> Outcome {
+fn created(work: &mut Work<'_>, mut intent: Intent, asked: &Asked<'_>, amount_minor: u64) -> Outcome {
     let refund = Refund {
         id: work.new_id("re"),
         created_ms: work.now_ms,
         amount_minor,
-        reason: reason.map(str::to_owned),
+        reason: asked.reason.map(str::to_owned),
+        status: asked.status,
+        metadata: asked.metadata.clone(),
     };
-    work.enter(entry(&intent, Operation::Refund, &refund.id, amount_minor));
+    let is_failed = refund.status == RefundStatus::Failed;
+    work.enter_with(
+        entry(&intent, Operation::Refund, &refund.id, amount_minor),
+        |event| event.declined = is_failed.then(|| FAILED.to_owned()),
+    );
     intent.refunds.push(refund.clone());
     let intent = keep(work, intent);
+    tell(work, &intent, &refund, "refund.created");
+    if is_failed {
+        tell(work, &intent, &refund, "refund.failed");
+    } else {
+        tell_charge(work, &intent);
+    }
     Outcome::kept(200, &render(&intent, &refund))
+}
+
+/// `GET /v1/refunds/{id}`.
+pub(crate) fn find(state: &State, id: &str) -> Outcome {
+    match lookup(state, id) {
+        Some((intent, refund)) => Outcome::kept(200, &render(intent, refund)),
+        None => missing("id", "refund", id),
+    }
+}
+
+fn lookup<'a>(state: &'a State, id: &str) -> Option<(&'a Intent, &'a Refund)> {
+    let intent = state.intents.get(state.intent_of_refund.get(id)?)?;
+    let refund = intent.refunds.iter().find(|refund| refund.id == id)?;
+    Some((intent, refund))
+}
+
+fn tell(work: &mut Work<'_>, intent: &Intent, refund: &Refund, kind: &str) {
+    if work.settings.dials.refund_webhooks {
+        events::of(work, kind, |_| render(intent, refund));
+    }
+}
+
+fn tell_charge(work: &mut Work<'_>, intent: &Intent) {
+    if let Some(charge) = intent
+        .charge
+        .as_deref()
+        .filter(|_| work.settings.dials.refund_webhooks)
+    {
+        events::of(work, "charge.refunded", |_| json!(intent.render_charge(charge)));
+    }
 }
 
 /// A refund in Stripe's words.
 pub(crate) fn render(intent: &Intent, refund: &Refund) -> Value {
-    json!({
+    let mut rendered = json!({
         "id": refund.id,
         "object": "refund",
         "amount": refund.amount_minor,
@@ -72,10 +126,25 @@ pub(crate) fn render(intent: &Intent, refund: &Refund) -> Value {
         "charge": intent.charge,
         "created": refund.created_ms / 1000,
         "currency": intent.currency,
-        "metadata": {},
+        "metadata": refund.metadata,
         "payment_intent": intent.id,
         "reason": refund.reason,
         "receipt_number": null,
-        "status": "succeeded",
-    })
+        "status": name(refund.status),
+    });
+    if let (Value::Object(members), RefundStatus::Failed) = (&mut rendered, refund.status) {
+        members.insert("failure_reason".to_owned(), json!("unknown"));
+    }
+    rendered
 }
+
+fn name(status: RefundStatus) -> &'static str {
+    match status {
+        RefundStatus::Pending => "pending",
+        RefundStatus::Succeeded => "succeeded",
+        RefundStatus::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests;
