@@ -78,6 +78,8 @@ pub struct Dials {
     pub refund_status: RefundStatus,
     /// Whether refunds on the Stripe face send webhooks.
     pub refund_webhooks: bool,
+    /// Whether Stripe's webhooks are thin events.
+    pub thin_webhooks: bool,
     /// The most objects on a page of a Stripe list, whatever its `limit`; at most 100.
     pub list_page_max: usize,
     /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
@@ -115,6 +117,7 @@ impl Default for Dials {
             reject_permille: 1000,
             refund_status: RefundStatus::Succeeded,
             refund_webhooks: false,
+            thin_webhooks: false,
             list_page_max: 100,
             lapse_reason: LapseReason::Automatic,
         }

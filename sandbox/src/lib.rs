@@ -15,6 +15,7 @@ mod lapse;
 mod ledger;
 mod page;
 mod reject;
+mod rfc3339;
 mod sandbox;
 pub mod server;
 mod stripe;

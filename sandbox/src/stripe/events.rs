@@ -3,19 +3,38 @@
 use serde_json::{Value, json};
 
 use crate::journal::Face;
+use crate::rfc3339;
 use crate::work::Work;
 
 use super::intent::Intent;
 
 /// Tells of a PaymentIntent.
 pub(super) fn of_intent(work: &mut Work<'_>, intent: &Intent, kind: &str) {
-    of(work, kind, |public_url| json!(intent.render(public_url, false)));
+    of(work, kind, "payment_intent", &intent.id, |public_url| {
+        json!(intent.render(public_url, false))
+    });
 }
 
-/// Tells of an object.
-pub(super) fn of(work: &mut Work<'_>, kind: &str, rendered: impl FnOnce(&str) -> Value) {
+/// Tells of the object `id` of type `object`: whole, or by its address where the dial `thin_webhooks` is on.
+pub(super) fn of(
+    work: &mut Work<'_>,
+    kind: &str,
+    object: &str,
+    id: &str,
+    rendered: impl FnOnce(&str) -> Value,
+) {
     work.notify(Face::Stripe, |work| {
         let event_id = work.new_id("evt");
+        if work.settings.dials.thin_webhooks {
+            return json!({
+                "id": event_id,
+                "object": "v2.core.event",
+                "type": format!("v1.{kind}"),
+                "created": rfc3339::of(work.now_ms),
+                "livemode": false,
+                "related_object": {"id": id, "type": object, "url": format!("/v1/{object}s/{id}")},
+            });
+        }
         json!({
             "id": event_id,
             "object": "event",

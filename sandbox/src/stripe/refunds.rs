@@ -102,7 +102,7 @@ fn lookup<'a>(state: &'a State, id: &str) -> Option<(&'a Intent, &'a Refund)> {
 
 fn tell(work: &mut Work<'_>, intent: &Intent, refund: &Refund, kind: &str) {
     if work.settings.dials.refund_webhooks {
-        events::of(work, kind, |_| render(intent, refund));
+        events::of(work, kind, "refund", &refund.id, |_| render(intent, refund));
     }
 }
 
@@ -112,7 +112,9 @@ fn tell_charge(work: &mut Work<'_>, intent: &Intent) {
         .as_deref()
         .filter(|_| work.settings.dials.refund_webhooks)
     {
-        events::of(work, "charge.refunded", |_| json!(intent.render_charge(charge)));
+        events::of(work, "charge.refunded", "charge", charge, |_| {
+            json!(intent.render_charge(charge))
+        });
     }
 }
 
