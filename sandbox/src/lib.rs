@@ -6,6 +6,7 @@
 //! ledger is the independent truth that tests compare with.
 
 mod acquirer;
+mod by_hand;
 mod control;
 mod dials;
 mod draw;
@@ -26,7 +27,7 @@ mod work;
 
 pub use dials::{Dials, LapseReason, RangeMs, RefundStatus, RejectCalls};
 pub use journal::{Face, LogEntry};
-pub use ledger::LedgerEvent;
+pub use ledger::{Cause, LedgerEvent};
 pub use sandbox::{Sandbox, Settings};
 pub use webhook::signature;
 pub use wire::{Answer, Method, Reaction, Request, Scheduled, Timed, Webhook};

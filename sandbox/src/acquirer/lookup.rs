@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::journal::{Face, State};
-use crate::ledger::LedgerEvent;
+use crate::ledger::{Cause, LedgerEvent};
 use crate::sandbox::Settings;
 use crate::tokens::Operation;
 use crate::work::Outcome;
@@ -24,9 +24,15 @@ pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference:
     let effects = |wanted: &[Operation]| -> Vec<Value> {
         let done = events
             .iter()
+            .filter(|event| event.cause != Some(Cause::Reversal))
             .filter(|event| event.declined.is_none() && wanted.contains(&event.operation));
         done.map(|event| row(event)).collect()
     };
+    let reversals: Vec<Value> = events
+        .iter()
+        .filter(|event| event.cause == Some(Cause::Reversal))
+        .map(|event| row(event))
+        .collect();
     let declined: Vec<Value> = events
         .iter()
         .filter(|event| event.declined.is_some())
@@ -62,6 +68,7 @@ pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference:
         // A void of something captured is a refund in the ledger, and still a void to who asked for it.
         "void": effects(&[Operation::Void, Operation::Refund]),
         "lapsed": effects(&[Operation::Lapse]),
+        "reversal": reversals,
         "requires_action": waiting,
         "declined": declined,
     });

@@ -2,6 +2,7 @@
 //! second effect, unless the dial `acquirer_keyed` is on.
 
 mod actions;
+mod by_hand;
 mod lookup;
 mod parse;
 
@@ -17,6 +18,7 @@ use crate::wire::Request;
 use crate::work::{Outcome, Work};
 
 pub(crate) use actions::authenticate;
+pub(crate) use by_hand::{ForeignAuthorization, make_foreign, reverse};
 pub(crate) use parse::{Call, parse};
 
 /// An authorization that waits for its cardholder.

@@ -67,6 +67,17 @@ pub(crate) struct Intent {
     pub(crate) failure: Option<Failure>,
     pub(crate) canceled_at_ms: Option<u64>,
     pub(crate) cancellation_reason: Option<String>,
+    /// The cardholder's bank wants the money back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dispute: Option<Dispute>,
+}
+
+/// A dispute of a PaymentIntent's charge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Dispute {
+    pub(crate) id: String,
+    pub(crate) created_ms: u64,
+    pub(crate) amount_minor: u64,
 }
 
 /// A refund of a PaymentIntent.
@@ -118,6 +129,7 @@ impl Intent {
             failure: None,
             canceled_at_ms: None,
             cancellation_reason: None,
+            dispute: None,
         }
     }
 

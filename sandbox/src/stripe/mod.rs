@@ -2,6 +2,7 @@
 
 mod actions;
 mod amounts;
+mod by_hand;
 mod errors;
 mod events;
 mod headers;
@@ -25,6 +26,9 @@ use crate::wire::Request;
 use crate::work::{Outcome, Work};
 
 pub(crate) use actions::{authenticate, lapse};
+pub(crate) use by_hand::{
+    ForeignIntents, Members as HandMembers, act as act_by_hand, end_refund, make_foreign,
+};
 pub(crate) use errors::{failed, key_in_use, key_reused, throttled};
 pub(crate) use headers::add as add_headers;
 pub(crate) use intent::{Intent, Status};

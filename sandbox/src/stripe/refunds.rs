@@ -46,6 +46,10 @@ fn refundable(work: &Work<'_>, intent: &Intent, amount_minor: Option<u64>) -> Re
         return Err(unexpected_state(intent, &work.settings.public_url, message));
     }
     let charge = intent.charge.as_deref().unwrap_or_default();
+    if intent.dispute.is_some() {
+        let message = format!("Charge {charge} has been charged back; cannot issue a refund.");
+        return Err(no_refund("charge_disputed", &message));
+    }
     let left_minor = intent.captured_minor.saturating_sub(intent.refunded_minor());
     if left_minor == 0 {
         let message = format!("Charge {charge} has already been refunded.");
@@ -82,6 +86,43 @@ fn created(work: &mut Work<'_>, mut intent: Intent, asked: &Asked<'_>, amount_mi
         tell(work, &intent, &refund, "refund.failed");
     } else {
         tell_charge(work, &intent);
+    }
+    Outcome::kept(200, &render(&intent, &refund))
+}
+
+/// Ends the refund `id`: a pending one succeeds or fails, one that succeeded fails later.
+pub(crate) fn end(work: &mut Work<'_>, id: &str, status: RefundStatus) -> Outcome {
+    let Some((intent, refund)) = lookup(work.state, id) else {
+        return missing("id", "refund", id);
+    };
+    let (mut intent, mut refund) = (Intent::clone(intent), refund.clone());
+    let is_possible = match refund.status {
+        RefundStatus::Pending => status != RefundStatus::Pending,
+        RefundStatus::Succeeded => status == RefundStatus::Failed,
+        RefundStatus::Failed => false,
+    };
+    if !is_possible {
+        let message = format!("The refund is {} already.", name(refund.status));
+        return no_refund("refund_unexpected_state", &message);
+    }
+    refund.status = status;
+    if status == RefundStatus::Failed {
+        // The money comes back to the merchant.
+        work.enter_with(
+            entry(&intent, Operation::Refund, id, refund.amount_minor),
+            |event| {
+                event.declined = Some(FAILED.to_owned());
+                event.undoes = Some(id.to_owned());
+            },
+        );
+    }
+    for known in intent.refunds.iter_mut().filter(|known| known.id == id) {
+        known.status = status;
+    }
+    let intent = keep(work, intent);
+    tell(work, &intent, &refund, "refund.updated");
+    if status == RefundStatus::Failed {
+        tell(work, &intent, &refund, "refund.failed");
     }
     Outcome::kept(200, &render(&intent, &refund))
 }

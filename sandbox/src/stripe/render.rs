@@ -126,7 +126,7 @@ impl Intent {
             captured: self.status == Status::Succeeded,
             customer: NULL,
             description: self.description.as_deref(),
-            disputed: false,
+            disputed: self.dispute.is_some(),
             failure_code: failure.map(|failure| failure.code.as_str()),
             failure_message: failure.map(|failure| failure.message.as_str()),
             metadata: &self.metadata,

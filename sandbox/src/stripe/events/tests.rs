@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use crate::Method;
 use crate::testing::Bench;
 
 #[test]
@@ -13,6 +14,8 @@ fn thin_events_name_the_object_and_nothing_else() {
         .unwrap()
         .body;
     let refund = refund["id"].as_str().unwrap();
+    let path = format!("/dashboard/payment_intents/{id}/dispute");
+    bench.send(Method::Post, &path, &[], b"").unwrap();
     let events: Vec<Value> = bench
         .webhooks
         .iter()
@@ -38,7 +41,7 @@ fn thin_events_name_the_object_and_nothing_else() {
         )
     );
     let kinds: Vec<&Value> = events[2..].iter().map(|event| &event["type"]).collect();
-    assert_eq!(kinds, ["v1.charge.refunded"]);
+    assert_eq!(kinds, ["v1.charge.refunded", "v1.charge.dispute.created"]);
     let got = bench.stripe_get(&format!("payment_intents/{id}"));
     assert_eq!(got.body["id"], id, "the address leads to the object");
 }
