@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::acquirer;
+use crate::by_hand;
 use crate::draw::Draw;
 use crate::page;
 use crate::sandbox::Sandbox;
@@ -16,6 +17,9 @@ pub(crate) fn receive(sandbox: &mut Sandbox, now_ms: u64, entropy: u64, request:
     let path = request.path();
     if let Some(id) = path.strip_prefix("/3ds/") {
         return three_ds(sandbox, now_ms, entropy, request, id);
+    }
+    if let Some(rest) = path.strip_prefix("/dashboard/") {
+        return by_hand::receive(sandbox, now_ms, entropy, request, rest);
     }
     let (status, body) = match (request.method, path) {
         (Method::Get, "/healthz") => (200, json!({"status": "ok"})),

@@ -3,6 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod choices;
+
+pub use choices::{LapseReason, RefundStatus, RejectCalls};
+
+use crate::stripe;
+
 /// A range of milliseconds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +64,26 @@ pub struct Dials {
     pub late_permille: u16,
     /// Per mille of webhooks that are never sent.
     pub webhook_lost_permille: u16,
+    /// The version of Stripe's API that a call without `Stripe-Version` has, and that webhooks are written in.
+    pub stripe_default_version: String,
+    /// The least amount that is authorized or captured, in the units that are sent.
+    pub min_amount_minor: u64,
+    /// The status with which calls are refused before execution: 400, 401, 403 or 424. 0: none is refused so.
+    pub reject_status: u16,
+    /// Which calls `reject_status` is about.
+    pub reject_calls: RejectCalls,
+    /// Per mille of those calls that are refused.
+    pub reject_permille: u16,
+    /// What a refund on the Stripe face is at its creation.
+    pub refund_status: RefundStatus,
+    /// Whether refunds on the Stripe face send webhooks.
+    pub refund_webhooks: bool,
+    /// Whether Stripe's webhooks are thin events.
+    pub thin_webhooks: bool,
+    /// The most objects on a page of a Stripe list, whatever its `limit`; at most 100.
+    pub list_page_max: usize,
+    /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
+    pub lapse_reason: LapseReason,
 }
 
 impl Default for Dials {
@@ -84,6 +110,16 @@ impl Default for Dials {
             read_only_permille: 0,
             late_permille: 0,
             webhook_lost_permille: 0,
+            stripe_default_version: stripe::NEWEST_VERSION.to_owned(),
+            min_amount_minor: 0,
+            reject_status: 0,
+            reject_calls: RejectCalls::All,
+            reject_permille: 1000,
+            refund_status: RefundStatus::Succeeded,
+            refund_webhooks: false,
+            thin_webhooks: false,
+            list_page_max: 100,
+            lapse_reason: LapseReason::Automatic,
         }
     }
 }
@@ -120,6 +156,24 @@ impl Dials {
         if self.latency_ms.min > self.latency_ms.max {
             return Err("latency_ms: min is greater than max".to_owned());
         }
+        if !stripe::is_known_version(&self.stripe_default_version) {
+            return Err(format!(
+                "stripe_default_version: {} is not known",
+                self.stripe_default_version
+            ));
+        }
+        if ![0, 400, 401, 403, 424].contains(&self.reject_status) {
+            return Err(format!(
+                "reject_status: {} is none of 0, 400, 401, 403, 424",
+                self.reject_status
+            ));
+        }
+        if !(1..=100).contains(&self.list_page_max) {
+            return Err(format!(
+                "list_page_max: {} is not between 1 and 100",
+                self.list_page_max
+            ));
+        }
         let shares = [
             ("hang_before_permille", self.hang_before_permille),
             ("hang_after_permille", self.hang_after_permille),
@@ -130,6 +184,7 @@ impl Dials {
             ("read_only_permille", self.read_only_permille),
             ("late_permille", self.late_permille),
             ("webhook_lost_permille", self.webhook_lost_permille),
+            ("reject_permille", self.reject_permille),
         ];
         match shares.iter().find(|(_, permille)| *permille > 1000) {
             Some((name, permille)) => Err(format!("{name}: {permille} is more than 1000")),
@@ -139,40 +194,4 @@ impl Dials {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_patch_turns_only_what_it_names() {
-        let dials = Dials::default();
-        let turned = dials
-            .patched(&json!({"latency_ms": {"min": 0}, "acquirer_keyed": true}))
-            .unwrap();
-        assert_eq!(turned.latency_ms, RangeMs { min: 0, max: 800 });
-        assert!(turned.acquirer_keyed);
-        assert_eq!(
-            Dials {
-                latency_ms: dials.latency_ms,
-                acquirer_keyed: false,
-                ..turned
-            },
-            dials
-        );
-    }
-
-    #[test]
-    fn a_bad_patch_is_refused() {
-        for bad in [
-            json!([]),
-            json!({"latency": 3}),
-            json!({"latency_ms": {"mean": 3}}),
-            json!({"latency_ms": {"min": 801}}),
-            json!({"late_permille": 1001}),
-            json!({"late_permille": -1}),
-            json!({"acquirer_keyed": "yes"}),
-        ] {
-            assert!(Dials::default().patched(&bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

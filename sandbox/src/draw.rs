@@ -39,6 +39,11 @@ impl Draw {
     }
 }
 
+/// The id of the request that came with `entropy`. It takes nothing from the request's own draws.
+pub(crate) fn request_id(entropy: u64) -> String {
+    format!("req_{:016x}", Draw::new(!entropy).word())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

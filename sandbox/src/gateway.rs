@@ -1,17 +1,22 @@
 //! The way of a request through a face: faults before, idempotency, execution, faults after.
 
+mod faults;
+
 use std::sync::Arc;
 
 use crate::acquirer;
 use crate::dials::Dials;
-use crate::draw::Draw;
+use crate::draw::{Draw, request_id};
 use crate::journal::{Change, Face, KeptAnswer};
+use crate::reject;
 use crate::sandbox::Sandbox;
 use crate::stripe;
 use crate::tokens::{self, Behaviour, Operation};
 use crate::webhook::{self, Sending};
-use crate::wire::{Answer, Method, Reaction, Request, Scheduled, Timed};
+use crate::wire::{Method, Reaction, Request};
 use crate::work::{Outcome, Work};
+
+use faults::{altered, draw_fault, error_500, plain, stopped};
 
 /// How much later than its webhook an answer comes for [`Behaviour::WebhookFirst`], in milliseconds.
 const WEBHOOK_LEAD_MS: u64 = 250;
@@ -31,6 +36,19 @@ pub(crate) enum Call {
     Acquirer(acquirer::Call),
 }
 
+/// What kind of call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It creates or changes something.
+    Change,
+    /// It asks for one object.
+    Read,
+    /// It asks for all objects of some kind.
+    List,
+    /// No PSP has it: the sandbox's own.
+    Own,
+}
+
 /// Where a token may act: which operation of which attempt, with which token.
 pub(crate) struct Site {
     pub(crate) operation: Operation,
@@ -42,8 +60,13 @@ pub(crate) struct Site {
 /// Takes a request of `face` all the way.
 pub(crate) fn receive(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reaction {
     let mut reaction = answered(sandbox, face, arrival);
-    if let (Face::Stripe, Some(answer)) = (face, reaction.answer.as_mut()) {
-        stripe::add_headers(arrival.request, arrival.entropy, &mut answer.headers);
+    let dials = &sandbox.settings.dials;
+    match (face, reaction.answer.as_mut()) {
+        (Face::Stripe, Some(answer)) => stripe::add_headers(arrival.request, arrival.entropy, dials, answer),
+        (Face::Acquirer, Some(answer)) => {
+            answer.headers.push(("Request-Id", request_id(arrival.entropy)));
+        }
+        (_, None) => {}
     }
     reaction
 }
@@ -88,9 +111,16 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
         return reaction;
     }
 
+    if let Some(outcome) = reject::drawn(dials, &call, &mut draw).filter(|_| !arrival.landing) {
+        return Reaction {
+            answer: altered(drawn, face, &outcome, latency_ms),
+            ..Reaction::default()
+        };
+    }
+
     let mut work = Work::new(state, settings, arrival.now_ms, draw);
     work.late = arrival.landing;
-    work.request_id = (face == Face::Stripe).then(|| stripe::request_id(arrival.entropy));
+    work.request_id = (face == Face::Stripe).then(|| request_id(arrival.entropy));
     work.key = arrival
         .request
         .header("idempotency-key")
@@ -220,7 +250,7 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
 impl Call {
     fn parse(face: Face, dials: &Dials, request: &Request) -> Result<Self, Outcome> {
         match face {
-            Face::Stripe => stripe::parse(request).map(Self::Stripe),
+            Face::Stripe => stripe::parse(request, dials).map(Self::Stripe),
             Face::Acquirer => acquirer::parse(request, dials).map(Self::Acquirer),
         }
     }
@@ -247,26 +277,6 @@ impl Call {
     }
 }
 
-/// The random fault that the dials and the entropy give this request, if any.
-fn draw_fault(dials: &Dials, draw: &mut Draw) -> Option<Behaviour> {
-    let shares = [
-        (dials.hang_before_permille, Behaviour::HangBefore),
-        (dials.hang_after_permille, Behaviour::HangAfter),
-        (dials.error_before_permille, Behaviour::ErrorBefore),
-        (dials.error_after_permille, Behaviour::ErrorAfter),
-        (dials.garbage_permille, Behaviour::Garbage),
-        (dials.throttle_permille, Behaviour::Throttle),
-        (dials.late_permille, Behaviour::Late),
-    ];
-    let mut drawn = None;
-    for (permille, fault) in shares {
-        // Every dial draws, whether or not an earlier one hit: see `Draw::chance`.
-        let hit = draw.chance(permille);
-        drawn = drawn.or(hit.then_some(fault));
-    }
-    drawn
-}
-
 /// How the token of this call behaves at it, and the note that a first-only token has acted.
 fn token_fault(work: &mut Work<'_>, call: &Call, key: Option<&str>) -> Option<Behaviour> {
     let site = match call {
@@ -287,89 +297,6 @@ fn token_fault(work: &mut Work<'_>, call: &Call, key: Option<&str>) -> Option<Be
         }
     }
     Some(row.behaviour)
-}
-
-/// What a fault that strikes before execution comes to; `None` for the others.
-fn stopped(
-    fault: Behaviour,
-    face: Face,
-    dials: &Dials,
-    arrival: &Arrival<'_>,
-    latency_ms: u64,
-) -> Option<Reaction> {
-    match fault {
-        Behaviour::HangBefore => Some(Reaction::default()),
-        Behaviour::ErrorBefore => Some(Reaction {
-            answer: Some(plain(&error_500(face), latency_ms)),
-            ..Reaction::default()
-        }),
-        Behaviour::Throttle => {
-            let outcome = match face {
-                Face::Stripe => stripe::throttled(),
-                Face::Acquirer => acquirer::throttled(),
-            };
-            Some(Reaction {
-                answer: Some(plain(&outcome, latency_ms)),
-                ..Reaction::default()
-            })
-        }
-        Behaviour::Late => {
-            let event = Timed::Land {
-                request: arrival.request.clone(),
-                entropy: arrival.entropy,
-            };
-            let scheduled = vec![Scheduled {
-                after_ms: dials.max_in_flight_ms,
-                event,
-            }];
-            Some(Reaction {
-                scheduled,
-                ..Reaction::default()
-            })
-        }
-        _ => None,
-    }
-}
-
-/// The answer after execution, as the fault leaves it.
-fn altered(fault: Option<Behaviour>, face: Face, outcome: &Outcome, after_ms: u64) -> Option<Answer> {
-    match fault {
-        Some(Behaviour::HangAfter | Behaviour::WebhookOnly) => None,
-        Some(Behaviour::ErrorAfter) => Some(plain(&error_500(face), after_ms)),
-        Some(Behaviour::Garbage) => {
-            let outcome = Outcome {
-                status: 200,
-                body: "{\"status\": \"appr<html>".to_owned(),
-                keep: false,
-            };
-            Some(plain(&outcome, after_ms))
-        }
-        Some(Behaviour::Truncated) => {
-            let cut_at_bytes = Some(outcome.body.len() / 2);
-            Some(Answer {
-                cut_at_bytes,
-                ..plain(outcome, after_ms)
-            })
-        }
-        _ => Some(plain(outcome, after_ms)),
-    }
-}
-
-fn error_500(face: Face) -> Outcome {
-    match face {
-        Face::Stripe => stripe::failed(),
-        Face::Acquirer => acquirer::failed(),
-    }
-}
-
-fn plain(outcome: &Outcome, after_ms: u64) -> Answer {
-    Answer {
-        after_ms,
-        status: outcome.status,
-        headers: vec![("Content-Type", "application/json".to_owned())],
-        body: outcome.body.clone().into_bytes(),
-        cut_at_bytes: None,
-    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ pub(crate) struct State {
     pub(crate) intents_by_age: BTreeSet<(u64, u64, String)>,
     /// Stripe's authorization to the PaymentIntent it belongs to.
     pub(crate) intent_of_charge: BTreeMap<String, String>,
+    /// A refund on the Stripe face to its PaymentIntent.
+    pub(crate) intent_of_refund: BTreeMap<String, String>,
     pub(crate) challenges: BTreeMap<String, Arc<Challenge>>,
     pub(crate) keys: BTreeMap<(Face, String), Arc<KeptAnswer>>,
     keys_by_age: VecDeque<(u64, Face, String)>,
@@ -95,6 +97,9 @@ impl State {
                     .insert((intent.created_ms / 1000, intent.serial, intent.id.clone()));
                 if let Some(charge) = &intent.charge {
                     self.intent_of_charge.insert(charge.clone(), intent.id.clone());
+                }
+                for refund in &intent.refunds {
+                    self.intent_of_refund.insert(refund.id.clone(), intent.id.clone());
                 }
                 self.intents.insert(intent.id.clone(), Arc::clone(intent));
             }

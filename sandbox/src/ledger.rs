@@ -47,6 +47,24 @@ pub struct LedgerEvent {
     /// When an authorization lapses if nobody captures it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lapses_at_ms: Option<u64>,
+    /// Who made it happen, when it was no call of the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Of a refund that failed after its effect: the refund whose money came back to the merchant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
+}
+
+/// Who makes a thing happen that no call of the API asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A person at the PSP's dashboard.
+    Dashboard,
+    /// Another program that uses the same account.
+    Foreign,
+    /// The card network, which takes a capture back.
+    Reversal,
 }
 
 /// An authorization and what became of it.
@@ -119,6 +137,14 @@ impl Ledger {
         account.events.push(Arc::clone(event));
         if event.declined.is_some() {
             account.declines += 1;
+            if let (Some(_), Some(id)) = (&event.undoes, &event.authorization) {
+                account.refunds = account.refunds.saturating_sub(1);
+                account.refunded_minor = account.refunded_minor.saturating_sub(event.amount_minor);
+                if let Some(authorization) = self.authorizations.get_mut(id) {
+                    authorization.refunded_minor =
+                        authorization.refunded_minor.saturating_sub(event.amount_minor);
+                }
+            }
             return;
         }
         if event.operation == Operation::Authorize {
@@ -203,6 +229,7 @@ impl Ledger {
                 "key": event.key,
                 "late": event.late,
                 "declined": event.declined,
+                "cause": event.cause,
             })
         });
         let events = events.collect();

@@ -6,6 +6,7 @@
 //! ledger is the independent truth that tests compare with.
 
 mod acquirer;
+mod by_hand;
 mod control;
 mod dials;
 mod draw;
@@ -14,6 +15,8 @@ mod journal;
 mod lapse;
 mod ledger;
 mod page;
+mod reject;
+mod rfc3339;
 mod sandbox;
 pub mod server;
 mod stripe;
@@ -22,9 +25,9 @@ mod webhook;
 mod wire;
 mod work;
 
-pub use dials::{Dials, RangeMs};
+pub use dials::{Dials, LapseReason, RangeMs, RefundStatus, RejectCalls};
 pub use journal::{Face, LogEntry};
-pub use ledger::LedgerEvent;
+pub use ledger::{Cause, LedgerEvent};
 pub use sandbox::{Sandbox, Settings};
 pub use webhook::signature;
 pub use wire::{Answer, Method, Reaction, Request, Scheduled, Timed, Webhook};

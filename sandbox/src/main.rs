@@ -98,7 +98,8 @@ fn after_help() -> String {
          http://127.0.0.1:9090/authorize\n  \
          curl http://127.0.0.1:9090/ledger\n\n\
          Every constant is a dial: curl http://127.0.0.1:9090/dials, and turn with\n  \
-         curl -X PUT -d '{{\"late_permille\": 50}}' http://127.0.0.1:9090/dials",
+         curl -X PUT -d '{{\"late_permille\": 50}}' http://127.0.0.1:9090/dials\n\n\
+         What happens at a PSP without a call (refunds by hand, disputes, reversals) is POST /dashboard/…: see the README.",
         tokens::help()
     )
 }

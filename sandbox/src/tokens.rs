@@ -63,6 +63,10 @@ pub enum Behaviour {
     WebhookOnly,
     /// Effect and answer, but the key is forgotten at once.
     KeyForgotten,
+    /// The acquirer approves a quarter of the amount.
+    PartialApproval,
+    /// A capture of a part captures the whole.
+    CapturesAll,
 }
 
 /// One row of the table.
@@ -241,6 +245,18 @@ pub const TOKENS: &[Token] = &[
         Behaviour::Lifetime(3_000),
         "The authorization lives 3 s.",
     ),
+    authorize(
+        "pm_sandbox_partial_approval",
+        Behaviour::PartialApproval,
+        "The acquirer approves a quarter of the amount, rounded up, and says so in `amount`. Stripe approves the whole.",
+    ),
+    Token {
+        name: "pm_sandbox_captures_all",
+        operation: Operation::Capture,
+        behaviour: Behaviour::CapturesAll,
+        first_only: false,
+        about: "Authorizes; a capture of a part captures the whole, and the answer says so.",
+    },
 ];
 
 const fn authorize(name: &'static str, behaviour: Behaviour, about: &'static str) -> Token {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::draw::Draw;
 use crate::journal::{Change, Face, LogEntry, State};
-use crate::ledger::LedgerEvent;
+use crate::ledger::{Cause, LedgerEvent};
 use crate::sandbox::Settings;
 use crate::tokens::Operation;
 
@@ -22,6 +22,8 @@ pub(crate) struct Work<'a> {
     pub(crate) request_id: Option<String>,
     /// The idempotency key, for the ledger to show.
     pub(crate) key: Option<String>,
+    /// Who makes it happen, when it is no call of the API.
+    pub(crate) cause: Option<Cause>,
     /// Whether the request landed long after it was sent.
     pub(crate) late: bool,
     changes: Vec<Change>,
@@ -54,6 +56,7 @@ impl<'a> Work<'a> {
             draw,
             request_id: None,
             key: None,
+            cause: None,
             late: false,
             changes: Vec::new(),
             notices: Vec::new(),
@@ -88,6 +91,8 @@ impl<'a> Work<'a> {
             late: self.late,
             declined: None,
             lapses_at_ms: None,
+            cause: self.cause,
+            undoes: None,
         };
         more(&mut event);
         self.commit(Change::Ledger(Arc::new(event)));

@@ -11,7 +11,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use pay_once_sandbox::server::Options;
+use serde_json::{Value, json};
 
 use support::{Served, call, exchange, fresh_dir, options};
 
@@ -46,6 +47,60 @@ fn a_restart_replays_ledger_keys_and_spent_tokens() {
         .collect();
     assert_ne!(ids[0], ids[1]);
     assert_eq!(served.get("/ledger")["pa_1"]["authorizations"], 3);
+    served.stop().unwrap();
+}
+
+#[test]
+fn the_log_of_an_older_sandbox_is_read() {
+    let dir = fresh_dir("older");
+    std::fs::create_dir_all(&dir).unwrap();
+    // Written before refunds had a status, and 3-D Secure a time.
+    let older = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/older-ledger.jsonl");
+    std::fs::copy(older, dir.join(LOG)).unwrap();
+    let served = Served::start(Some(&dir), None);
+    let ledger = served.get("/ledger");
+    assert_eq!(
+        (
+            &ledger["pa_1"]["refunded_minor"],
+            &ledger["pa_2"]["captured_minor"]
+        ),
+        (&json!(200), &json!(400))
+    );
+    assert_eq!(ledger["pa_3"]["declines"], 1);
+    let refunds = served.get("/v1/refunds?payment_intent=pi_dcf66eafaa62265200000001");
+    assert_eq!(
+        (&refunds["data"][0]["status"], &refunds["data"][0]["metadata"]),
+        (&json!("succeeded"), &json!({}))
+    );
+    let waiting = served.get("/lookup?reference=pa_2")["requires_action"][0].clone();
+    assert!(waiting["id"].is_string() && waiting["created"].is_null());
+    served.stop().unwrap();
+}
+
+#[test]
+fn a_seed_draws_what_it_drew_in_older_sandboxes() {
+    let served = Served::start_with(Options {
+        seed: Some(7),
+        ..options(None, None)
+    });
+    // The first three requests of `older-ledger.jsonl`, which has their ids.
+    let form = "amount=1000&currency=gbp&capture_method=manual&confirm=true&payment_method=x";
+    let mut ids = Vec::new();
+    let mut post = |path: &str, form: &str| {
+        let body = call(served.address, "POST", path, form).unwrap().body;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        ids.push(body["id"].as_str().unwrap().to_owned());
+        ids.push(body["latest_charge"].as_str().unwrap_or_default().to_owned());
+    };
+    post("/v1/payment_intents", form);
+    let id = "pi_dcf66eafaa62265200000001";
+    post(
+        &format!("/v1/payment_intents/{id}/capture"),
+        "amount_to_capture=700",
+    );
+    post("/v1/refunds", &format!("payment_intent={id}&amount=200"));
+    let charge = "ch_e9a05a4d6ef14d7000000002";
+    assert_eq!(ids, [id, charge, id, charge, "re_8746b59d1accdd9a00000004", ""]);
     served.stop().unwrap();
 }
 

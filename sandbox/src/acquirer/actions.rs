@@ -25,12 +25,22 @@ pub(crate) fn authorize(work: &mut Work<'_>, challenge: Challenge) -> Outcome {
         ),
         Some(Behaviour::Authenticate) => {
             work.commit(Change::Challenge(Arc::new(challenge.clone())));
-            let mut answer = answer(&told(Operation::Authorize, &challenge), "requires_action");
+            let mut answer = answer(work, &told(Operation::Authorize, &challenge), "requires_action");
             if let Value::Object(members) = &mut answer {
                 let url = format!("{}/3ds/{}", work.settings.public_url, challenge.id);
                 members.insert("action_url".to_owned(), json!(url));
             }
             Outcome::kept(200, &answer)
+        }
+        Some(Behaviour::PartialApproval) => {
+            let amount_minor = challenge.amount_minor.div_ceil(4);
+            approved(
+                work,
+                &Challenge {
+                    amount_minor,
+                    ..challenge
+                },
+            )
         }
         _ => approved(work, &challenge),
     }
@@ -60,8 +70,14 @@ pub(crate) fn capture(work: &mut Work<'_>, act: &Act) -> Outcome {
         None => Some(("unknown_authorization", "There is no such authorization.")),
         Some(found) => refusal_to_capture(found, act, work.settings.dials.refuse_second_capture),
     };
+    let captures_all = found.filter(|_| refusal.is_none()).filter(|found| {
+        let token = found.token.as_deref().unwrap_or_default();
+        tokens::find(token, Operation::Capture).is_some_and(|row| row.behaviour == Behaviour::CapturesAll)
+    });
+    let amount_minor = captures_all.map_or(act.amount_minor, |found| found.amount_minor);
     let told = Told {
         authorization: Some(&act.psp_reference),
+        amount_minor,
         ..told_of(Operation::Capture, &id, act)
     };
     conclude(work, &told, refusal)
@@ -179,7 +195,7 @@ fn conclude(work: &mut Work<'_>, told: &Told<'_>, refusal: Option<Refusal>) -> O
         event.lapses_at_ms = lapses_at_ms;
     });
     let status = if refusal.is_some() { "declined" } else { "approved" };
-    let mut answer = answer(told, status);
+    let mut answer = answer(work, told, status);
     if let (Value::Object(members), Some((code, message))) = (&mut answer, refusal) {
         members.insert("code".to_owned(), json!(code));
         members.insert("message".to_owned(), json!(message));
@@ -232,13 +248,14 @@ fn ours(found: &Authorization, act: &Act) -> bool {
         && found.currency.eq_ignore_ascii_case(&act.currency)
 }
 
-fn answer(told: &Told<'_>, status: &str) -> Value {
+fn answer(work: &Work<'_>, told: &Told<'_>, status: &str) -> Value {
     json!({
         "status": status,
         "reference": told.reference,
         "psp_reference": told.id,
         "amount": told.amount_minor,
         "currency": told.currency,
+        "created": work.now_ms / 1000,
     })
 }
 
@@ -267,3 +284,6 @@ fn told_of<'a>(operation: Operation, id: &'a str, act: &'a Act) -> Told<'a> {
         refund: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

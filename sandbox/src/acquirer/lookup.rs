@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::journal::{Face, State};
-use crate::ledger::LedgerEvent;
+use crate::ledger::{Cause, LedgerEvent};
 use crate::sandbox::Settings;
 use crate::tokens::Operation;
 use crate::work::Outcome;
@@ -24,24 +24,41 @@ pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference:
     let effects = |wanted: &[Operation]| -> Vec<Value> {
         let done = events
             .iter()
+            .filter(|event| event.cause != Some(Cause::Reversal))
             .filter(|event| event.declined.is_none() && wanted.contains(&event.operation));
         done.map(|event| row(event)).collect()
     };
+    let reversals: Vec<Value> = events
+        .iter()
+        .filter(|event| event.cause == Some(Cause::Reversal))
+        .map(|event| row(event))
+        .collect();
     let declined: Vec<Value> = events
         .iter()
         .filter(|event| event.declined.is_some())
-        .map(|event| json!({"operation": event.operation, "id": event.id, "code": event.declined}))
+        .map(|event| {
+            json!({
+                "operation": event.operation,
+                "id": event.id,
+                "code": event.declined,
+                "created": event.at_ms / 1000,
+            })
+        })
         .collect();
     let waiting: Vec<Value> = state
         .challenges
         .values()
         .filter(|challenge| challenge.reference == reference)
         .map(|challenge| {
-            json!({
+            let mut row = json!({
                 "id": challenge.id,
                 "amount": challenge.amount_minor,
                 "action_url": format!("{}/3ds/{}", settings.public_url, challenge.id),
-            })
+            });
+            if let (Value::Object(members), Some(at_ms)) = (&mut row, challenge.created_ms) {
+                members.insert("created".to_owned(), json!(at_ms / 1000));
+            }
+            row
         })
         .collect();
     let body = json!({
@@ -51,6 +68,7 @@ pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference:
         // A void of something captured is a refund in the ledger, and still a void to who asked for it.
         "void": effects(&[Operation::Void, Operation::Refund]),
         "lapsed": effects(&[Operation::Lapse]),
+        "reversal": reversals,
         "requires_action": waiting,
         "declined": declined,
     });
@@ -60,9 +78,12 @@ pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference:
 fn row(event: &LedgerEvent) -> Value {
     // What it was asked of: one capture that it gave back, else the authorization.
     match event.capture.as_ref().or(event.authorization.as_ref()) {
-        None => json!({"id": event.id, "amount": event.amount_minor}),
-        Some(of) => {
-            json!({"id": event.id, "amount": event.amount_minor, "psp_reference": of})
-        }
+        None => json!({"id": event.id, "amount": event.amount_minor, "created": event.at_ms / 1000}),
+        Some(of) => json!({
+            "id": event.id,
+            "amount": event.amount_minor,
+            "psp_reference": of,
+            "created": event.at_ms / 1000,
+        }),
     }
 }

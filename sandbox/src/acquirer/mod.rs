@@ -2,6 +2,7 @@
 //! second effect, unless the dial `acquirer_keyed` is on.
 
 mod actions;
+mod by_hand;
 mod lookup;
 mod parse;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::gateway::Site;
+use crate::gateway::{Kind, Site};
 use crate::journal::State;
 use crate::tokens::Operation;
 use crate::webhook::hex;
@@ -17,6 +18,7 @@ use crate::wire::Request;
 use crate::work::{Outcome, Work};
 
 pub(crate) use actions::authenticate;
+pub(crate) use by_hand::{ForeignAuthorization, make_foreign, reverse};
 pub(crate) use parse::{Call, parse};
 
 /// An authorization that waits for its cardholder.
@@ -30,12 +32,23 @@ pub(crate) struct Challenge {
     /// Where the customer goes when it is over.
     pub(crate) return_url: Option<String>,
     pub(crate) key: Option<String>,
+    /// When it began; older logs do not say.
+    #[serde(default)]
+    pub(crate) created_ms: Option<u64>,
 }
 
 impl Call {
     /// Whether the call is one that can move money.
     pub(crate) fn moves_money(&self) -> bool {
         !matches!(self, Self::Lookup { .. })
+    }
+
+    /// What kind of call it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Authorize { .. } | Self::Capture(_) | Self::Void(_) => Kind::Change,
+            Self::Lookup { .. } => Kind::List,
+        }
     }
 }
 
@@ -88,6 +101,7 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
                 token: payment_method.clone(),
                 return_url: return_url.clone(),
                 key: work.key.clone(),
+                created_ms: Some(work.now_ms),
             };
             actions::authorize(work, challenge)
         }
@@ -127,6 +141,17 @@ pub(crate) fn failed() -> Outcome {
         keep: true,
         ..refused(500, "internal_error", "Something went wrong.")
     }
+}
+
+/// 400, 401, 403 or 424, whatever was asked.
+pub(crate) fn rejected(status: u16) -> Outcome {
+    let (code, message) = match status {
+        401 => ("unauthorized", "The credentials are not valid."),
+        403 => ("forbidden", "The credentials do not allow this."),
+        424 => ("failed_dependency", "A dependency of this acquirer failed."),
+        _ => ("bad_request", "The request is not acceptable."),
+    };
+    refused(status, code, message)
 }
 
 /// A refusal before execution.

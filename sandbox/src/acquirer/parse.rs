@@ -1,6 +1,6 @@
 //! From a request to a call with checked members.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::dials::Dials;
 use crate::wire::{Method, Request, is_web_address};
@@ -67,6 +67,15 @@ pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
                 "\"amount\" must be a whole number of minor units, 1 to 2^53-1.",
             )
         })?;
+    let least_minor = dials.min_amount_minor;
+    if amount_minor < least_minor && path != "/void" {
+        let error = json!({
+            "code": "amount_too_small",
+            "message": format!("\"amount\" must be at least {least_minor}."),
+            "field": "amount",
+        });
+        return Err(Outcome::refused(400, &json!({"error": error})));
+    }
     let currency = text(&members, "currency")?;
     let act = || -> Result<Act, Outcome> {
         let psp_reference = text(&members, "psp_reference")?;

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::Method;
-use crate::testing::Bench;
+use crate::testing::{Bench, START_MS};
 
 fn bench() -> Bench {
     Bench::new(json!({}))
@@ -175,16 +175,17 @@ fn lookup_lists_what_is_old_enough() {
     bench.wait(1);
     assert_eq!(
         lookup(&mut bench)["authorize"],
-        json!([{"id": id, "amount": 1000}])
+        json!([{"id": id, "amount": 1000, "created": START_MS / 1000}])
     );
     assert_eq!(lookup(&mut bench)["capture"], json!([]));
     bench.wait(999);
     let found = lookup(&mut bench);
     assert_eq!(
         found["capture"],
-        json!([{"id": capture, "amount": 1000, "psp_reference": id}])
+        json!([{"id": capture, "amount": 1000, "psp_reference": id, "created": START_MS / 1000}])
     );
     assert_eq!(found["declined"][0]["code"], "generic_decline");
+    assert_eq!(found["declined"][0]["created"], START_MS / 1000);
     assert_eq!(
         bench.get("/lookup?reference=pa_none").body["authorize"],
         json!([])
@@ -235,6 +236,28 @@ fn a_challenge_ends_on_the_page() {
             authorizations
         );
     }
+}
+
+#[test]
+fn answers_and_webhooks_say_when_the_effect_was() {
+    let mut bench = bench();
+    bench.wait(2_000);
+    let id = bench.authorize("x").unwrap().body["psp_reference"].clone();
+    bench.wait(3_000);
+    let taken = bench.act("/capture", &id, 1000).unwrap().body;
+    assert_eq!(taken["created"], START_MS / 1000 + 5);
+    let told: Vec<Value> = bench
+        .webhooks
+        .iter()
+        .map(|webhook| serde_json::from_slice::<Value>(&webhook.body).unwrap()["created"].clone())
+        .collect();
+    assert_eq!(told, [json!(START_MS / 1000 + 2), json!(START_MS / 1000 + 5)]);
+    bench.authorize("pm_card_authenticationRequired").unwrap();
+    bench.wait(1_000);
+    assert_eq!(
+        lookup(&mut bench)["requires_action"][0]["created"],
+        START_MS / 1000 + 5
+    );
 }
 
 #[test]

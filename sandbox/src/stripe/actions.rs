@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::journal::{Change, Face};
 use crate::tokens::{self, Behaviour, Operation};
 use crate::work::{Entry, Outcome, Work};
 
+use super::amounts;
 use super::errors::{declined, invalid, missing, unexpected_state};
-use super::headers::API_VERSION;
-use super::intent::{Failure, Intent, Refund, Status};
+use super::events;
+use super::intent::{Failure, Intent, Status};
+use super::method_types::MethodTypes;
 use super::parse::Create;
+
+const AMOUNT_TO_CAPTURE: &str = "amount_to_capture";
 
 /// The intent as it is.
 pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Arc<Intent>, Outcome> {
@@ -24,38 +26,16 @@ pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Arc<Intent>, Outcome> {
 
 /// `POST /v1/payment_intents`.
 pub(crate) fn create(work: &mut Work<'_>, create: &Create) -> Result<Arc<Intent>, Outcome> {
-    let id = work.new_id("pi");
-    let types = &create.payment_method_types;
-    let intent = Intent {
-        serial: work.state.ids,
-        created_ms: work.now_ms,
-        client_secret: format!("{id}_secret_{:016x}", work.draw.word()),
-        id,
-        amount_minor: create.amount_minor,
-        currency: create.currency.clone(),
-        automatic_capture: create.automatic_capture,
-        status: match create.payment_method {
-            Some(_) => Status::RequiresConfirmation,
-            None => Status::RequiresPaymentMethod,
-        },
-        payment_method: create.payment_method.clone(),
-        payment_method_types: if types.is_empty() {
-            vec!["card".to_owned()]
-        } else {
-            types.clone()
-        },
-        metadata: create.metadata.clone(),
-        description: create.description.clone(),
-        return_url: create.return_url.clone(),
-        charge: None,
-        charge_created_ms: None,
-        capture_before_ms: None,
-        captured_minor: 0,
-        refunds: Vec::new(),
-        failure: None,
-        canceled_at_ms: None,
-        cancellation_reason: None,
-    };
+    let mut intent = Intent::new(work, create.amount_minor, &create.currency);
+    intent.automatic_capture = create.automatic_capture;
+    if create.payment_method.is_some() {
+        intent.status = Status::RequiresConfirmation;
+    }
+    intent.payment_method = create.payment_method.clone();
+    intent.take_types(&create.types);
+    intent.metadata = create.metadata.clone();
+    intent.description = create.description.clone();
+    intent.return_url = create.return_url.clone();
     if !create.confirm {
         return Ok(keep(work, intent));
     }
@@ -71,6 +51,7 @@ pub(crate) fn confirm(
     work: &mut Work<'_>,
     id: &str,
     payment_method: Option<&str>,
+    types: &MethodTypes,
     return_url: Option<&str>,
 ) -> Result<Arc<Intent>, Outcome> {
     let mut intent = Arc::unwrap_or_clone(find(work, id)?);
@@ -85,6 +66,7 @@ pub(crate) fn confirm(
     if let Some(token) = payment_method {
         intent.payment_method = Some(token.to_owned());
     }
+    intent.take_types(types);
     if let Some(url) = return_url {
         intent.return_url = Some(url.to_owned());
     }
@@ -123,21 +105,29 @@ pub(crate) fn capture(
     if intent.status != Status::RequiresCapture {
         return Err(wrong_state(work, &intent, "captured"));
     }
-    let amount_minor = amount_minor.unwrap_or(intent.amount_minor);
+    let mut amount_minor = amount_minor.unwrap_or(intent.amount_minor);
+    amounts::check(amount_minor, &intent.currency, AMOUNT_TO_CAPTURE)?;
+    amounts::check_least(
+        amount_minor,
+        work.settings.dials.min_amount_minor,
+        AMOUNT_TO_CAPTURE,
+    )?;
     if amount_minor > intent.amount_minor {
         let message = "The amount to capture is greater than the amount that can be captured.";
-        return Err(invalid("amount_too_large", "amount_to_capture", message));
+        return Err(invalid("amount_too_large", AMOUNT_TO_CAPTURE, message));
     }
     let token = intent.payment_method.clone().unwrap_or_default();
-    if let Some(Behaviour::Decline { code, message }) =
-        tokens::find(&token, Operation::Capture).map(|row| row.behaviour)
-    {
-        let failure = decline(&token, code, message);
-        let id = work.new_id("cap");
-        work.enter_with(entry(&intent, Operation::Capture, &id, amount_minor), |event| {
-            event.declined = Some(code.to_owned());
-        });
-        return Err(declined(&intent, &failure, &work.settings.public_url));
+    match tokens::find(&token, Operation::Capture).map(|row| row.behaviour) {
+        Some(Behaviour::Decline { code, message }) => {
+            let failure = decline(&token, code, message);
+            let id = work.new_id("cap");
+            work.enter_with(entry(&intent, Operation::Capture, &id, amount_minor), |event| {
+                event.declined = Some(code.to_owned());
+            });
+            return Err(declined(&intent, &failure, &work.settings.public_url));
+        }
+        Some(Behaviour::CapturesAll) => amount_minor = intent.amount_minor,
+        _ => {}
     }
     Ok(captured(work, Arc::unwrap_or_clone(intent), amount_minor))
 }
@@ -164,45 +154,9 @@ pub(crate) fn lapse(work: &mut Work<'_>, charge: &str, at_ms: u64) {
         return;
     };
     if intent.status == Status::RequiresCapture {
-        canceled(work, Arc::unwrap_or_clone(intent), Some("automatic"), at_ms);
+        let reason = work.settings.dials.lapse_reason.name();
+        canceled(work, Arc::unwrap_or_clone(intent), Some(reason), at_ms);
     }
-}
-
-/// `POST /v1/refunds`.
-pub(crate) fn refund(
-    work: &mut Work<'_>,
-    id: &str,
-    amount_minor: Option<u64>,
-    reason: Option<&str>,
-) -> Outcome {
-    let Some(mut intent) = work.state.intents.get(id).map(|intent| (**intent).clone()) else {
-        return missing("payment_intent", "payment_intent", id);
-    };
-    if intent.status != Status::Succeeded {
-        let message = "This PaymentIntent does not have a successful charge to refund.";
-        return unexpected_state(&intent, &work.settings.public_url, message);
-    }
-    let left_minor = intent.captured_minor.saturating_sub(intent.refunded_minor());
-    let amount_minor = amount_minor.unwrap_or(left_minor);
-    if left_minor == 0 {
-        let message = "Charge has already been refunded.";
-        return invalid("charge_already_refunded", "payment_intent", message);
-    }
-    if amount_minor > left_minor {
-        let message =
-            format!("Refund amount ({amount_minor}) is greater than unrefunded amount ({left_minor}).");
-        return invalid("amount_too_large", "amount", &message);
-    }
-    let refund = Refund {
-        id: work.new_id("re"),
-        created_ms: work.now_ms,
-        amount_minor,
-        reason: reason.map(str::to_owned),
-    };
-    work.enter(entry(&intent, Operation::Refund, &refund.id, amount_minor));
-    intent.refunds.push(refund.clone());
-    let intent = keep(work, intent);
-    Outcome::kept(200, &intent.render_refund(&refund))
 }
 
 /// The intent with a payment method meets the issuer.
@@ -230,7 +184,7 @@ fn confirmed(work: &mut Work<'_>, mut intent: Intent) -> Result<Arc<Intent>, Out
             intent.status = Status::RequiresAction;
             intent.failure = None;
             let intent = keep(work, intent);
-            notify(work, &intent, "payment_intent.requires_action");
+            events::of_intent(work, &intent, "payment_intent.requires_action");
             Ok(intent)
         }
         _ => Ok(authorized(work, intent)),
@@ -269,7 +223,7 @@ fn authorized(work: &mut Work<'_>, mut intent: Intent) -> Arc<Intent> {
     }
     intent.status = Status::RequiresCapture;
     let intent = keep(work, intent);
-    notify(work, &intent, "payment_intent.amount_capturable_updated");
+    events::of_intent(work, &intent, "payment_intent.amount_capturable_updated");
     intent
 }
 
@@ -279,7 +233,7 @@ fn captured(work: &mut Work<'_>, mut intent: Intent, amount_minor: u64) -> Arc<I
     intent.status = Status::Succeeded;
     intent.captured_minor = amount_minor;
     let intent = keep(work, intent);
-    notify(work, &intent, "payment_intent.succeeded");
+    events::of_intent(work, &intent, "payment_intent.succeeded");
     intent
 }
 
@@ -288,7 +242,7 @@ fn canceled(work: &mut Work<'_>, mut intent: Intent, reason: Option<&str>, at_ms
     intent.canceled_at_ms = Some(at_ms);
     intent.cancellation_reason = reason.map(str::to_owned);
     let intent = keep(work, intent);
-    notify(work, &intent, "payment_intent.canceled");
+    events::of_intent(work, &intent, "payment_intent.canceled");
     intent
 }
 
@@ -297,35 +251,23 @@ fn failed(work: &mut Work<'_>, mut intent: Intent, failure: Failure) -> Arc<Inte
     intent.payment_method = None;
     intent.failure = Some(failure);
     let intent = keep(work, intent);
-    notify(work, &intent, "payment_intent.payment_failed");
+    events::of_intent(work, &intent, "payment_intent.payment_failed");
     intent
 }
 
-fn keep(work: &mut Work<'_>, intent: Intent) -> Arc<Intent> {
+pub(super) fn keep(work: &mut Work<'_>, intent: Intent) -> Arc<Intent> {
     let intent = Arc::new(intent);
     work.commit(Change::Intent(Arc::clone(&intent)));
     intent
 }
 
-fn notify(work: &mut Work<'_>, intent: &Intent, kind: &str) {
-    work.notify(Face::Stripe, |work| {
-        json!({
-            "id": work.new_id("evt"),
-            "object": "event",
-            "api_version": API_VERSION,
-            "type": kind,
-            "created": work.now_ms / 1000,
-            "livemode": false,
-            "pending_webhooks": 1,
-            // Null for what no call asked for: the cardholder's answer, the passing of time.
-            "request": {"id": work.request_id, "idempotency_key": work.key},
-            "data": {"object": intent.render(&work.settings.public_url, false)},
-        })
-    });
-}
-
 /// An entry about the intent's latest charge.
-fn entry<'a>(intent: &'a Intent, operation: Operation, id: &'a str, amount_minor: u64) -> Entry<'a> {
+pub(super) fn entry<'a>(
+    intent: &'a Intent,
+    operation: Operation,
+    id: &'a str,
+    amount_minor: u64,
+) -> Entry<'a> {
     Entry {
         face: Face::Stripe,
         operation,
@@ -346,7 +288,7 @@ fn decline(token: &str, code: &str, message: &str) -> Failure {
     }
 }
 
-fn wrong_state(work: &Work<'_>, intent: &Intent, done: &str) -> Outcome {
+pub(super) fn wrong_state(work: &Work<'_>, intent: &Intent, done: &str) -> Outcome {
     let status = intent.status.name();
     let message = format!(
         "This PaymentIntent could not be {done} because it has a status of {status}. Retrieve it to see its state."

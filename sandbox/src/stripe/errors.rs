@@ -33,6 +33,33 @@ pub(crate) fn invalid(code: &str, param: &str, message: &str) -> Outcome {
     Outcome::refused(400, &json!({"error": error}))
 }
 
+/// 400: the version of the API is unknown.
+pub(crate) fn unknown_version(name: &str) -> Outcome {
+    let message = format!("Invalid Stripe API version: {name}");
+    Outcome::refused(
+        400,
+        &json!({"error": {"type": "invalid_request_error", "message": message}}),
+    )
+}
+
+/// 400: two parameters exclude each other.
+pub(crate) fn exclusive(param: &str, other: &str) -> Outcome {
+    let message = format!("You may only specify one of these parameters: {param}, {other}.");
+    let error = json!({"type": "invalid_request_error", "param": param, "message": message});
+    Outcome::refused(400, &json!({"error": error}))
+}
+
+/// 400: the charge is in a state that allows no refund. Kept under a key, as execution had begun.
+pub(crate) fn no_refund(code: &str, message: &str) -> Outcome {
+    let error = json!({
+        "type": "invalid_request_error",
+        "code": code,
+        "doc_url": doc_url(code),
+        "message": message,
+    });
+    Outcome::kept(400, &json!({"error": error}))
+}
+
 /// 404: no such object.
 pub(crate) fn missing(param: &str, kind: &str, id: &str) -> Outcome {
     let message = format!("No such {kind}: '{id}'");
@@ -44,6 +71,29 @@ pub(crate) fn missing(param: &str, kind: &str, id: &str) -> Outcome {
         "message": message,
     });
     Outcome::refused(404, &json!({"error": error}))
+}
+
+/// 400, 401, 403 or 424 without a parameter, whatever was asked.
+pub(crate) fn rejected(status: u16, permission: &str) -> Outcome {
+    let (kind, message) = match status {
+        401 => (
+            "invalid_request_error",
+            "Invalid API Key provided: sk_test_*****".to_owned(),
+        ),
+        403 => (
+            "invalid_request_error",
+            format!(
+                "The provided key 'rk_test_*********' does not have the required permissions for this endpoint on \
+                 account 'acct_sandbox'. Having the '{permission}' permission would allow this request to continue."
+            ),
+        ),
+        424 => ("api_error", "A dependency outside of Stripe failed.".to_owned()),
+        _ => (
+            "invalid_request_error",
+            "The request is not acceptable.".to_owned(),
+        ),
+    };
+    Outcome::refused(status, &json!({"error": {"type": kind, "message": message}}))
 }
 
 /// 404 or 405: no such address.

@@ -1,21 +1,27 @@
 //! The headers that Stripe puts on every answer.
 
-use crate::draw::Draw;
-use crate::wire::{Method, Request};
+use crate::dials::Dials;
+use crate::draw::request_id;
+use crate::wire::{Answer, Method, Request};
 
-/// The version of Stripe's API that webhooks are written in, and answers to callers that name none.
-pub(crate) const API_VERSION: &str = "2026-10-28.endive";
+use super::versions;
 
-/// The id of the request that came with `entropy`. It takes nothing from the request's own draws.
-pub(crate) fn request_id(entropy: u64) -> String {
-    format!("req_{:016x}", Draw::new(!entropy).word())
-}
-
-/// Adds `Request-Id`, the version, and the key that the caller sent.
-pub(crate) fn add(request: &Request, entropy: u64, headers: &mut Vec<(&'static str, String)>) {
+/// Adds `Request-Id`, the version, whether to try again where Stripe says so, and the key that the caller sent.
+pub(crate) fn add(request: &Request, entropy: u64, dials: &Dials, answer: &mut Answer) {
+    let is_replayed = answer
+        .headers
+        .iter()
+        .any(|(name, _)| *name == "Idempotent-Replayed");
+    let should_retry = match answer.status {
+        409 | 429 => Some("true"),
+        // The key keeps it, so trying again comes to the same.
+        500 if is_replayed => Some("false"),
+        _ => None,
+    };
+    let headers = &mut answer.headers;
     headers.push(("Request-Id", request_id(entropy)));
-    let version = request.header("stripe-version").unwrap_or(API_VERSION);
-    headers.push(("Stripe-Version", version.to_owned()));
+    headers.push(("Stripe-Version", versions::answered(request, dials).to_owned()));
+    headers.extend(should_retry.map(|value| ("Stripe-Should-Retry", value.to_owned())));
     if request.method == Method::Post
         && let Some(key) = request.header("idempotency-key")
     {

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dials::RefundStatus;
+use crate::work::Work;
+
+use super::method_types::MethodTypes;
+
 /// The metadata member that names the attempt.
 pub(crate) const ATTEMPT_ID: &str = "attempt_id";
 
@@ -46,6 +51,9 @@ pub(crate) struct Intent {
     pub(crate) status: Status,
     pub(crate) payment_method: Option<String>,
     pub(crate) payment_method_types: Vec<String>,
+    /// What `allowed_payment_method_types` said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed_types: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) description: Option<String>,
     pub(crate) return_url: Option<String>,
@@ -59,6 +67,17 @@ pub(crate) struct Intent {
     pub(crate) failure: Option<Failure>,
     pub(crate) canceled_at_ms: Option<u64>,
     pub(crate) cancellation_reason: Option<String>,
+    /// The cardholder's bank wants the money back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dispute: Option<Dispute>,
+}
+
+/// A dispute of a PaymentIntent's charge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Dispute {
+    pub(crate) id: String,
+    pub(crate) created_ms: u64,
+    pub(crate) amount_minor: u64,
 }
 
 /// A refund of a PaymentIntent.
@@ -68,6 +87,10 @@ pub(crate) struct Refund {
     pub(crate) created_ms: u64,
     pub(crate) amount_minor: u64,
     pub(crate) reason: Option<String>,
+    #[serde(default)]
+    pub(crate) status: RefundStatus,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) metadata: BTreeMap<String, String>,
 }
 
 /// Why the last confirmation failed.
@@ -80,13 +103,58 @@ pub(crate) struct Failure {
 }
 
 impl Intent {
+    /// A PaymentIntent of which nobody has said more than this.
+    pub(crate) fn new(work: &mut Work<'_>, amount_minor: u64, currency: &str) -> Self {
+        let id = work.new_id("pi");
+        Self {
+            serial: work.state.ids,
+            created_ms: work.now_ms,
+            client_secret: format!("{id}_secret_{:016x}", work.draw.word()),
+            id,
+            amount_minor,
+            currency: currency.to_owned(),
+            automatic_capture: false,
+            status: Status::RequiresPaymentMethod,
+            payment_method: None,
+            payment_method_types: vec!["card".to_owned()],
+            allowed_types: Vec::new(),
+            metadata: BTreeMap::new(),
+            description: None,
+            return_url: None,
+            charge: None,
+            charge_created_ms: None,
+            capture_before_ms: None,
+            captured_minor: 0,
+            refunds: Vec::new(),
+            failure: None,
+            canceled_at_ms: None,
+            cancellation_reason: None,
+            dispute: None,
+        }
+    }
+
+    /// Takes in what was said about kinds of payment method; nothing said changes nothing.
+    pub(crate) fn take_types(&mut self, types: &MethodTypes) {
+        if !types.older.is_empty() {
+            self.payment_method_types = types.older.clone();
+        }
+        if !types.allowed.is_empty() {
+            self.payment_method_types = types.allowed.clone();
+            self.allowed_types = types.allowed.clone();
+        }
+    }
+
     /// Who the ledger says this belongs to.
     pub(crate) fn attempt_id(&self) -> &str {
         self.metadata.get(ATTEMPT_ID).unwrap_or(&self.id)
     }
 
-    /// Refunded in all, in minor units.
+    /// Refunded in all, in minor units. A pending refund counts, a failed one does not.
     pub(crate) fn refunded_minor(&self) -> u64 {
-        self.refunds.iter().map(|refund| refund.amount_minor).sum()
+        self.refunds
+            .iter()
+            .filter(|refund| refund.status != RefundStatus::Failed)
+            .map(|refund| refund.amount_minor)
+            .sum()
     }
 }

@@ -7,6 +7,7 @@ use crate::work::Outcome;
 use super::errors::missing;
 use super::list_of;
 use super::parse::Page;
+use super::refunds;
 
 /// A page of PaymentIntents.
 pub(crate) fn intents(state: &State, settings: &Settings, page: &Page, expand_charge: bool) -> Outcome {
@@ -70,7 +71,7 @@ pub(crate) fn refunds(state: &State, id: &str, limit: usize) -> Outcome {
         .iter()
         .rev()
         .take(limit)
-        .map(|refund| intent.render_refund(refund))
+        .map(|refund| refunds::render(intent, refund))
         .collect();
     list_of("/v1/refunds", data, intent.refunds.len() > limit)
 }

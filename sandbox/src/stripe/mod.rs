@@ -1,18 +1,24 @@
 //! The Stripe-shaped face: form-encoded requests, JSON answers, idempotency keys.
 
 mod actions;
+mod amounts;
+mod by_hand;
 mod errors;
+mod events;
 mod headers;
 mod intent;
 mod lists;
+mod method_types;
 mod params;
 mod parse;
+mod refunds;
 mod render;
+mod versions;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::gateway::Site;
+use crate::gateway::{Kind, Site};
 use crate::journal::State;
 use crate::tokens::Operation;
 use crate::webhook::hex;
@@ -20,10 +26,14 @@ use crate::wire::Request;
 use crate::work::{Outcome, Work};
 
 pub(crate) use actions::{authenticate, lapse};
+pub(crate) use by_hand::{
+    ForeignIntents, Members as HandMembers, act as act_by_hand, end_refund, make_foreign,
+};
 pub(crate) use errors::{failed, key_in_use, key_reused, throttled};
-pub(crate) use headers::{add as add_headers, request_id};
+pub(crate) use headers::add as add_headers;
 pub(crate) use intent::{Intent, Status};
 pub(crate) use parse::{Call, parse};
+pub(crate) use versions::{NEWEST_VERSION, is_known as is_known_version};
 
 use parse::Action;
 
@@ -38,9 +48,37 @@ impl Call {
             | Action::Refund { .. } => true,
             Action::Authenticate { .. }
             | Action::Retrieve { .. }
+            | Action::RetrieveRefund { .. }
             | Action::List(_)
             | Action::Refunds { .. } => false,
         }
+    }
+
+    /// What kind of call it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.action {
+            Action::Create(_)
+            | Action::Confirm { .. }
+            | Action::Capture { .. }
+            | Action::Cancel { .. }
+            | Action::Refund { .. } => Kind::Change,
+            Action::Retrieve { .. } | Action::RetrieveRefund { .. } => Kind::Read,
+            Action::List(_) | Action::Refunds { .. } => Kind::List,
+            Action::Authenticate { .. } => Kind::Own,
+        }
+    }
+
+    /// 400, 401, 403 or 424: the call is refused for what its caller is or has, not for what it says.
+    pub(crate) fn rejected(&self, status: u16) -> Outcome {
+        let object = match &self.action {
+            Action::Refund { .. } | Action::RetrieveRefund { .. } | Action::Refunds { .. } => "refund",
+            _ => "payment_intent",
+        };
+        let verb = match self.kind() {
+            Kind::Read | Kind::List => "read",
+            Kind::Change | Kind::Own => "write",
+        };
+        errors::rejected(status, &format!("rak_{object}_{verb}"))
     }
 }
 
@@ -70,6 +108,7 @@ pub(crate) fn site(call: &Call, state: &State) -> Option<Site> {
         Action::Create(_)
         | Action::Authenticate { .. }
         | Action::Retrieve { .. }
+        | Action::RetrieveRefund { .. }
         | Action::List(_)
         | Action::Refunds { .. } => None,
     }
@@ -82,8 +121,9 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
         Action::Confirm {
             id,
             payment_method,
+            types,
             return_url,
-        } => actions::confirm(work, id, payment_method.as_deref(), return_url.as_deref()),
+        } => actions::confirm(work, id, payment_method.as_deref(), types, return_url.as_deref()),
         Action::Capture { id, amount_minor } => actions::capture(work, id, *amount_minor),
         Action::Cancel { id, reason } => actions::cancel(work, id, reason.as_deref()),
         Action::Authenticate { id, success } => actions::authenticate(work, id, *success),
@@ -93,9 +133,17 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
             intent,
             amount_minor,
             reason,
+            metadata,
         } => {
-            return actions::refund(work, intent, *amount_minor, reason.as_deref());
+            let asked = refunds::Asked {
+                amount_minor: *amount_minor,
+                reason: reason.as_deref(),
+                metadata,
+                status: work.settings.dials.refund_status,
+            };
+            return refunds::create(work, intent, &asked);
         }
+        Action::RetrieveRefund { id } => return refunds::find(work.state, id),
         Action::Refunds { intent, limit } => return lists::refunds(work.state, intent, *limit),
     };
     match done {

@@ -130,6 +130,13 @@ impl Params {
         taken
     }
 
+    /// Whether there is a `name` or a `name[…]`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0
+            .iter()
+            .any(|(known, _)| known == name || subscript(known, name).is_some())
+    }
+
     /// # Errors
     /// 400 that names the first parameter nobody took.
     pub(crate) fn finish(self) -> Result<(), Outcome> {

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::dials::Dials;
 use crate::wire::{Method, Request, is_web_address};
 use crate::work::Outcome;
 
+use super::amounts;
 use super::errors::{invalid, no_such_route, unauthorized};
+use super::method_types::{self, MethodTypes};
 use super::params::Params;
+use super::versions;
 
 /// A call, and whether `latest_charge` is expanded in its answer.
 pub(crate) struct Call {
@@ -20,6 +24,7 @@ pub(crate) enum Action {
     Confirm {
         id: String,
         payment_method: Option<String>,
+        types: MethodTypes,
         return_url: Option<String>,
     },
     Capture {
@@ -42,6 +47,10 @@ pub(crate) enum Action {
         intent: String,
         amount_minor: Option<u64>,
         reason: Option<String>,
+        metadata: BTreeMap<String, String>,
+    },
+    RetrieveRefund {
+        id: String,
     },
     Refunds {
         intent: String,
@@ -54,7 +63,7 @@ pub(crate) struct Create {
     pub(crate) amount_minor: u64,
     pub(crate) currency: String,
     pub(crate) payment_method: Option<String>,
-    pub(crate) payment_method_types: Vec<String>,
+    pub(crate) types: MethodTypes,
     pub(crate) automatic_capture: bool,
     pub(crate) confirm: bool,
     pub(crate) metadata: BTreeMap<String, String>,
@@ -75,13 +84,14 @@ pub(crate) struct Page {
 
 /// # Errors
 /// The answer to give when the request is not a call: 400, 401, 404 or 405.
-pub(crate) fn parse(request: &Request) -> Result<Call, Outcome> {
+pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
     let key = request
         .header("authorization")
         .and_then(|value| value.strip_prefix("Bearer "));
     if key.is_none_or(|key| key.trim().is_empty()) {
         return Err(unauthorized());
     }
+    let version = versions::of(request, dials)?;
     let path = request.path();
     let unknown = |status| no_such_route(status, request.method.name(), path);
     let rest = path.strip_prefix("/v1/").unwrap_or_default();
@@ -94,10 +104,15 @@ pub(crate) fn parse(request: &Request) -> Result<Call, Outcome> {
         Method::Get => request.query().as_bytes(),
         _ => &request.body,
     });
+    if let (Method::Post, Some("payment_intents"), None | Some("confirm")) =
+        (request.method, collection, verb)
+    {
+        method_types::check(&params, version)?;
+    }
     let expand_charge = expand(&mut params)?;
     let action = match (request.method, collection, id, verb) {
-        (Method::Post, Some("payment_intents"), None, None) => Action::Create(create(&mut params)?),
-        (Method::Get, Some("payment_intents"), None, None) => Action::List(page(&mut params)?),
+        (Method::Post, Some("payment_intents"), None, None) => Action::Create(create(&mut params, dials)?),
+        (Method::Get, Some("payment_intents"), None, None) => Action::List(page(&mut params, dials)?),
         (Method::Get, Some("payment_intents"), Some(id), None) => {
             // Publishable-key callers send it; here it proves nothing.
             params.text("client_secret")?;
@@ -110,10 +125,12 @@ pub(crate) fn parse(request: &Request) -> Result<Call, Outcome> {
             intent: params.required("payment_intent")?,
             amount_minor: params.amount_minor("amount")?,
             reason: params.choice("reason", &["duplicate", "fraudulent", "requested_by_customer"])?,
+            metadata: params.map("metadata"),
         },
+        (Method::Get, Some("refunds"), Some(id), None) => Action::RetrieveRefund { id: id.to_owned() },
         (Method::Get, Some("refunds"), None, None) => Action::Refunds {
             intent: params.required("payment_intent")?,
-            limit: limit(&mut params)?,
+            limit: limit(&mut params, dials)?,
         },
         (_, Some("payment_intents" | "refunds"), None, None) => return Err(unknown(405)),
         _ => return Err(unknown(404)),
@@ -145,6 +162,7 @@ fn act(id: String, verb: &str, params: &mut Params) -> Result<Option<Action>, Ou
         "confirm" => Action::Confirm {
             id,
             payment_method: params.text("payment_method")?,
+            types: method_types::taken(params)?,
             return_url: return_url(params)?,
         },
         "capture" => Action::Capture {
@@ -167,18 +185,20 @@ fn act(id: String, verb: &str, params: &mut Params) -> Result<Option<Action>, Ou
     }))
 }
 
-fn create(params: &mut Params) -> Result<Create, Outcome> {
+fn create(params: &mut Params, dials: &Dials) -> Result<Create, Outcome> {
     let amount = params.amount_minor("amount")?;
     let amount_minor =
         amount.ok_or_else(|| invalid("parameter_missing", "amount", "Missing required param: amount."))?;
     let currency = params.required("currency")?.to_lowercase();
-    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_lowercase()) {
+    if !amounts::is_currency(&currency) {
         return Err(invalid(
             "parameter_invalid_string",
             "currency",
             &format!("Invalid currency: {currency}"),
         ));
     }
+    amounts::check(amount_minor, &currency, "amount")?;
+    amounts::check_least(amount_minor, dials.min_amount_minor, "amount")?;
     let confirm = params.flag("confirm")?.unwrap_or(false);
     let return_url = return_url(params)?;
     if return_url.is_some() && !confirm {
@@ -189,7 +209,7 @@ fn create(params: &mut Params) -> Result<Create, Outcome> {
         amount_minor,
         currency,
         payment_method: params.text("payment_method")?,
-        payment_method_types: params.list("payment_method_types"),
+        types: method_types::taken(params)?,
         automatic_capture: params
             .choice("capture_method", &["manual", "automatic"])?
             .as_deref()
@@ -209,9 +229,9 @@ fn return_url(params: &mut Params) -> Result<Option<String>, Outcome> {
     }
 }
 
-fn page(params: &mut Params) -> Result<Page, Outcome> {
+fn page(params: &mut Params, dials: &Dials) -> Result<Page, Outcome> {
     Ok(Page {
-        limit: limit(params)?,
+        limit: limit(params, dials)?,
         starting_after: params.text("starting_after")?,
         ending_before: params.text("ending_before")?,
         created_gte: params.integer("created[gte]")?,
@@ -219,16 +239,20 @@ fn page(params: &mut Params) -> Result<Page, Outcome> {
     })
 }
 
-fn limit(params: &mut Params) -> Result<usize, Outcome> {
-    match params.integer("limit")? {
-        None => Ok(10),
-        Some(limit @ 1..=100) => Ok(usize::try_from(limit).unwrap_or(100)),
-        Some(_) => Err(invalid(
-            "parameter_invalid_integer",
-            "limit",
-            "This value must be between 1 and 100.",
-        )),
-    }
+/// The rows of a page: what was asked for, or fewer where the dial `list_page_max` says so.
+fn limit(params: &mut Params, dials: &Dials) -> Result<usize, Outcome> {
+    let limit = match params.integer("limit")? {
+        None => 10,
+        Some(limit @ 1..=100) => usize::try_from(limit).unwrap_or(100),
+        Some(_) => {
+            return Err(invalid(
+                "parameter_invalid_integer",
+                "limit",
+                "This value must be between 1 and 100.",
+            ));
+        }
+    };
+    Ok(limit.min(dials.list_page_max))
 }
 
 #[cfg(test)]

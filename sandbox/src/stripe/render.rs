@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::intent::{Failure, Intent, Refund, Status};
+use super::intent::{Failure, Intent, Status};
 
 const NULL: () = ();
 
@@ -88,6 +88,7 @@ impl Intent {
             payment_method: self.payment_method.as_deref(),
             payment_method_options: NULL,
             payment_method_types: &self.payment_method_types,
+            allowed_payment_method_types: &self.allowed_types,
             processing: NULL,
             receipt_email: NULL,
             review: NULL,
@@ -110,7 +111,8 @@ impl Intent {
         }
     }
 
-    fn render_charge<'a>(&'a self, id: &'a str) -> Charge<'a> {
+    /// Its latest charge.
+    pub(crate) fn render_charge<'a>(&'a self, id: &'a str) -> Charge<'a> {
         let refunded = self.refunded_minor();
         let failure = self.failure.as_ref();
         Charge {
@@ -124,7 +126,7 @@ impl Intent {
             captured: self.status == Status::Succeeded,
             customer: NULL,
             description: self.description.as_deref(),
-            disputed: false,
+            disputed: self.dispute.is_some(),
             failure_code: failure.map(|failure| failure.code.as_str()),
             failure_message: failure.map(|failure| failure.message.as_str()),
             metadata: &self.metadata,
@@ -152,24 +154,6 @@ impl Intent {
             livemode: false,
         }
     }
-
-    /// One of its refunds.
-    pub(crate) fn render_refund(&self, refund: &Refund) -> Value {
-        json!({
-            "id": refund.id,
-            "object": "refund",
-            "amount": refund.amount_minor,
-            "balance_transaction": null,
-            "charge": self.charge,
-            "created": refund.created_ms / 1000,
-            "currency": self.currency,
-            "metadata": {},
-            "payment_intent": self.id,
-            "reason": refund.reason,
-            "receipt_number": null,
-            "status": "succeeded",
-        })
-    }
 }
 
 /// A PaymentIntent in Stripe's words. A struct rather than a JSON value: it is written on nearly every call.
@@ -196,6 +180,8 @@ pub(crate) struct Rendered<'a> {
     payment_method: Option<&'a str>,
     payment_method_options: (),
     payment_method_types: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    allowed_payment_method_types: &'a [String],
     processing: (),
     receipt_email: (),
     review: (),
@@ -223,7 +209,7 @@ enum LatestCharge<'a> {
 
 /// A charge in Stripe's words.
 #[derive(Serialize)]
-struct Charge<'a> {
+pub(crate) struct Charge<'a> {
     id: &'a str,
     object: &'static str,
     amount: u64,

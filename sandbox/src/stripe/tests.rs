@@ -83,6 +83,7 @@ fn an_automatic_payment_captures_at_once() {
     let mut bench = bench();
     let form = "amount=5&currency=EUR&confirm=true&payment_method=tok_visa&metadata[attempt_id]=pa_1&description=x\
                 &payment_method_types[]=card&return_url=https://shop.example/back";
+    bench.turn(json!({"stripe_default_version": "2026-07-29.dahlia"}));
     let intent = bench.stripe("payment_intents", form, "").unwrap().body;
     assert_eq!(intent["status"], "succeeded");
     assert_eq!(intent["amount_received"], 5);
@@ -248,6 +249,34 @@ fn an_authorization_lapses() {
         .stripe_get(&format!("payment_intents/{}", late["id"].as_str().unwrap()))
         .body;
     assert_eq!(late["status"], "canceled");
+}
+
+#[test]
+fn a_lapse_is_called_what_the_dial_says() {
+    let mut bench = Bench::new(json!({"lapse_reason": "expired"}));
+    let soon = bench.pay("pm_sandbox_expires_soon", "a").unwrap().body;
+    bench.wait(3_000);
+    let path = format!("payment_intents/{}", soon["id"].as_str().unwrap());
+    let lapsed = bench.stripe_get(&path).body;
+    assert_eq!(
+        (&lapsed["status"], &lapsed["cancellation_reason"]),
+        (&json!("canceled"), &json!("expired"))
+    );
+}
+
+#[test]
+fn a_capture_of_a_part_may_capture_the_whole() {
+    let mut bench = bench();
+    let held = bench.pay("pm_sandbox_captures_all", "a").unwrap().body;
+    let capture = format!("payment_intents/{}/capture", held["id"].as_str().unwrap());
+    let taken = bench.stripe(&capture, "amount_to_capture=300", "b").unwrap().body;
+    assert_eq!(
+        (&taken["status"], &taken["amount_received"]),
+        (&json!("succeeded"), &json!(1000))
+    );
+    assert_eq!(bench.row()["captured_minor"], 1000);
+    let whole = bench.pay("pm_sandbox_partial_approval", "c").unwrap().body;
+    assert_eq!(whole["amount_capturable"], 1000);
 }
 
 #[test]

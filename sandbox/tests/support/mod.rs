@@ -21,9 +21,12 @@ pub struct Served {
 impl Served {
     /// Serves at zero latency.
     pub fn start(data_dir: Option<&Path>, webhook_url: Option<String>) -> Self {
+        Self::start_with(options(data_dir, webhook_url))
+    }
+
+    pub fn start_with(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let options = options(data_dir, webhook_url);
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::Method;
 use crate::testing::Bench;
 
-use super::API_VERSION;
+use crate::stripe::NEWEST_VERSION as API_VERSION;
 
 #[test]
 fn every_answer_of_stripes_face_has_stripes_headers() {
@@ -27,12 +27,35 @@ fn every_answer_of_stripes_face_has_stripes_headers() {
     ids.dedup();
     assert_eq!(ids.len(), 4, "each request has an id of its own, a replay too");
 
-    let headers = [("authorization", "Bearer sk"), ("STRIPE-VERSION", "2020-08-27")];
+    let headers = [
+        ("authorization", "Bearer sk"),
+        ("STRIPE-VERSION", "2026-07-29.dahlia"),
+    ];
     let old = bench
         .send(Method::Get, "/v1/payment_intents", &headers, b"")
         .unwrap();
-    assert_eq!(old.header("Stripe-Version"), Some("2020-08-27"));
-    assert!(bench.authorize("x").unwrap().header("Request-Id").is_none());
+    assert_eq!(old.header("Stripe-Version"), Some("2026-07-29.dahlia"));
+    let acquirer = bench.authorize("x").unwrap();
+    assert!(acquirer.header("Request-Id").unwrap().starts_with("req_"));
+    assert_eq!(acquirer.header("Stripe-Version"), None);
+}
+
+#[test]
+fn stripe_says_whether_to_try_again() {
+    let mut bench = Bench::new(json!({"latency_ms": {"min": 100, "max": 100}}));
+    let mut said = |token: &str, key: &str, wait_ms: u64| {
+        let got = bench.pay(token, key).unwrap();
+        bench.wait(wait_ms);
+        (got.status, got.header("Stripe-Should-Retry").map(str::to_owned))
+    };
+    let (yes, no) = (Some("true".to_owned()), Some("false".to_owned()));
+    assert_eq!(said("x", "a", 0), (200, None));
+    assert_eq!(said("x", "a", 100), (409, yes.clone()));
+    assert_eq!(said("x", "a", 0), (200, None));
+    assert_eq!(said("pm_sandbox_429", "b", 0), (429, yes));
+    assert_eq!(said("pm_sandbox_500_cached", "c", 100), (500, None));
+    assert_eq!(said("pm_sandbox_500_cached", "c", 0), (500, no));
+    assert_eq!(said("pm_card_chargeDeclined", "d", 0), (402, None));
 }
 
 #[test]

@@ -59,3 +59,39 @@ fn lists_are_paged_newest_first() {
     );
     assert_eq!(bench.stripe_get("payment_intents?limit=101").status, 400);
 }
+
+#[test]
+fn the_dial_caps_a_page() {
+    let mut bench = Bench::new(json!({"list_page_max": 2}));
+    let ids: Vec<_> = (0..5)
+        .map(|_| bench.pay("x", "").unwrap().body["id"].clone())
+        .collect();
+    let mut after = String::new();
+    let mut found = Vec::new();
+    for rows in [2, 2, 1] {
+        let list = bench
+            .stripe_get(&format!("payment_intents?limit=100{after}"))
+            .body;
+        let data = list["data"].as_array().unwrap();
+        assert_eq!((data.len(), list["has_more"].as_bool()), (rows, Some(rows == 2)));
+        assert!(data.iter().all(|row| row["latest_charge"].is_string()));
+        found.extend(data.iter().map(|row| row["id"].clone()));
+        after = format!("&starting_after={}", data[rows - 1]["id"].as_str().unwrap());
+    }
+    assert!(found.iter().eq(ids.iter().rev()));
+
+    bench.stripe(
+        &format!("payment_intents/{}/capture", ids[0].as_str().unwrap()),
+        "",
+        "",
+    );
+    let path = format!("payment_intent={}", ids[0].as_str().unwrap());
+    for _ in 0..3 {
+        bench.stripe("refunds", &format!("{path}&amount=1"), "").unwrap();
+    }
+    let list = bench.stripe_get(&format!("refunds?limit=3&{path}")).body;
+    assert_eq!(
+        (list["data"].as_array().unwrap().len(), &list["has_more"]),
+        (2, &json!(true))
+    );
+}
