@@ -16,8 +16,9 @@ use crate::status::Status;
 const ACTION_POLL_FIRST_MS: u64 = 2_000;
 /// Longest such pause, in milliseconds: so late is the news at most where no webhook brings it.
 const ACTION_POLL_MAX_MS: u64 = 120_000;
-/// Longest pause between two tries to release a 3-D Secure that is given up, in milliseconds: its customer can still finish it.
-const ACTION_RELEASE_PAUSE_MAX_MS: u64 = 300_000;
+/// Longest pause between the first tries to release a 3-D Secure that is given up, in milliseconds; later ones are half of the time
+/// that has passed.
+const ACTION_RELEASE_PAUSE_MS: u64 = 300_000;
 
 /// For how long the last look at a 3-D Secure whose time is over is tried before it is given up unseen, in milliseconds.
 const ACTION_LAST_LOOK_MS: u64 = 60_000;
@@ -153,18 +154,21 @@ fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
     let last_ms = if running.operation == Operation::Capture {
         lapses_soon_ms(state, psp)
     } else if state.is_unfinished_action() {
-        sent_ms.saturating_add(ACTION_RELEASE_PAUSE_MAX_MS)
+        // Its customer can finish it as long as it is open: the pauses grow slowly, with the time that has passed.
+        let passed_ms = sent_ms.saturating_sub(running.since_ms);
+        sent_ms.saturating_add(ACTION_RELEASE_PAUSE_MS.max(passed_ms / 2))
     } else {
         u64::MAX
     };
     due_ms.min(last_ms)
 }
 
-/// Whether all tries that recovery has of itself were made. An action that is still open is released as long as there are
-/// calls left: its customer can finish it at any time.
+/// Whether all tries that recovery has of itself were made. An action that is still open is released twice as often, over more
+/// than a day: its customer can finish it at any time.
 pub(crate) fn is_spent(state: &State, running: &Running) -> bool {
-    let is_of_numbers = !state.is_unfinished_action() && numbers_used(running) >= EFFECTS_PER_OPERATION_MAX;
-    running.calls.len() >= RESENDS_MAX || is_of_numbers
+    let factor: u16 = if state.is_unfinished_action() { 2 } else { 1 };
+    running.calls.len() >= RESENDS_MAX * usize::from(factor)
+        || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX * factor
 }
 
 /// From when on a look that failed is followed by another sending under the same key: pauses grow with the sendings.

@@ -22,7 +22,8 @@ impl Questions {
             return true;
         };
         let last_ms = self.asked_at_ms.get(&id).copied();
-        let is_too_soon = |within_ms: u64| last_ms.is_some_and(|at_ms| now_ms < at_ms.saturating_add(within_ms));
+        let is_too_soon =
+            |within_ms: u64| last_ms.is_some_and(|at_ms| now_ms < at_ms.saturating_add(within_ms));
         if call.skip_within_ms.is_some_and(is_too_soon) {
             return false;
         }

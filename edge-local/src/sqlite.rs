@@ -241,7 +241,10 @@ fn belongs_to(connection: &Connection, installation: &str) -> Result<(), String>
             true => "",
             false => installation,
         };
-        transaction.execute("INSERT INTO meta (name, value) VALUES ('installation', ?1)", params![name])?;
+        transaction.execute(
+            "INSERT INTO meta (name, value) VALUES ('installation', ?1)",
+            params![name],
+        )?;
         transaction.commit()?;
         Ok(name.to_owned())
     };

@@ -48,8 +48,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let webhook_secret = format!("whsec_{:032x}", SystemClock::default().entropy().0);
     let Settings { config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
     let counters = Arc::new(Counters::default());
-    let store =
-        SqliteStore::open(&arguments.data, &config.installation, Arc::clone(&counters)).map_err(|error| error.to_string())?;
+    let store = SqliteStore::open(&arguments.data, &config.installation, Arc::clone(&counters))
+        .map_err(|error| error.to_string())?;
     let server = Server::new(
         config,
         SystemClock::default(),

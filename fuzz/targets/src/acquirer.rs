@@ -58,7 +58,7 @@ fn names(asked: Asked, status: u16, said: &Value, effect: &Effect) -> bool {
             EffectKind::Capture => "capture",
             EffectKind::Void => "void",
             EffectKind::Lapse => "lapsed",
-            EffectKind::Refund => return false,
+            EffectKind::Refund | EffectKind::Reversal | EffectKind::RefundFailure => return false,
         };
         let mut all = Vec::new();
         said.get(list)
@@ -79,6 +79,8 @@ fn names(asked: Asked, status: u16, said: &Value, effect: &Effect) -> bool {
                 && amount.is_none_or(|amount| amount == effect.amount_minor)
         }
         // It says why: what was aimed at is gone already.
+        // An event of a capture's.
+        ("approved", EffectKind::Reversal) => is_text(text(said, "psp_reference"), &effect.id),
         ("declined", EffectKind::Lapse) => text(said, "code") == "authorization_expired",
         ("declined", EffectKind::Void) => text(said, "code") == "already_voided",
         _ => false,

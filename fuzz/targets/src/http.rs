@@ -128,6 +128,10 @@ pub fn run(bytes: &[u8]) {
 fn answer(deployment: &Deployment, request: &Request<'_>) {
     let (id, mut input) = match route(&deployment.config, request, deployment.now_ms) {
         Routed::Reply(response) => return documented(&response),
+        Routed::Read(read) => {
+            assert!(!read.call.moves_money, "a webhook moves no money");
+            return;
+        }
         Routed::Attempt { id, input } => (id, input),
     };
     for response in [

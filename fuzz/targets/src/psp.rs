@@ -87,7 +87,7 @@ impl Face {
 #[must_use]
 pub fn says_nothing(status: u16) -> bool {
     !(200..=299).contains(&status)
-        && (!(400..=499).contains(&status) || matches!(status, 408 | 409 | 425 | 429))
+        && (!(400..=499).contains(&status) || matches!(status, 408 | 409 | 424 | 425 | 429))
 }
 
 /// The story's moment at which this stage has a call under way (or, for webhooks, whatever it has).
@@ -174,6 +174,10 @@ pub fn webhook(moment: &Moment, reading: &Reading, is_signed: bool, body: &[u8])
         Routed::Reply(answer) => {
             let expected: &[u16] = if is_signed { &[200, 400] } else { &[400] };
             assert!(expected.contains(&answer.status), "{answer:?}");
+        }
+        Routed::Read(read) => {
+            assert!(is_signed, "a webhook that is not signed causes nothing");
+            assert!(!read.call.moves_money, "a webhook moves no money");
         }
         Routed::Attempt { id, input } => {
             assert!(is_signed, "a webhook that is not signed changes nothing");
@@ -290,7 +294,15 @@ fn judge(before: &Record, after: Option<&Record>, reading: &Reading, asked: Aske
 fn is_unknown(evidence: &Evidence) -> bool {
     evidence.effects.is_empty()
         && !evidence.complete
-        && matches!(evidence.signal, Signal::Unknown { .. } | Signal::None)
+        && matches!(
+            evidence.signal,
+            Signal::Unknown { .. }
+                | Signal::None
+                | Signal::Rejected {
+                    is_conclusive: false,
+                    ..
+                }
+        )
 }
 
 /// Whether a text, as long as core keeps it, is anywhere in the value.

@@ -1,9 +1,12 @@
 //! `stripe`: what the PaymentIntents face says ([`crate::psp`]).
 
+use pay_once_core::config::Face;
 use pay_once_core::evidence::{Effect, EffectKind};
+use pay_once_core::psp::WireForm;
+use pay_once_core::psp::amount::Units;
 use serde_json::Value;
 
-use crate::psp::{Asked, Face, Reading, has_text, is_text, objects, text};
+use crate::psp::{Asked, Face as Said, Reading, has_text, is_text, objects, text};
 use crate::setup::name;
 
 /// Class, card, stage (index into the machine’s openings): one for every purpose a call can have.
@@ -27,7 +30,7 @@ const MOMENTS: [(u8, u8, u8); 16] = [
 ];
 
 /// What this face says, and how it is read here.
-pub const FACE: Face = Face {
+pub const FACE: Said = Said {
     moments: &MOMENTS,
     reading: Reading {
         may_refuse,
@@ -70,22 +73,27 @@ fn names(_: Asked, status: u16, said: &Value, effect: &Effect) -> bool {
             let shows = match (effect.kind, text(object, "status")) {
                 (EffectKind::Authorize, "requires_capture" | "succeeded") => amount("amount"),
                 (EffectKind::Capture, "succeeded") => amount("amount_received"),
-                (EffectKind::Void, "canceled") if text(object, "cancellation_reason") != "automatic" => {
-                    amount("amount")
-                }
-                (EffectKind::Lapse, "canceled") if text(object, "cancellation_reason") == "automatic" => {
-                    amount("amount")
-                }
-                (EffectKind::Refund, "succeeded" | "pending") => amount("amount"),
+                (EffectKind::Void, "canceled") if !lapsed(object) => amount("amount"),
+                (EffectKind::Lapse, "canceled") if lapsed(object) => amount("amount"),
+                (EffectKind::Refund, "succeeded") => amount("amount"),
+                (EffectKind::RefundFailure, "failed" | "canceled") => amount("amount"),
                 _ => return false,
             };
-            shows == effect.amount_minor
-                && is_text(text(object, "id"), &effect.id)
+            // What failed has a name of its own.
+            let id = effect.id.strip_suffix("/failed").unwrap_or(&effect.id);
+            let units = Units::new(Face::Stripe, WireForm::CURRENT);
+            let minor = units.from_wire(text(object, "currency"), shows);
+            (shows == effect.amount_minor || minor == Some(effect.amount_minor))
+                && is_text(text(object, "id"), id)
                 && effect
                     .currency
                     .as_deref()
                     .is_none_or(|currency| is_text(&text(object, "currency").to_ascii_uppercase(), currency))
         })
+}
+
+fn lapsed(object: &serde_json::Map<String, Value>) -> bool {
+    matches!(text(object, "cancellation_reason"), "automatic" | "expired")
 }
 
 /// A read of the object, or its 404; a list's last page.

@@ -129,6 +129,7 @@ impl Turn<'_> {
                 Ok(())
             }
             Routed::Attempt { .. } => Err(Violation::new("explorer", "a request for another attempt")),
+            Routed::Read(_) => Err(Violation::new("explorer", "its webhooks name their attempt")),
             Routed::Reply(response) => {
                 let said = String::from_utf8_lossy(&response.body).into_owned();
                 Err(Violation::new(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use pay_once::questions::Questions;
 use pay_once::timers::SCAN_EVERY_MS;
 use pay_once_core::id::AttemptId;
 use pay_once_core::psp::Call;
@@ -30,6 +31,7 @@ pub(super) struct Server {
     pub(super) waiting: BTreeMap<AttemptId, Vec<Waiting>>,
     pub(super) timers: BTreeMap<AttemptId, u64>,
     pub(super) calls: BTreeMap<u64, Rc<Call>>,
+    pub(super) questions: Questions,
     pub(super) numbers: u64,
 }
 
@@ -45,6 +47,7 @@ impl Server {
             waiting: BTreeMap::new(),
             timers: BTreeMap::new(),
             calls: BTreeMap::new(),
+            questions: Questions::default(),
             numbers: 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use pay_once_core::id::AttemptId;
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_sandbox::{Method, Reaction, Request, Timed, Webhook};
 
@@ -42,7 +43,7 @@ impl Sim<'_> {
         self.meet_reaction(&reaction, has_effect);
         if has_effect {
             self.note(Host::Psp, Kind::Effect, || {
-                format!("{}: {} {}", call.attempt, call.http.method, call.http.url)
+                format!("{}: {} {}", named(call.attempt), call.http.method, call.http.url)
             });
         }
         let answer = reaction.answer.clone();
@@ -61,7 +62,7 @@ impl Sim<'_> {
             .faults
             .travel(Host::Psp, Host::Server(server), leaves_ms, leaves_ms);
         self.message(Host::Psp, Host::Server(server), back, || {
-            format!("{}: {status} to {}{found}", call.attempt, call.http.url)
+            format!("{}: {status} to {}{found}", named(call.attempt), call.http.url)
         });
         match back {
             Some(at_ms) => {
@@ -222,4 +223,9 @@ fn request(call: &Call) -> Request {
         headers,
         body: call.http.body.clone(),
     }
+}
+
+/// The attempt of a call, for people.
+pub(super) fn named(attempt: Option<AttemptId>) -> String {
+    attempt.map_or_else(|| "an event".to_owned(), |id| id.to_string())
 }

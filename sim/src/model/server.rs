@@ -10,7 +10,7 @@ use pay_once_core::limits::OUTCOME_RETRY_MS;
 use pay_once_core::machine::{Input, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, Ticket, route};
+use pay_once_core::request::{Routed, Ticket, event_read, route};
 use pay_once_core::store::{Patience, Swapped};
 
 use super::store::Swap;
@@ -91,6 +91,16 @@ impl Sim<'_> {
             Routed::Attempt { id, input } => {
                 let job = Job::new(id, input, reply_to, self.now_ms);
                 self.begin(server, job);
+            }
+            // No webhook of this world's PSP has to be read first: one that had to be would be sent again.
+            Routed::Read(read) => {
+                let reason = "no event is read in this world".to_owned();
+                let now_ms = self.clock_ms(server);
+                if let (Routed::Reply(response), _) =
+                    event_read(&self.config, *read, &CallResult::NotSent { reason }, now_ms)
+                {
+                    self.reply(server, reply_to, response);
+                }
             }
         }
     }
@@ -243,7 +253,11 @@ impl Sim<'_> {
             Some(at_ms) => self.set_timer(server, job.id, Some(at_ms)),
             None => {}
         }
+        let clock_ms = self.clock_ms(server);
         for call in step.calls {
+            if !self.server(server).questions.may_ask(&call, clock_ms) {
+                continue;
+            }
             let number = self.server(server).number();
             // The task that sends comes to its turn a moment later: a process can end in between.
             let at_ms = self.now_ms + self.net_draw.between(0, SEND_PAUSE_MS_MAX);

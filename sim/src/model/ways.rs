@@ -8,6 +8,7 @@ use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
 use pay_once_core::store::Swapped;
 
+use super::psp::named;
 use super::server::{Job, Work};
 use super::store::Swap;
 use super::{Event, ReplyTo, Sim};
@@ -139,7 +140,7 @@ impl Sim<'_> {
         self.after(server, timeout_ms, Work::CallTimeout(number));
         let arrives = self.travel(Host::Server(server), Host::Psp);
         self.message(Host::Server(server), Host::Psp, arrives, || {
-            format!("{}: {} {}", call.attempt, call.http.method, call.http.url)
+            format!("{}: {} {}", named(call.attempt), call.http.method, call.http.url)
         });
         if let Some(at_ms) = arrives {
             let epoch = self.server(server).epoch;
@@ -179,7 +180,9 @@ impl Sim<'_> {
         let Some(call) = self.server(server).calls.remove(&number) else {
             return;
         };
-        let (id, call) = (call.attempt, Call::clone(&call));
+        let call = Call::clone(&call);
+        // A call of no attempt is a webhook's read, and is answered where it was asked.
+        let Some(id) = call.attempt else { return };
         let input = Input::Outcome(Box::new(Outcome { call, result }));
         let job = Job::new(id, input, ReplyTo::Nobody, self.now_ms);
         self.take_turn(server, job);

@@ -61,17 +61,24 @@ impl Ledger {
                 let Some(index) = self.find(&id) else {
                     return missing();
                 };
-                let refund = self.new_id("re");
                 let captures = self.held.get_mut(index).map(|held| &mut held.captures);
                 captures
                     .into_iter()
                     .flatten()
                     .for_each(|capture| capture.is_given_back = true);
                 let amount = number(body, "amount");
-                let shown = format!(
-                    r#"{{"id":"{refund}","amount":{amount},"status":"succeeded","payment_intent":"{id}"}}"#
-                );
-                (200, shown)
+                (200, refund(&id, amount))
+            }
+            ("GET", Some("refunds"), None, None) => {
+                let id = field(query.as_bytes(), "payment_intent");
+                let held = self.find(&id).and_then(|index| self.held.get(index));
+                let captures = held.into_iter().flat_map(|held| &held.captures);
+                let back = captures.filter(|capture| capture.is_given_back);
+                let data: Vec<String> = back.map(|capture| refund(&id, capture.amount)).collect();
+                (
+                    200,
+                    format!(r#"{{"data":[{}],"has_more":false}}"#, data.join(",")),
+                )
             }
             other => panic!("no such call: {other:?}"),
         }
@@ -198,4 +205,9 @@ fn number(form: &[u8], name: &str) -> u64 {
     field(form, name)
         .parse()
         .unwrap_or_else(|_| panic!("{name} is no number"))
+}
+
+/// The refund of an intent: there is one at most.
+fn refund(intent: &str, amount: u64) -> String {
+    format!(r#"{{"id":"re_{intent}","amount":{amount},"status":"succeeded","payment_intent":"{intent}"}}"#)
 }

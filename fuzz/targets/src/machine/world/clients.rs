@@ -80,7 +80,7 @@ impl World {
                 assert_eq!(id, attempt(), "the key is the address");
                 Some(input)
             }
-            Routed::Reply(answer) => panic!("a proper request was refused: {answer:?}"),
+            other => panic!("a proper request was refused: {other:?}"),
         }
     }
 

@@ -80,7 +80,7 @@ impl World {
                 Reply::Now(answer) => assert_eq!(answer.status, 200, "a webhook is taken in"),
                 Reply::Nothing | Reply::Wait { .. } => panic!("a webhook is answered at once"),
             },
-            Routed::Reply(answer) => panic!("a signed webhook was refused: {answer:?}"),
+            other => panic!("a signed webhook was refused: {other:?}"),
         }
     }
 
