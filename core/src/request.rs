@@ -241,8 +241,20 @@ fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<
 }
 
 fn path(path: &str) -> Result<Path<'_>, ApiError> {
+    // Looked at first: `/attempts/` would be the path of an attempt with an empty id.
+    let shorter = path.strip_suffix('/').filter(|shorter| !shorter.ends_with('/'));
+    if shorter.and_then(known).is_some() {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "No such path: it ends in a slash. Send it without the slash.",
+        ));
+    }
+    known(path).ok_or_else(|| not_found(path))
+}
+
+fn known(path: &str) -> Option<Path<'_>> {
     let mut parts = path.strip_prefix('/').unwrap_or_default().split('/');
-    let found = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some("attempts"), None, None, None) => Some(Path::Create),
         (Some("charge"), None, None, None) => Some(Path::Charge),
         (Some("attempts"), Some(id), None, None) => Some(Path::Attempt(id)),
@@ -258,8 +270,7 @@ fn path(path: &str) -> Result<Path<'_>, ApiError> {
         }
         (Some("webhooks"), Some(psp), None, None) => Some(Path::Webhook(psp)),
         _ => None,
-    };
-    found.ok_or_else(|| not_found(path))
+    }
 }
 
 fn not_found(_path: &str) -> ApiError {

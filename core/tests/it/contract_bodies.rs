@@ -210,6 +210,53 @@ fn unknown_paths_and_methods_say_so() {
 }
 
 #[test]
+fn a_known_path_that_ends_in_a_slash_is_refused_and_says_so() {
+    let slash = "No such path: it ends in a slash. Send it without the slash.";
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create();
+    for method in ["GET", "POST"] {
+        for target in [
+            "/attempts/".to_owned(),
+            "/charge/".to_owned(),
+            "/charge/?x=/".to_owned(),
+            format!("/attempts/{id}/"),
+            format!("/attempts/{id}/authorize/"),
+            "/attempts/x/capture/".to_owned(),
+            "/attempts//void/".to_owned(),
+            "/attempts/x/resolve/".to_owned(),
+            "/webhooks/stripe/".to_owned(),
+        ] {
+            let answer = world.send(method, &target, &[("idempotency-key", "k")], CREATE.as_bytes());
+            assert_eq!(
+                (answer.status, code(&answer).as_str()),
+                (404, "NOT_FOUND"),
+                "{target}"
+            );
+            assert_eq!(body(&answer)["error"]["message"], slash, "{target}");
+        }
+    }
+    for (target, expected) in [
+        ("/", "NOT_FOUND"),
+        ("//", "NOT_FOUND"),
+        ("/attempt/", "NOT_FOUND"),
+        ("/attempts//", "NOT_FOUND"),
+        ("/attempts/x/refund/", "NOT_FOUND"),
+        ("/attempts//authorize", "ATTEMPT_NOT_FOUND"),
+        ("/webhooks/", "UNKNOWN_PSP"),
+        ("/webhooks//", "NOT_FOUND"),
+    ] {
+        let answer = world.send("POST", target, &[("idempotency-key", "k")], b"");
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (404, expected),
+            "{target}"
+        );
+        assert_ne!(body(&answer)["error"]["message"], slash, "{target}");
+    }
+    assert_eq!((world.writes, world.calls.len()), (1, 0));
+}
+
+#[test]
 fn an_attempt_has_one_spelling() {
     let mut world = World::new(Kind::Stripe);
     let id = world.create().to_string();

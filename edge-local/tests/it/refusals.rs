@@ -115,7 +115,7 @@ fn paths_and_methods() {
     for (method, target, code) in [
         ("GET", "/".to_owned(), "NOT_FOUND"),
         ("POST", "/attempt".to_owned(), "NOT_FOUND"),
-        ("POST", "/attempts/".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("POST", "/attempts/".to_owned(), "NOT_FOUND"),
         ("POST", format!("/attempts/{id}/refund"), "NOT_FOUND"),
         ("POST", format!("/attempts/{id}/capture/"), "NOT_FOUND"),
         ("POST", "/CHARGE".to_owned(), "NOT_FOUND"),
