@@ -220,6 +220,10 @@ pub fn error(error: &ApiError, dress: &Dress) -> Response {
     if error.retryable == Some(true) || error.code == Code::StoreUnavailable {
         headers.push(("Retry-After", "1".to_owned()));
     }
+    if error.code == Code::UnsupportedContentEncoding {
+        // RFC 9110 §15.5.16: which codings would be read.
+        headers.push(("Accept-Encoding", "identity".to_owned()));
+    }
     if let Some(allow) = error.allow {
         headers.push(("Allow", allow.to_owned()));
     }

@@ -34,6 +34,8 @@ pub enum Code {
     CardNumberRefused,
     /// 413: the body is over 16 KiB.
     BodyTooLarge,
+    /// 415: the body is compressed, or has any other `Content-Encoding` than `identity`.
+    UnsupportedContentEncoding,
     /// 401: no merchant has this key.
     Unauthorized,
     /// 404: no such path.
@@ -71,7 +73,7 @@ const FINAL: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Code; 26] = [
+    pub const ALL: [Code; 27] = [
         Code::IdempotencyKeyRequired,
         Code::IdempotencyKeyInvalid,
         Code::IdempotencyKeyReuse,
@@ -84,6 +86,7 @@ impl Code {
         Code::InvalidCurrency,
         Code::CardNumberRefused,
         Code::BodyTooLarge,
+        Code::UnsupportedContentEncoding,
         Code::Unauthorized,
         Code::NotFound,
         Code::AttemptNotFound,
@@ -129,6 +132,12 @@ impl Code {
             Self::InvalidCurrency => ("INVALID_CURRENCY", 400, "Invalid currency", FINAL),
             Self::CardNumberRefused => ("CARD_NUMBER_REFUSED", 400, "Card number refused", FINAL),
             Self::BodyTooLarge => ("BODY_TOO_LARGE", 413, "Body too large", FINAL),
+            Self::UnsupportedContentEncoding => (
+                "UNSUPPORTED_CONTENT_ENCODING",
+                415,
+                "Unsupported content encoding",
+                FINAL,
+            ),
             Self::Unauthorized => ("UNAUTHORIZED", 401, "Unauthorized", FINAL),
             Self::NotFound => ("NOT_FOUND", 404, "No such path", FINAL),
             Self::AttemptNotFound => ("ATTEMPT_NOT_FOUND", 404, "No such attempt", FINAL),

@@ -177,9 +177,15 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
         return Err(error);
     }
     if let Path::Webhook(psp) = path {
+        // Before the signature. Bytes that were compressed after they were signed do not match it; bytes that were compressed
+        // before match it and cannot be read: neither refusal would name the cause. Only a header is looked at, so whoever
+        // has no secret learns nothing.
+        refuse_encoded(request)?;
         return webhook::route(config, psp, request, now_ms);
     }
     let merchant = merchant(config, request)?;
+    // Before the size: the limit is on the body as it is without a coding.
+    refuse_encoded(request)?;
     if request.body.len() > BODY_BYTES_MAX {
         return Err(ApiError::new(
             Code::BodyTooLarge,
@@ -278,6 +284,22 @@ fn not_found(_path: &str) -> ApiError {
         Code::NotFound,
         "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts/{id} and POST /webhooks/{psp}.",
     )
+}
+
+/// A body is read as it was sent: no content coding is undone (RFC 9110 §8.4). Where there is no body, nothing is encoded.
+fn refuse_encoded(request: &Request<'_>) -> Result<(), ApiError> {
+    let mut codings = request
+        .header_values("content-encoding")
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    if is_plain || request.body.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::UnsupportedContentEncoding,
+        "The Content-Encoding of this body is not supported, so this request did nothing. Send the body uncompressed, without Content-Encoding.",
+    ))
 }
 
 /// The error for an attempt that is not there, or not this merchant's: the two must look the same.
