@@ -225,7 +225,7 @@ pub fn error(error: &ApiError, dress: &Dress) -> Response {
         headers.push(("Accept-Encoding", "identity".to_owned()));
     }
     if let Some(allow) = error.allow {
-        headers.push(("Allow", allow.to_owned()));
+        headers.push(("Allow", allow.join(", ")));
     }
     dress_up(&mut headers, dress);
     Response {

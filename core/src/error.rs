@@ -180,7 +180,7 @@ pub struct ApiError {
     /// The attempt as it is, where the client may see it.
     pub attempt: Option<Box<AttemptView>>,
     /// Methods that the path knows (405 only).
-    pub allow: Option<&'static str>,
+    pub allow: Option<&'static [&'static str]>,
 }
 
 impl ApiError {

@@ -164,16 +164,17 @@ enum Path<'a> {
 
 fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) -> Result<Routed, ApiError> {
     let path = path(request.path())?;
-    let (allow, wanted) = match path {
-        Path::Attempt(_) => ("GET", "GET"),
-        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => ("POST", "POST"),
+    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
+    let allowed: &[&str] = match path {
+        Path::Attempt(_) => &["GET", "HEAD"],
+        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
     };
-    if request.method != wanted {
+    if !allowed.contains(&request.method) {
         let mut error = ApiError::new(
             Code::MethodNotAllowed,
-            format!("{} knows only {allow}.", request.path()),
+            format!("{} knows only {}.", request.path(), allowed.join(" and ")),
         );
-        error.allow = Some(allow);
+        error.allow = Some(allowed);
         return Err(error);
     }
     if let Path::Webhook(psp) = path {

@@ -27,6 +27,17 @@ const ENCODED: u16 = 415;
 
 /// The answer with this status.
 pub(crate) fn response(status: u16) -> Value {
+    let content = json!({
+        "content": {
+            "application/json": {"schema": schema(&format!("Error{status}"))},
+            "application/problem+json": {"schema": schema(&format!("Problem{status}"))},
+        },
+    });
+    join([without_body(status), content])
+}
+
+/// The same to a HEAD.
+pub(crate) fn without_body(status: u16) -> Value {
     let codes = by_status().remove(&status).unwrap_or_default();
     let headers = match status {
         ENCODED => json!({
@@ -34,14 +45,7 @@ pub(crate) fn response(status: u16) -> Value {
         }),
         _ => json!({}),
     };
-    let body = json!({
-        "description": codes.join(", "),
-        "content": {
-            "application/json": {"schema": schema(&format!("Error{status}"))},
-            "application/problem+json": {"schema": schema(&format!("Problem{status}"))},
-        },
-    });
-    join([headers, body])
+    join([json!({"description": codes.join(", ")}), headers])
 }
 
 fn by_status() -> BTreeMap<u16, Vec<&'static str>> {

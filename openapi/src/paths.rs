@@ -8,7 +8,7 @@ use crate::{errors, join, schema};
 pub(crate) fn paths() -> Value {
     json!({
         "/attempts": {"post": create()},
-        "/attempts/{attempt_id}": {"get": read()},
+        "/attempts/{attempt_id}": {"get": read(), "head": head()},
         "/attempts/{attempt_id}/authorize": {"post": operation(&AUTHORIZE)},
         "/attempts/{attempt_id}/capture": {"post": operation(&CAPTURE)},
         "/attempts/{attempt_id}/void": {"post": operation(&VOID)},
@@ -126,6 +126,8 @@ fn operation(it: &Operation) -> Value {
     })
 }
 
+const READ_REFUSALS: &[u16] = &[401, 404, 413, 415, 500, 503];
+
 fn read() -> Value {
     json!({
         "operationId": "read",
@@ -134,8 +136,24 @@ fn read() -> Value {
         "parameters": [attempt_id()],
         "responses": responses(
             [(200, attempt("The attempt.", json!({}), true))],
-            &[401, 404, 413, 415, 500, 503],
+            READ_REFUSALS,
         ),
+    })
+}
+
+/// The answer to reading without its body, and so without links, which take the id from there.
+fn head() -> Value {
+    let done = json!({"description": "The attempt is there."});
+    let refused = READ_REFUSALS
+        .iter()
+        .map(|status| (status.to_string(), errors::without_body(*status)));
+    let responses: Map<String, Value> = refused.chain([("200".to_owned(), done)]).collect();
+    json!({
+        "operationId": "head",
+        "tags": ["payments"],
+        "summary": "The status and headers of reading the attempt, without the body.",
+        "parameters": [attempt_id()],
+        "responses": responses,
     })
 }
 

@@ -178,6 +178,9 @@ pub(crate) fn answer(normal: &mut Normal, shown: Shown, answer: &Answer) -> Stri
             out.push_str(&normal.text(&format!("< {name}: {value}\n")));
         }
     }
+    if answer.body.is_empty() {
+        return out;
+    }
     let body = String::from_utf8_lossy(&answer.body);
     let body = match shown {
         Shown::WithoutTimeline => without_timeline(&body),

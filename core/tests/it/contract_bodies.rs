@@ -189,8 +189,11 @@ fn unknown_paths_and_methods_say_so() {
     for (method, target, allow) in [
         ("GET", "/attempts".to_owned(), "POST"),
         ("PUT", "/charge".to_owned(), "POST"),
-        ("POST", format!("/attempts/{id}"), "GET"),
-        ("DELETE", format!("/attempts/{id}"), "GET"),
+        ("HEAD", "/charge".to_owned(), "POST"),
+        ("HEAD", format!("/attempts/{id}/void"), "POST"),
+        ("POST", format!("/attempts/{id}"), "GET, HEAD"),
+        ("DELETE", format!("/attempts/{id}"), "GET, HEAD"),
+        ("head", format!("/attempts/{id}"), "GET, HEAD"),
         ("GET", format!("/attempts/{id}/capture"), "POST"),
         ("GET", "/webhooks/stripe".to_owned(), "POST"),
     ] {
@@ -201,6 +204,8 @@ fn unknown_paths_and_methods_say_so() {
             "{method} {target}"
         );
         assert_eq!(answer.header("Allow"), Some(allow));
+        let words = format!("{target} knows only {}.", allow.replace(", ", " and "));
+        assert_eq!(body(&answer)["error"]["message"], words);
     }
     // A query is no part of the path.
     assert_eq!(

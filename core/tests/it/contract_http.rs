@@ -147,3 +147,29 @@ fn an_encoded_webhook_is_refused_whether_or_not_its_signature_holds() {
     let answer = world.send("POST", "/webhooks/stripe", &headers, news.as_bytes());
     assert_eq!(answer.status, 200, "{}", text(&answer));
 }
+
+/// The body is as long as that of the GET: what leaves it out is the adapter's HTTP library.
+#[test]
+fn head_is_answered_as_get_is() {
+    let mut world = World::with(closed(Kind::Stripe), Kind::Stripe);
+    let bearer = ("authorization", "Bearer mk_demo");
+    let problem = ("accept", "application/problem+json");
+    let headers = [bearer, ("idempotency-key", "k1")];
+    let made = world.send("POST", "/attempts", &headers, CREATE.as_bytes());
+    let attempt = made.header("Location").unwrap().to_owned();
+    let writes = world.writes;
+    for (target, headers, status) in [
+        (attempt.as_str(), &[bearer][..], 200),
+        (&attempt, &[], 401),
+        ("/attempts/pa_00000000000000000000000000", &[bearer], 404),
+        ("/attempts/pa_x", &[bearer, problem], 404),
+        ("/nothing", &[bearer], 404),
+        ("/attempts/", &[bearer], 404),
+        ("/charge", &[bearer], 405),
+    ] {
+        let got = world.send("GET", target, headers, b"");
+        assert_eq!(got.status, status, "{target}");
+        assert_eq!(world.send("HEAD", target, headers, b""), got, "{target}");
+    }
+    assert_eq!((world.writes, world.calls.len()), (writes, 0));
+}

@@ -2,12 +2,52 @@
 
 use serde_json::json;
 
-use super::{HELD, authorize, create, order};
-use crate::case::{Ask, Case, Sign, Step, get, ledger, post, webhook};
-use crate::environment::Merchant::Shop;
+use super::{HELD, RELEASED, authorize, create, order, void};
+use crate::case::{Ask, Case, Sign, Step, get, head, ledger, post, webhook};
+use crate::environment::Merchant::{Rival, Shop};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![encodings(), encoded_webhooks()]
+    vec![heads(), encodings(), encoded_webhooks()]
+}
+
+/// A GET, and a HEAD of the same, answered with this status.
+fn both(path: &str, status: u16, ask: fn(Ask) -> Ask) -> [Step; 2] {
+    [
+        ask(get(path)).status(status).save_body("body").into(),
+        ask(head(path)).status(status).length_of("body").into(),
+    ]
+}
+
+fn heads() -> Case {
+    let json: fn(Ask) -> Ask = |ask| ask.has("Content-Type", "application/json");
+    let steps = [
+        vec![create("pm_card_visa").into()],
+        both("/attempts/{id}", 200, json).into(),
+        both("/attempts/{id}", 401, |ask| {
+            ask.anonymous().has("WWW-Authenticate", "Bearer")
+        })
+        .into(),
+        both("/attempts/{id}", 404, |ask| ask.by(Rival)).into(),
+        both("/attempts/pa_x", 404, |ask| {
+            ask.header("Accept", "application/problem+json")
+                .has("Content-Type", "application/problem+json")
+        })
+        .into(),
+        both("/attempts/", 404, json).into(),
+        both("/nothing", 404, json).into(),
+        both("/charge", 405, |ask| ask.has("Allow", "POST")).into(),
+        both("/attempts/{id}/void", 405, |ask| ask.has("Allow", "POST")).into(),
+        // And of an attempt that has ended, which may be answered from a copy.
+        vec![authorize().into(), void().into()],
+        both("/attempts/{id}", 200, json).into(),
+        vec![ledger("{id}", RELEASED)],
+    ];
+    Case::new(
+        "head",
+        "HEAD is answered as GET is, with the same headers and without the body.",
+        Shop,
+        steps.into_iter().flatten().collect(),
+    )
 }
 
 /// Refused for its `Content-Encoding`.

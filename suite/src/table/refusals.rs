@@ -178,8 +178,8 @@ fn methods() -> Case {
         ("GET", "/charge", "POST"),
         ("PUT", "/charge", "POST"),
         ("PATCH", "/attempts", "POST"),
-        ("DELETE", "/attempts/pa_x", "GET"),
-        ("POST", "/attempts/pa_x", "GET"),
+        ("DELETE", "/attempts/pa_x", "GET, HEAD"),
+        ("POST", "/attempts/pa_x", "GET, HEAD"),
         ("GET", "/attempts/pa_x/capture", "POST"),
         ("GET", "/webhooks/stripe", "POST"),
     ] {
