@@ -10,7 +10,11 @@ from schemathesis.core.parameters import ParameterLocation
 
 # Refusals of well-formed requests with a 400, and the member that they name: the state of the attempt decides them.
 STATE_DECIDES = {
-    "authorize": {("INVALID_FIELD", "payment_method"), ("MISSING_FIELD", "payment_method")},
+    "authorize": {
+        ("INVALID_FIELD", "payment_method"),
+        ("INVALID_FIELD", "return_url"),
+        ("MISSING_FIELD", "payment_method"),
+    },
     "capture": {("INVALID_AMOUNT", "amount")},
     "webhook": {("WEBHOOK_SIGNATURE_INVALID", None)},
 }

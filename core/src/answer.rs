@@ -265,8 +265,12 @@ pub fn error(error: &ApiError, dress: &Dress) -> Response {
     if let Some(seconds) = error.retry_after_s.or(error.is_retryable().then_some(1)) {
         headers.push(("Retry-After", seconds.to_string()));
     }
+    if error.code == Code::UnsupportedContentEncoding {
+        // RFC 9110 §15.5.16: which codings would be read.
+        headers.push(("Accept-Encoding", "identity".to_owned()));
+    }
     if let Some(allow) = error.allow {
-        headers.push(("Allow", allow.to_owned()));
+        headers.push(("Allow", allow.join(", ")));
     }
     dress_up(&mut headers, dress);
     Response {

@@ -34,6 +34,8 @@ pub enum Code {
     CardNumberRefused,
     /// 413: the body is over 16 KiB.
     BodyTooLarge,
+    /// 415: the body is compressed, or has any other `Content-Encoding` than `identity`.
+    UnsupportedContentEncoding,
     /// 401: no merchant has this key.
     Unauthorized,
     /// 404: no such path.
@@ -75,7 +77,7 @@ const FINAL: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Code; 28] = [
+    pub const ALL: [Code; 29] = [
         Code::IdempotencyKeyRequired,
         Code::IdempotencyKeyInvalid,
         Code::IdempotencyKeyReuse,
@@ -88,6 +90,7 @@ impl Code {
         Code::InvalidCurrency,
         Code::CardNumberRefused,
         Code::BodyTooLarge,
+        Code::UnsupportedContentEncoding,
         Code::Unauthorized,
         Code::NotFound,
         Code::AttemptNotFound,
@@ -135,6 +138,12 @@ impl Code {
             Self::InvalidCurrency => ("INVALID_CURRENCY", 400, "Invalid currency", FINAL),
             Self::CardNumberRefused => ("CARD_NUMBER_REFUSED", 400, "Card number refused", FINAL),
             Self::BodyTooLarge => ("BODY_TOO_LARGE", 413, "Body too large", FINAL),
+            Self::UnsupportedContentEncoding => (
+                "UNSUPPORTED_CONTENT_ENCODING",
+                415,
+                "Unsupported content encoding",
+                FINAL,
+            ),
             Self::Unauthorized => ("UNAUTHORIZED", 401, "Unauthorized", FINAL),
             Self::NotFound => ("NOT_FOUND", 404, "No such path", FINAL),
             Self::AttemptNotFound => ("ATTEMPT_NOT_FOUND", 404, "No such attempt", FINAL),
@@ -179,7 +188,7 @@ pub struct ApiError {
     /// The attempt as it is, where the client may see it.
     pub attempt: Option<Box<AttemptView>>,
     /// Methods that the path knows (405 only).
-    pub allow: Option<&'static str>,
+    pub allow: Option<&'static [&'static str]>,
     /// When to try again, in seconds, where it is not at once.
     pub retry_after_s: Option<u64>,
 }

@@ -43,7 +43,8 @@ pub struct Response {
     pub status: u16,
     /// Header lines.
     pub headers: Vec<(&'static str, String)>,
-    /// Body bytes.
+    /// Body bytes. The answer to a HEAD has those of the same GET: they give its `Content-Length`, and an adapter's HTTP library
+    /// leaves them out.
     pub body: Vec<u8>,
 }
 

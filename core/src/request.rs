@@ -182,22 +182,29 @@ enum Path<'a> {
 
 fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) -> Result<Routed, ApiError> {
     let path = path(request.path())?;
-    let (allow, wanted) = match path {
-        Path::Attempt(_) => ("GET", "GET"),
-        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => ("POST", "POST"),
+    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
+    let allowed: &[&str] = match path {
+        Path::Attempt(_) => &["GET", "HEAD"],
+        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
     };
-    if request.method != wanted {
+    if !allowed.contains(&request.method) {
         let mut error = ApiError::new(
             Code::MethodNotAllowed,
-            format!("{} knows only {allow}.", request.path()),
+            format!("{} knows only {}.", request.path(), allowed.join(" and ")),
         );
-        error.allow = Some(allow);
+        error.allow = Some(allowed);
         return Err(error);
     }
     if let Path::Webhook(psp) = path {
+        // Before the signature. Bytes that were compressed after they were signed do not match it; bytes that were compressed
+        // before match it and cannot be read: neither refusal would name the cause. Only a header is looked at, so whoever
+        // has no secret learns nothing.
+        refuse_encoded(request)?;
         return webhook::route(config, psp, request, now_ms);
     }
     let merchant = merchant(config, request)?;
+    // Before the size: the limit is on the body as it is without a coding.
+    refuse_encoded(request)?;
     if request.body.len() > BODY_BYTES_MAX {
         return Err(ApiError::new(
             Code::BodyTooLarge,
@@ -263,8 +270,20 @@ fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<
 }
 
 fn path(path: &str) -> Result<Path<'_>, ApiError> {
+    // Looked at first: `/attempts/` would be the path of an attempt with an empty id.
+    let shorter = path.strip_suffix('/').filter(|shorter| !shorter.ends_with('/'));
+    if shorter.and_then(known).is_some() {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "No such path: it ends in a slash. Send it without the slash.",
+        ));
+    }
+    known(path).ok_or_else(|| not_found(path))
+}
+
+fn known(path: &str) -> Option<Path<'_>> {
     let mut parts = path.strip_prefix('/').unwrap_or_default().split('/');
-    let found = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some("attempts"), None, None, None) => Some(Path::Create),
         (Some("charge"), None, None, None) => Some(Path::Charge),
         (Some("attempts"), Some(id), None, None) => Some(Path::Attempt(id)),
@@ -280,8 +299,7 @@ fn path(path: &str) -> Result<Path<'_>, ApiError> {
         }
         (Some("webhooks"), Some(psp), None, None) => Some(Path::Webhook(psp)),
         _ => None,
-    };
-    found.ok_or_else(|| not_found(path))
+    }
 }
 
 fn not_found(_path: &str) -> ApiError {
@@ -289,6 +307,22 @@ fn not_found(_path: &str) -> ApiError {
         Code::NotFound,
         "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts/{id} and POST /webhooks/{psp}.",
     )
+}
+
+/// A body is read as it was sent: no content coding is undone (RFC 9110 §8.4). Where there is no body, nothing is encoded.
+fn refuse_encoded(request: &Request<'_>) -> Result<(), ApiError> {
+    let mut codings = request
+        .header_values("content-encoding")
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    if is_plain || request.body.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::UnsupportedContentEncoding,
+        "The Content-Encoding of this body is not supported, so this request did nothing. Send the body uncompressed, without Content-Encoding.",
+    ))
 }
 
 /// The error for an attempt that is not there, or not this merchant's: the two must look the same.

@@ -95,6 +95,8 @@ pub(crate) fn translate(response: Response) -> worker::Result<worker::Response> 
     for (name, value) in &response.headers {
         headers.append(name, value)?;
     }
+    // The platform leaves the body of the answer to a HEAD out, and with it the length that it does not find here.
+    headers.set("Content-Length", &response.body.len().to_string())?;
     let builder = ResponseBuilder::new()
         .with_status(response.status)
         .with_headers(headers);

@@ -1,4 +1,4 @@
-//! Spin's requests to core's and back, and the two paths that are the adapter's own: `GET /healthz` and
+//! Spin's requests to core's and back, and the two paths that are the adapter's own: `/healthz` and
 //! `POST /internal/sweep`.
 
 use std::rc::Rc;
@@ -47,7 +47,7 @@ pub async fn answer<W: World, S: Store, P: PspTransport, F: Finals>(
         body: &body,
     };
     translate(match (request.method, request.path()) {
-        ("GET", "/healthz") => health(server).await,
+        ("GET" | "HEAD", "/healthz") => health(server).await,
         ("POST", "/internal/sweep") => sweep(server, sweep_digest, &request).await,
         _ => server.respond(&request).await.unwrap_or_else(not_answered),
     })

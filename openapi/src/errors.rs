@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pay_once_core::error::Code;
 use serde_json::{Value, json};
 
+use crate::paths::header;
 use crate::{join, schema};
 
 pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
@@ -21,17 +22,30 @@ pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
 
 /// The answer to a method that a path does not have.
 const OF_NO_CALL: u16 = 405;
+/// The answer to a body that is compressed.
+const ENCODED: u16 = 415;
 
 /// The answer with this status.
 pub(crate) fn response(status: u16) -> Value {
-    let codes = by_status().remove(&status).unwrap_or_default();
-    json!({
-        "description": codes.join(", "),
+    let content = json!({
         "content": {
             "application/json": {"schema": schema(&format!("Error{status}"))},
             "application/problem+json": {"schema": schema(&format!("Problem{status}"))},
         },
-    })
+    });
+    join([without_body(status), content])
+}
+
+/// The same to a HEAD.
+pub(crate) fn without_body(status: u16) -> Value {
+    let codes = by_status().remove(&status).unwrap_or_default();
+    let headers = match status {
+        ENCODED => json!({
+            "headers": {"Accept-Encoding": header("`identity`: send the body uncompressed.", true)},
+        }),
+        _ => json!({}),
+    };
+    join([json!({"description": codes.join(", ")}), headers])
 }
 
 fn by_status() -> BTreeMap<u16, Vec<&'static str>> {

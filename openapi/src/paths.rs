@@ -8,7 +8,7 @@ use crate::{errors, join, schema};
 pub(crate) fn paths() -> Value {
     json!({
         "/attempts": {"post": create()},
-        "/attempts/{attempt_id}": {"get": read()},
+        "/attempts/{attempt_id}": {"get": read(), "head": head()},
         "/attempts/{attempt_id}/authorize": {"post": operation(&AUTHORIZE)},
         "/attempts/{attempt_id}/capture": {"post": operation(&CAPTURE)},
         "/attempts/{attempt_id}/void": {"post": operation(&VOID)},
@@ -36,7 +36,7 @@ const AUTHORIZE: Operation = Operation {
     body: "Authorize",
     body_is_required: false,
     example: || json!({"payment_method": "pm_card_visa"}),
-    refusals: &[400, 401, 402, 404, 409, 413, 500, 503, 507],
+    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 503, 507],
 };
 const CAPTURE: Operation = Operation {
     id: "capture",
@@ -45,7 +45,7 @@ const CAPTURE: Operation = Operation {
     body: "Capture",
     body_is_required: false,
     example: || json!({"amount": 2599}),
-    refusals: &[400, 401, 402, 404, 409, 413, 500, 503, 507],
+    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 503, 507],
 };
 const VOID: Operation = Operation {
     id: "void",
@@ -54,7 +54,7 @@ const VOID: Operation = Operation {
     body: "Void",
     body_is_required: false,
     example: || json!({}),
-    refusals: &[400, 401, 404, 409, 413, 500, 503, 507],
+    refusals: &[400, 401, 404, 409, 413, 415, 500, 503, 507],
 };
 const RESOLVE: Operation = Operation {
     id: "resolve",
@@ -70,7 +70,7 @@ const RESOLVE: Operation = Operation {
             "psp_reference": "pi_3Qx",
         })
     },
-    refusals: &[400, 401, 404, 409, 413, 500, 503, 507],
+    refusals: &[400, 401, 404, 409, 413, 415, 500, 503, 507],
 };
 
 fn create() -> Value {
@@ -87,7 +87,7 @@ fn create() -> Value {
                 (201, attempt("Created.", location.clone(), false)),
                 (200, attempt("A replay: it was created before.", location, false)),
             ],
-            &[400, 401, 409, 413, 500, 503, 507],
+            &[400, 401, 409, 413, 415, 500, 503, 507],
         ),
     })
 }
@@ -106,7 +106,7 @@ fn charge() -> Value {
                 (200, attempt("Captured.", json!({}), false)),
                 (202, under_way()),
             ],
-            &[400, 401, 402, 409, 413, 500, 503, 507],
+            &[400, 401, 402, 409, 413, 415, 500, 503, 507],
         ),
     })
 }
@@ -126,6 +126,8 @@ fn operation(it: &Operation) -> Value {
     })
 }
 
+const READ_REFUSALS: &[u16] = &[401, 404, 413, 415, 500, 503];
+
 fn read() -> Value {
     json!({
         "operationId": "read",
@@ -134,8 +136,24 @@ fn read() -> Value {
         "parameters": [attempt_id()],
         "responses": responses(
             [(200, attempt("The attempt.", json!({}), true))],
-            &[401, 404, 413, 500, 503],
+            READ_REFUSALS,
         ),
+    })
+}
+
+/// The answer to reading without its body, and so without links, which take the id from there.
+fn head() -> Value {
+    let done = json!({"description": "The attempt is there."});
+    let refused = READ_REFUSALS
+        .iter()
+        .map(|status| (status.to_string(), errors::without_body(*status)));
+    let responses: Map<String, Value> = refused.chain([("200".to_owned(), done)]).collect();
+    json!({
+        "operationId": "head",
+        "tags": ["payments"],
+        "summary": "The status and headers of reading the attempt, without the body.",
+        "parameters": [attempt_id()],
+        "responses": responses,
     })
 }
 
@@ -178,7 +196,7 @@ fn webhook() -> Value {
                     },
                 }),
             )],
-            &[400, 404, 413, 500, 503],
+            &[400, 404, 413, 415, 500, 503],
         ),
     })
 }
@@ -236,7 +254,7 @@ fn under_way() -> Value {
     )
 }
 
-fn header(description: &str, is_required: bool) -> Value {
+pub(crate) fn header(description: &str, is_required: bool) -> Value {
     json!({"description": description, "required": is_required, "schema": {"type": "string"}})
 }
 

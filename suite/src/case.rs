@@ -114,6 +114,7 @@ pub struct Ask {
     pub(crate) expected_headers: Vec<(&'static str, Option<String>)>,
     pub(crate) members: Vec<(&'static str, Value)>,
     pub(crate) same_as: Option<&'static str>,
+    pub(crate) length_of: Option<&'static str>,
     pub(crate) save_body: Option<&'static str>,
     pub(crate) saves: Vec<(&'static str, &'static str)>,
     pub(crate) until: Option<(&'static str, Value)>,
@@ -160,6 +161,12 @@ pub fn get(path: &str) -> Ask {
     Ask::new("GET", path).status(200)
 }
 
+/// A `HEAD`. Its answer must have no body.
+#[must_use]
+pub fn head(path: &str) -> Ask {
+    Ask::new("HEAD", path).status(200)
+}
+
 /// A `POST` without a body.
 #[must_use]
 pub fn post(path: &str) -> Ask {
@@ -189,6 +196,7 @@ impl Ask {
             expected_headers: Vec::new(),
             members: Vec::new(),
             same_as: None,
+            length_of: None,
             save_body: None,
             saves: Vec::new(),
             until: None,
@@ -319,6 +327,13 @@ impl Ask {
     #[must_use]
     pub fn same_as(mut self, name: &'static str) -> Self {
         self.same_as = Some(name);
+        self
+    }
+
+    /// `Content-Length` is that of the body saved as `name`.
+    #[must_use]
+    pub fn length_of(mut self, name: &'static str) -> Self {
+        self.length_of = Some(name);
         self
     }
 

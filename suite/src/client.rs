@@ -8,6 +8,8 @@ use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Longest wait for one answer: `Prefer: wait=30` may hold it back.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
@@ -70,6 +72,12 @@ impl Client {
         headers: &[(&str, Vec<u8>)],
         body: Vec<u8>,
     ) -> Result<Answer, String> {
+        if method == "HEAD" {
+            return match tokio::time::timeout(ANSWER_TIMEOUT, head(url, headers)).await {
+                Ok(answer) => answer.map_err(|error| format!("{method} {url}: {error}")),
+                Err(_) => Err(format!("{method} {url}: no answer within {ANSWER_TIMEOUT:?}")),
+            };
+        }
         let mut request = hyper::Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, value.as_slice());
@@ -114,6 +122,71 @@ impl Client {
     }
 }
 
+/// What is asked after a HEAD on the same connection: its answer ends the wait for a body that must not come.
+const NEXT: &[u8] = b"GET / HTTP/1.1\r\nHost: next\r\nConnection: close\r\n\r\n";
+/// What its answer begins with.
+const NEXT_ANSWER: &[u8] = b"HTTP/1.1 ";
+
+/// A HEAD, read from the socket: a client library looks for no body, so it would not see one.
+async fn head(url: &str, headers: &[(&str, Vec<u8>)]) -> Result<Answer, String> {
+    let rest = url.strip_prefix("http://").ok_or("not http")?;
+    let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let mut bytes = format!("HEAD {target} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
+    for (name, value) in headers {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(NEXT);
+    exchange_raw(authority, &bytes)
+        .await
+        .map_err(|error| chain(&error))?
+}
+
+/// Sends these bytes, and reads the first answer and as much of what follows as shows whether it is the next.
+async fn exchange_raw(authority: &str, bytes: &[u8]) -> std::io::Result<Result<Answer, String>> {
+    let mut stream = TcpStream::connect(authority).await?;
+    stream.write_all(bytes).await?;
+    let mut came = Vec::new();
+    loop {
+        let length = stream.read_buf(&mut came).await?;
+        match read_head(&came) {
+            Some(answer) if length == 0 || answer.body.len() >= NEXT_ANSWER.len() => {
+                return Ok(Ok(before_the_next(answer)));
+            }
+            None if length == 0 => return Ok(Err(format!("no HTTP: {}", String::from_utf8_lossy(&came)))),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// The answer without the next one.
+fn before_the_next(mut answer: Answer) -> Answer {
+    if answer.body.starts_with(NEXT_ANSWER) {
+        answer.body.clear();
+    }
+    answer
+}
+
+/// An answer whose body is whatever follows its headers.
+fn read_head(bytes: &[u8]) -> Option<Answer> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    Some(Answer {
+        status,
+        headers,
+        body: Bytes::copy_from_slice(bytes.get(end + 4..)?),
+    })
+}
+
 /// An error and what it comes from, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -123,4 +196,21 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_after_the_headers_of_a_head_is_seen() {
+        let answer = read_head(b"HTTP/1.1 200 OK\r\nContent-Length:2\r\nAllow: GET, HEAD\r\n\r\n{}").unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
+        assert_eq!(before_the_next(answer.clone()), answer);
+        assert_eq!(answer.header("Content-Length").as_deref(), Some("2"));
+        assert_eq!(answer.header("Allow").as_deref(), Some("GET, HEAD"));
+        let answer = read_head(b"HTTP/1.1 404 Not Found\r\n\r\nHTTP/1.1 200 OK\r\n").unwrap();
+        assert_eq!((answer.status, before_the_next(answer).body.len()), (404, 0));
+        assert!(read_head(b"HTTP/1.1 200 OK\r\n").is_none());
+    }
 }

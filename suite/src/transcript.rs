@@ -9,7 +9,7 @@ use crate::case::{Ask, Shown};
 use crate::client::Answer;
 
 /// The headers of the contract, in the order in which the transcript shows them. Others are the platform's.
-const HEADERS: [&str; 8] = [
+const HEADERS: [&str; 9] = [
     "Content-Type",
     "Location",
     "Idempotency-Key",
@@ -17,6 +17,7 @@ const HEADERS: [&str; 8] = [
     "Preference-Applied",
     "Retry-After",
     "Allow",
+    "Accept-Encoding",
     "WWW-Authenticate",
 ];
 /// Longer request bodies and header values are cut in the transcript.
@@ -176,6 +177,9 @@ pub(crate) fn answer(normal: &mut Normal, shown: Shown, answer: &Answer) -> Stri
         if let Some(value) = answer.header(name) {
             out.push_str(&normal.text(&format!("< {name}: {value}\n")));
         }
+    }
+    if answer.body.is_empty() {
+        return out;
     }
     let body = String::from_utf8_lossy(&answer.body);
     let body = match shown {

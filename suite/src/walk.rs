@@ -257,6 +257,18 @@ impl<'a> Walk<'a> {
                 return Err(format!("expected: {pointer} is {value}, not {came}"));
             }
         }
+        if ask.method == "HEAD" && !answer.body.is_empty() {
+            return Err("expected: no body".to_owned());
+        }
+        if let Some(name) = ask.length_of {
+            let length = self.bodies.get(name).map(|saved| saved.len().to_string());
+            let came = answer.header("Content-Length");
+            if length.is_none() || came != length {
+                return Err(format!(
+                    "expected: Content-Length of \"{name}\", {length:?}, not {came:?}"
+                ));
+            }
+        }
         match ask.same_as.map(|name| (name, self.bodies.get(name))) {
             Some((name, Some(saved))) if *saved != answer.body => Err(format!(
                 "expected: the very bytes of \"{name}\": {}",

@@ -189,8 +189,11 @@ fn unknown_paths_and_methods_say_so() {
     for (method, target, allow) in [
         ("GET", "/attempts".to_owned(), "POST"),
         ("PUT", "/charge".to_owned(), "POST"),
-        ("POST", format!("/attempts/{id}"), "GET"),
-        ("DELETE", format!("/attempts/{id}"), "GET"),
+        ("HEAD", "/charge".to_owned(), "POST"),
+        ("HEAD", format!("/attempts/{id}/void"), "POST"),
+        ("POST", format!("/attempts/{id}"), "GET, HEAD"),
+        ("DELETE", format!("/attempts/{id}"), "GET, HEAD"),
+        ("head", format!("/attempts/{id}"), "GET, HEAD"),
         ("GET", format!("/attempts/{id}/capture"), "POST"),
         ("GET", "/webhooks/stripe".to_owned(), "POST"),
     ] {
@@ -201,12 +204,61 @@ fn unknown_paths_and_methods_say_so() {
             "{method} {target}"
         );
         assert_eq!(answer.header("Allow"), Some(allow));
+        let words = format!("{target} knows only {}.", allow.replace(", ", " and "));
+        assert_eq!(body(&answer)["error"]["message"], words);
     }
     // A query is no part of the path.
     assert_eq!(
         world.send("GET", &format!("/attempts/{id}?x=1"), &[], b"").status,
         200
     );
+}
+
+#[test]
+fn a_known_path_that_ends_in_a_slash_is_refused_and_says_so() {
+    let slash = "No such path: it ends in a slash. Send it without the slash.";
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create();
+    for method in ["GET", "POST"] {
+        for target in [
+            "/attempts/".to_owned(),
+            "/charge/".to_owned(),
+            "/charge/?x=/".to_owned(),
+            format!("/attempts/{id}/"),
+            format!("/attempts/{id}/authorize/"),
+            "/attempts/x/capture/".to_owned(),
+            "/attempts//void/".to_owned(),
+            "/attempts/x/resolve/".to_owned(),
+            "/webhooks/stripe/".to_owned(),
+        ] {
+            let answer = world.send(method, &target, &[("idempotency-key", "k")], CREATE.as_bytes());
+            assert_eq!(
+                (answer.status, code(&answer).as_str()),
+                (404, "NOT_FOUND"),
+                "{target}"
+            );
+            assert_eq!(body(&answer)["error"]["message"], slash, "{target}");
+        }
+    }
+    for (target, expected) in [
+        ("/", "NOT_FOUND"),
+        ("//", "NOT_FOUND"),
+        ("/attempt/", "NOT_FOUND"),
+        ("/attempts//", "NOT_FOUND"),
+        ("/attempts/x/refund/", "NOT_FOUND"),
+        ("/attempts//authorize", "ATTEMPT_NOT_FOUND"),
+        ("/webhooks/", "UNKNOWN_PSP"),
+        ("/webhooks//", "NOT_FOUND"),
+    ] {
+        let answer = world.send("POST", target, &[("idempotency-key", "k")], b"");
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (404, expected),
+            "{target}"
+        );
+        assert_ne!(body(&answer)["error"]["message"], slash, "{target}");
+    }
+    assert_eq!((world.writes, world.calls.len()), (1, 0));
 }
 
 #[test]

@@ -73,6 +73,11 @@ fn refusal(code: Code, problem: bool) -> Response {
         Code::InvalidCurrency => create(&mut world, &CREATE.replace("GBP", "XXY")),
         Code::CardNumberRefused => create(&mut world, &CREATE.replace("pm_card_visa", "4111111111111111")),
         Code::BodyTooLarge => create(&mut world, &" ".repeat(16 * 1024 + 1)),
+        Code::UnsupportedContentEncoding => {
+            let mut headers = key.clone();
+            headers.push(("content-encoding", "gzip"));
+            world.send("POST", "/attempts", &headers, CREATE.as_bytes())
+        }
         Code::Unauthorized => {
             let mut world = World::with(closed(Kind::Stripe), Kind::Stripe);
             world.send("POST", "/attempts", &key, CREATE.as_bytes())
@@ -226,6 +231,10 @@ fn every_code_is_reached_and_says_what_to_do() {
         Some("Bearer")
     );
     assert_eq!(refusals["METHOD_NOT_ALLOWED"].0.header("Allow"), Some("POST"));
+    for (word, (plain, _)) in &refusals {
+        let accepted = (*word == "UNSUPPORTED_CONTENT_ENCODING").then_some("identity");
+        assert_eq!(plain.header("Accept-Encoding"), accepted, "{word}");
+    }
 }
 
 #[test]

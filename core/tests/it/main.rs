@@ -12,6 +12,7 @@ mod adversary;
 mod contract_bodies;
 mod contract_copies;
 mod contract_errors;
+mod contract_http;
 mod contract_keys;
 mod contract_operations;
 mod contract_outages;

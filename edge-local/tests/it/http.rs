@@ -62,16 +62,24 @@ pub(crate) fn send(
     head.push_str("\r\n");
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(body);
-    exchange(address, &bytes)
+    match method {
+        "HEAD" => read(&exchanged(address, &bytes)?),
+        _ => exchange(address, &bytes),
+    }
 }
 
 /// Sends these very bytes and reads one answer.
 pub(crate) fn exchange(address: &str, bytes: &[u8]) -> io::Result<Answer> {
+    parse(&exchanged(address, bytes)?)
+}
+
+/// Sends these very bytes and reads until the connection ends.
+pub(crate) fn exchanged(address: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = connect(address)?;
     stream.write_all(bytes)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    parse(&answer)
+    Ok(answer)
 }
 
 /// A connection with time-outs.
@@ -86,7 +94,24 @@ pub(crate) fn connect(address: &str) -> io::Result<TcpStream> {
 
 /// Reads an answer; one that was cut short is an error.
 pub(crate) fn parse(bytes: &[u8]) -> io::Result<Answer> {
-    let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut short");
+    let answer = read(bytes)?;
+    let length: usize = answer
+        .header("Content-Length")
+        .and_then(|length| length.parse().ok())
+        .ok_or_else(cut)?;
+    if answer.body.len() == length {
+        Ok(answer)
+    } else {
+        Err(cut())
+    }
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut short")
+}
+
+/// Reads an answer whose body is whatever follows its headers.
+fn read(bytes: &[u8]) -> io::Result<Answer> {
     let end = bytes
         .windows(4)
         .position(|four| four == b"\r\n\r\n")
@@ -103,19 +128,10 @@ pub(crate) fn parse(bytes: &[u8]) -> io::Result<Answer> {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let answer = Answer {
+    Ok(Answer {
         status,
         status_line,
         headers,
         body: bytes[end + 4..].to_vec(),
-    };
-    let length: usize = answer
-        .header("Content-Length")
-        .and_then(|length| length.parse().ok())
-        .ok_or_else(cut)?;
-    if answer.body.len() == length {
-        Ok(answer)
-    } else {
-        Err(cut())
-    }
+    })
 }

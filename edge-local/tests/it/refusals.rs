@@ -115,7 +115,7 @@ fn paths_and_methods() {
     for (method, target, code) in [
         ("GET", "/".to_owned(), "NOT_FOUND"),
         ("POST", "/attempt".to_owned(), "NOT_FOUND"),
-        ("POST", "/attempts/".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("POST", "/attempts/".to_owned(), "NOT_FOUND"),
         ("POST", format!("/attempts/{id}/refund"), "NOT_FOUND"),
         ("POST", format!("/attempts/{id}/capture/"), "NOT_FOUND"),
         ("POST", "/CHARGE".to_owned(), "NOT_FOUND"),
@@ -139,6 +139,37 @@ fn paths_and_methods() {
             "{answer:?}"
         );
     }
+}
+
+/// Of the server's own paths as of the contract's: what follows the headers of a HEAD is the next answer.
+#[test]
+fn head_is_answered_without_a_body() {
+    let (server, id, _) = server();
+    for (target, status) in [
+        ("/healthz".to_owned(), 200),
+        ("/openapi.json".to_owned(), 200),
+        (format!("/attempts/{id}"), 200),
+        ("/attempts/pa_x".to_owned(), 404),
+        ("/charge".to_owned(), 405),
+    ] {
+        let got = http::send(&server.address, "GET", &target, &[], b"").unwrap();
+        let head = http::send(&server.address, "HEAD", &target, &[], b"").unwrap();
+        assert_eq!((head.status, got.status), (status, status), "{target}");
+        assert!(head.body.is_empty(), "{head:?}");
+        let headers = |answer: &http::Answer| {
+            let mut headers = answer.headers.clone();
+            headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Date"));
+            headers
+        };
+        assert_eq!(headers(&head), headers(&got), "{target}");
+    }
+    let two = format!(
+        "HEAD /attempts/{id} HTTP/1.1\r\nHost: pay\r\n\r\nGET /nothing HTTP/1.1\r\nHost: pay\r\nConnection: close\r\n\r\n"
+    );
+    let came = http::exchanged(&server.address, two.as_bytes()).unwrap();
+    let end = came.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert!(came.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert_eq!(http::parse(&came[end..]).unwrap().status, 404);
 }
 
 #[test]

@@ -17,6 +17,19 @@ fn check(address: &str, world: &World) {
     let report = runtime.block_on(run(&options)).unwrap();
     println!("{}", report.lines());
     report.check(GOLDEN).unwrap_or_else(|why| panic!("{why}"));
+    health_is_shown_to_get_and_head(address);
+}
+
+/// The component's own path is no part of the table.
+fn health_is_shown_to_get_and_head(address: &str) {
+    let [got, head] =
+        ["GET", "HEAD"].map(|method| http::send(address, method, "/healthz", &[], b"").unwrap());
+    assert_eq!((got.status, head.status), (200, 200), "{head:?}");
+    assert!(head.body.is_empty(), "{head:?}");
+    for name in ["Content-Type", "Content-Length"] {
+        assert!(head.header(name).is_some(), "{name}: {head:?}");
+        assert_eq!(head.header(name), got.header(name));
+    }
 }
 
 fn passes(mode: Mode) {

@@ -3,6 +3,7 @@
 mod declines;
 mod doubt;
 mod expiry;
+mod http;
 mod keys;
 mod lifecycle;
 mod parallel;
@@ -25,6 +26,7 @@ pub fn cases() -> Vec<Case> {
         keys::cases(),
         refusals::cases(),
         refused_bodies::cases(),
+        http::cases(),
         declines::cases(),
         three_d_secure::cases(),
         slow::cases(),

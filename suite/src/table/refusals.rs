@@ -145,16 +145,23 @@ fn paths() -> Case {
     for path in [
         "/attempt",
         "/attempts/pa_x/refund",
-        "/attempts/pa_x/capture/",
+        "/attempts//",
         "/CHARGE",
-        "/charge/",
         "/webhooks",
+        // These are known but for the slash at their end, and the answer says so.
+        "/attempts/",
+        "/charge/",
+        "/attempts/pa_x/",
+        "/attempts/pa_x/capture/",
+        "/webhooks/{psp}/",
     ] {
         steps.push(post(path).key("new").refused(404, "NOT_FOUND").into());
     }
     for operation in ["authorize", "capture", "void"] {
-        let path = format!("/attempts/{NOBODYS}/{operation}");
-        steps.push(post(&path).key("new").refused(404, "ATTEMPT_NOT_FOUND").into());
+        for id in [NOBODYS, ""] {
+            let path = format!("/attempts/{id}/{operation}");
+            steps.push(post(&path).key("new").refused(404, "ATTEMPT_NOT_FOUND").into());
+        }
     }
     Case::new(
         "paths",
@@ -171,8 +178,8 @@ fn methods() -> Case {
         ("GET", "/charge", "POST"),
         ("PUT", "/charge", "POST"),
         ("PATCH", "/attempts", "POST"),
-        ("DELETE", "/attempts/pa_x", "GET"),
-        ("POST", "/attempts/pa_x", "GET"),
+        ("DELETE", "/attempts/pa_x", "GET, HEAD"),
+        ("POST", "/attempts/pa_x", "GET, HEAD"),
         ("GET", "/attempts/pa_x/capture", "POST"),
         ("GET", "/webhooks/stripe", "POST"),
     ] {
