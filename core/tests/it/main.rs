@@ -9,6 +9,8 @@
 mod support;
 
 mod adversary;
+mod amounts;
+mod captured_amounts;
 mod contract_bodies;
 mod contract_copies;
 mod contract_errors;
@@ -20,6 +22,7 @@ mod contract_people;
 mod contract_room;
 mod contract_webhooks;
 mod expired;
+mod foreign;
 mod found;
 mod golden;
 mod invariants;
