@@ -9,8 +9,12 @@ import schemathesis
 from schemathesis.core.parameters import ParameterLocation
 
 # Refusals of well-formed requests with a 400, and the member that they name: the state of the attempt decides them.
+# And amounts that the merchant's PSP cannot express in the currency, which only its own table tells.
 STATE_DECIDES = {
+    "create": {("INVALID_AMOUNT", "amount")},
+    "charge": {("INVALID_AMOUNT", "amount")},
     "authorize": {
+        ("INVALID_AMOUNT", "amount"),
         ("INVALID_FIELD", "payment_method"),
         ("INVALID_FIELD", "return_url"),
         ("MISSING_FIELD", "payment_method"),

@@ -5,6 +5,7 @@ use pay_once_core::limits::{
     AMOUNT_MINOR_MAX, ENTRIES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX,
     ORDER_ID_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
 };
+use pay_once_core::psp::amount::is_currency;
 use pay_once_core::recovery::Doubt;
 use pay_once_core::status::Status;
 use serde_json::{Value, json};
@@ -88,6 +89,19 @@ fn attempt() -> Value {
                     "capture_id": {"type": "string", "pattern": format!("^cap_{ULID}$")},
                     "captured_at": schema("TimeS"),
                     "amount": schema("Amount"),
+                    "requested_amount": {
+                        "allOf": [schema("Amount")],
+                        "description": "What was asked for. Only there if the PSP captured something else, which is an operator's to see to.",
+                    },
+                    "captured_currency": {
+                        "type": "string",
+                        "description": "Only there if the PSP captured another currency than was asked for; `amount` is in its minor units.",
+                    },
+                    "reversed_amount": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "description": "What the PSP or the issuer took back later. The status stays.",
+                    },
                 },
                 "required": ["capture_id", "captured_at", "amount"],
             },
@@ -135,7 +149,7 @@ fn amount() -> Value {
         "type": "integer",
         "minimum": 1,
         "maximum": AMOUNT_MINOR_MAX,
-        "description": "In minor units: 2599 is £25.99.",
+        "description": "In minor units as ISO 4217 counts them: 2599 is £25.99. An amount that the PSP cannot express, like a third decimal at Stripe, is refused with INVALID_AMOUNT.",
     })
 }
 
@@ -144,9 +158,9 @@ fn currency() -> Value {
     let letters = || 'A'..='Z';
     let codes: Vec<String> = letters()
         .flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))))
-        .filter(|code| iso_currency::Currency::from_code(code).is_some())
+        .filter(|code| is_currency(code))
         .collect();
-    json!({"enum": codes, "description": "ISO 4217, in upper case."})
+    json!({"enum": codes, "description": "ISO 4217, in upper case. Metals, funds, units of account and test codes are none."})
 }
 
 fn metadata() -> Value {

@@ -36,7 +36,7 @@ const AUTHORIZE: Operation = Operation {
     body: "Authorize",
     body_is_required: false,
     example: || json!({"payment_method": "pm_card_visa"}),
-    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 503, 507],
+    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 502, 503, 507],
 };
 const CAPTURE: Operation = Operation {
     id: "capture",
@@ -45,7 +45,7 @@ const CAPTURE: Operation = Operation {
     body: "Capture",
     body_is_required: false,
     example: || json!({"amount": 2599}),
-    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 503, 507],
+    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 502, 503, 507],
 };
 const VOID: Operation = Operation {
     id: "void",
@@ -106,7 +106,7 @@ fn charge() -> Value {
                 (200, attempt("Captured.", json!({}), false)),
                 (202, under_way()),
             ],
-            &[400, 401, 402, 409, 413, 415, 500, 503, 507],
+            &[400, 401, 402, 409, 413, 415, 500, 502, 503, 507],
         ),
     })
 }
@@ -196,7 +196,7 @@ fn webhook() -> Value {
                     },
                 }),
             )],
-            &[400, 404, 413, 415, 500, 503],
+            &[400, 404, 413, 415, 500, 502, 503],
         ),
     })
 }
