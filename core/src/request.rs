@@ -46,8 +46,6 @@ pub struct Ticket {
     /// When an answer is due, in milliseconds since the Unix epoch.
     pub(crate) answer_by_ms: u64,
     pub(crate) dress: Dress,
-    /// The `Prefer: wait` that was asked for, in seconds; it is said to be applied once the ticket has waited.
-    pub(crate) prefer_wait_s: Option<u64>,
     /// Whether the ticket has waited for its answer: it is no new question.
     pub(crate) has_waited: bool,
     /// Whether it waits for news of an open 3-D Secure, which its question has had read.
@@ -68,11 +66,18 @@ pub(crate) enum Asked {
 }
 
 impl Ticket {
+    /// The dress of an answer that comes before its time and is not final: a `Prefer: wait` was not applied.
+    pub(crate) fn early(&self) -> Dress {
+        Dress {
+            waited_s: None,
+            ..self.dress.clone()
+        }
+    }
+
     /// The ticket as it waits: presented again, it is the same question.
     pub(crate) fn waiting(&self) -> Self {
         let mut ticket = self.clone();
         ticket.has_waited = true;
-        ticket.dress.waited_s = ticket.prefer_wait_s;
         ticket
     }
 
@@ -229,8 +234,10 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
     let body = Body::read(request.body)?;
     let fingerprint = body.fingerprint(kind.as_str(), parameter);
     let order = order(config, merchant, kind, body)?;
-    let prefer_wait_s = prefer_wait_s(request);
-    let wait_ms = prefer_wait_s.map_or(config.time_budget_ms, |seconds| seconds * 1000);
+    dress.waited_s = prefer_wait_s(request);
+    let wait_ms = dress
+        .waited_s
+        .map_or(config.time_budget_ms, |seconds| seconds * 1000);
     let ticket = Ticket {
         merchant: merchant.into(),
         asked: Arc::new(Asked::Do {
@@ -239,7 +246,6 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
             order,
         }),
         answer_by_ms: now_ms.saturating_add(wait_ms),
-        prefer_wait_s,
         has_waited: false,
         expects_news: false,
         dress: dress.clone(),
@@ -257,7 +263,6 @@ fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<
         merchant: merchant.into(),
         asked: Arc::new(Asked::Read),
         answer_by_ms: now_ms,
-        prefer_wait_s: None,
         has_waited: false,
         expects_news: false,
         dress: dress.clone(),

@@ -204,7 +204,7 @@ fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -
     let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
     if ticket.has_waited || now_ms < again_ms {
         let pause_s = again_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
-        let response = answer::psp_rejected(view(&work), pause_s, &ticket.dress);
+        let response = answer::psp_rejected(view(&work), pause_s, &ticket.early());
         return Ok(Step::reply(response));
     }
     if let Some(refusal) = no_room(work.record(), 0) {
@@ -258,8 +258,8 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
             let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
             Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.dress))
         }
-        None if work.waits_for_people(ticket) => Reply::Now(work.under_way(&ticket.dress)),
-        None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.waiting().dress)),
+        None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.dress)),
+        None if work.waits_for_people(ticket) => Reply::Now(work.under_way(&ticket.early())),
         None => Reply::Wait {
             until_ms: ticket.answer_by_ms,
             ticket: Box::new(Ticket {

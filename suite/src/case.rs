@@ -224,6 +224,13 @@ impl Ask {
             .has("Preference-Applied", "wait=30")
     }
 
+    /// Prefers to wait, where waiting is no use: only an operator or the customer can bring the answer on, so it comes at once,
+    /// and the preference is not said to be applied.
+    #[must_use]
+    pub fn wait_in_vain(self) -> Self {
+        self.header("Prefer", "wait=30").has_no("Preference-Applied")
+    }
+
     /// With this JSON as its body.
     #[must_use]
     pub fn json(self, body: &Value) -> Self {

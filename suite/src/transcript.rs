@@ -84,7 +84,7 @@ impl Normal {
             && rest
                 .bytes()
                 .all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'Z') && !matches!(b, b'I' | b'L' | b'O' | b'U'));
-        let is_sandbox = rest.len() == 24 && is_hex(rest);
+        let is_sandbox = matches!((kind, rest.len()), (_, 24) | ("req", 16)) && is_hex(rest);
         if !is_ulid && !is_sandbox {
             return word.to_owned();
         }
@@ -251,6 +251,7 @@ mod tests {
             normal.text("\"2026-11-21T22:06:11Z\" 2026-11-21T22:06:11.484Z pi_cab389dd660a26bd00000001"),
             "\"{time}\" {time_ms} {psp-pi1}"
         );
+        assert_eq!(normal.text("req_4cae63d74fe8f300"), "{psp-req1}");
         assert_eq!(normal.text(&"ab".repeat(32)), "{hash}");
         for other in [
             "pa_5vr7",

@@ -11,7 +11,7 @@ use crate::environment::Weather;
 fn parks(operation: &str) -> Ask {
     post(&format!("/attempts/{{id}}/{operation}"))
         .key(operation)
-        .wait()
+        .wait_in_vain()
         .status(202)
         .is("/operation/state", "parked")
 }

@@ -29,7 +29,7 @@ fn create() -> Ask {
 fn begin() -> Ask {
     post("/attempts/{id}/authorize")
         .key("authorize")
-        .wait()
+        .wait_in_vain()
         .status(202)
         .is("/status", "REQUIRES_ACTION")
         .is("/charge_state", "requires_action")
@@ -126,7 +126,7 @@ pub(super) fn cases() -> Vec<Case> {
                 vec![
                     post("/charge")
                         .key("{case}")
-                        .wait()
+                        .wait_in_vain()
                         .json(&order())
                         .status(202)
                         .is("/status", "REQUIRES_ACTION")

@@ -46,6 +46,9 @@ pub(super) fn cases() -> Vec<Case> {
         "type": "authorize", "reference": "not ours", "status": "approved",
         "psp_reference": "x", "amount": 1, "currency": "GBP",
     });
+    // How much was taken must be said.
+    let unreadable =
+        json!({"type": "capture", "reference": "{id}", "status": "approved", "psp_reference": "x"});
     let mut cases = vec![
         refused("stripe", &intent("requires_capture")),
         refused("acquirer", &approved("auth_suite")),
@@ -76,12 +79,12 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             "webhook-unreadable",
             "What is signed but cannot be read is refused; what is no concern of ours is taken.",
-            Shop,
+            Market,
             vec![
-                webhook("/webhooks/stripe", Sign::Well, &json!([]))
-                    .refused(400, "WEBHOOK_INVALID")
-                    .into(),
-                webhook("/webhooks/acquirer", Sign::Well, &json!({"type": "authorize"}))
+                create("pm_card_visa").into(),
+                webhook("/webhooks/stripe", Sign::Well, &json!([])).into(),
+                webhook("/webhooks/acquirer", Sign::Well, &json!({"type": "authorize"})).into(),
+                webhook("/webhooks/acquirer", Sign::Well, &unreadable)
                     .refused(400, "WEBHOOK_INVALID")
                     .into(),
                 webhook("/webhooks/stripe", Sign::Well, &other_type).into(),
@@ -96,7 +99,7 @@ pub(super) fn cases() -> Vec<Case> {
                 create("pm_sandbox_500_after").into(),
                 post("/attempts/{id}/authorize")
                     .key("authorize")
-                    .wait()
+                    .wait_in_vain()
                     .status(202)
                     .is("/operation/state", "parked")
                     .into(),
