@@ -215,8 +215,8 @@ fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -
     };
     work.push(Fact::Resumed { key: key.to_owned() })?;
     work.begin(psp, operation, Cause::Client, amount_minor, None)?;
-    let reply = answer_bound(&work, ticket, key);
-    Ok(work.finish(reply, true))
+    // No request had this answer before.
+    Ok(answer_first(work, ticket))
 }
 
 /// What a withdrawn request asks for, if the attempt is where it was then.
@@ -256,7 +256,7 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
         None if bound.is_withdrawn => {
             let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
             let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
-            Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.dress))
+            Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.early()))
         }
         None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.dress)),
         None if work.waits_for_people(ticket) => Reply::Now(work.under_way(&ticket.early())),

@@ -84,6 +84,8 @@ impl Weather {
             "read_only_permille": 0,
             "late_permille": 0,
             "webhook_lost_permille": 0,
+            "reject_status": 0,
+            "reject_calls": "all",
         })
     }
 }

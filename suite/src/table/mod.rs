@@ -10,6 +10,7 @@ mod parallel;
 mod people;
 mod refusals;
 mod refused_bodies;
+mod rejected;
 mod slow;
 mod three_d_secure;
 mod webhooks;
@@ -35,6 +36,7 @@ pub fn cases() -> Vec<Case> {
         webhooks::cases(),
         expiry::cases(),
         people::cases(),
+        rejected::cases(),
     ]
     .into_iter()
     .flatten()
