@@ -52,9 +52,9 @@ pub fn event(fact: &Fact) -> String {
         Fact::Created { .. } => "attempt created".to_owned(),
         Fact::Requested { request, .. } => format!("{} requested", request.as_str()),
         Fact::ReturnTo { .. } => "return address given".to_owned(),
-        Fact::Installation { .. } => "made by this installation".to_owned(),
-        Fact::WireForm { .. } => "requests to the PSP are written in this form".to_owned(),
-        Fact::Resumed { .. } => "asked for again".to_owned(),
+        Fact::Installation { name } => format!("made by installation {name}"),
+        Fact::WireForm { form } => format!("requests to the PSP are written in wire form {form}"),
+        Fact::Resumed { .. } => "asked for again, after a rejection".to_owned(),
         Fact::Intended { operation, cause, .. } => match cause {
             Cause::Client => format!("{} intended", operation.as_str()),
             Cause::Automatic => format!("{} intended, as capture is automatic", operation.as_str()),

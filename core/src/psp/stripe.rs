@@ -319,8 +319,8 @@ fn list_of_refunds(list: List<Refund>, reading: Reading<'_>) -> Answer {
 pub(super) struct Intent {
     id: String,
     amount: u64,
-    #[serde(default)]
-    amount_received: u64,
+    /// A double may leave it out of an intent that was captured whole.
+    amount_received: Option<u64>,
     currency: String,
     status: String,
     created: Option<u64>,
@@ -398,7 +398,7 @@ impl Intent {
     pub(super) fn evidence(&self, units: Units, complete: bool) -> Evidence {
         let (Some(amount_minor), Some(received_minor)) = (
             units.from_wire(&self.currency, self.amount),
-            units.from_wire(&self.currency, self.amount_received),
+            units.from_wire(&self.currency, self.amount_received.unwrap_or(self.amount)),
         ) else {
             return Evidence::unknown("the PaymentIntent's amount is a part of a minor unit");
         };

@@ -405,7 +405,7 @@ fn get_tells_the_story_with_kinds_of_knowledge_and_a_chain() {
             ("requested", "attempt created"),
             ("requested", "authorize requested"),
             ("intended", "authorize intended"),
-            ("intended", "requests to the PSP are written in this form"),
+            ("intended", "requests to the PSP are written in wire form 1"),
             ("dispatched", "authorize sent to the PSP"),
             ("observed", "the PSP answered: authorized"),
             ("requested", "capture requested"),
