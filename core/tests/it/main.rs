@@ -10,6 +10,7 @@ mod support;
 
 mod adversary;
 mod amounts;
+mod breaker;
 mod captured_amounts;
 mod contract_bodies;
 mod contract_copies;
