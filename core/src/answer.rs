@@ -169,8 +169,9 @@ fn capture(state: &State, capture: &Capture) -> CaptureView {
     let amount_minor = reported.map_or(capture.amount_minor, |seen| seen.captured_minor);
     let known = &state.knowledge;
     let reversed_minor = known.reversed_minor(&capture.psp_reference);
-    let currency = known
-        .currency_of(EffectKind::Capture, &capture.psp_reference)
+    let currency = reported
+        .map(|seen| seen.currency.as_str())
+        .or(known.currency_of(EffectKind::Capture, &capture.psp_reference))
         .filter(|currency| *currency != state.terms.currency);
     CaptureView {
         capture_id: capture.id.with_prefix("cap_"),

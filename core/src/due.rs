@@ -5,7 +5,7 @@ use crate::config::Psp;
 use crate::journal::{CallStep, Operation};
 use crate::limits::{
     BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, LOOKS_FAILED_MAX_MS,
-    REJECTED_PAUSE_FIRST_MS, RESENDS_MAX,
+    REJECTED_PAUSE_FIRST_MS, REJECTED_PAUSE_MAX_MS, RESENDS_MAX,
 };
 use crate::planted::{Bug, planted};
 use crate::running::{CallTrack, Running, Tried};
@@ -185,7 +185,7 @@ pub(crate) fn looks_given_up_ms(running: &Running) -> u64 {
 /// How long the client of a rejected operation is to wait before it may ask for it again, in milliseconds.
 pub(crate) fn ask_again_ms(rejections: &Rejections) -> u64 {
     let doublings = rejections.count.saturating_sub(1).min(20);
-    let pause_ms = (REJECTED_PAUSE_FIRST_MS << doublings).min(BACKOFF_MAX_MS);
+    let pause_ms = (REJECTED_PAUSE_FIRST_MS << doublings).min(REJECTED_PAUSE_MAX_MS);
     rejections.last_ms.saturating_add(pause_ms)
 }
 

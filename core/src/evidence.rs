@@ -166,6 +166,8 @@ pub struct Sighting {
     pub object: String,
     /// When the PSP made it, in milliseconds since the Unix epoch, where it says so. PSPs count in whole seconds.
     pub created_ms: Option<u64>,
+    /// The amount and currency that the object is about, where it says so: minor units, ISO 4217 code.
+    pub amount: Option<(u64, Option<String>)>,
     /// What it shows.
     pub evidence: Evidence,
 }
@@ -322,17 +324,12 @@ impl Knowledge {
             .any(|((_, known), seen)| known == id || seen.of.as_deref() == Some(id))
     }
 
-    /// How much of the capture `id`, of `amount_minor`, is still to be given back. A void or a reversal of it gives all back;
-    /// refunds add up; a refund that failed later does not count.
+    /// How much of the capture `id`, of `amount_minor`, is still to be given back. A void of it gives all back; refunds and
+    /// reversals add up; a refund that failed later does not count.
     #[must_use]
     pub fn left_to_refund_minor(&self, id: &str, amount_minor: u64) -> u64 {
         let is_of = |seen: &Seen| seen.of.as_deref() == Some(id);
-        let whole = [EffectKind::Void, EffectKind::Reversal];
-        if whole
-            .into_iter()
-            .flat_map(|kind| self.of_kind(kind))
-            .any(|(_, seen)| is_of(seen))
-        {
+        if self.of_kind(EffectKind::Void).any(|(_, seen)| is_of(seen)) {
             return 0;
         }
         let failed: BTreeSet<&str> = self
@@ -343,7 +340,15 @@ impl Knowledge {
             .of_kind(EffectKind::Refund)
             .filter(|(refund, seen)| is_of(seen) && !failed.contains(refund))
             .fold(0, |sum, (_, seen)| sum.saturating_add(seen.amount_minor));
-        amount_minor.saturating_sub(refunded)
+        amount_minor
+            .saturating_sub(refunded)
+            .saturating_sub(self.reversed_minor(id))
+    }
+
+    /// Whether an authorization of this id was seen.
+    #[must_use]
+    pub fn is_authorization(&self, id: &str) -> bool {
+        self.effects.contains_key(&(EffectKind::Authorize, id.to_owned()))
     }
 
     /// The currency that an effect was reported in, where it was.

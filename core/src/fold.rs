@@ -56,9 +56,11 @@ impl State {
                     self.expect_object(*sent_at_ms, *send_by_ms);
                 }
                 let wire_form = self.wire_form;
+                let amount_minor = self.amount_to_ask_minor(*effect);
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
                     if running.effect != *effect {
                         running.key_is_useless = false;
+                        running.was_rejected = false;
                     }
                     running.effect = *effect;
                     running.proven_absent = false;
@@ -71,6 +73,7 @@ impl State {
                         sent_at_ms: *sent_at_ms,
                         send_by_ms: *send_by_ms,
                         wire_form,
+                        amount_minor,
                         tried: Tried::Pending,
                     });
                 }
@@ -135,7 +138,13 @@ impl State {
         if operation == Operation::Void && cause != Cause::Compensation {
             self.void_cause = cause;
         }
-        self.running = Some(Running::new(operation, cause, amount_minor, target, at_ms));
+        let again = self
+            .rejected_call(operation, amount_minor)
+            .filter(|_| cause == Cause::Client)
+            .cloned();
+        let mut running = Running::new(operation, cause, amount_minor, target, at_ms);
+        running.calls.extend(again);
+        self.running = Some(running);
     }
 
     fn observe(
@@ -151,9 +160,12 @@ impl State {
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
         // News of a call that is history says nothing of what is parked.
-        if answered.is_some() && matches!(evidence.signal, Signal::NotSent { .. } | Signal::Rejected { .. }) {
+        if answered.is_some_and(|answer| answer.is_news)
+            && matches!(evidence.signal, Signal::NotSent { .. } | Signal::Rejected { .. })
+        {
             self.unpark();
         }
+        let before = self.status;
         self.note_rejections(answered.is_some(), source, &evidence.signal);
         if matches!(source, Source::Operator { .. }) && self.running.is_none() {
             self.mismatch = None;
@@ -173,11 +185,19 @@ impl State {
         self.knowledge.merge(evidence, answers);
         // One order for the effects of one observation, whatever order the PSP lists them in.
         let mut effects: Vec<&Effect> = evidence.effects.iter().collect();
-        effects.sort();
+        // A capture as it was asked for comes first: it is the one that stays (rules 8 and 14).
+        let asked_minor = self.asked_to_capture_minor();
+        effects.sort_by_key(|effect| {
+            let is_other = effect.kind == EffectKind::Capture
+                && asked_minor.is_some_and(|asked_minor| asked_minor != effect.amount_minor);
+            (effect.kind, is_other, *effect)
+        });
+        let is_taken = answered.is_some() && effects.iter().any(|effect| effect.kind == EffectKind::Capture);
         for effect in effects {
-            self.see(at_ms, id, effect);
+            self.see(at_ms, id, effect, is_taken);
         }
-        let is_current = answered.is_some_and(|(_, is_current)| is_current);
+        self.go_on(before);
+        let is_current = answered.is_some_and(|answer| answer.is_current);
         match &evidence.signal {
             Signal::None | Signal::Unknown { .. } | Signal::NotSent { .. } | Signal::Rejected { .. } => {}
             Signal::KeyUseless { .. } => {
@@ -190,10 +210,20 @@ impl State {
                     self.refuse_form(operation, code, message, field);
                 }
             }
+            Signal::Prepared { reference } if is_current => {
+                self.object = Some(reference.clone());
+                self.object_is_answered = true;
+            }
+            Signal::Prepared { .. } if self.object_is_answered => {}
             Signal::Prepared { reference } => self.object = self.object.take().max(Some(reference.clone())),
             Signal::ActionRequired { reference, url } => {
                 self.status = self.status.next(Event::ActionRequired);
                 if self.status == Status::RequiresAction {
+                    // The answer to our own call knows best which page is our customer's.
+                    let is_other = |action: &Action| is_current && action.reference != *reference;
+                    if self.action.as_ref().is_some_and(is_other) {
+                        self.action = None;
+                    }
                     let action = self.action.get_or_insert_with(|| Action {
                         reference: reference.clone(),
                         url: url.clone(),
@@ -207,9 +237,9 @@ impl State {
             }
             Signal::Refused { code, message } => {
                 let whose = match (answered, source) {
-                    (Some((operation, true)), _) => Some(operation),
+                    (Some(answer), _) if answer.is_current => Some(answer.operation),
                     // An answer to a call that is history: its effect number was already proven absent.
-                    (Some((_, false)), _) | (None, Source::Response | Source::NamedResponse { .. }) => None,
+                    (Some(_), _) | (None, Source::Response | Source::NamedResponse { .. }) => None,
                     (None, Source::Webhook | Source::Lookup) => Some(Operation::Authorize),
                     (None, Source::Operator { .. }) => self.running.as_ref().map(|r| r.operation),
                 };
@@ -269,9 +299,10 @@ impl State {
         }
     }
 
-    fn see(&mut self, at_ms: u64, id: LocalId, effect: &Effect) {
+    /// `is_taken` says that it comes with a capture, in an answer to a call of ours.
+    fn see(&mut self, at_ms: u64, id: LocalId, effect: &Effect, is_taken: bool) {
         match effect.kind {
-            EffectKind::Authorize => self.see_authorization(at_ms, id, effect),
+            EffectKind::Authorize => self.see_authorization(at_ms, id, effect, is_taken),
             EffectKind::Capture => {
                 let asked_minor = self.asked_to_capture_minor();
                 let before = self.status;
@@ -307,7 +338,15 @@ impl State {
 
     /// What a capture that is seen now was asked to be.
     fn asked_to_capture_minor(&self) -> Option<u64> {
-        let running = self.running.as_ref()?;
+        let Some(running) = &self.running else {
+            // What was rejected was asked for as well.
+            let rejected = self.rejections.as_ref()?;
+            return match rejected.operation {
+                Operation::Capture => Some(rejected.amount_minor),
+                Operation::Authorize => self.is_automatic().then_some(self.terms.amount_minor),
+                Operation::Void | Operation::Refund => None,
+            };
+        };
         match running.operation {
             Operation::Capture => Some(running.amount_minor),
             Operation::Authorize if self.is_automatic() => Some(self.terms.amount_minor),
@@ -324,13 +363,29 @@ impl State {
         }
     }
 
-    fn see_authorization(&mut self, at_ms: u64, id: LocalId, effect: &Effect) {
+    /// After a rejection the status moved on by evidence: what was asked for happened after all.
+    fn go_on(&mut self, before: Status) {
+        let operation = match (before, self.status) {
+            (Status::Created, status) if status != Status::Created => Operation::Authorize,
+            (Status::Authorized, Status::Captured) => Operation::Capture,
+            _ => return,
+        };
+        let goes_on = |bound: &&mut BoundKey| {
+            bound.is_withdrawn && !bound.is_superseded && asks_for(bound.request, operation)
+        };
+        for bound in self.keys.iter_mut().filter(goes_on) {
+            bound.is_withdrawn = false;
+        }
+    }
+
+    fn see_authorization(&mut self, at_ms: u64, id: LocalId, effect: &Effect, is_taken: bool) {
         let as_asked = effect.amount_minor == self.terms.amount_minor
             && effect
                 .currency
                 .as_ref()
                 .is_none_or(|currency| *currency == self.terms.currency);
-        if !as_asked && self.authorization.is_none() {
+        // What was taken along with it is judged as a capture (rule 14).
+        if !as_asked && self.authorization.is_none() && !is_taken {
             let message =
                 "The PSP authorized another amount or currency than was asked for; it is being released.";
             self.refuse(Operation::Authorize, "amount_mismatch", message);
@@ -386,13 +441,17 @@ impl State {
             .find(|(id, _)| *id == effect.id)
             .and_then(|(_, seen)| seen.of.as_deref());
         match self.own_reference() {
-            None => true,
+            // Nothing of the attempt's own is known: a release is its own if it names nothing, or is of the very object.
+            None => of.is_none_or(|of| of == effect.id || self.knowledge.is_authorization(of)),
             Some(own) => effect.id == own || of.is_none_or(|of| of == own),
         }
     }
 
     fn refuse(&mut self, operation: Operation, code: &str, message: &str) {
         let before = self.status;
+        if before == Status::Created && self.creation.is_none() {
+            return;
+        }
         let event = match operation {
             Operation::Authorize => Event::RefusedAuthorize,
             Operation::Capture => Event::RefusedCapture,
@@ -479,21 +538,14 @@ impl State {
             return;
         };
         let before = self.rejections.take().filter(|row| row.operation == operation);
-        let sent_ms = rejected
-            .current()
-            .map(|call| call.sent_at_ms)
-            .min()
-            .unwrap_or(at_ms);
-        let first_sent_ms = before
-            .as_ref()
-            .filter(|row| row.effect == rejected.effect)
-            .map_or(sent_ms, |row| row.first_sent_ms.min(sent_ms));
+        // What a look has proven without effect goes out under the next number.
+        let first = rejected.current().min_by_key(|call| call.sent_at_ms);
         self.rejections = Some(Rejections {
             operation,
             count: before.map_or(0, |row| row.count).saturating_add(1),
-            effect: rejected.effect,
+            call: first.filter(|_| !rejected.proven_absent).cloned(),
             amount_minor: rejected.amount_minor,
-            first_sent_ms,
+            had_return_url: self.return_url.is_some(),
             last_ms: at_ms,
         });
         let waits = |bound: &&mut BoundKey| bound.settled_at.is_none() && asks_for(bound.request, operation);

@@ -159,15 +159,33 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
 
 /// Rule 3: where the customer returns to is part of what is sent under the PSP's key, so it does not come, or change, later.
 fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
-    let is_address = |entry: &Arc<Entry>| matches!(entry.fact, Fact::ReturnTo { .. });
-    let is_dispatch = |entry: &Arc<Entry>| matches!(entry.fact, Fact::Dispatched { .. });
-    let addresses = entries.iter().filter(|entry| is_address(entry)).count();
-    let sent = entries.iter().skip_while(|entry| !is_dispatch(entry));
-    ensure(
-        addresses <= 1 && !sent.into_iter().any(is_address),
-        "rule 3 one return address",
-        || format!("{addresses} return addresses, or one after a dispatch"),
-    )
+    let mut addresses = 0;
+    let mut is_sent = false;
+    let mut is_late = false;
+    for entry in entries {
+        match &entry.fact {
+            Fact::ReturnTo { .. } => {
+                addresses += 1;
+                is_late |= is_sent;
+            }
+            Fact::Dispatched { .. } => is_sent = true,
+            // What was rejected had no effect: the next request is another one.
+            Fact::Inferred {
+                conclusion: Conclusion::Withdrawn { .. },
+            } => is_sent = false,
+            Fact::Created { .. }
+            | Fact::Requested { .. }
+            | Fact::Intended { .. }
+            | Fact::Observed { .. }
+            | Fact::Inferred { .. }
+            | Fact::Installation { .. }
+            | Fact::WireForm { .. }
+            | Fact::Resumed { .. } => {}
+        }
+    }
+    ensure(addresses <= 1 && !is_late, "rule 3 one return address", || {
+        format!("{addresses} return addresses, or one after a dispatch")
+    })
 }
 
 /// Rule 10 and “status never goes back for any reader”: checked on every prefix.

@@ -77,7 +77,12 @@ pub const LOOKUP_PAGE_OBJECTS: u32 = 100;
 pub const FOREIGN_OBJECTS_MAX: usize = 8;
 /// After how long an operation whose looks all fail is given to an operator, once its key cannot be sent again, in milliseconds.
 pub const LOOKS_FAILED_MAX_MS: u64 = 24 * 60 * 60 * 1000;
-/// First pause before a client may ask again for what the PSP rejected, in milliseconds; it doubles up to [`BACKOFF_MAX_MS`].
+/// First pause before a client may ask again for what the PSP rejected, in milliseconds; it doubles, so that no pause is longer than
+/// the rejections have lasted.
 pub const REJECTED_PAUSE_FIRST_MS: u64 = 1_000;
+/// Longest such pause, in milliseconds.
+pub const REJECTED_PAUSE_MAX_MS: u64 = 24 * 60 * 60 * 1000;
+/// Entries kept free, besides those for evidence, for a void: whatever filled a record, it can be released.
+pub const ENTRIES_FOR_VOID: usize = 40;
 /// How often a client's question may have an open 3-D Secure read at the PSP, in milliseconds.
 pub const ACTION_READ_EVERY_MS: u64 = 2_000;

@@ -52,7 +52,8 @@ impl Work<'_> {
         answer: Answer,
         result: &CallResult,
     ) -> Result<(), RecordError> {
-        if matches!(result, CallResult::TooLarge { .. }) && page.objects > 1 {
+        let has_pages = psp.face == Face::Stripe;
+        if matches!(result, CallResult::TooLarge { .. }) && page.objects > 1 && has_pages {
             let smaller = Lookup {
                 objects: (page.objects / 10).max(1),
                 ..page.clone()
@@ -60,19 +61,14 @@ impl Work<'_> {
             self.look_up(psp, smaller);
             return Ok(());
         }
-        let is_stuck = answer.next_page.is_some() && answer.next_page == page.after;
+        let is_stuck = page.goes_round(answer.next_page.as_deref());
         let mut found = page.found.clone();
         found.extend(answer.sightings);
         if answer.is_failed_look || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
             return self.look_failed(psp);
         }
         if answer.next_page.is_some() {
-            let next = Lookup {
-                after: answer.next_page,
-                found,
-                ..page.clone()
-            };
-            self.look_up(psp, next);
+            self.look_up(psp, page.next(answer.next_page, found));
             return Ok(());
         }
         let mut sorted = ownership::sort(self.state(), psp, &found);
@@ -119,6 +115,12 @@ impl Work<'_> {
             let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
             self.conclude(|operation| Conclusion::NoEffect { operation, effect })?;
             return self.advance();
+        }
+        if let Some(running) = &self.state().running
+            && recovery::releases_again(self.state(), running, self.now_ms(), psp)
+        {
+            let again = recovery::send_rejected_again(self.state(), running, psp);
+            return self.make(psp, again);
         }
         // The same look once more, at once, would show the same.
         match recovery::plan(self.state(), psp, self.now_ms()) {
@@ -213,6 +215,10 @@ impl Work<'_> {
     /// A look that counts and still shows what is not ours cannot end the operation, now or ever: an operator has to say whose
     /// it is.
     fn park_if_not_ours(&mut self, psp: &Psp, asked_at_ms: u64, sorted: &Sorted) -> Result<(), RecordError> {
+        if self.state().own_reference().is_some() {
+            // Its own object is known: another one says nothing of it.
+            return Ok(());
+        }
         let Some(running) = self
             .state()
             .running

@@ -8,12 +8,15 @@
 //! | any, where nothing that makes objects was dispatched | foreign |
 //! | was made before the first such dispatch (less clock skew and one unit of the PSP's time) | foreign |
 //! | has another amount or currency, and the installation has no name | disputed: an operator decides |
-//! | any other | ours; with another amount or currency it is released |
+//! | has another amount or currency, and holds or took something | ours, and is released |
+//! | has another amount or currency, and holds nothing yet | not acted on: it is neither confirmed nor shown to a customer |
+//! | is only known from what was done to it (a refund, a void, a reversal) | not taken in: that does not make it ours |
+//! | any other | ours |
 
 use std::collections::BTreeSet;
 
 use crate::config::Psp;
-use crate::evidence::{EffectKind, Evidence, Sighting};
+use crate::evidence::{Effect, EffectKind, Evidence, Sighting};
 use crate::state::State;
 
 /// PSPs tell the time in whole seconds, in milliseconds.
@@ -28,12 +31,14 @@ pub(crate) struct Sorted {
     pub(crate) foreign: BTreeSet<String>,
     /// Ids of objects of which only an operator can say whose they are.
     pub(crate) disputed: BTreeSet<String>,
+    /// Whether there was something of which nothing follows yet, and may.
+    pub(crate) is_unclear: bool,
 }
 
 impl Sorted {
     /// Whether everything that was shown is our own.
     pub(crate) fn is_all_ours(&self) -> bool {
-        self.foreign.is_empty() && self.disputed.is_empty()
+        self.foreign.is_empty() && self.disputed.is_empty() && !self.is_unclear
     }
 }
 
@@ -41,19 +46,42 @@ impl Sorted {
 pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
     let mut sorted = Sorted::default();
     // An object is foreign as a whole: a capture of last minute belongs to the authorization of last year.
+    let mut unclear = BTreeSet::new();
     for sighting in sightings {
+        let object = sighting.object.clone();
         match whose(state, psp, sighting) {
-            Whose::Foreign => drop(sorted.foreign.insert(sighting.object.clone())),
-            Whose::Disputed => drop(sorted.disputed.insert(sighting.object.clone())),
+            Whose::Foreign => {
+                let effects = sighting.evidence.effects.iter();
+                sorted.foreign.extend(effects.map(|effect| effect.id.clone()));
+                sorted.foreign.insert(object);
+            }
+            Whose::Disputed => drop(sorted.disputed.insert(object)),
+            Whose::Unclear => drop(unclear.insert(object)),
             Whose::Ours => {}
         }
     }
+    let is_in = |ids: &BTreeSet<String>, sighting: &Sighting| {
+        let of = |effect: &Effect| effect.of.as_ref().is_some_and(|of| ids.contains(of));
+        ids.contains(&sighting.object) || sighting.evidence.effects.iter().any(of)
+    };
+    let stands_there = |sighting: &&Sighting| !builds_on(sighting);
+    let seen: BTreeSet<&str> = sightings
+        .iter()
+        .filter(stands_there)
+        .map(|s| s.object.as_str())
+        .collect();
     for sighting in sightings {
-        let is_of_others =
-            sorted.foreign.contains(&sighting.object) || sorted.disputed.contains(&sighting.object);
-        if !is_of_others {
-            sorted.ours.absorb(sighting.evidence.clone());
+        if is_in(&sorted.foreign, sighting) || is_in(&sorted.disputed, sighting) {
+            continue;
         }
+        // What was done to an object that nobody has shown does not make it ours.
+        let is_unfounded =
+            builds_on(sighting) && !state.names(&sighting.object) && !seen.contains(sighting.object.as_str());
+        if is_unfounded || is_in(&unclear, sighting) {
+            sorted.is_unclear = true;
+            continue;
+        }
+        sorted.ours.absorb(sighting.evidence.clone());
     }
     sorted
 }
@@ -62,16 +90,25 @@ enum Whose {
     Ours,
     Foreign,
     Disputed,
+    Unclear,
+}
+
+/// Whether all that is shown was done to an object that is not shown itself.
+fn builds_on(sighting: &Sighting) -> bool {
+    let effects = &sighting.evidence.effects;
+    let is_on = |effect: &Effect| effect.id != sighting.object && effect.kind != EffectKind::Authorize;
+    let names_object = |effect: &Effect| effect.of.is_some();
+    !effects.is_empty() && effects.iter().all(|effect| is_on(effect) && names_object(effect))
 }
 
 fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
     if state.names(&sighting.object) {
         return Whose::Ours;
     }
-    let Some(creation) = state
-        .creation
-        .filter(|_| !state.foreign.contains(&sighting.object))
-    else {
+    let mut effects = sighting.evidence.effects.iter();
+    let is_of_foreign = |effect: &Effect| effect.of.as_ref().is_some_and(|of| state.foreign.contains(of));
+    let is_foreign = state.foreign.contains(&sighting.object) || effects.any(is_of_foreign);
+    let Some(creation) = state.creation.filter(|_| !is_foreign) else {
         return Whose::Foreign;
     };
     let earliest_ms = creation
@@ -84,23 +121,31 @@ fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
     {
         return Whose::Foreign;
     }
-    if state.installation.is_empty() && is_of_other_terms(state, &sighting.evidence) {
-        return Whose::Disputed;
+    if !is_of_other_terms(state, sighting) {
+        return Whose::Ours;
     }
-    Whose::Ours
+    let is_held = |effect: &Effect| matches!(effect.kind, EffectKind::Authorize | EffectKind::Capture);
+    if state.installation.is_empty() {
+        Whose::Disputed
+    } else if sighting.evidence.effects.iter().any(is_held) {
+        Whose::Ours
+    } else {
+        Whose::Unclear
+    }
 }
 
-/// Whether an authorization shown here has another amount or currency than the attempt asks for.
-fn is_of_other_terms(state: &State, evidence: &Evidence) -> bool {
-    let authorizations = evidence
+/// Whether the object, or an authorization shown here, has another amount or currency than the attempt asks for.
+fn is_of_other_terms(state: &State, sighting: &Sighting) -> bool {
+    let is_other = |amount_minor: u64, currency: Option<&String>| {
+        let is_other_currency = currency.is_some_and(|currency| *currency != state.terms.currency);
+        amount_minor != state.terms.amount_minor || is_other_currency
+    };
+    let of_object = sighting.amount.as_ref();
+    let mut authorizations = sighting
+        .evidence
         .effects
         .iter()
-        .filter(|e| e.kind == EffectKind::Authorize);
-    authorizations.into_iter().any(|effect| {
-        let is_other_currency = effect
-            .currency
-            .as_ref()
-            .is_some_and(|currency| *currency != state.terms.currency);
-        effect.amount_minor != state.terms.amount_minor || is_other_currency
-    })
+        .filter(|effect| effect.kind == EffectKind::Authorize);
+    of_object.is_some_and(|(amount_minor, currency)| is_other(*amount_minor, currency.as_ref()))
+        || authorizations.any(|effect| is_other(effect.amount_minor, effect.currency.as_ref()))
 }

@@ -158,6 +158,35 @@ pub(crate) struct Lookup {
     pub(crate) refunds_of: Option<String>,
     /// What the pages before showed.
     pub(crate) found: Vec<Sighting>,
+    /// A cursor to find out by whether the cursors go round, and how many pages it is kept and has been kept for (Brent).
+    pub(crate) mark: Option<String>,
+    pub(crate) mark_pages_max: u32,
+    pub(crate) mark_pages: u32,
+}
+
+impl Lookup {
+    /// Whether the next cursor was met before: this page's own, or the one that is marked.
+    pub(crate) fn goes_round(&self, next: Option<&str>) -> bool {
+        next.is_some() && (next == self.after.as_deref() || next == self.mark.as_deref())
+    }
+
+    /// The next page.
+    pub(crate) fn next(&self, after: Option<String>, found: Vec<Sighting>) -> Self {
+        let is_over = self.mark_pages >= self.mark_pages_max;
+        let (mark, mark_pages_max, mark_pages) = if is_over {
+            (after.clone(), self.mark_pages_max.saturating_mul(2).max(1), 0)
+        } else {
+            (self.mark.clone(), self.mark_pages_max, self.mark_pages + 1)
+        };
+        Self {
+            after,
+            found,
+            mark,
+            mark_pages_max,
+            mark_pages,
+            ..self.clone()
+        }
+    }
 }
 
 /// What came of a call, as the adapter saw it.

@@ -220,11 +220,17 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
     let is_of_client = running.cause == Cause::Client
         && matches!(state.status, Status::Authorizing | Status::Capturing)
         && matches!(running.operation, Operation::Authorize | Operation::Capture);
-    if no_act_left && !running.proven_absent && running.is_rejected() && is_of_client {
+    // Rejected and without effect, by the rejection itself or by a look since: a client's operation waits for its client.
+    let is_withdrawn =
+        running.was_rejected && (running.proven_absent || (no_act_left && running.is_rejected()));
+    if is_withdrawn && is_of_client {
         return Plan {
             due_ms: 0,
             what: Move::Withdraw,
         };
+    }
+    if no_act_left && !running.proven_absent && running.is_rejected() {
+        return plan_rejected(state, running, psp, due_ms, at_ms);
     }
     let what = if running.proven_absent {
         retry(
@@ -248,6 +254,45 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         reconcile(state, running, psp, at_ms, is_stale)
     };
     Plan { due_ms, what }
+}
+
+/// What no client waits for stays open while the PSP rejects it, and is sent again with growing pauses: under its key as long as the
+/// PSP knows it, and then once a look has proven it without effect. Before an unfinished 3-D Secure is released again, it is looked at: its customer may have
+/// finished meanwhile.
+fn plan_rejected(state: &State, running: &Running, psp: &Psp, due_ms: u64, at_ms: u64) -> Plan {
+    let is_keyed = psp.class.keyed_horizon_ms.is_some();
+    let is_forgotten = is_keyed && !due::within_horizon(running, psp, at_ms);
+    let what = match look(state, psp) {
+        Some(look) if is_forgotten || (state.is_unfinished_action() && !due::is_spent(state, running)) => {
+            look
+        }
+        None if is_forgotten => Move::Park {
+            reason: "the PSP rejected it for as long as it knows its key, and offers no way to find out what became of it",
+        },
+        _ => send_rejected_again(state, running, psp),
+    };
+    Plan { due_ms, what }
+}
+
+/// Sends again what the PSP rejected, within bounds.
+pub(crate) fn send_rejected_again(state: &State, running: &Running, psp: &Psp) -> Move {
+    retry(
+        state,
+        running,
+        false,
+        running.effect.max(1),
+        first_step(state, psp, running),
+    )
+}
+
+/// Whether a rejected release of an unfinished 3-D Secure has just been looked at, and is to be sent again.
+pub(crate) fn releases_again(state: &State, running: &Running, now_ms: u64, psp: &Psp) -> bool {
+    state.is_unfinished_action()
+        && running.parked.is_none()
+        && running.no_act_left()
+        && running.is_rejected()
+        && !running.proven_absent
+        && now_ms >= due::ready_at_ms(running, psp)
 }
 
 /// Rule 4: an expired lease means reconcile. Re-sending is right only where the PSP promised to know the key.
@@ -284,7 +329,7 @@ fn resends(running: &Running) -> usize {
 }
 
 /// Whether the current PSP key may be sent again at `at_ms`, and can tell something.
-fn may_resend(running: &Running, psp: &Psp, at_ms: u64) -> bool {
+pub(crate) fn may_resend(running: &Running, psp: &Psp, at_ms: u64) -> bool {
     due::within_horizon(running, psp, at_ms) && resends(running) < RESENDS_MAX && !running.key_is_useless
 }
 
@@ -299,6 +344,9 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option
         state.status == Status::RequiresAction && running.operation == Operation::Authorize;
     if waits_for_customer || running.proven_absent {
         return None;
+    }
+    if releases_again(state, running, now_ms, psp) {
+        return Some(send_rejected_again(state, running, psp));
     }
     let is_unknown = running.refused.is_none() && !running.no_act_left();
     if is_unknown && may_resend(running, psp, now_ms) {
@@ -372,6 +420,9 @@ pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: u64) -> Lookup {
         objects: LOOKUP_PAGE_OBJECTS,
         refunds_of: refunded,
         found: Vec::new(),
+        mark: None,
+        mark_pages_max: 0,
+        mark_pages: 0,
     }
 }
 

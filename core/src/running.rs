@@ -26,6 +26,8 @@ pub struct Running {
     pub proven_absent: bool,
     /// Set once the PSP refused it for good, until another try is begun.
     pub refused: Option<Refused>,
+    /// Whether the last answer to a call of the current effect number was a rejection.
+    pub was_rejected: bool,
     /// Whether the current PSP key can tell nothing more: it is not sent again.
     pub key_is_useless: bool,
     /// Why nothing more is tried, if so.
@@ -62,6 +64,8 @@ pub struct CallTrack {
     pub send_by_ms: u64,
     /// The wire form that it was written in: sent again, it is written in the same.
     pub wire_form: u16,
+    /// What it asks for, in minor units: sent again, it asks for the same.
+    pub amount_minor: u64,
     /// What became of it.
     pub tried: Tried,
 }
@@ -93,6 +97,16 @@ pub enum Tried {
     },
 }
 
+/// Which of an operation's calls an answer is to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnswerTo {
+    pub(crate) operation: Operation,
+    /// Whether the call is of the current effect number.
+    pub(crate) is_current: bool,
+    /// Whether it changed what is known of the call.
+    pub(crate) is_news: bool,
+}
+
 impl Running {
     pub(crate) fn new(
         operation: Operation,
@@ -110,20 +124,15 @@ impl Running {
             effect: 0,
             proven_absent: false,
             refused: None,
+            was_rejected: false,
             key_is_useless: false,
             parked: None,
             calls: Vec::new(),
         }
     }
 
-    /// Notes the answer to one of its calls. Returns the operation, and whether the call was of the current effect;
-    /// `None` if it is not one of its calls.
-    pub(crate) fn answer(
-        &mut self,
-        call: Option<LocalId>,
-        at_ms: u64,
-        signal: &Signal,
-    ) -> Option<(Operation, bool)> {
+    /// Notes the answer to one of its calls. `None` if it is not one of its calls.
+    pub(crate) fn answer(&mut self, call: Option<LocalId>, at_ms: u64, signal: &Signal) -> Option<AnswerTo> {
         let call = call?;
         let track = self.calls.iter_mut().find(|track| track.id == call)?;
         let now = match signal {
@@ -144,6 +153,7 @@ impl Running {
         };
         // A later, better answer replaces an unknown; nothing replaces an answer, and what may have been sent is
         // never taken back.
+        let before = track.tried;
         track.tried = match (track.tried, now) {
             (Tried::Answered { at_ms }, _) => Tried::Answered { at_ms },
             // Told twice, it is as it was told first.
@@ -160,7 +170,16 @@ impl Running {
                 now,
             ) => now,
         };
-        Some((self.operation, track.effect == self.effect))
+        let is_current = track.effect == self.effect;
+        let is_news = track.tried != before;
+        if is_current {
+            self.was_rejected = matches!(signal, Signal::Rejected { .. });
+        }
+        Some(AnswerTo {
+            operation: self.operation,
+            is_current,
+            is_news,
+        })
     }
 
     /// Calls of the current effect number.
@@ -193,10 +212,14 @@ impl Running {
         self.maybe_sent().map(|call| call.send_by_ms).max()
     }
 
-    /// The first moment at which the current PSP key may have been used (rule 5).
+    /// The first moment at which the current PSP key may have been used (rule 5). A call that was rejected has used it as well: it
+    /// is sent again under the same key, and what a PSP kept of it is forgotten in the same time.
     #[must_use]
     pub fn first_send_ms(&self) -> Option<u64> {
-        let sent = self.maybe_sent().map(|call| call.sent_at_ms);
+        let used = self
+            .current()
+            .filter(|call| !matches!(call.tried, Tried::NotSent { .. }));
+        let sent = used.map(|call| call.sent_at_ms);
         if planted(Bug::HorizonFromLastSend) {
             sent.max()
         } else {

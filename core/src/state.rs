@@ -44,6 +44,8 @@ pub struct State {
     pub action: Option<Action>,
     /// The PSP's object, once its id is in the journal (rule 12).
     pub object: Option<String>,
+    /// Whether an answer to a dispatch named it: nobody else's word replaces that.
+    pub(crate) object_is_answered: bool,
     /// The operation under way.
     pub running: Option<Running>,
     /// All that was seen at the PSP of objects of our own.
@@ -130,12 +132,12 @@ pub struct Rejections {
     pub operation: Operation,
     /// How many.
     pub count: u32,
-    /// The effect number that was rejected.
-    pub effect: u16,
+    /// The first of the calls that were rejected: it is sent again as it was, if it is sent again under its key.
+    pub call: Option<CallTrack>,
     /// Minor units that were asked for.
     pub amount_minor: u64,
-    /// When its key was first sent, in milliseconds since the Unix epoch.
-    pub first_sent_ms: u64,
+    /// Whether a return address had been given by then.
+    pub had_return_url: bool,
     /// When the last one was seen, in milliseconds since the Unix epoch.
     pub last_ms: u64,
 }
@@ -248,6 +250,7 @@ impl State {
             decline: None,
             action: None,
             object: None,
+            object_is_answered: false,
             running: None,
             knowledge: Knowledge::default(),
             installation: "".into(),
@@ -345,17 +348,44 @@ impl State {
         sent.any(unknown)
     }
 
+    /// What a dispatch of this effect number asks for, in minor units: what it asked for before, or, of a refund under a new number,
+    /// what is left to be given back.
+    pub(crate) fn amount_to_ask_minor(&self, effect: u16) -> u64 {
+        let Some(running) = &self.running else { return 0 };
+        let sent_before = running.calls.iter().find(|call| call.effect == effect);
+        match (sent_before, &running.target) {
+            (Some(call), _) => call.amount_minor,
+            (None, Some(target)) if running.operation == Operation::Refund => {
+                self.knowledge.left_to_refund_minor(target, running.amount_minor)
+            }
+            (None, _) => running.amount_minor,
+        }
+    }
+
+    /// The call that was rejected and is to be sent again as it was: under its own key, where the same is asked for.
+    pub(crate) fn rejected_call(&self, operation: Operation, amount_minor: u64) -> Option<&CallTrack> {
+        let row = self.rejections.as_ref()?;
+        let is_same = row.operation == operation
+            && row.amount_minor == amount_minor
+            && row.had_return_url == self.return_url.is_some();
+        row.call.as_ref().filter(|_| is_same)
+    }
+
     /// Rule 14: whether an observation shows another captured amount or currency than was asked for. Each capture is found out
     /// once: `None` if it was before.
     #[must_use]
     pub(crate) fn capture_mismatch(&self, seen: &[Effect]) -> Option<Conclusion> {
         let capture = self.capture.as_ref()?;
         let asked_minor = capture.asked_minor?;
-        if self.mismatch_shown.is_some() || self.knowledge.distinct(EffectKind::Capture).len() > 1 {
-            // Several captures are undone but for one (rule 8).
+        if self.mismatch_shown.is_some() {
             return None;
         }
-        let captures = seen.iter().filter(|effect| effect.kind == EffectKind::Capture);
+        // Of several captures all but one are undone (rule 8); the one that stays is judged.
+        let is_only = self.knowledge.distinct(EffectKind::Capture).len() < 2;
+        let is_kept = |effect: &&Effect| {
+            effect.kind == EffectKind::Capture && (is_only || effect.id == capture.psp_reference)
+        };
+        let captures = seen.iter().filter(is_kept);
         let is_other_currency = |effect: &Effect| {
             let currency = effect.currency.as_ref().filter(|currency| !currency.is_empty());
             currency.is_some_and(|currency| *currency != self.terms.currency)

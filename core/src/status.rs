@@ -147,7 +147,8 @@ impl Status {
             (S::Authorizing | S::RequiresAction | S::Authorized | S::Capturing | S::Voiding, E::SeenLapse) => {
                 S::Expired
             }
-            (S::Authorizing | S::RequiresAction, E::RefusedAuthorize) => S::Declined,
+            // CREATED only after a rejection: nothing else of an attempt that was only created is evidence (rule 13).
+            (S::Created | S::Authorizing | S::RequiresAction, E::RefusedAuthorize) => S::Declined,
             (S::Capturing, E::RefusedCapture) => S::Declined,
             (S::Authorizing, E::ActionRequired) => S::RequiresAction,
             // The named exceptions to the order of statuses (`Status::may_follow`).
@@ -179,7 +180,6 @@ impl Status {
                 | E::BeganVoid
                 | E::SeenVoid
                 | E::SeenLapse
-                | E::RefusedAuthorize
                 | E::RefusedCapture
                 | E::ActionRequired
                 | E::WithdrewAuthorize

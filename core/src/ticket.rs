@@ -9,7 +9,7 @@ use crate::http::Response;
 use crate::id::AttemptId;
 use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
 use crate::json::Fingerprint;
-use crate::limits::{ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX};
+use crate::limits::{ENTRIES_FOR_VOID, ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX};
 use crate::machine::{Reply, Step};
 use crate::order::{Order, Payment};
 use crate::planted::{Bug, planted};
@@ -137,7 +137,7 @@ fn on_known(
         }
         return Ok(work.finish(reply, is_open));
     }
-    if let Some(refusal) = no_room(work.record(), 1) {
+    if let Some(refusal) = no_room(work.record(), 1, matches!(order, Order::Void)) {
         return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
     }
     let Some(psp) = work.psp() else {
@@ -147,6 +147,14 @@ fn on_known(
         Ok(begun) => begun,
         Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
     };
+    if let Some(again_ms) = too_soon(&work, &begun) {
+        let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
+        return Ok(Step::reply(answer::psp_rejected(
+            view(&work),
+            pause_s,
+            &ticket.early(),
+        )));
+    }
     let mut work = work;
     let (payment_method, return_url) = match order {
         Order::Authorize {
@@ -207,7 +215,7 @@ fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -
         let response = answer::psp_rejected(view(&work), pause_s, &ticket.early());
         return Ok(Step::reply(response));
     }
-    if let Some(refusal) = no_room(work.record(), 0) {
+    if let Some(refusal) = no_room(work.record(), 0, false) {
         return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
     }
     let Some(psp) = work.psp() else {
@@ -217,6 +225,19 @@ fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -
     work.begin(psp, operation, Cause::Client, amount_minor, None)?;
     // No request had this answer before.
     Ok(answer_first(work, ticket))
+}
+
+/// When an operation that the PSP has rejected may be asked for again, if that is not yet: another key does not shorten the pause.
+fn too_soon(work: &Work<'_>, begun: &Begun) -> Option<u64> {
+    let Begun::Operation { operation, .. } = begun else {
+        return None;
+    };
+    let rejections = work
+        .state()
+        .rejections
+        .as_ref()
+        .filter(|row| row.operation == *operation)?;
+    Some(due::ask_again_ms(rejections)).filter(|again_ms| work.now_ms() < *again_ms)
 }
 
 /// What a withdrawn request asks for, if the attempt is where it was then.
@@ -335,16 +356,20 @@ fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &Work<'_>) ->
     }
 }
 
-/// Why the record has no room for another request that binds so many keys.
-fn no_room(record: &Record, keys: usize) -> Option<ApiError> {
+/// Why the record has no room for another request that binds so many keys. A void finds room for longer than the others.
+fn no_room(record: &Record, keys: usize, is_void: bool) -> Option<ApiError> {
     if record.state().keys.len() + keys > KEYS_PER_ATTEMPT_MAX {
         let message = format!(
             "This attempt has used all its {KEYS_PER_ATTEMPT_MAX} keys. Retry with a key that was used before."
         );
         return Some(ApiError::new(Code::TooManyKeys, message));
     }
-    let full = record.size_bytes() > RECORD_BYTES_FOR_REQUESTS_MAX
-        || record.entries().len() > ENTRIES_FOR_REQUESTS_MAX;
+    let entries_max = if is_void {
+        ENTRIES_FOR_REQUESTS_MAX + ENTRIES_FOR_VOID
+    } else {
+        ENTRIES_FOR_REQUESTS_MAX
+    };
+    let full = record.size_bytes() > RECORD_BYTES_FOR_REQUESTS_MAX || record.entries().len() > entries_max;
     full.then(|| {
         ApiError::new(
             Code::RecordFull,

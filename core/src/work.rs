@@ -12,17 +12,20 @@ use crate::http::Response;
 use crate::id::{AttemptId, Entropy, LocalId};
 use crate::invariant;
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, Source};
-use crate::limits::{ACTION_READ_EVERY_MS, FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
+use crate::limits::{
+    ACTION_READ_EVERY_MS, EFFECTS_PER_OPERATION_MAX, FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS,
+};
 use crate::look;
 use crate::machine::{Reply, Step, Write};
 use crate::planted::{Bug, planted};
+use crate::psp::amount::Units;
 use crate::psp::report::PspReport;
 use crate::psp::{self, Call, Lookup, Order, Purpose, Window, WireForm};
 use crate::record::{Record, RecordError};
 use crate::recovery::{self, Move};
 use crate::request::Ticket;
-use crate::running::Running;
-use crate::state::{Rejections, State};
+use crate::running::{CallTrack, Running};
+use crate::state::State;
 use crate::status::Status;
 
 /// The arguments that every decision may use besides the record.
@@ -275,8 +278,15 @@ impl<'a> Work<'a> {
         let Some(reference) = objects.first() else {
             return Ok(());
         };
+        if self.state().own_reference().is_some() {
+            // Its own is known, so that this one is not it.
+            return self.note_foreign(objects);
+        }
         let running = self.state().running.as_ref();
+        let Some(psp) = self.psp() else { return Ok(()) };
         match running.filter(|running| running.operation == Operation::Authorize) {
+            // The same key tells which one is ours.
+            Some(running) if recovery::may_resend(running, psp, self.clock.now_ms) => Ok(()),
             Some(running) if running.parked.is_none() => {
                 let reason = look::not_ours(reference);
                 self.conclude(|operation| Conclusion::Parked { operation, reason })
@@ -325,9 +335,18 @@ impl<'a> Work<'a> {
             amount_minor,
             target,
         })?;
-        let step = match &self.state().running {
-            Some(running) => recovery::first_step(self.state(), psp, running),
-            None => return Ok(()),
+        let Some(running) = &self.state().running else {
+            return Ok(());
+        };
+        if operation == Operation::Refund && effect > EFFECTS_PER_OPERATION_MAX {
+            // Its refunds fail again and again, each after it had gone through.
+            let reason = "refunds of it have failed too often".to_owned();
+            return self.conclude(|operation| Conclusion::Parked { operation, reason });
+        }
+        let again = running.calls.iter().find(|call| call.effect == effect);
+        let step = match again {
+            Some(call) => call.step,
+            None => recovery::first_step(self.state(), psp, running),
         };
         self.dispatch(psp, step, effect)
     }
@@ -335,11 +354,13 @@ impl<'a> Work<'a> {
     /// The effect number of an operation that begins. What the PSP rejected goes out under the number that it had, where the PSP
     /// honours its key: should the rejection have been the answer to a second delivery, the first one is found and not repeated.
     fn next_effect(&self, psp: &Psp, operation: Operation, amount_minor: u64) -> u16 {
-        let is_same = |row: &&Rejections| row.operation == operation && row.amount_minor == amount_minor;
-        let is_known = |row: &&Rejections| due::is_key_known(psp, row.first_sent_ms, self.clock.now_ms);
-        let rejected = self.state().rejections.as_ref().filter(is_same).filter(is_known);
+        let is_known = |call: &&CallTrack| due::is_key_known(psp, call.sent_at_ms, self.clock.now_ms);
+        let rejected = self
+            .state()
+            .rejected_call(operation, amount_minor)
+            .filter(is_known);
         match rejected {
-            Some(row) => row.effect,
+            Some(call) => call.effect,
             None => self.state().effects_used(operation).saturating_add(1),
         }
     }
@@ -362,11 +383,8 @@ impl<'a> Work<'a> {
         let Some(running) = &state.running else {
             return Ok(());
         };
-        let Running {
-            operation,
-            mut amount_minor,
-            ..
-        } = *running;
+        let operation = running.operation;
+        let mut amount_minor = state.amount_to_ask_minor(effect);
         if operation == Operation::Capture && effect > 1 && planted(Bug::RetryCapturesAll) {
             amount_minor = state.terms.amount_minor;
         }
@@ -579,9 +597,19 @@ fn wire_form(state: &State, running: &Running, operation: Operation, effect: u16
     let sent_before = running.calls.iter().find(|call| call.effect == effect);
     match sent_before {
         Some(call) => WireForm::of(call.wire_form),
-        None if operation == Operation::Authorize && state.object.is_none() => WireForm::CURRENT,
+        None if operation == Operation::Authorize && state.object.is_none() && is_expressible(state) => {
+            WireForm::CURRENT
+        }
         None => WireForm::of(state.wire_form),
     }
+}
+
+/// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
+fn is_expressible(state: &State) -> bool {
+    let units = Units::new(state.face, WireForm::CURRENT);
+    units
+        .to_wire(&state.terms.currency, state.terms.amount_minor)
+        .is_ok()
 }
 
 /// Rule 3: one key per (attempt, operation, effect number). It names the attempt, so that a PSP's own log can be read.

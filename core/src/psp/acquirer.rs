@@ -8,10 +8,12 @@
 //! | 200 `declined` with `already_captured` | unknown: it may be this very request, delivered twice |
 //! | `idempotency_key_reuse` | unknown, and the key is of no use |
 //! | 401, 403 | rejected |
-//! | 400 or 422 with `field` of the client's terms (`amount`, `currency`, `payment_method`, `return_url`) | form |
-//! | any other 4xx | rejected |
+//! | 400 or 422 with `field` of the client's terms (`amount`, `currency`, `payment_method`, `return_url`) | form; of a capture only with a code that follows from the form alone |
+//! | any other 4xx | rejected; nothing is proven by it, unless an authorization is answered `bad_request` or `invalid_request` |
 //!
 //! 408, 409, 424, 425, 429 and 5xx are unknown before it comes to this table (`psp::read`).
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -21,7 +23,7 @@ use super::{Answer, HttpCall, Order, Purpose, Reading, key_useless};
 use crate::config::Psp;
 use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 use crate::id::AttemptId;
-use crate::journal::{Operation, Terms};
+use crate::journal::Operation;
 use crate::planted::{Bug, planted};
 
 pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
@@ -80,7 +82,7 @@ pub(super) fn write_lookup(psp: &Psp, id: AttemptId) -> HttpCall {
     }
 }
 
-pub(super) fn read(reading: Reading<'_>, purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
+pub(super) fn read(_: Reading<'_>, purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
     if status >= 400 {
         return refusal(purpose, status, body);
     }
@@ -92,7 +94,7 @@ pub(super) fn read(reading: Reading<'_>, purpose: &Purpose, status: u16, body: &
             ..
         } => match serde_json::from_slice::<Outcome>(body) {
             Ok(outcome) => outcome
-                .evidence(reading.terms, *operation, target.as_deref(), *amount_minor)
+                .evidence(*operation, target.as_deref(), *amount_minor)
                 .into(),
             Err(_) if planted(Bug::GarbageIsDecline) => refused(None, None).into(),
             Err(_) => Answer::unknown("the answer is not an acquirer's"),
@@ -134,19 +136,26 @@ fn refusal(purpose: &Purpose, status: u16, body: &[u8]) -> Answer {
     match (status, field) {
         (_, _) if code == "idempotency_key_reuse" => key_useless(format!("HTTP {status} {code}")),
         (402, _) => refused(Some(code), error.message).into(),
-        (400 | 422, Some(field)) => Evidence::signal(Signal::FormRefused {
-            code: clip(code),
-            message: clip(error.message.unwrap_or_default()),
-            field: field.to_owned(),
-        })
-        .into(),
-        // An authorization acts on nothing that is known; anything else may be the second answer to a request that was
-        // delivered twice.
-        _ => Answer::rejected(
-            rejection(code),
-            matches!(status, 401 | 403) || *operation == Operation::Authorize,
-        ),
+        (400 | 422, Some(field)) if is_of_form_alone(*operation, &code) => {
+            Evidence::signal(Signal::FormRefused {
+                code: clip(code),
+                message: clip(error.message.unwrap_or_default()),
+                field: field.to_owned(),
+            })
+            .into()
+        }
+        _ => {
+            let says_so = *operation == Operation::Authorize
+                && matches!(code.as_str(), "bad_request" | "invalid_request");
+            Answer::rejected(rejection(code), matches!(status, 401 | 403) || says_so)
+        }
     }
+}
+
+/// Whether the refusal follows from the form alone, whatever happened before. Any other code may be the second answer to a request
+/// that was delivered twice: “more than is left” after a capture, “duplicate reference” after an authorization.
+fn is_of_form_alone(operation: Operation, code: &str) -> bool {
+    operation == Operation::Authorize || matches!(code, "amount_too_small" | "invalid_amount")
 }
 
 /// The member of the client's request that a field of ours is about.
@@ -179,13 +188,7 @@ impl Outcome {
         self.created.and_then(|seconds| seconds.checked_mul(1000))
     }
 
-    pub(super) fn evidence(
-        self,
-        terms: &Terms,
-        operation: Operation,
-        target: Option<&str>,
-        asked_minor: u64,
-    ) -> Evidence {
+    pub(super) fn evidence(self, operation: Operation, target: Option<&str>, asked_minor: u64) -> Evidence {
         match (self.status.as_str(), self.psp_reference) {
             ("approved", Some(id)) => Evidence {
                 effects: vec![Effect {
@@ -195,7 +198,7 @@ impl Outcome {
                         .filter(|_| operation != Operation::Authorize)
                         .map(str::to_owned),
                     amount_minor: self.amount.unwrap_or(asked_minor),
-                    currency: Some(clip(self.currency.unwrap_or_else(|| terms.currency.clone()))),
+                    currency: self.currency.map(clip),
                     listed: false,
                 }],
                 ..Evidence::default()
@@ -278,28 +281,49 @@ struct Listing {
     /// Authorizations that time released, where the acquirer lists them.
     #[serde(default)]
     lapsed: Vec<Item>,
+    /// Captures that were taken back, where the acquirer lists them.
+    #[serde(default)]
+    reversal: Vec<Item>,
     /// 3-D Secure that the customer has not finished, where the acquirer lists it: no effect yet, and not nothing.
     #[serde(default)]
     requires_action: Vec<Waiting>,
 }
 
 impl Listing {
-    /// Every item as an object: what builds on an authorization belongs to that one.
+    /// Every item under the object that it belongs to: what builds on an authorization belongs to that one, and the undoing of a
+    /// capture to the authorization that was captured.
     fn sightings(self) -> Vec<Sighting> {
+        let captured: BTreeMap<String, String> = self
+            .capture
+            .iter()
+            .filter_map(|item| Some((clip(item.id.clone()), clip(item.psp_reference.clone()?))))
+            .collect();
         let all = [
             (EffectKind::Authorize, self.authorize),
             (EffectKind::Capture, self.capture),
             (EffectKind::Void, self.void),
             (EffectKind::Lapse, self.lapsed),
+            (EffectKind::Reversal, self.reversal),
         ];
-        let effects = all
-            .into_iter()
-            .flat_map(|(kind, items)| items.into_iter().map(move |item| item.sighting(kind)));
+        let effects = all.into_iter().flat_map(|(kind, items)| {
+            let captured = &captured;
+            items.into_iter().map(move |item| {
+                let mut sighting = item.sighting(kind);
+                if let Some(root) = captured.get(&sighting.object) {
+                    sighting.object.clone_from(root);
+                }
+                sighting
+            })
+        });
+        let effects: Vec<Sighting> = effects.collect();
         let waiting = self
             .requires_action
             .into_iter()
             .filter(|_| !planted(Bug::UnfinishedActionIsAbsence));
-        effects.chain(waiting.map(Waiting::sighting)).collect()
+        effects
+            .into_iter()
+            .chain(waiting.map(Waiting::sighting))
+            .collect()
     }
 }
 
@@ -313,6 +337,7 @@ impl Item {
         Sighting {
             object: of.clone().unwrap_or_else(|| id.clone()),
             created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            amount: None,
             evidence: Evidence {
                 effects: vec![Effect {
                     kind,
@@ -334,6 +359,7 @@ impl Waiting {
         Sighting {
             object: reference.clone(),
             created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            amount: None,
             evidence: Evidence::signal(Signal::ActionRequired {
                 reference,
                 url: page(Some(self.action_url)),

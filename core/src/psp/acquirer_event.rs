@@ -7,7 +7,7 @@ use super::acquirer;
 use super::webhook::{Next, Said};
 use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip};
 use crate::id::AttemptId;
-use crate::journal::{CaptureMethod, Operation, Terms};
+use crate::journal::Operation;
 
 #[derive(Deserialize)]
 struct AcquirerEvent {
@@ -41,19 +41,8 @@ pub(super) fn read(body: &[u8]) -> Option<Next> {
 /// `Some(None)` for what says nothing of this attempt's state.
 fn of_operation(event: &Value, operation: Operation) -> Option<Option<Sighting>> {
     let event = AcquirerEvent::deserialize(event).ok()?;
-    // The members that the wire leaves out are the attempt's own; they are not known here, and not needed.
-    let nothing = Terms {
-        order_id: None,
-        amount_minor: 0,
-        currency: String::new(),
-        capture_method: CaptureMethod::Manual,
-        payment_method: None,
-        metadata: std::collections::BTreeMap::new(),
-    };
     let created_ms = event.outcome.created_ms();
-    let mut evidence = event
-        .outcome
-        .evidence(&nothing, operation, event.of.as_deref(), 0);
+    let mut evidence = event.outcome.evidence(operation, event.of.as_deref(), 0);
     // “Declined” of a capture or void does not say of which try: no evidence.
     let is_refusal = matches!(evidence.signal, Signal::Refused { .. });
     if is_refusal && operation != Operation::Authorize {
@@ -75,6 +64,7 @@ fn of_operation(event: &Value, operation: Operation) -> Option<Option<Sighting>>
     Some(Some(Sighting {
         object,
         created_ms,
+        amount: None,
         evidence,
     }))
 }
@@ -97,6 +87,7 @@ fn of_capture(event: &Value, kind: EffectKind) -> Option<Option<Sighting>> {
     Some(Some(Sighting {
         object: of.clone(),
         created_ms: None,
+        amount: None,
         evidence: Evidence {
             effects: vec![Effect {
                 kind,

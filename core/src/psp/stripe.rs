@@ -210,8 +210,6 @@ pub(super) struct Refund {
     currency: Option<String>,
     status: Option<String>,
     payment_intent: Option<String>,
-    #[serde(default)]
-    pub(super) metadata: Metadata,
 }
 
 impl Refund {
@@ -304,6 +302,7 @@ fn list_of_refunds(list: List<Refund>, reading: Reading<'_>) -> Answer {
     let sighting = |refund: &Refund| Sighting {
         object: clip(refund.payment_intent.clone().unwrap_or_default()),
         created_ms: None,
+        amount: None,
         evidence: refund.evidence(reading.units, &reading.terms.currency, None),
     };
     Answer {
@@ -386,7 +385,29 @@ impl Intent {
         Sighting {
             object: clip(self.id.clone()),
             created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            amount: Some((
+                units
+                    .from_wire(&self.currency, self.amount)
+                    .unwrap_or(self.amount),
+                Some(clip(self.currency.to_ascii_uppercase())),
+            )),
             evidence: self.evidence(units, false),
+        }
+    }
+
+    /// Whether its state shows that what was asked for, or its opposite, has been done: a refusal with it inside is no refusal.
+    pub(super) fn is_done_for(&self, purpose: &Purpose) -> bool {
+        let authorizes = matches!(
+            purpose,
+            Purpose::Dispatched {
+                operation: Operation::Authorize,
+                ..
+            }
+        );
+        match self.status.as_str() {
+            "succeeded" | "canceled" => true,
+            "requires_capture" | "requires_action" => authorizes,
+            _ => false,
         }
     }
 

@@ -8,7 +8,8 @@
 //! | `idempotency_error` | unknown, and the key is of no use |
 //! | `charge_already_refunded`, `charge_disputed` | unknown, and the key is of no use: a look tells |
 //! | `api_error`, `rate_limit_error`, a type that is not known | unknown |
-//! | 401, 403, `authentication_error` | rejected |
+//! | `authentication_error`, 401 or 403 with `invalid_request_error` | rejected |
+//! | 401, 403 of another type | rejected, nothing proven |
 //! | `invalid_request_error` that names a member of the client's terms, or a code about one | form |
 //! | any other `invalid_request_error` | rejected |
 //!
@@ -62,7 +63,9 @@ enum Verdict {
 fn verdict(error: &ErrorBody, status: u16, purpose: &Purpose) -> Verdict {
     let code = error.code.as_deref().unwrap_or_default();
     let is_of_state = code == "payment_intent_unexpected_state";
-    if error.payment_intent.is_some() && (is_of_state || error.param.is_none()) {
+    if let Some(intent) = &error.payment_intent
+        && (is_of_state || error.param.is_none() || intent.is_done_for(purpose))
+    {
         return Verdict::Evidence;
     }
     if matches!(code, "charge_already_refunded" | "charge_disputed") {
@@ -71,7 +74,11 @@ fn verdict(error: &ErrorBody, status: u16, purpose: &Purpose) -> Verdict {
     match (error.kind.as_deref(), status) {
         (Some("card_error"), _) => Verdict::Decline,
         (Some("idempotency_error"), _) => Verdict::KeyUseless,
-        (Some("authentication_error"), _) | (_, 401 | 403) => Verdict::Rejected { is_conclusive: true },
+        (Some("authentication_error"), _) | (Some("invalid_request_error"), 401 | 403) => {
+            Verdict::Rejected { is_conclusive: true }
+        }
+        // Some gateway's, perhaps: nothing is proven.
+        (_, 401 | 403) => Verdict::Rejected { is_conclusive: false },
         (Some("invalid_request_error"), 400 | 402 | 404) => {
             match member_of_terms(purpose, error.param.as_deref(), code) {
                 Some(field) => Verdict::Form(field),

@@ -59,6 +59,7 @@ impl StripeNews {
             object.map(|object| Sighting {
                 object: clip(object),
                 created_ms: None,
+                amount: None,
                 evidence,
             })
         };
@@ -154,17 +155,15 @@ fn of_intent(intent: Intent, news: StripeNews) -> Next {
 
 fn of_refund(refund: Refund) -> Next {
     let object = refund.object().map(clip);
-    let id = refund.metadata.attempt();
     let news = StripeNews {
         refund: Some(refund),
         ..StripeNews::default()
     };
-    match (id, object) {
-        (Some(id), _) => Next::Tell(id, Said::Stripe(Box::new(news))),
-        // Made by hand: it carries no name of ours, its PaymentIntent does.
-        (None, Some(object)) => Next::Read(About::Intent(object, Box::new(news))),
-        (None, None) => Next::Nothing,
-    }
+    // Its PaymentIntent names the attempt, and tells whose it is: one that was made by hand carries no name of ours, and one that
+    // carries it may be of another installation's payment.
+    object.map_or(Next::Nothing, |object| {
+        Next::Read(About::Intent(object, Box::new(news)))
+    })
 }
 
 fn of_dispute(dispute: Dispute) -> Next {

@@ -328,7 +328,7 @@ impl Ledger {
         let approved = |id: &str| {
             (
                 200,
-                json!({"status": "approved", "psp_reference": id, "amount": amount}),
+                json!({"status": "approved", "psp_reference": id, "amount": amount, "currency": asked["currency"]}),
             )
         };
         let declined = |code: &str| (200, json!({"status": "declined", "code": code, "message": "No."}));

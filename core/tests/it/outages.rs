@@ -130,7 +130,13 @@ fn an_outage_of_hours_parks_neither_a_capture_nor_a_void() {
                 (18 * HOUR_MS, true),
             ] {
                 // A client's capture that is rejected waits for its client (`rejected.rs`); a void goes on by itself.
-                let is_rejected = matches!(how, CallResult::Answered { status: 401, .. });
+                let is_rejected = matches!(
+                    how,
+                    CallResult::Answered {
+                        status: 400 | 401,
+                        ..
+                    }
+                );
                 let (operation, end) = if of_everything || is_rejected {
                     ("void", "VOIDED")
                 } else {

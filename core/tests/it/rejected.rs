@@ -106,6 +106,9 @@ fn a_key_whose_work_another_key_did_is_told_so() {
             .status,
         502
     );
+    // Another key does not shorten the pause.
+    assert_eq!(world.op(id, "capture", "k4").status, 502);
+    world.now_ms += 1_000;
     assert_eq!(world.op(id, "capture", "k4").status, 200);
     let answer = world.post(&format!("/attempts/{id}/capture"), "k3", r#"{"amount":600}"#);
     assert_eq!((answer.status, code(&answer).as_str()), (409, "INVALID_STATE"));

@@ -103,7 +103,7 @@ fn what_an_answer_means() {
     );
     assert_eq!(
         (effect.currency.as_deref(), effect.listed, effect.of.as_deref()),
-        (Some("GBP"), false, None)
+        (None, false, None)
     );
 
     let refused = Signal::Refused {

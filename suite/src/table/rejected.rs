@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{HELD, TAKEN, authorize, capture, create};
+use super::{HELD, TAKEN, authorize, create};
 use crate::case::{Case, Sign, Step, get, ledger, post, webhook};
 use crate::environment::Merchant::{self, Market, Shop};
 use crate::environment::Weather;
@@ -68,7 +68,11 @@ fn taking(name: &str, merchant: Merchant) -> Case {
                 .is("/error/attempt/status", "AUTHORIZED")
                 .into(),
             rejects(0),
-            capture().into(),
+            post("/attempts/{id}/capture")
+                .key("capture")
+                .header("Prefer", "wait=30")
+                .until("/status", "CAPTURED")
+                .into(),
             post("/attempts/{id}/capture")
                 .key("rejected")
                 .status(409)
