@@ -686,7 +686,7 @@ fn a_disputed_object_does_not_keep_a_key_from_being_sent_again() {
     world.ledger.act(&call.http, world.now_ms);
     world.outcome(call, timeout());
     world.wake(id);
-    world.settle(id, 20);
+    world.settle(id, 2);
     assert_eq!(
         (world.status(id).as_str(), world.is_parked(id)),
         ("AUTHORIZED", false),
