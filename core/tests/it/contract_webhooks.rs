@@ -3,7 +3,7 @@
 use pay_once_core::config::Secret;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::request::Routed;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Kind, SECRET, START_MS, Told, World, code, sign, text};
 

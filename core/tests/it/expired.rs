@@ -5,7 +5,7 @@ use pay_once_core::config::Face;
 use pay_once_core::id::AttemptId;
 use pay_once_core::psp::CallResult;
 
-use crate::support::{CREATE, Kind, Told, World, answered, not_sent, timeout};
+use crate::support::{CREATE, Kind, World, answered, not_sent, timeout};
 
 const ACTION_MS: u64 = 3_600_000;
 const REVOKED: &str =

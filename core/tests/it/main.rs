@@ -10,7 +10,6 @@ mod support;
 
 mod adversary;
 mod amounts;
-mod breaker;
 mod captured_amounts;
 mod contract_bodies;
 mod contract_copies;
@@ -48,6 +47,7 @@ mod rules_evidence;
 mod rules_lookup;
 mod seed;
 mod setup;
+mod trials;
 mod wire_acquirer;
 mod wire_forms;
 mod wire_stripe;
