@@ -226,15 +226,23 @@ def test_no_key_is_no_access(psp: Psp) -> None:
 
 
 def test_too_many_requests_are_a_rate_limit_error(psp: Psp) -> None:
-    """The SDK does not repeat those by itself, whatever it is told; the same key later goes through."""
-    patient = Psp(psp.base_url, client_of(psp.base_url, max_network_retries=2))
+    """Nothing happens, and the same key later goes through: a 429 is not kept."""
     with pytest.raises(stripe.RateLimitError) as refusal:
-        patient.pay(key="k1", payment_method="pm_sandbox_429")
+        psp.pay(key="k1", payment_method="pm_sandbox_429")
     assert (refusal.value.http_status, psp.authorizations()) == (429, 0)
     assert refusal.value.error is not None and refusal.value.error.code == "rate_limit"
-    paid = patient.pay(key="k1", payment_method="pm_sandbox_429")
+    assert refusal.value.headers is not None and refusal.value.headers["stripe-should-retry"] == "true"
+    paid = psp.pay(key="k1", payment_method="pm_sandbox_429")
     assert paid.last_response is not None and not is_replay(paid.last_response)
     assert psp.authorizations() == 1
+
+
+def test_the_sdk_repeats_too_many_requests_by_itself(psp: Psp) -> None:
+    """By itself it would not repeat a 429: it does as `Stripe-Should-Retry` says, under the same key."""
+    patient = Psp(psp.base_url, client_of(psp.base_url, max_network_retries=2))
+    paid = patient.pay(payment_method="pm_sandbox_429")
+    assert paid.last_response is not None and not is_replay(paid.last_response)
+    assert (psp.authorizations(), int(psp.client.raw_request("get", "/stats").data["money_calls"])) == (1, 2)
 
 
 @pytest.mark.parametrize(("token", "effects"), [("pm_sandbox_500_before", 0), ("pm_sandbox_500_after", 1)])
