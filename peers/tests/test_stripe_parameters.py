@@ -26,8 +26,8 @@ BASE = "http://psp.test"
 REFUSED_LATER = "payment_method_types"
 # The golden files have the calls that move money, and of those not the one that prepares a PaymentIntent. The others are these, as
 # core/tests/it has them: wire_stripe.rs (the prepared PaymentIntent, the read by id, the list), looking.rs (smaller pages),
-# rules_lookup.rs (later pages), events.rs (the refunds of a PaymentIntent). `test_no_request_of_the_driver_is_left_out` fails
-# when the driver's source has a path or a parameter that neither the golden file nor this table has.
+# rules_lookup.rs (later pages), events.rs (the refunds of a PaymentIntent); a refund's read by its id is in the driver's source alone.
+# `test_no_request_of_the_driver_is_left_out` fails when that has a path or a parameter that neither the golden file nor this table has.
 OTHERS = [
     "POST /v1/payment_intents amount=2599&currency=gbp&capture_method=manual&payment_method_types%5B%5D=card"
     "&payment_method=pm_card_visa&metadata%5Battempt_id%5D=pa_1&expand%5B%5D=latest_charge",
