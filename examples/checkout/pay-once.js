@@ -42,8 +42,8 @@ const REJECTED = 'PSP_REJECTED_REQUEST';
  */
 
 /**
- * What is heard on the way to an answer. `isRejected`: the PSP rejected Pay Once's own request (its API key, its account), which
- * says nothing of the customer's card; nothing was done.
+ * What is heard on the way to an answer. `isRejected`: the PSP rejected Pay Once's own request (its API key, its account).
+ * That says nothing of the customer's card, and nothing was done.
  * @typedef {{attempt: Attempt, isRejected: boolean} | {unreachable: string}} News
  */
 

@@ -15,7 +15,7 @@ const STUCK_MS = 30_000;
  * @typedef {object} Progress
  * @property {import('./pay-once.js').Attempt} [attempt] as it was last seen
  * @property {boolean} inDoubt whether we cannot say at present what became of a call
- * @property {boolean} isRejected whether the PSP rejects Pay Once's own requests at present: the payment waits for somebody to mend that
+ * @property {boolean} isRejected whether the PSP rejects Pay Once's own requests at present: somebody has to mend that
  */
 
 export class Payments {

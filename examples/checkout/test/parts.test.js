@@ -120,7 +120,8 @@ test('Retry-After may be a date, and however long it is, it is not ignored', asy
 });
 
 test('502 PSP_REJECTED_REQUEST: the same key, not before Retry-After, and the customer is told to wait', async () => {
-  const rejected = (/** @type {string} */ status) => refusal('PSP_REJECTED_REQUEST', { retryable: true, attempt: attempt(status) });
+  const rejected = (/** @type {string} */ status) =>
+    refusal('PSP_REJECTED_REQUEST', { retryable: true, attempt: attempt(status) });
   const { client, asked, close } = await scripted([
     [201, attempt('CREATED')],
     [502, rejected('CREATED'), { 'retry-after': '1' }],
@@ -138,8 +139,8 @@ test('502 PSP_REJECTED_REQUEST: the same key, not before Retry-After, and the cu
   /** @type {Payments} */
   let payments;
   const look = () => {
-    const { attempt: seen = null, inDoubt, isRejected } = payments.progress(order.id) ?? { inDoubt: false, isRejected: false };
-    return String(orderPage({ order, attempt: seen, inDoubt, isRejected, itemName: 'kettle' }));
+    const { attempt: seen = null, ...progress } = payments.progress(order.id) ?? { inDoubt: false, isRejected: false };
+    return String(orderPage({ order, attempt: seen, ...progress, itemName: 'kettle' }));
   };
   payments = new Payments(orders, client, (line) => {
     log.push(line);
@@ -320,8 +321,13 @@ test('a timeline that says more than is known here is shown in its own words', (
     line('the PSP answered: our request was rejected').told,
     'The payment service answered: it does not accept our requests at the moment.',
   );
-  const sent = (/** @type {string} */ psp_key) =>
-    ({ seq: 0, at: '2026-01-01T00:00:00.000Z', knowing: 'dispatched', event: 'authorize sent to the PSP', details: { psp_key } });
+  const sent = (/** @type {string} */ psp_key) => ({
+    seq: 0,
+    at: '2026-01-01T00:00:00.000Z',
+    knowing: 'dispatched',
+    event: 'authorize sent to the PSP',
+    details: { psp_key },
+  });
   const isAgain = story([sent('a-1'), sent('a-1'), sent('a-2')]).map(({ told }) => told.includes('under the same key'));
   assert.deepEqual(isAgain, [false, true, false]);
   assert.equal(line('the PSP answered: outcome unknown').tone, 'unknown');
