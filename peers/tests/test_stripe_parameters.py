@@ -238,7 +238,8 @@ def test_another_version_is_found(pinned: dict[str, Any]) -> None:
     for other in ("stripe-version: 2026-08-26.dahlia\n", ""):
         changed = golden_requests(re.sub(r"stripe-version: .*\n", other, golden))
         assert changed != []
-        assert len(judge(changed, pinned)) == len({request.call for request in changed})
+        found = [line for line in judge(changed, pinned) if ": version " in line]
+        assert len(found) == len({request.call for request in changed})
 
 
 def test_later_versions_refuse_a_parameter_of_ours(newest: dict[str, Any], pinned: dict[str, Any]) -> None:
