@@ -96,10 +96,11 @@ ${payForm({ orderId, number: 1, button: `Pay ${price}`, chosen: CARDS[0].token }
  * @param {Order} view.order
  * @param {Attempt | null} view.attempt the current try's attempt, with its timeline, if it could be read
  * @param {boolean} view.inDoubt
+ * @param {boolean} view.isRejected whether the PSP rejects the shop's requests at present
  * @param {string} view.itemName
  */
-export function orderPage({ order, attempt, inDoubt, itemName }) {
-  const { mood, heading, text } = headline(order, attempt, inDoubt);
+export function orderPage({ order, attempt, inDoubt, isRejected, itemName }) {
+  const { mood, heading, text } = headline(order, attempt, inDoubt, isRejected);
   // A finished order whose timeline could not be read is looked at again, too.
   const isUnfinished = stateOf(order) === 'open' || !attempt?.timeline;
   return layout({
@@ -124,9 +125,10 @@ const sentence = (words) => (words ? `${words.replace(/[. ]+$/, '')}.` : '');
  * @param {Order} order
  * @param {Attempt | null} attempt
  * @param {boolean} inDoubt
+ * @param {boolean} isRejected
  * @returns {{mood: string, heading: string, text: string}}
  */
-function headline(order, attempt, inDoubt) {
+function headline(order, attempt, inDoubt, isRejected) {
   const price = money(order.amount, order.currency);
   const { ending, at } = currentTry(order);
   if (ending?.outcome === 'paid') {
@@ -151,6 +153,14 @@ function headline(order, attempt, inDoubt) {
       mood: 'unknown',
       heading: 'We are finding out',
       text: 'We do not know yet whether your payment went through, and are finding out. Please do not pay again. You may close this page: the order goes on without it.',
+    };
+  }
+  if (isRejected) {
+    // Nothing is said of the money: while this page is read, the next call may be under way.
+    return {
+      mood: 'waiting',
+      heading: 'Your payment has to wait',
+      text: 'Something is wrong between the shop and its payment service, not with your card. We keep trying with this payment. Please wait, and do not pay again. You may close this page: the order goes on without it.',
     };
   }
   if (attempt?.status === 'REQUIRES_ACTION') {

@@ -9,6 +9,10 @@ const PAUSE_MAX_MS = 10_000;
 const POLL_MAX_MS = 15_000;
 /** How much longer than `Prefer: wait` an answer may take. */
 const GRACE_MS = 5_000;
+/** The longest `Retry-After` that is kept to. A timer of more than 24 days would end at once. */
+const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1000;
+/** The 5xx that says what happened: the PSP rejected Pay Once's own request, and nothing was done. */
+const REJECTED = 'PSP_REJECTED_REQUEST';
 
 /**
  * The attempt as Pay Once shows it (README, “The API”). Members that nobody here reads are left out.
@@ -38,8 +42,9 @@ const GRACE_MS = 5_000;
  */
 
 /**
- * What is heard on the way to an answer.
- * @typedef {{attempt: Attempt} | {unreachable: string}} News
+ * What is heard on the way to an answer. `isRejected`: the PSP rejected Pay Once's own request (its API key, its account).
+ * That says nothing of the customer's card, and nothing was done.
+ * @typedef {{attempt: Attempt, isRejected: boolean} | {unreachable: string}} News
  */
 
 export class PayOnce {
@@ -61,7 +66,8 @@ export class PayOnce {
 
   /**
    * Makes a call until there is an answer that will not change. It gives up never: no error, no timeout and no 5xx says
-   * that nothing happened, so each is followed by the same call, under the same key, with the same body.
+   * that the payment has failed, so each is followed by the same call, under the same key, with the same body. `Retry-After`
+   * is kept to.
    *
    * @param {string} path
    * @param {string} key the idempotency key, which is on disk by now
@@ -82,11 +88,11 @@ export class PayOnce {
         await sleep(jittered(Math.max(backoff(failures), heard.retryAfterMs)), undefined, { signal });
         continue;
       }
-      failures = 0;
       const { status, value, retryAfterMs } = heard;
       if (status === 202) {
+        failures = 0;
         // Under way. A 202 is never replayed: the same call, under the same key, brings the news.
-        onNews({ attempt: value });
+        onNews({ attempt: value, isRejected: false });
         // The longer it takes, the less often it is asked: a customer at the bank's page may need minutes.
         const unhurried = Math.min((Date.now() - begun) / 20, POLL_MAX_MS);
         await sleep(jittered(Math.max(retryAfterMs, unhurried)), undefined, { signal });
@@ -94,8 +100,10 @@ export class PayOnce {
       }
       if (value.error === undefined) return { status, attempt: value };
       if (value.error.retryable === true) {
-        // Not now, as another operation is under way: nothing was done, and the key is still good.
-        if (value.error.attempt) onNews({ attempt: value.error.attempt });
+        // Not now, as another operation is under way, or as the PSP rejects Pay Once's own requests until somebody mends a
+        // setting: nothing was done, and the key is still good.
+        const { attempt, code } = value.error;
+        if (attempt) onNews({ attempt, isRejected: code === REJECTED });
         failures += 1;
         await sleep(jittered(Math.max(backoff(failures), retryAfterMs)), undefined, { signal });
         continue;
@@ -120,7 +128,7 @@ export class PayOnce {
 
   /**
    * One request. What is no answer of Pay Once's own (no connection, a timeout, half a body, a gateway's error page) and
-   * what says itself that nothing is known (5xx, 429) is a `failure`: it says nothing about the money.
+   * what says itself that nothing is known (429, and any 5xx but one) is a `failure`: it says nothing about the money.
    *
    * @param {string} method
    * @param {string} path
@@ -145,11 +153,11 @@ export class PayOnce {
         // The time limit holds until the last byte of the body, not until the first of the head.
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       });
-      const seconds = Number(response.headers.get('retry-after'));
-      if (seconds > 0) retryAfterMs = seconds * 1000;
+      retryAfterMs = delayOf(response.headers.get('retry-after'));
       const text = await response.text();
       const value = parsed(text);
-      if (response.status >= 500 || response.status === 429) {
+      const isRejection = value?.error?.code === REJECTED && value.error.retryable === true;
+      if ((response.status >= 500 && !isRejection) || response.status === 429) {
         return { failure: `HTTP ${response.status} ${value?.error?.code ?? ''}`.trim(), retryAfterMs };
       }
       const isOurs = response.ok ? typeof value?.attempt_id === 'string' : typeof value?.error?.code === 'string';
@@ -169,6 +177,13 @@ function parsed(text) {
   } catch {
     return undefined;
   }
+}
+
+/** `Retry-After` in milliseconds: seconds, or a date (a gateway's); 0 if there is none. @param {string | null} header */
+function delayOf(header) {
+  const seconds = Number(header ?? 0);
+  const ms = Number.isNaN(seconds) ? Date.parse(header ?? '') - Date.now() : seconds * 1000;
+  return ms > 0 ? Math.min(ms, RETRY_AFTER_MAX_MS) : 0;
 }
 
 /** Longer after each failure. @param {number} failures */

@@ -15,6 +15,7 @@ const STUCK_MS = 30_000;
  * @typedef {object} Progress
  * @property {import('./pay-once.js').Attempt} [attempt] as it was last seen
  * @property {boolean} inDoubt whether we cannot say at present what became of a call
+ * @property {boolean} isRejected whether the PSP rejects Pay Once's own requests at present: somebody has to mend that
  */
 
 export class Payments {
@@ -47,7 +48,7 @@ export class Payments {
    */
   see(order) {
     if (this.#running.has(order.id) || currentTry(order).ending !== null) return;
-    const progress = { inDoubt: false };
+    const progress = { inDoubt: false, isRejected: false };
     this.#running.set(order.id, progress);
     this.#pay(order, progress)
       .catch((error) => {
@@ -106,9 +107,14 @@ export class Payments {
           if ('attempt' in news) progress.attempt = news.attempt;
           else this.#log(`${order.id}: ${path}: ${news.unreachable}; asking again`);
           progress.inDoubt = 'unreachable' in news || isInDoubt(news.attempt);
+          progress.isRejected = 'attempt' in news && news.isRejected;
+          // The client goes on asking under the same key; only a person can mend what the PSP rejects.
+          if (progress.isRejected) {
+            this.#log(`${order.id}: NEEDS A PERSON: ${path}: the PSP rejects Pay Once's requests; asking again (/healthz says why)`);
+          }
         },
       });
-      progress.inDoubt = false;
+      progress.inDoubt = progress.isRejected = false;
       if (answer.attempt) progress.attempt = answer.attempt;
       return answer;
     };

@@ -195,8 +195,8 @@ async function showOrder(response, id) {
   const read = attemptId ? await payOnce.read(attemptId) : null;
   // The order may have moved on while that was read; and while the attempt cannot be read, what was heard last will do.
   const attempt = read ?? (currentTry(known).ending ? null : (payments.progress(id)?.attempt ?? null));
-  const inDoubt = payments.progress(id)?.inDoubt ?? false;
-  send(response, 200, orderPage({ order: known, attempt, inDoubt, itemName: PRODUCT.name }));
+  const { inDoubt, isRejected } = payments.progress(id) ?? { inDoubt: false, isRejected: false };
+  send(response, 200, orderPage({ order: known, attempt, inDoubt, isRejected, itemName: PRODUCT.name }));
 }
 
 /** @param {Request} request @returns {Promise<URLSearchParams | null>} */

@@ -11,7 +11,13 @@
  */
 
 /** Every step is written down before it is made. That is the point, but no news to a customer. */
-const UNTOLD = new Set(['authorize intended', 'capture intended']);
+const UNTOLD = new Set([
+  'authorize intended',
+  'capture intended',
+  'return address given',
+  'made by this installation',
+  'requests to the PSP are written in this form',
+]);
 
 /** @type {Record<string, string>} */
 const TOLD = {
@@ -22,6 +28,9 @@ const TOLD = {
   'capture sent to the PSP': 'The payment service was asked to take it.',
   'void requested': 'The shop asked to release the amount.',
   'void sent to the PSP': 'The payment service was asked to release it.',
+  'asked for again': 'The shop asked again.',
+  'authorize had no effect, as the PSP rejected it; it can be asked for again': 'Nothing was reserved. It is asked for again later.',
+  'capture had no effect, as the PSP rejected it; it can be asked for again': 'Nothing was taken. It is asked for again later.',
 };
 
 /** @type {Record<string, string>} */
@@ -41,6 +50,7 @@ const NEWS = {
   refunded: 'the amount is paid back.',
   refused: 'declined.',
   'the customer must act': 'your bank asks whether it is you.',
+  'our request was rejected': 'it does not accept our requests at the moment.',
   'nothing there': 'it has not happened so far.',
 };
 
@@ -54,9 +64,11 @@ export function story(lines) {
   const sent = new Set();
   return lines
     .filter((line) => !UNTOLD.has(line.event))
-    .map(({ at, event, knowing }) => {
-      const isAgain = knowing === 'dispatched' && sent.has(event);
-      sent.add(event);
+    .map(({ at, event, knowing, details }) => {
+      // What is proven to have had no effect is sent under another key, and is no repetition.
+      const request = details?.psp_key ?? event;
+      const isAgain = knowing === 'dispatched' && sent.has(request);
+      sent.add(request);
       const told = isAgain ? 'It was asked again, under the same key: that cannot count twice.' : words(event);
       return { at, afterMs: Date.parse(at) - begun, told, tone: tone(event) };
     });

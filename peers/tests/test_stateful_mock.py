@@ -321,7 +321,8 @@ def test_stateful_mock_kept_500_proven_absent(tmp_path: Path) -> None:
 
 def test_stateful_mock_forgotten_charge(tmp_path: Path) -> None:
     """`tok_forget`: the charge is made and answered, and the list never has it. The lost answer is had again under the key,
-    the same charge and no second one; the capture that the mock then refuses is told as refused."""
+    the same charge and no second one. The capture is then answered 404, which says nothing of a charge that was there: it is asked
+    for again under the one key, is told as neither done nor refused, and is shown to the operator as the PSP's problem."""
     with place(tmp_path, KEYED) as world:
         lose = iter([Fault.DROP_ANSWER])
         world.calls.choose = lambda _request, _lot: next(lose, Fault.NONE)
@@ -332,6 +333,13 @@ def test_stateful_mock_forgotten_charge(tmp_path: Path) -> None:
         assert references == {answer.json["authorization"]["psp_reference"]}
         assert world.keys_sent("authorize") == {f"{attempt_id}-authorize-1": 2}
         assert world.charges(attempt_id) == [], "the mock forgot it"
-        captured = world.client.operate(attempt_id, "capture", "c", wait_s=20)
-        assert captured.status == 402, captured
-        assert world.client.read(attempt_id).json.get("capture") is None
+        captured = world.client.operate(attempt_id, "capture", "c", wait_s=5)
+        assert (captured.status, captured.json["status"]) == (202, "CAPTURING"), captured
+        operation = captured.json["operation"]
+        assert (operation["name"], operation["state"]) == ("capture", "in_doubt")
+        assert captured.json["charge_state"] == "processing" and "capture" not in captured.json
+        (key, times), *others = world.keys_sent("capture").items()
+        assert (key, others) == (f"{attempt_id}-capture-1", []) and times > 1
+        assert {d.status for d in world.calls.deliveries if d.request.target == "/capture"} == {404}
+        (problem,) = world.client.call("GET", "/healthz").json["psp_problems"]
+        assert (problem["psp"], problem["status"], problem["code"]) == ("cardnet", 404, "resource_missing")

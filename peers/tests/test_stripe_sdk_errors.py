@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import stripe
 
+from test_stripe_parameters import driver_version
 from test_stripe_sdk import (  # noqa: F401 (fixtures are asked for by name)
     AMOUNT_MINOR,
     DECLINED,
@@ -21,6 +22,8 @@ from test_stripe_sdk import (  # noqa: F401 (fixtures are asked for by name)
 )
 
 REPLAYED = "idempotent-replayed"
+# The version that Pay Once's driver asks for.
+DRIVERS_VERSION = driver_version()
 
 
 def intent_beside(error: stripe.StripeError) -> stripe.PaymentIntent:
@@ -204,6 +207,9 @@ def test_what_does_not_exist_is_missing(psp: Psp) -> None:
         ({"amount": "ten"}, "parameter_invalid_integer", "amount"),
         ({"currency": "pound"}, "parameter_invalid_string", "currency"),
         ({"color": "red"}, "parameter_unknown", "color"),
+        # Sent with two and three decimals, of which the last are 0 (docs.stripe.com/currencies).
+        ({"amount": 1050, "currency": "isk"}, "invalid_charge_amount", "amount"),
+        ({"amount": 1001, "currency": "tnd"}, "invalid_charge_amount", "amount"),
         ({"expand": ["customer_of_mine"]}, "parameter_invalid_string", "expand"),
     ],
 )
@@ -217,6 +223,20 @@ def test_a_bad_parameter_is_named(psp: Psp, params: dict[str, Any], code: str, p
     assert psp.pay(key="k1").status == "requires_capture"
 
 
+def test_payment_method_types_are_of_older_versions(psp: Psp) -> None:
+    """The SDK of the other tests sends a version that refuses them; the version of the driver takes them, and the answer says so."""
+    form = {"amount": AMOUNT_MINOR, "currency": "gbp", "payment_method_types": ["card"]}
+    with pytest.raises(stripe.InvalidRequestError) as refusal:
+        psp.intents.create(form)
+    assert (refusal.value.http_status, refusal.value.code) == (400, "payment_method_types_no_longer_supported")
+    made = psp.intents.create(form, {"stripe_version": DRIVERS_VERSION})
+    assert made.payment_method_types == ["card"]
+    assert made.last_response is not None
+    assert made.last_response.headers["stripe-version"] == DRIVERS_VERSION
+    with pytest.raises(stripe.InvalidRequestError):
+        psp.intents.create(form, {"stripe_version": "2026-07-30.dahlia"})
+
+
 def test_no_key_is_no_access(psp: Psp) -> None:
     """401 is an AuthenticationError, and does nothing."""
     with pytest.raises(stripe.AuthenticationError) as refusal:
@@ -226,15 +246,23 @@ def test_no_key_is_no_access(psp: Psp) -> None:
 
 
 def test_too_many_requests_are_a_rate_limit_error(psp: Psp) -> None:
-    """The SDK does not repeat those by itself, whatever it is told; the same key later goes through."""
-    patient = Psp(psp.base_url, client_of(psp.base_url, max_network_retries=2))
+    """Nothing happens, and the same key later goes through: a 429 is not kept."""
     with pytest.raises(stripe.RateLimitError) as refusal:
-        patient.pay(key="k1", payment_method="pm_sandbox_429")
+        psp.pay(key="k1", payment_method="pm_sandbox_429")
     assert (refusal.value.http_status, psp.authorizations()) == (429, 0)
     assert refusal.value.error is not None and refusal.value.error.code == "rate_limit"
-    paid = patient.pay(key="k1", payment_method="pm_sandbox_429")
+    assert refusal.value.headers is not None and refusal.value.headers["stripe-should-retry"] == "true"
+    paid = psp.pay(key="k1", payment_method="pm_sandbox_429")
     assert paid.last_response is not None and not is_replay(paid.last_response)
     assert psp.authorizations() == 1
+
+
+def test_the_sdk_repeats_too_many_requests_by_itself(psp: Psp) -> None:
+    """By itself it would not repeat a 429: it does as `Stripe-Should-Retry` says, under the same key."""
+    patient = Psp(psp.base_url, client_of(psp.base_url, max_network_retries=2))
+    paid = patient.pay(payment_method="pm_sandbox_429")
+    assert paid.last_response is not None and not is_replay(paid.last_response)
+    assert (psp.authorizations(), int(psp.client.raw_request("get", "/stats").data["money_calls"])) == (1, 2)
 
 
 @pytest.mark.parametrize(("token", "effects"), [("pm_sandbox_500_before", 0), ("pm_sandbox_500_after", 1)])

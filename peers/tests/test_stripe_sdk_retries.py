@@ -67,13 +67,15 @@ def test_one_cancel_has_one_effect(retrying: Psp) -> None:
     assert retrying.ledger()["a1"]["voids"] == 1
 
 
-def test_a_kept_error_outlasts_the_retries(retrying: Psp) -> None:
-    """A 500 that was kept under the key is answered each time: money moved, and the SDK cannot find out. A read can."""
+def test_a_kept_error_ends_the_retries(retrying: Psp) -> None:
+    """A 500 that was kept under the key is replayed with `Stripe-Should-Retry: false`, and the SDK stops: money moved, and it
+    cannot find out. A read can."""
     with pytest.raises(stripe.APIError) as failure:
         retrying.pay(payment_method="pm_sandbox_500_cached", metadata={"attempt_id": "a1"})
     assert failure.value.http_status == 500
     assert failure.value.headers is not None and failure.value.headers["idempotent-replayed"] == "true"
-    assert (retrying.authorizations(), requests_to(retrying)) == (1, 3)
+    assert failure.value.headers["stripe-should-retry"] == "false"
+    assert (retrying.authorizations(), requests_to(retrying)) == (1, 2)
     [found] = retrying.intents.list().data
     assert (found.status, found.metadata["attempt_id"]) == ("requires_capture", "a1")
 

@@ -14,6 +14,7 @@ const THREE_DS = 'pm_card_authenticationRequired';
 const ANSWER_LOST = 'pm_sandbox_hang_after';
 
 const PAID = 'Paid. Thank you!';
+const WAITS = 'Your payment has to wait';
 const NOT_KNOWN = /being made|finding out|longer than usual|your bank/i;
 
 before(openBrowser);
@@ -279,6 +280,27 @@ describe('the shop', { concurrency: 3 }, () => {
     await picture(page, '4-finding-out');
     env.proxy.weather = FAIR;
     await headline(page, PAID);
+    await env.ledgerSays({ paid: 1 });
+  });
+
+  inShop('the PSP rejects Pay Once: the customer is told to wait, and paid once it is mended', async (env) => {
+    await env.turn({ reject_status: 401 });
+    const page = await env.visit();
+    const heard = await recordHeadlines(page);
+    await pay(page, WORKS);
+    await headline(page, WAITS);
+    assert.match(await page.locator('#status').innerText(), /do not pay again/);
+    assert.equal(await page.locator('button').count(), 0, 'nothing to pay with is offered');
+    await page.locator('.timeline', { hasText: 'does not accept our requests' }).waitFor();
+    await picture(page, '13-has-to-wait');
+    await env.ledgerSays({ paid: 0, unpaid: 1 });
+    await env.turn({ reject_status: 0 });
+    await headline(page, PAID);
+    assert.match(env.shop.process.output, /NEEDS A PERSON: .*authorize: the PSP rejects/);
+    assert.ok(
+      heard.every((words) => NOT_KNOWN.test(words) || [WAITS, PAID].includes(words)),
+      heard.join('\n'),
+    );
     await env.ledgerSays({ paid: 1 });
   });
 

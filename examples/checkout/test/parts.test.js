@@ -15,6 +15,7 @@ import { PayOnce } from '../pay-once.js';
 import { Payments } from '../payments.js';
 import { PRODUCT } from '../shop.js';
 import { story } from '../timeline.js';
+import { pause } from './processes.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'checkout-parts-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -99,6 +100,98 @@ test('Retry-After is kept to, after a 202 and after a 503', async () => {
   const [first, second, third] = asked.map(({ at }) => at);
   assert.ok(second - first >= 990, `${second - first}`);
   assert.ok(third - second >= 990, `${third - second}`);
+});
+
+test('Retry-After may be a date, and however long it is, it is not ignored', async () => {
+  const dated = await scripted([
+    [503, 'down', { 'retry-after': new Date(Date.now() + 3000).toUTCString() }],
+    [200, attempt('AUTHORIZED')],
+  ]);
+  await dated.client.post('/attempts/pa_1/authorize', 'k2', null);
+  dated.close();
+  // A date has no fractions of a second.
+  assert.ok(dated.asked[1].at - dated.asked[0].at >= 1900, `${dated.asked[1].at - dated.asked[0].at}`);
+
+  const long = await scripted([[503, 'down', { 'retry-after': '9999999' }]]);
+  const asking = long.client.post('/attempts/pa_1/authorize', 'k2', null, { signal: AbortSignal.timeout(600) });
+  await assert.rejects(asking);
+  long.close();
+  assert.equal(long.asked.length, 1);
+});
+
+test('502 PSP_REJECTED_REQUEST: the same key, not before Retry-After, and the customer is told to wait', async () => {
+  const rejected = (/** @type {string} */ status) =>
+    refusal('PSP_REJECTED_REQUEST', { retryable: true, attempt: attempt(status) });
+  const { client, asked, close } = await scripted([
+    [201, attempt('CREATED')],
+    [502, rejected('CREATED'), { 'retry-after': '1' }],
+    [502, rejected('CREATED'), { 'retry-after': '2' }],
+    [200, attempt('AUTHORIZED')],
+    [502, rejected('AUTHORIZED'), { 'retry-after': '1' }],
+    [200, attempt('CAPTURED')],
+  ]);
+  const orders = new Orders(newFile());
+  const order = /** @type {import('../orders.js').Order} */ (orders.begin(newOrderId(), 1, 'pm_card_visa', PRODUCT, BACK));
+  /** @type {string[]} */
+  const pages = [];
+  /** @type {string[]} */
+  const log = [];
+  /** @type {Payments} */
+  let payments;
+  const look = () => {
+    const { attempt: seen = null, ...progress } = payments.progress(order.id) ?? { inDoubt: false, isRejected: false };
+    return String(orderPage({ order, attempt: seen, ...progress, itemName: 'kettle' }));
+  };
+  payments = new Payments(orders, client, (line) => {
+    log.push(line);
+    if (line.includes('NEEDS A PERSON')) pages.push(look());
+  });
+  while (payments.progress(order.id)) await pause(10);
+  close();
+
+  assert.equal(stateOf(order), 'paid');
+  const { keys } = order.tries[0];
+  assert.deepEqual(
+    asked.map(({ key }) => key),
+    [keys.create, keys.authorize, keys.authorize, keys.authorize, keys.capture, keys.capture],
+  );
+  const pauses = [[1, 2, 990], [2, 3, 1990], [4, 5, 990]];
+  for (const [from, to, least] of pauses) {
+    assert.ok(asked[to].at - asked[from].at >= least, `${asked[to].at - asked[from].at} ms before request ${to}`);
+  }
+  assert.equal(pages.length, 3, log.join('\n'));
+  for (const page of pages) {
+    assert.match(page, /<h1>Your payment has to wait<\/h1>/);
+    assert.match(page, /do not pay again/);
+    assert.doesNotMatch(page, /<form|<button|declined|No money was taken/, 'nothing to pay with is offered');
+    assert.match(page, /data-unfinished/);
+  }
+  assert.match(look(), /Paid\. Thank you!/);
+});
+
+test('a 502 with these words that is not worth a retry, or without an attempt, is no answer', async () => {
+  const { client, asked, close } = await scripted([
+    [502, refusal('PSP_REJECTED_REQUEST', { attempt: attempt('CREATED') })],
+    [502, refusal('PSP_REJECTED_REQUEST', { retryable: true })],
+    [502, refusal('OTHER', { retryable: false, safe_new_key: true })],
+    [200, attempt('AUTHORIZED')],
+  ]);
+  const answer = await client.post('/attempts/pa_1/authorize', 'k2', null);
+  close();
+  assert.equal(answer.attempt?.status, 'AUTHORIZED');
+  assert.deepEqual(new Set(asked.map(({ key }) => key)), new Set(['k2']));
+});
+
+test('a PSP that rejects for long is asked ever less often', async () => {
+  const again = /** @type {[number, unknown]} */ ([
+    502,
+    refusal('PSP_REJECTED_REQUEST', { retryable: true, attempt: attempt('CREATED') }),
+  ]);
+  const { client, asked, close } = await scripted([again, again, again, again, [200, attempt('AUTHORIZED')]]);
+  await client.post('/attempts/pa_1/authorize', 'k2', null);
+  close();
+  // Also without Retry-After: 200, 400, 800 and 1600 ms.
+  assert.ok(asked[4].at - asked[3].at >= 1590, `${asked[4].at - asked[3].at}`);
 });
 
 test('409 INVALID_STATE that is worth a retry is retried under the same key', async () => {
@@ -201,7 +294,7 @@ test('nothing that comes from outside is markup', () => {
   const page = (url) => {
     const lines = [{ seq: 0, at: '2026-01-01T00:00:00.000Z', knowing: 'observed', event: evil }];
     const shown = attempt('REQUIRES_ACTION', { next_action: { type: 'redirect_to_url', url }, timeline: lines });
-    return String(orderPage({ order, attempt: shown, inDoubt: false, itemName: evil }));
+    return String(orderPage({ order, attempt: shown, inDoubt: false, isRejected: false, itemName: evil }));
   };
   assert.ok(!page(evil).includes('<img'));
   assert.ok(!page('javascript:alert(1)').includes('javascript:'), 'a link is http or https');
@@ -224,6 +317,19 @@ test('a timeline that says more than is known here is shown in its own words', (
     ['The payment service answered: the amount is paid.', 'X.'],
   );
   assert.equal(line('a webhook said: refused').tone, 'bad');
+  assert.equal(
+    line('the PSP answered: our request was rejected').told,
+    'The payment service answered: it does not accept our requests at the moment.',
+  );
+  const sent = (/** @type {string} */ psp_key) => ({
+    seq: 0,
+    at: '2026-01-01T00:00:00.000Z',
+    knowing: 'dispatched',
+    event: 'authorize sent to the PSP',
+    details: { psp_key },
+  });
+  const isAgain = story([sent('a-1'), sent('a-1'), sent('a-2')]).map(({ told }) => told.includes('under the same key'));
+  assert.deepEqual(isAgain, [false, true, false]);
   assert.equal(line('the PSP answered: outcome unknown').tone, 'unknown');
 });
 
