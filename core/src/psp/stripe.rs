@@ -14,7 +14,7 @@ use crate::journal::{CallStep, CaptureMethod, Operation};
 use crate::planted::{Bug, planted};
 
 /// The version of Stripe's API that requests are written for. Without the header an account's default applies, and that of a new
-/// account refuses `payment_method_types`; this is the newest version that takes it.
+/// account refuses `payment_method_types`, which every version up to this one takes (`peers/tests/test_stripe_parameters.py`).
 pub(crate) const VERSION: &str = "2026-07-29.dahlia";
 const LATEST_CHARGE: (&str, &str) = ("expand[]", "latest_charge");
 

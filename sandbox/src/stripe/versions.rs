@@ -22,6 +22,10 @@ const VERSIONS: &[Version] = &[
         takes_payment_method_types: true,
     },
     Version {
+        name: "2026-08-26.dahlia",
+        takes_payment_method_types: true,
+    },
+    Version {
         name: "2026-08-26.preview",
         takes_payment_method_types: false,
     },
