@@ -1,4 +1,4 @@
-//! Every bound of the contract, named with its unit. A limit that is not here does not exist.
+//! Every bound of the contract, named with its unit. The pauses of recovery are in `due.rs`.
 
 /// Largest request body, in bytes (DESIGN §2).
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -82,7 +82,7 @@ pub const LOOKS_FAILED_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 pub const REJECTED_PAUSE_FIRST_MS: u64 = 1_000;
 /// Longest such pause, in milliseconds.
 pub const REJECTED_PAUSE_MAX_MS: u64 = 24 * 60 * 60 * 1000;
-/// Entries kept free, besides those for evidence, for a void: whatever filled a record, it can be released.
+/// Entries beyond the bound for other requests at which a void is still taken.
 pub const ENTRIES_FOR_VOID: usize = 40;
 /// How often a client's question may have an open 3-D Secure read at the PSP, in milliseconds.
 pub const ACTION_READ_EVERY_MS: u64 = 2_000;

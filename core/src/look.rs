@@ -129,7 +129,7 @@ impl Work<'_> {
         }
     }
 
-    /// What a conclusion rests on is in the journal, also when it is not new.
+    /// Journals the evidence behind a conclusion even if it repeats earlier evidence.
     fn keep_ground(&mut self, is_news: bool, evidence: &Evidence) -> Result<(), RecordError> {
         if is_news {
             return Ok(());
@@ -198,7 +198,7 @@ impl Work<'_> {
         }
     }
 
-    /// A list expands nothing: when an authorization lapses that a list has shown is read by its id.
+    /// Lists carry no charge details, so the object is read by id to learn when the authorization lapses.
     fn read_charge(&mut self, psp: &Psp) {
         let state = self.state();
         let is_wanted = psp.face == Face::Stripe

@@ -1,6 +1,8 @@
 //! Rule 13: whose an object is that carries an attempt's reference. Another installation on the same PSP account, or a test run of
 //! last year, may have used the same one; what it made is none of ours, whatever it shows.
 //!
+//! The first row that fits decides.
+//!
 //! | the object | is |
 //! | --- | --- |
 //! | is named by the journal: an answer to a dispatch of ours named it, or a dispatch addressed it | ours, with all that was done to it |
@@ -10,7 +12,7 @@
 //! | has another amount or currency, and the installation has no name | disputed: an operator decides |
 //! | has another amount or currency, and holds or took something | ours, and is released |
 //! | has another amount or currency, and holds nothing yet | not acted on: it is neither confirmed nor shown to a customer |
-//! | is only known from what was done to it (a refund, a void, a reversal) | not taken in: that does not make it ours |
+//! | is not shown itself, but only what was done to it (a refund, a void, a reversal) | ignored until it is seen |
 //! | any other | ours |
 
 use std::collections::BTreeSet;
@@ -19,19 +21,19 @@ use crate::config::Psp;
 use crate::evidence::{Effect, EffectKind, Evidence, Sighting};
 use crate::state::State;
 
-/// PSPs tell the time in whole seconds, in milliseconds.
+/// Resolution of a PSP's timestamps: one second, in milliseconds.
 const PSP_TIME_UNIT_MS: u64 = 1_000;
 
 /// What a webhook or a look-up shows, sorted by whose it is.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
-    /// All that our own objects show. Whether that is all there is, the caller knows.
+    /// Evidence from the attempt's own objects. The caller decides whether it is complete.
     pub(crate) ours: Evidence,
     /// Ids of foreign objects.
     pub(crate) foreign: BTreeSet<String>,
     /// Ids of objects of which only an operator can say whose they are.
     pub(crate) disputed: BTreeSet<String>,
-    /// Whether there was something of which nothing follows yet, and may.
+    /// Whether something was shown whose owner is not known yet; it is ignored for now.
     pub(crate) is_unclear: bool,
 }
 

@@ -37,7 +37,7 @@ pub enum WireForm {
 }
 
 impl WireForm {
-    /// What new objects are made in.
+    /// The form for new objects.
     pub const CURRENT: WireForm = WireForm::Versioned;
 
     /// Every form that has shipped.
@@ -241,7 +241,7 @@ impl CallResult {
         }
     }
 
-    /// The PSP's name of the exchange, as far as it can stand in a record.
+    /// The PSP's `Request-Id`, if it is printable and at most 128 bytes.
     pub(crate) fn request_id(&self) -> Option<String> {
         let id = self.header("request-id")?;
         let is_name = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());

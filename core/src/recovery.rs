@@ -256,8 +256,8 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
     Plan { due_ms, what }
 }
 
-/// What no client waits for stays open while the PSP rejects it, and is sent again with growing pauses: under its key as long as the
-/// PSP knows it, and then once a look has proven it without effect. Before an unfinished 3-D Secure is released again, it is looked at: its customer may have
+/// An operation without a waiting client stays open while the PSP rejects it. It is re-sent with growing pauses, under its key within
+/// the horizon, and under a new number after a look proves no effect. Before an unfinished 3-D Secure is released again, it is looked at: its customer may have
 /// finished meanwhile.
 fn plan_rejected(state: &State, running: &Running, psp: &Psp, due_ms: u64, at_ms: u64) -> Plan {
     let is_keyed = psp.class.keyed_horizon_ms.is_some();

@@ -58,7 +58,7 @@ pub struct State {
     pub creation: Option<Creation>,
     /// Ids of objects that carry the attempt's reference and are not its own (rule 13).
     pub foreign: BTreeSet<String>,
-    /// What the PSP rejected of a client's, if its last try was rejected.
+    /// Consecutive rejections of a client's operation, if its last try was rejected.
     pub rejections: Option<Rejections>,
     /// The capture that differs from what was asked for, until an operator has seen to it (rule 14).
     pub mismatch: Option<Mismatch>,
@@ -85,7 +85,7 @@ pub struct BoundKey {
     pub settled_at: Option<usize>,
     /// Set while the PSP has rejected what was asked under it: nothing is under way for it until its client asks again.
     pub is_withdrawn: bool,
-    /// Whether another key has asked for the same since: what comes of that is not this key's.
+    /// Whether another key has since requested the same operation; its result does not settle this key.
     pub is_superseded: bool,
     /// Set once the PSP has refused the form of what was asked under it: that is its answer.
     pub form_refused: Option<FormRefused>,

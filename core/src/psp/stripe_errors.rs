@@ -3,7 +3,7 @@
 //! | what Stripe says | verdict |
 //! | --- | --- |
 //! | a body that Stripe did not write | unknown; with 401 or 403: rejected, nothing proven |
-//! | `payment_intent` inside | evidence: the object's own state |
+//! | `payment_intent` inside | evidence: the object's own state; form, if a member of the client's terms is named and the object shows nothing done |
 //! | `card_error` | decline |
 //! | `idempotency_error` | unknown, and the key is of no use |
 //! | `charge_already_refunded`, `charge_disputed` | unknown, and the key is of no use: a look tells |
@@ -11,9 +11,10 @@
 //! | `authentication_error`, 401 or 403 with `invalid_request_error` | rejected |
 //! | 401, 403 of another type | rejected, nothing proven |
 //! | `invalid_request_error` that names a member of the client's terms, or a code about one | form |
-//! | any other `invalid_request_error` | rejected |
+//! | any other `invalid_request_error` with 400, 402 or 404 | rejected; proven without effect only if the call makes an object |
 //!
-//! 408, 409, 424, 425, 429 and 5xx are unknown before it comes to this table (`psp::read`).
+//! 408, 409, 424, 425, 429, 5xx and whatever has `Stripe-Should-Retry: true` are unknown before it comes to this table (`psp::read`). To a
+//! question (a read or a list) each of these is a look that failed.
 
 use serde::Deserialize;
 
