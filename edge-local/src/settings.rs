@@ -9,6 +9,8 @@ use clap::{Parser, ValueEnum};
 use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing};
 use pay_once_core::config_file::{ConfigFile, SecretPlace};
 
+use crate::sqlite::installation_of;
+
 /// Pay Once: a checkout may call it as often as it likes; the money moves once.
 ///
 /// Without a configuration it serves one merchant on loopback, with a sandbox PSP inside. Nothing real is charged.
@@ -179,7 +181,8 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         default_payment_method: Some("pm_card_visa".to_owned()),
     };
     let config = Config {
-        installation: "sandbox".to_owned(),
+        // A store of an older build goes on as what it is.
+        installation: installation_of(&arguments.data).unwrap_or_else(|| "sandbox".to_owned()),
         time_budget_ms: TIME_BUDGET_MS,
         merchants: BTreeMap::from([("sandbox".to_owned(), merchant)]),
         psps: BTreeMap::from([(name.to_owned(), psp)]),

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pay_once_core::id::AttemptId;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use crate::counters::{Count, Counters};
@@ -142,6 +142,21 @@ impl Store for SqliteStore {
             .collect::<Result<_, _>>()
             .map_err(unavailable)
     }
+}
+
+/// The installation that the store in `dir` belongs to, if there is one that has records or a note of it: for a quick start, which
+/// has no configuration to say so.
+#[must_use]
+pub fn installation_of(dir: &Path) -> Option<String> {
+    let path = dir.join("pay-once.sqlite3");
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let known = "SELECT value FROM meta WHERE name = 'installation'";
+    let noted = connection.query_row(known, [], |row| row.get(0)).ok();
+    let has_records = || {
+        let any = "SELECT EXISTS (SELECT 1 FROM records)";
+        connection.query_row(any, [], |row| row.get(0)).unwrap_or(false)
+    };
+    noted.or_else(|| has_records().then(String::new))
 }
 
 fn lock(dir: &Path) -> Result<File, Unavailable> {

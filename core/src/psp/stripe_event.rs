@@ -32,6 +32,8 @@ pub(crate) enum About {
     Intent(String, Box<StripeNews>),
     /// The refund of this id; it names its PaymentIntent.
     Refund(String),
+    /// The dispute of this id; it names its PaymentIntent.
+    Dispute(String),
 }
 
 /// The issuer takes captured money back, at least until the dispute is decided.
@@ -47,7 +49,8 @@ impl About {
     pub(super) fn write(&self, psp: &Psp) -> HttpCall {
         match self {
             Self::Intent(id, _) => stripe::write_read(psp, id),
-            Self::Refund(id) => stripe::write_read_refund(psp, id),
+            Self::Refund(id) => stripe::write_read_other(psp, "refunds", id),
+            Self::Dispute(id) => stripe::write_read_other(psp, "disputes", id),
         }
     }
 }
@@ -118,6 +121,9 @@ fn thin(kind: &str, related: Option<&Value>) -> Next {
             Next::Read(About::Intent(clip(id), Box::default()))
         }
         (Some("refund"), Some(id)) if kind.starts_with("refund.") => Next::Read(About::Refund(clip(id))),
+        (Some("dispute"), Some(id)) if kind == "charge.dispute.created" => {
+            Next::Read(About::Dispute(clip(id)))
+        }
         _ => Next::Nothing,
     }
 }
@@ -197,6 +203,7 @@ pub(super) fn after_read(about: About, result: &CallResult) -> (Next, Option<Rej
             serde_json::from_slice::<Intent>(body).map_or(Next::Failed, |intent| of_intent(intent, *news))
         }
         About::Refund(_) => serde_json::from_slice::<Refund>(body).map_or(Next::Failed, of_refund),
+        About::Dispute(_) => serde_json::from_slice::<Dispute>(body).map_or(Next::Failed, of_dispute),
     };
     (next, None)
 }

@@ -168,6 +168,22 @@ fn a_reversal_is_on_record_and_the_status_stays() {
     assert_eq!(world.op(id, "capture", "k3").body, captured.body);
 }
 
+/// A thin event names the dispute, which names its PaymentIntent, which names the attempt.
+#[test]
+fn a_thin_event_of_a_dispute_is_read_about_twice() {
+    let mut world = World::new(Kind::Stripe);
+    assert_eq!(world.post("/charge", "c1", CREATE).status, 200);
+    let id = *world.store.keys().next().unwrap();
+    let dispute = json!({"id": "dp_1", "object": "dispute", "amount": 600, "currency": "gbp", "payment_intent": "pi_3N00001"});
+    world
+        .script
+        .extend([Told::Instead(answered(200, dispute.to_string())), Told::Truth]);
+    let event = json!({"id": "evt_1", "type": "v1.charge.dispute.created",
+        "related_object": {"id": "dp_1", "type": "dispute", "url": "/v1/disputes/dp_1"}});
+    assert_eq!(world.webhook(&event).status, 200);
+    assert_eq!(world.get(id)["capture"]["reversed_amount"], 600);
+}
+
 #[test]
 fn a_dispute_at_stripe_is_read_about_and_recorded() {
     let mut world = World::new(Kind::Stripe);

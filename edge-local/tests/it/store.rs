@@ -3,8 +3,10 @@
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pay_once::sqlite::{SqliteStore, installation_of};
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
@@ -298,4 +300,23 @@ fn errors_of_a_configuration_file_are_precise() {
     }
     let absent = refusal(&["--config", "/nowhere.toml", "--listen", "127.0.0.1:0"]);
     assert!(absent.contains("/nowhere.toml cannot be read"), "{absent}");
+}
+
+/// A store belongs to one installation for life: under another name none of its attempts would be found.
+#[test]
+fn a_store_of_another_installation_is_refused() {
+    let dir = Dir::new();
+    let open = |installation: &str| SqliteStore::open(dir.path(), installation, Arc::default());
+    assert_eq!(installation_of(dir.path()), None, "there is no store yet");
+    drop(open("shop").unwrap());
+    drop(open("shop").unwrap());
+    assert_eq!(installation_of(dir.path()).as_deref(), Some("shop"));
+    for other in ["", "shop-2"] {
+        let why = open(other).unwrap_err().to_string();
+        assert!(
+            why.contains("\"shop\"") && why.contains(&format!("\"{other}\"")),
+            "{why}"
+        );
+    }
+    drop(open("shop").unwrap());
 }

@@ -24,7 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn authorization(name: &str, merchant: Merchant) -> Case {
     Case::new(
-        &format!("{name}-rejected-authorize"),
+        format!("{name}-rejected-authorize"),
         "An authorize that the PSP rejects is no decline: 502, back to CREATED, and the same key goes through later.",
         merchant,
         vec![
@@ -54,7 +54,7 @@ fn authorization(name: &str, merchant: Merchant) -> Case {
 
 fn taking(name: &str, merchant: Merchant) -> Case {
     Case::new(
-        &format!("{name}-rejected-capture"),
+        format!("{name}-rejected-capture"),
         "A capture that the PSP rejects leads back to AUTHORIZED, and can be asked for again.",
         merchant,
         vec![
