@@ -199,7 +199,7 @@ fn headers_of(headers: &HeaderMap) -> Vec<(String, String)> {
         let value = headers.get(*name)?.to_str().ok()?;
         Some(((*name).to_owned(), value.to_owned()))
     };
-    ANSWER_HEADERS.iter().filter_map(|name| named(name)).collect()
+    ANSWER_HEADERS.iter().filter_map(named).collect()
 }
 
 type Prepared = (Uri, String, hyper::Request<Full<Bytes>>);
