@@ -8,7 +8,7 @@ use std::rc::Rc;
 use pay_once_core::id::AttemptId;
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
-use crate::ports::{Store, StoreError, Swap, Swapped, World};
+use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};
 use crate::wasi::WasiWorld;
 
 /// Run when a statement finds no table. WAL costs one sync a commit where the default costs three; libSQL has its own
@@ -124,7 +124,8 @@ impl Store for SqliteStore {
             Ok(rows) if rows.is_empty() => Swapped::Conflict,
             Ok(_) => Swapped::Applied,
             Err(error) => {
-                WasiWorld::default().log(Some(swap.id), &format!("a swap's end is unknown: {error}"));
+                let line = format!("a swap's end is unknown: {error}");
+                WasiWorld::default().log(&Line::warn(Some(swap.id), &line));
                 Swapped::Unknown
             }
         })
