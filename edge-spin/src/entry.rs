@@ -64,7 +64,7 @@ async fn instance() -> Result<Rc<Instance>, String> {
     let deployment = deployment().await?;
     let world = Rc::new(WasiWorld::default());
     let store = match deployment.store {
-        StoreKind::Sqlite => AnyStore::sqlite(),
+        StoreKind::Sqlite => AnyStore::sqlite(&deployment.config.installation),
         StoreKind::KeyValue => AnyStore::key_value(Rc::clone(&world)),
     };
     let psp = WasiPsp::new(Rc::clone(&world));
