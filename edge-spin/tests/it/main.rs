@@ -27,6 +27,7 @@ mod world;
 mod contended;
 mod counts;
 mod crash;
+mod fresh;
 mod installation;
 mod openapi;
 mod outside;
