@@ -4,6 +4,7 @@
 //! await: [`Object::step`], which loads, decides and writes, has none in it, and everything that comes back from a PSP
 //! goes through it again with the record as it is then. That is this adapter's compare-and-swap.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -14,13 +15,14 @@ use pay_once_core::limits::PSP_ABSENT_RETRY_MS;
 use pay_once_core::machine::{Input, Outcome, Reply, Write, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
-use pay_once_core::request::{Routed, body_did_not_arrive, not_answered, route};
+use pay_once_core::request::{body_did_not_arrive, not_answered};
 use serde_json::json;
 use tokio::sync::Notify;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, Request, State};
 
+use crate::concern::{Concern, concern, log_rejection};
 use crate::finals::Copy;
 use crate::journal::{Arming, Failed, Journal};
 use crate::wire::{Asked, translate};
@@ -35,6 +37,8 @@ pub(crate) struct Object {
     changed: Notify,
     /// The copy in the cache, as far as this life knows.
     copy: Copy,
+    /// When the PSP was last asked about this attempt in this life, in milliseconds since the Unix epoch.
+    asked_at_ms: Cell<Option<u64>>,
 }
 
 /// Why a step came to nothing.
@@ -74,9 +78,10 @@ pub(crate) async fn fetch(object: &Rc<Object>, mut request: Request) -> worker::
     let config = settings::config(&object.env);
     // Its time began at the Worker.
     let since_ms = system::now_ms().saturating_sub(asked.spent_ms());
-    let response = match asked.with_request(|request| route(&config, request, since_ms)) {
-        Routed::Reply(response) => response,
-        Routed::Attempt { id, input } => object.drive(id, input).await.unwrap_or_else(not_answered),
+    let response = match concern(&config, &asked, since_ms).await {
+        Concern::Reply(response) => response,
+        // Of another attempt there is no record here, and an event that is about no record changes nothing.
+        Concern::Attempt(id, input) => object.drive(id, input).await.unwrap_or_else(not_answered),
     };
     translate(response)
 }
@@ -94,7 +99,7 @@ pub(crate) async fn alarm(object: &Rc<Object>) -> worker::Result<()> {
         Ok(written) => {
             let (calls, _) = object.settle(written).await?;
             for call in calls {
-                Rc::clone(object).perform(call).await;
+                Rc::clone(object).perform(id, call).await;
             }
             Ok(())
         }
@@ -118,6 +123,7 @@ impl Object {
             env,
             changed: Notify::new(),
             copy: Copy::default(),
+            asked_at_ms: Cell::default(),
         }
     }
 
@@ -146,7 +152,7 @@ impl Object {
             changed.as_mut().enable();
             let reply = match self.settle(written).await {
                 Ok((calls, reply)) => {
-                    self.start(calls);
+                    self.start(id, calls);
                     reply
                 }
                 Err(why) => {
@@ -172,6 +178,7 @@ impl Object {
         let record = record.map(|bytes| Record::decode(id, &bytes)).transpose()?;
         let entropy = system::entropy().map_err(|error| error.to_string())?;
         let step = handle(&config, id, record.as_ref(), input, system::now_ms(), entropy)?;
+        log_rejection(Some(id), step.report);
         let is_final = step.write.as_ref().map(|write| write.is_final());
         let is_final = is_final.unwrap_or_else(|| record.is_some_and(|record| record.is_final()));
         if is_final && self.copy.is_due(step.write.is_some()) {
@@ -207,15 +214,32 @@ impl Object {
     }
 
     /// Performs calls behind the request that set them going.
-    fn start(self: &Rc<Self>, calls: Vec<Call>) {
+    fn start(self: &Rc<Self>, id: AttemptId, calls: Vec<Call>) {
         for call in calls {
-            self.in_background(Rc::clone(self).perform(call));
+            self.in_background(Rc::clone(self).perform(id, call));
         }
     }
 
+    /// Whether a call is to be performed now, which is noted if it is a question.
+    fn may_ask(&self, call: &Call) -> bool {
+        let now_ms = system::now_ms();
+        let last_ms = self.asked_at_ms.get();
+        let is_too_soon =
+            |within_ms: u64| last_ms.is_some_and(|at_ms| now_ms < at_ms.saturating_add(within_ms));
+        if call.skip_within_ms.is_some_and(is_too_soon) {
+            return false;
+        }
+        if !call.moves_money {
+            self.asked_at_ms.set(Some(now_ms));
+        }
+        true
+    }
+
     /// Performs one PSP call and feeds back what came of it. If that cannot be written, the alarm finds it out again.
-    async fn perform(self: Rc<Self>, call: Call) {
-        let id = call.attempt;
+    async fn perform(self: Rc<Self>, id: AttemptId, call: Call) {
+        if !self.may_ask(&call) {
+            return;
+        }
         // Rule 1: durable first; only then is the time left to send it looked at.
         let result = match self.journal.durable().await {
             Ok(()) => psp_client::send(&call).await,
@@ -234,7 +258,7 @@ impl Object {
             Err(stuck) => Err(stuck),
         };
         match settled {
-            Ok((calls, _)) => self.start(calls),
+            Ok((calls, _)) => self.start(id, calls),
             Err(Stuck::Refused(why)) => refused(id, &why),
             Err(Stuck::Unavailable(why)) => unavailable(id, &why),
         }
@@ -287,6 +311,8 @@ fn log(write: &Write) {
         "events": write.events().join("; "),
         "status": write.status(),
         "unwanted_effects": write.unwanted_effects(),
+        "foreign_objects": write.foreign_objects(),
+        "reversals": write.reversals(),
     }));
 }
 

@@ -3,10 +3,11 @@
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::Input;
-use pay_once_core::request::{Routed, body_did_not_arrive, not_answered, route};
+use pay_once_core::request::{body_did_not_arrive, not_answered};
 use serde_json::json;
 use worker::{Env, Request, Response, Result};
 
+use crate::concern::{Concern, concern};
 use crate::wire::{Asked, translate};
 use crate::{finals, settings, system};
 
@@ -29,18 +30,28 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Result<Response> 
     };
     let config = settings::config(env);
     let now_ms = system::now_ms();
-    let (id, input) = match asked.with_request(|request| route(&config, request, now_ms)) {
-        Routed::Reply(response) => return translate(response),
-        Routed::Attempt { id, input } => (id, input),
+    let (id, input) = match concern(&config, &asked, now_ms).await {
+        Concern::Reply(response) => return translate(response),
+        Concern::Attempt(id, input) => (id, input),
     };
     if let Some(response) = finals::answer(env, id, &input).await {
         return translate(response);
     }
-    let due_ms = match &input {
-        Input::Request(ticket) => ticket.answer_by_ms(),
-        Input::Webhook(_) | Input::Outcome(_) | Input::Wake => now_ms,
+    let (since_ms, due_ms) = match &input {
+        Input::Request(ticket) => (now_ms, ticket.answer_by_ms()),
+        // What was read for it is read again, in a time of its own.
+        Input::Webhook(_) | Input::Outcome(_) | Input::Wake => {
+            let since_ms = system::now_ms();
+            let read_for_ms = since_ms.saturating_sub(now_ms);
+            (since_ms, since_ms.saturating_add(read_for_ms))
+        }
     };
-    let why = match system::until(due_ms.saturating_add(GRACE_MS), hand_on(env, id, &asked, now_ms)).await {
+    let why = match system::until(
+        due_ms.saturating_add(GRACE_MS),
+        hand_on(env, id, &asked, since_ms),
+    )
+    .await
+    {
         Some(Ok(response)) => return Ok(response),
         Some(Err(error)) => error.to_string(),
         None => "no answer in time".to_owned(),

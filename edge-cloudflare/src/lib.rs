@@ -8,6 +8,7 @@
 
 mod attempt;
 mod bindings;
+mod concern;
 mod finals;
 mod front;
 mod journal;

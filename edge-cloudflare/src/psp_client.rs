@@ -2,7 +2,7 @@
 //! fetch does not say whether anything left, so only what was never begun counts as not sent.
 
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
 use worker::js_sys::Uint8Array;
 use worker::{
     AbortController, AbortSignal, CacheMode, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
@@ -50,20 +50,32 @@ async fn exchange(request: Request, signal: &AbortSignal) -> CallResult {
         }
     };
     let status = response.status_code();
+    let headers = headers_of(response.headers());
     let body = match response.stream() {
         Ok(stream) => read_at_most(stream, PSP_ANSWER_BYTES_MAX).await,
         // An answer without a body.
         Err(_) => Ok(Some(Vec::new())),
     };
     match body {
-        Ok(Some(body)) => CallResult::Answered { status, body },
-        Ok(None) => CallResult::Unknown {
-            reason: format!("the answer ({status}) is too large to be read"),
+        Ok(Some(body)) => CallResult::Answered {
+            status,
+            headers,
+            body,
         },
+        Ok(None) => CallResult::TooLarge { status },
         Err(error) => CallResult::Unknown {
             reason: format!("the answer ({status}) did not arrive whole: {error}"),
         },
     }
+}
+
+/// The headers that core reads.
+fn headers_of(headers: &Headers) -> Vec<(String, String)> {
+    let named = |name: &&str| {
+        let value = headers.get(name).ok()??;
+        Some(((*name).to_owned(), value))
+    };
+    ANSWER_HEADERS.iter().filter_map(named).collect()
 }
 
 fn prepare(call: &Call) -> worker::Result<Request> {

@@ -133,7 +133,7 @@ fn digest(hex: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
-    const ONE: &str = r#"{"merchants": {"shop": {"psp": "stripe", "api_key_sha256": ["HEX"]}},
+    const ONE: &str = r#"{"installation": "shop-test", "merchants": {"shop": {"psp": "stripe", "api_key_sha256": ["HEX"]}},
         "psps": {"stripe": {"face": "stripe", "base_url": "https://psp.example", "api_key_env": "PSP_KEY",
             "keyed_horizon_ms": 86400000, "addressable": true}}}"#;
 
@@ -189,6 +189,8 @@ mod tests {
             mistake(&|v| v.config = one().config.replace("api_key_env", "api_key_file")).contains("no files")
         );
         assert!(mistake(&|v| v.config = one().config.replace("86400000", "1")).contains("keyed_horizon_ms"));
+        let unnamed = one().config.replace(r#""installation": "shop-test", "#, "");
+        assert!(mistake(&|v| v.config = unnamed.clone()).contains("installation is missing"));
         let open = one().config.replacen('{', r#"{"open_merchant": "shop", "#, 1);
         assert!(mistake(&|v| v.config = open.clone()).contains("open_merchant"));
         assert!(mistake(&|v| v.store = "redis".to_owned()).contains("store"));

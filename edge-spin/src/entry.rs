@@ -19,7 +19,7 @@ use crate::deployment::{Deployment, StoreKind, Variables};
 use crate::finals::SpinFinals;
 use crate::front;
 use crate::outbound::WasiPsp;
-use crate::ports::World;
+use crate::ports::{Line, World};
 use crate::server::Server;
 use crate::stores::AnyStore;
 use crate::sweep::{BEHIND_REQUEST_MAX, EVERY_MS};
@@ -46,7 +46,7 @@ async fn serve(request: Request) -> Response<Full<Bytes>> {
     let instance = match instance().await {
         Ok(instance) => instance,
         Err(why) => {
-            WasiWorld::default().log(None, &why);
+            WasiWorld::default().log(&Line::error(None, &why));
             let message = "The deployment's variables are not in order; the log says what to change.";
             let refusal = ApiError::new(Code::NotConfigured, message);
             return front::translate(answer::error(&refusal, &Dress::default()));
@@ -64,7 +64,7 @@ async fn instance() -> Result<Rc<Instance>, String> {
     let deployment = deployment().await?;
     let world = Rc::new(WasiWorld::default());
     let store = match deployment.store {
-        StoreKind::Sqlite => AnyStore::sqlite(),
+        StoreKind::Sqlite => AnyStore::sqlite(&deployment.config.installation),
         StoreKind::KeyValue => AnyStore::key_value(Rc::clone(&world)),
     };
     let psp = WasiPsp::new(Rc::clone(&world));
@@ -115,7 +115,8 @@ fn sweep_behind(instance: &Rc<Instance>) {
     let server = Rc::clone(&instance.server);
     instance.server.world.spawn(async move {
         if let Err(error) = server.sweep(BEHIND_REQUEST_MAX).await {
-            server.world.log(None, &format!("a sweep ended early: {error}"));
+            let line = format!("a sweep ended early: {error}");
+            server.world.log(&Line::error(None, &line));
         }
     });
 }

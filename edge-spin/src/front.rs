@@ -53,13 +53,21 @@ pub async fn answer<W: World, S: Store, P: PspTransport, F: Finals>(
     })
 }
 
-/// 200 if the store answers and is trusted.
+/// 200 if the store answers and is trusted. What PSPs reject is what this instance has seen of it.
 async fn health<W: World, S: Store, P: PspTransport, F: Finals>(server: &Rc<Server<W, S, P, F>>) -> Response {
     // An attempt that nobody made. What is due is not listed for whoever asks.
     let nobodys = server.store.load(AttemptId::from_bytes([0; 16]));
     let answer = within(&*server.world, STORE_TIMEOUT_MS, nobodys).await;
     match answer.unwrap_or_else(|| Err(too_slow())) {
-        Ok(_) => json(200, &serde_json::json!({"status": "ok"})),
+        Ok(_) => {
+            let reports = server.reports.borrow();
+            let body = serde_json::json!({
+                "status": "ok",
+                "rejected_requests": reports.rejected_requests(),
+                "psp_problems": reports.problems(),
+            });
+            json(200, &body)
+        }
         Err(error) => json(503, &serde_json::json!({"status": error.to_string()})),
     }
 }

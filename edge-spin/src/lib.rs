@@ -15,6 +15,7 @@
     )
 )]
 
+mod calls;
 pub mod deployment;
 #[cfg(target_family = "wasm")]
 pub mod entry;
@@ -24,6 +25,8 @@ pub mod key_value;
 pub mod outbound;
 pub mod ports;
 pub mod probe;
+mod questions;
+mod reports;
 pub mod server;
 pub mod sqlite;
 pub mod stamped;

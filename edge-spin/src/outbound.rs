@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::psp::{Call, CallResult};
-use spin_sdk::http::{HeaderName, HeaderValue, Method, Uri, send};
+use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
+use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, send};
 use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
 use spin_sdk::wasip3::http_compat::{Request, RequestOptionsExtension};
 
@@ -43,11 +43,17 @@ impl<W: World> WasiPsp<W> {
             }
         };
         let status = response.status().as_u16();
+        let headers = headers_of(response.headers());
         match Limited::new(response.into_body(), PSP_ANSWER_BYTES_MAX)
             .collect()
             .await
         {
-            Ok(body) => CallResult::answered(status, body.to_bytes().to_vec()),
+            Ok(body) => CallResult::Answered {
+                status,
+                headers,
+                body: body.to_bytes().to_vec(),
+            },
+            Err(error) if error.is::<LengthLimitError>() => CallResult::TooLarge { status },
             Err(error) => CallResult::Unknown {
                 reason: format!("the answer ({status}) did not arrive whole: {error}"),
             },
@@ -79,6 +85,15 @@ impl<W: World> PspTransport for WasiPsp<W> {
             CallResult::NotSent { reason }
         })
     }
+}
+
+/// The headers that core reads.
+fn headers_of(headers: &HeaderMap) -> Vec<(String, String)> {
+    let named = |name: &&str| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        Some(((*name).to_owned(), value.to_owned()))
+    };
+    ANSWER_HEADERS.iter().filter_map(named).collect()
 }
 
 /// Errors that come before the first byte of a request: the host refused it, or no connection came about.

@@ -5,8 +5,10 @@ use std::future::Future;
 
 use futures::future::{Either, select};
 use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::psp::report::PspProblem;
 use pay_once_core::psp::{Call, CallResult};
 pub use pay_once_core::store::{Swap, Swapped};
+use serde::Serialize;
 
 /// The clock, randomness, and tasks that outlive a request.
 pub trait World: 'static {
@@ -18,8 +20,50 @@ pub trait World: 'static {
     fn entropy(&self) -> Entropy;
     /// Starts a task that goes on after the answer, whether the client is still there or not.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
-    /// Writes one line for people, with the attempt that it is about. No secret may be in it.
-    fn log(&self, id: Option<AttemptId>, message: &str);
+    /// Writes one line for people.
+    fn log(&self, line: &Line<'_>);
+}
+
+/// One line of the log. No secret may be in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line<'a> {
+    level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<String>,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a PspProblem>,
+}
+
+impl<'a> Line<'a> {
+    /// About what needs somebody to look at it, and the attempt that it is about.
+    #[must_use]
+    pub fn error(id: Option<AttemptId>, message: &'a str) -> Self {
+        Self {
+            level: "ERROR",
+            attempt: id.map(|id| id.to_string()),
+            message,
+            problem: None,
+        }
+    }
+
+    /// About what ends by itself, and the attempt that it is about.
+    #[must_use]
+    pub fn warn(id: Option<AttemptId>, message: &'a str) -> Self {
+        Self {
+            level: "WARN",
+            ..Self::error(id, message)
+        }
+    }
+
+    /// With what a PSP rejects.
+    #[must_use]
+    pub fn with(self, problem: &'a PspProblem) -> Self {
+        Self {
+            problem: Some(problem),
+            ..self
+        }
+    }
 }
 
 /// One record per attempt, with a linearizable compare-and-swap (DESIGN §3, “Stores”). Others write to it as well.

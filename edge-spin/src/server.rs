@@ -10,14 +10,14 @@ use futures::channel::{mpsc, oneshot};
 use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS};
-use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle, may_be_settled, settled};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::machine::{Input, Reply, Step, Write, handle, may_be_settled, settled};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
 use pay_once_core::store::Patience;
 
-use crate::ports::{Finals, FinalsWhen, PspTransport, Store, StoreError, Swap, Swapped, World, within};
+use crate::ports::{Finals, FinalsWhen, Line, PspTransport, Store, StoreError, Swap, Swapped, World, within};
+use crate::questions::Questions;
+use crate::reports::Reports;
 
 /// How long one call of the store may take, in milliseconds.
 pub const STORE_TIMEOUT_MS: u64 = 8_000;
@@ -35,10 +35,12 @@ const ASKED_ABOUT_MS: u64 = 1_000;
 pub struct Server<W, S, P, F> {
     pub(crate) world: Rc<W>,
     pub(crate) store: S,
-    config: Config,
-    psp: P,
+    pub(crate) config: Config,
+    pub(crate) psp: P,
     finals: F,
     near: RefCell<BTreeMap<AttemptId, u64>>,
+    questions: RefCell<Questions>,
+    pub(crate) reports: RefCell<Reports>,
 }
 
 /// Why a step came to nothing.
@@ -66,7 +68,7 @@ pub(crate) struct Stepped {
 
 /// Tells the request that began something whenever that has come further. Both ends belong to one request's task: the
 /// component model wakes no task for another.
-type News = mpsc::UnboundedSender<()>;
+pub(crate) type News = mpsc::UnboundedSender<()>;
 
 impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     /// Puts a server together. [`Config::check`] is the caller's to have passed.
@@ -78,23 +80,28 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             psp,
             finals,
             near: RefCell::default(),
+            questions: RefCell::default(),
+            reports: RefCell::default(),
         })
     }
 
     /// Answers one request. Once accepted, the work goes on though the client may hang up.
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
-        match route(&self.config, request, self.world.now_ms()) {
-            Routed::Reply(response) => Some(response),
-            Routed::Attempt { id, input } => {
-                if self.finals.when() == FinalsWhen::First
-                    && may_be_settled(&input)
-                    && let Some(response) = self.kept_answer(id, &input).await
-                {
-                    return Some(response);
-                }
-                self.drive(id, input).await
-            }
+        let mut routed = route(&self.config, request, self.world.now_ms());
+        let (id, input) = loop {
+            routed = match routed {
+                Routed::Reply(response) => return Some(response),
+                Routed::Attempt { id, input } => break (id, input),
+                Routed::Read(read) => self.read_event(*read).await,
+            };
+        };
+        if self.finals.when() == FinalsWhen::First
+            && may_be_settled(&input)
+            && let Some(response) = self.kept_answer(id, &input).await
+        {
+            return Some(response);
         }
+        self.drive(id, input).await
     }
 
     /// Carries one input through, waiting where the machine says so, to its reply.
@@ -132,11 +139,16 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         news: &News,
     ) -> Result<Stepped, Stuck> {
         let mut patience = Patience::default();
+        let mut is_reported = false;
         loop {
             let record = self.load(id).await?;
             let (now_ms, entropy) = (self.world.now_ms(), self.world.entropy());
-            let step = handle(&self.config, id, record.as_ref(), input, now_ms, entropy)
+            let mut step = handle(&self.config, id, record.as_ref(), input, now_ms, entropy)
                 .map_err(|why| self.refused(id, why))?;
+            // Once, however often the swap is lost to others.
+            let report = step.report.take().filter(|_| !is_reported);
+            is_reported |= report.is_some();
+            self.note_report(Some(id), report);
             if step.write.is_none() && step.calls.is_empty() {
                 self.arm(id, self.sooner(input, step.wake_at_ms));
                 return Ok(Stepped {
@@ -182,13 +194,18 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             self.note(id, write);
             // Nobody may be waiting for news.
             let _ = news.unbounded_send(());
-            if step.calls.is_empty() {
-                self.arm(id, step.wake_at_ms);
-            }
         }
-        for call in step.calls {
+        let mut calls = step.calls;
+        let now_ms = self.world.now_ms();
+        calls.retain(|call| self.questions.borrow_mut().may_ask(id, call, now_ms));
+        // Otherwise what comes of them arms it.
+        if calls.is_empty() {
+            self.arm(id, step.wake_at_ms);
+        }
+        for call in calls {
             let (server, news) = (Rc::clone(self), news.clone());
-            self.world.spawn(async move { server.perform(call, news).await });
+            self.world
+                .spawn(async move { server.perform(id, call, news).await });
         }
         Ok(Carried::Out(Stepped {
             reply: step.reply,
@@ -201,7 +218,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     async fn load(&self, id: AttemptId) -> Result<Option<Record>, Stuck> {
         let loaded = within(&*self.world, STORE_TIMEOUT_MS, self.store.load(id)).await;
         let bytes = loaded.unwrap_or_else(|| Err(too_slow())).map_err(|error| {
-            self.world.log(Some(id), &error.to_string());
+            self.world.log(&Line::error(Some(id), &error.to_string()));
             Stuck::Store(error)
         })?;
         bytes
@@ -227,13 +244,16 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         }
     }
 
-    /// What is worth noting of a write: effects that must not stand, for people; the end, for the copies.
+    /// What is worth noting of a write: what was seen at the PSP that should not be there, for people; the end, for the copies.
     fn note(self: &Rc<Self>, id: AttemptId, write: Write) {
-        if write.unwanted_effects() > 0 {
-            self.world.log(
-                Some(id),
-                &format!("unwanted effects: {}", write.events().join("; ")),
+        let unwanted = write.unwanted_effects();
+        let (foreign, reversals) = (write.foreign_objects(), write.reversals());
+        if unwanted + foreign + reversals > 0 {
+            let events = write.events().join("; ");
+            let line = format!(
+                "unwanted effects: {unwanted}, foreign objects: {foreign}, reversals: {reversals}: {events}"
             );
+            self.world.log(&Line::error(Some(id), &line));
         }
         if write.is_final() && self.finals.when() != FinalsWhen::Off {
             let server = Rc::clone(self);
@@ -241,29 +261,6 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 let copied = server.finals.put(id, write.record.encode());
                 within(&*server.world, STORE_TIMEOUT_MS, copied).await;
             });
-        }
-    }
-
-    /// Performs one PSP call and feeds back what came of it.
-    async fn perform(self: Rc<Self>, call: Call, news: News) {
-        let id = call.attempt;
-        let may_send = || call.may_send(self.world.now_ms());
-        let result = self.psp.send(&call, may_send).await;
-        if let CallResult::Unknown { reason } = &result {
-            let line = format!("a PSP call's outcome is unknown: {:?}: {reason}", call.http);
-            self.world.log(Some(id), &line);
-        }
-        let input = Input::Outcome(Box::new(Outcome { call, result }));
-        let give_up_ms = self.world.now_ms().saturating_add(OUTCOME_RETRY_MS);
-        let mut pause_ms = OUTCOME_PAUSE_FIRST_MS;
-        while let Err(Stuck::Store(_)) = self.step(id, &input, &news).await {
-            if self.world.now_ms() >= give_up_ms {
-                let line = "a PSP's answer could not be stored; recovery will ask again";
-                self.world.log(Some(id), line);
-                return;
-            }
-            self.world.sleep_ms(pause_ms).await;
-            pause_ms = pause_ms.saturating_mul(2);
         }
     }
 
@@ -289,7 +286,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             server.near.borrow_mut().remove(&id);
             let (news, _nobody) = mpsc::unbounded();
             if let Err(Stuck::Store(error)) = server.step(id, &Input::Wake, &news).await {
-                server.world.log(Some(id), &error.to_string());
+                server.world.log(&Line::error(Some(id), &error.to_string()));
             }
         });
     }
@@ -304,10 +301,8 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     }
 
     fn refused(&self, id: AttemptId, why: RecordError) -> Stuck {
-        self.world.log(
-            Some(id),
-            &format!("a record was refused and left as it is: {why}"),
-        );
+        let line = format!("a record was refused and left as it is: {why}");
+        self.world.log(&Line::error(Some(id), &line));
         Stuck::Refused(why)
     }
 }

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use pay_once_core::id::AttemptId;
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
-use crate::ports::{Store, StoreError, Swap, Swapped, World};
+use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};
 use crate::wasi::WasiWorld;
 
 /// Run when a statement finds no table. WAL costs one sync a commit where the default costs three; libSQL has its own
 /// way and refuses the pragma, which changes nothing.
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     "PRAGMA journal_mode = WAL",
     "CREATE TABLE IF NOT EXISTS records (
         place INTEGER PRIMARY KEY,
@@ -22,10 +22,19 @@ const SCHEMA: [&str; 3] = [
         wake_at_ms INTEGER,
         bytes BLOB NOT NULL
     )",
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS records_by_wake ON records (wake_at_ms) WHERE wake_at_ms IS NOT NULL",
 ];
 /// SQLite's words for a table that is not there.
 const NO_TABLE: &str = "no such table";
+/// The installation that the store belongs to: the one that is noted; `""` if there are records and no note, since those were
+/// begun before there were names; NULL if there is nothing yet.
+const NOTED: &str = "SELECT coalesce(
+    (SELECT value FROM meta WHERE name = 'installation'), (SELECT '' FROM records LIMIT 1))";
+/// Notes it, unless the store has one: of two that begin a store at once, one does.
+const NOTE: &str = "INSERT INTO meta (name, value)
+    SELECT 'installation', coalesce((SELECT '' FROM records LIMIT 1), ?1) WHERE true
+    ON CONFLICT (name) DO NOTHING";
 const LOAD: &str = "SELECT bytes FROM records WHERE id = ?1";
 const INSERT: &str = "INSERT INTO records (id, version, wake_at_ms, bytes) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (id) DO NOTHING RETURNING version";
@@ -37,17 +46,47 @@ const MOVE: &str = "UPDATE records SET wake_at_ms = ?3 WHERE id = ?1 AND wake_at
 /// A [`Store`] on one database of `spin:sqlite`.
 pub struct SqliteStore {
     database: String,
+    installation: String,
     connection: RefCell<Option<Rc<Connection>>>,
+    /// Whether the store is this installation's, once it is anybody's.
+    verdict: RefCell<Option<Result<(), StoreError>>>,
 }
 
 impl SqliteStore {
-    /// The database with this label; it is opened when it is first needed.
+    /// The database with this label, of this installation; it is opened when it is first needed.
     #[must_use]
-    pub fn new(database: &str) -> Self {
+    pub fn new(database: &str, installation: &str) -> Self {
         Self {
             database: database.to_owned(),
+            installation: installation.to_owned(),
             connection: RefCell::default(),
+            verdict: RefCell::default(),
         }
+    }
+
+    /// Nothing is read or written in a store of another installation. The first record of a store notes whose it is, and not the
+    /// first look: a component that is up before it is configured looks too.
+    async fn trusted(&self, begins: bool) -> Result<(), StoreError> {
+        let known = self.verdict.borrow().clone();
+        if let Some(verdict) = known {
+            return verdict;
+        }
+        let mut noted = self.noted().await?;
+        if noted.is_none() && begins {
+            let note = vec![Value::Text(self.installation.clone())];
+            self.run(NOTE, note).await.map_err(unavailable)?;
+            noted = self.noted().await?;
+        }
+        let Some(noted) = noted else { return Ok(()) };
+        let verdict = belongs_to(&noted, &self.installation);
+        self.verdict.replace(Some(verdict.clone()));
+        verdict
+    }
+
+    async fn noted(&self) -> Result<Option<String>, StoreError> {
+        let rows = self.run(NOTED, Vec::new()).await.map_err(unavailable)?;
+        let noted = rows.first().and_then(|row| row.get::<&str>(0));
+        Ok(noted.map(str::to_owned))
     }
 
     async fn connection(&self) -> Result<Rc<Connection>, Error> {
@@ -93,6 +132,7 @@ async fn execute(
 
 impl Store for SqliteStore {
     async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.trusted(false).await?;
         let rows = self.run(LOAD, vec![blob(id)]).await.map_err(unavailable)?;
         let bytes = rows
             .into_iter()
@@ -106,6 +146,7 @@ impl Store for SqliteStore {
     }
 
     async fn swap(&self, swap: Swap) -> Result<Swapped, StoreError> {
+        self.trusted(true).await?;
         let wake_at = swap.wake_at_ms.map_or(Value::Null, integer);
         let mut values = vec![
             blob(swap.id),
@@ -124,13 +165,15 @@ impl Store for SqliteStore {
             Ok(rows) if rows.is_empty() => Swapped::Conflict,
             Ok(_) => Swapped::Applied,
             Err(error) => {
-                WasiWorld::default().log(Some(swap.id), &format!("a swap's end is unknown: {error}"));
+                let line = format!("a swap's end is unknown: {error}");
+                WasiWorld::default().log(&Line::warn(Some(swap.id), &line));
                 Swapped::Unknown
             }
         })
     }
 
     async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, StoreError> {
+        self.trusted(false).await?;
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let rows = self
             .run(DUE, vec![integer(until_ms), integer(limit)])
@@ -144,10 +187,22 @@ impl Store for SqliteStore {
     }
 
     async fn move_wake(&self, id: AttemptId, at_ms: u64, to_ms: Option<u64>) -> Result<bool, StoreError> {
+        self.trusted(false).await?;
         let values = vec![blob(id), integer(at_ms), to_ms.map_or(Value::Null, integer)];
         let rows = self.run(MOVE, values).await.map_err(unavailable)?;
         Ok(!rows.is_empty())
     }
+}
+
+/// A store has one installation for life: under another name none of its attempts would be found, and each retry of a create
+/// would be a new payment.
+fn belongs_to(noted: &str, installation: &str) -> Result<(), StoreError> {
+    if noted == installation {
+        return Ok(());
+    }
+    Err(StoreError::Unsafe(format!(
+        "it belongs to installation \"{noted}\", and this deployment is configured as \"{installation}\". A store keeps its installation for life: configure installation = \"{noted}\", or give the component another database"
+    )))
 }
 
 fn blob(id: AttemptId) -> Value {

@@ -30,10 +30,10 @@ pub enum AnyStore {
 }
 
 impl AnyStore {
-    /// The default.
+    /// The default, of this installation.
     #[must_use]
-    pub fn sqlite() -> Self {
-        Self::Sqlite(SqliteStore::new(DEFAULT_LABEL))
+    pub fn sqlite(installation: &str) -> Self {
+        Self::Sqlite(SqliteStore::new(DEFAULT_LABEL, installation))
     }
 
     /// The key-value mode.

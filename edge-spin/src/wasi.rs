@@ -4,13 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use pay_once_core::id::{AttemptId, Entropy};
-use serde::Serialize;
+use pay_once_core::id::Entropy;
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::random::random::get_random_bytes;
 use spin_sdk::wasip3::{cli, wit_stream};
 
-use crate::ports::World;
+use crate::ports::{Line, World};
 
 /// Draws asked for at once.
 const DRAWS: usize = 16;
@@ -82,13 +81,8 @@ impl World for WasiWorld {
     }
 
     /// A JSON line on standard error.
-    fn log(&self, id: Option<AttemptId>, message: &str) {
-        let attempt = id.map(|id| id.to_string());
-        let line = Line {
-            attempt: attempt.as_deref(),
-            message,
-        };
-        let mut line = serde_json::to_vec(&line).unwrap_or_default();
+    fn log(&self, line: &Line<'_>) {
+        let mut line = serde_json::to_vec(line).unwrap_or_default();
         line.push(b'\n');
         self.spawn(async move {
             let (mut writer, reader) = wit_stream::new();
@@ -99,11 +93,4 @@ impl World for WasiWorld {
             let _ = taken.await;
         });
     }
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<&'a str>,
-    message: &'a str,
 }

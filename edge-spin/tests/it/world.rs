@@ -98,6 +98,12 @@ impl World {
         world
     }
 
+    /// Its PSPs are at this address, in place of the sandbox's.
+    pub(crate) fn pay_at(&mut self, address: &str) {
+        address.clone_into(&mut self.sandbox);
+        self.configure();
+    }
+
     fn configure(&mut self) {
         let config = environment::config(&format!("http://{}", self.sandbox), &Secrets::default());
         let store = if self.mode == Mode::Sqlite {

@@ -1,0 +1,56 @@
+//! Which attempt a request concerns. Some events name an object and not its attempt: the object is read first, by the Worker and
+//! once more by the attempt's object, which trusts nobody.
+
+use pay_once_core::config::Config;
+use pay_once_core::http::Response;
+use pay_once_core::id::AttemptId;
+use pay_once_core::machine::Input;
+use pay_once_core::psp::report::PspReport;
+use pay_once_core::request::{EventRead, Routed, event_read, route};
+use serde_json::json;
+
+use crate::wire::Asked;
+use crate::{psp_client, system};
+
+/// The attempt that a request concerns and what to hand to it, or the answer at once.
+pub(crate) enum Concern {
+    Reply(Response),
+    Attempt(AttemptId, Input),
+}
+
+/// Routes a request whose time began at `since_ms`, and reads what has to be read for it.
+pub(crate) async fn concern(config: &Config, asked: &Asked, since_ms: u64) -> Concern {
+    let mut routed = asked.with_request(|request| route(config, request, since_ms));
+    loop {
+        routed = match routed {
+            Routed::Reply(response) => return Concern::Reply(response),
+            Routed::Attempt { id, input } => return Concern::Attempt(id, input),
+            Routed::Read(event) => read(config, *event).await,
+        };
+    }
+}
+
+async fn read(config: &Config, event: EventRead) -> Routed {
+    let result = psp_client::send(&event.call).await;
+    let (routed, report) = event_read(config, event, &result, system::now_ms());
+    log_rejection(None, report);
+    routed
+}
+
+/// One line for each call that a PSP rejected: nobody but the log is told.
+pub(crate) fn log_rejection(id: Option<AttemptId>, report: Option<PspReport>) {
+    let Some(report) = report else { return };
+    let Some(rejection) = report.rejection else { return };
+    system::error(&json!({
+        "level": "ERROR",
+        "message": "a PSP rejected our credentials, our account or our request",
+        "attempt": id.map(|id| id.to_string()),
+        "psp": report.psp,
+        "call": report.call,
+        "status": rejection.status,
+        "code": rejection.code,
+        "param": rejection.param,
+        "permission": rejection.permission,
+        "rejected_requests": 1,
+    }));
+}

@@ -1,0 +1,45 @@
+//! What the first request of a fresh instance takes, over that of a component with nothing in it but Spin's stores: both read one
+//! row, by the same host program, in the same run, in turns. The least of the turns counts, since whatever else the machine does only
+//! ever adds to one.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::world::{Mode, World, artifact, ask, free_port};
+
+/// Longer than the host keeps an instance that nobody asks anything (1 s).
+const UNTIL_IT_IS_GONE: Duration = Duration::from_millis(1_300);
+const TURNS: usize = 7;
+const RATIO_MAX: f64 = 2.0;
+
+/// How long one request takes.
+fn took(address: &str, target: &str, status: u16) -> Duration {
+    let start = Instant::now();
+    let answer = ask(address, "GET", target, &[], &Value::Null).unwrap();
+    let took = start.elapsed();
+    assert_eq!(answer.status, status, "{answer:?}");
+    took
+}
+
+#[test]
+fn the_first_request_of_a_fresh_instance_takes_at_most_twice_that_of_an_empty_one() {
+    let (ours, bare) = (World::new(Mode::Sqlite), World::new(Mode::Sqlite));
+    let our_host = ours.host();
+    let bare_host = bare.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_port());
+    let nobodys = "/attempts/pa_00000000000000000000000000";
+    let (mut ours, mut empty) = (Vec::new(), Vec::new());
+    // The table, and whatever the first request of a process brings about.
+    ask(&bare_host.address, "POST", "/insert/k", &[], &Value::Null).unwrap();
+    took(&our_host.address, nobodys, 404);
+    for _ in 0..TURNS {
+        thread::sleep(UNTIL_IT_IS_GONE);
+        ours.push(took(&our_host.address, nobodys, 404));
+        empty.push(took(&bare_host.address, "/read/k", 200));
+    }
+    let least = |times: &[Duration]| times.iter().min().copied().unwrap().as_secs_f64();
+    let ratio = least(&ours) / least(&empty);
+    println!("ours {ours:?}\nempty {empty:?}\nratio {ratio:.2}");
+    assert!(ratio <= RATIO_MAX, "{ratio:.2}");
+}
