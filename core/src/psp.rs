@@ -32,7 +32,7 @@ pub const ANSWER_HEADERS: [&str; 2] = ["request-id", "stripe-should-retry"];
 pub enum WireForm {
     /// No `Stripe-Version`, amounts in ISO 4217's minor units, refunds without metadata.
     Unversioned,
-    /// `Stripe-Version` [`stripe::VERSION`], amounts in the PSP's units, refunds with metadata.
+    /// `Stripe-Version` 2026-07-29.dahlia, amounts in the PSP's units, refunds with metadata.
     Versioned,
 }
 
