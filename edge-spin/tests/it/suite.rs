@@ -9,6 +9,8 @@ use crate::http;
 use crate::world::{Mode, World, artifact, free_port, until};
 
 fn check(address: &str, world: &World) {
+    // Before there is anything that one instance has seen and another has not.
+    health_is_shown_to_get_and_head(address);
     let options = Options::new(&format!("http://{address}"), &format!("http://{}", world.sandbox));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -17,7 +19,6 @@ fn check(address: &str, world: &World) {
     let report = runtime.block_on(run(&options)).unwrap();
     println!("{}", report.lines());
     report.check(GOLDEN).unwrap_or_else(|why| panic!("{why}"));
-    health_is_shown_to_get_and_head(address);
 }
 
 /// The component's own path is no part of the table.
