@@ -72,7 +72,11 @@ fn names(_: Asked, status: u16, said: &Value, effect: &Effect) -> bool {
             let amount = |name: &str| object.get(name).and_then(Value::as_u64).unwrap_or(0);
             let shows = match (effect.kind, text(object, "status")) {
                 (EffectKind::Authorize, "requires_capture" | "succeeded") => amount("amount"),
-                (EffectKind::Capture, "succeeded") => amount("amount_received"),
+                // Left out, it was captured whole.
+                (EffectKind::Capture, "succeeded") => match object.get("amount_received") {
+                    None | Some(Value::Null) => amount("amount"),
+                    Some(_) => amount("amount_received"),
+                },
                 (EffectKind::Void, "canceled") if !lapsed(object) => amount("amount"),
                 (EffectKind::Lapse, "canceled") if lapsed(object) => amount("amount"),
                 (EffectKind::Refund, "succeeded") => amount("amount"),
