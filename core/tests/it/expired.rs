@@ -1,7 +1,6 @@
 //! EXPIRED needs a release that the PSP confirmed, or a look after the customer's time was over that shows neither an effect nor
 //! an open action. No refusal of a release and no deadline is enough.
 
-use pay_once_core::config::Face;
 use pay_once_core::id::AttemptId;
 use pay_once_core::psp::CallResult;
 
@@ -162,10 +161,4 @@ fn an_open_action_is_not_absence() {
         "{:#?}",
         world.story(id)
     );
-}
-
-#[test]
-fn the_faces_are_both_tried() {
-    let faces: Vec<Face> = Kind::ALL.iter().map(|kind| kind.face()).collect();
-    assert!(faces.contains(&Face::Stripe) && faces.contains(&Face::Acquirer));
 }
