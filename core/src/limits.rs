@@ -51,6 +51,8 @@ pub const BACKOFF_FIRST_MS: u64 = 500;
 pub const BACKOFF_MAX_MS: u64 = 60 * 60 * 1000;
 /// How long until it is looked again whether the PSP of an unfinished attempt is configured, in milliseconds.
 pub const PSP_ABSENT_RETRY_MS: u64 = 60_000;
+/// Attempts whose last question a process remembers ([`crate::psp::questions::Questions`]).
+pub const QUESTIONS_MAX: usize = 4_096;
 /// Swaps of one step that may be lost to others before an adapter gives the step up as “store unavailable”.
 pub const SWAP_CONFLICTS_MAX: usize = 64;
 /// Swaps of one step that end unknown, and are not there when read back, before an adapter gives the step up as “store

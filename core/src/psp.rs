@@ -13,6 +13,7 @@ use crate::planted::{Bug, planted};
 pub(crate) mod acquirer;
 pub(crate) mod acquirer_event;
 pub mod amount;
+pub mod questions;
 pub mod report;
 pub(crate) mod stripe;
 pub(crate) mod stripe_errors;
@@ -101,7 +102,7 @@ pub struct Call {
     /// Whether money can move by it (prepare calls, reads and look-ups move none).
     pub moves_money: bool,
     /// Set on a question that is not worth asking again so soon: an adapter that began one of this attempt within so many
-    /// milliseconds leaves it out.
+    /// milliseconds leaves it out ([`questions::Questions`]).
     pub skip_within_ms: Option<u64>,
     pub(crate) purpose: Purpose,
 }

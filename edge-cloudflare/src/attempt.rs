@@ -4,7 +4,7 @@
 //! await: [`Object::step`], which loads, decides and writes, has none in it, and everything that comes back from a PSP
 //! goes through it again with the record as it is then. That is this adapter's compare-and-swap.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
 use pay_once_core::limits::PSP_ABSENT_RETRY_MS;
 use pay_once_core::machine::{Input, Outcome, Reply, Write, handle};
+use pay_once_core::psp::questions::Questions;
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{body_did_not_arrive, not_answered};
@@ -37,8 +38,8 @@ pub(crate) struct Object {
     changed: Notify,
     /// The copy in the cache, as far as this life knows.
     copy: Copy,
-    /// When the PSP was last asked about this attempt in this life, in milliseconds since the Unix epoch.
-    asked_at_ms: Cell<Option<u64>>,
+    /// What was asked in this life.
+    questions: RefCell<Questions>,
 }
 
 /// Why a step came to nothing.
@@ -123,7 +124,7 @@ impl Object {
             env,
             changed: Notify::new(),
             copy: Copy::default(),
-            asked_at_ms: Cell::default(),
+            questions: RefCell::default(),
         }
     }
 
@@ -220,24 +221,9 @@ impl Object {
         }
     }
 
-    /// Whether a call is to be performed now, which is noted if it is a question.
-    fn may_ask(&self, call: &Call) -> bool {
-        let now_ms = system::now_ms();
-        let last_ms = self.asked_at_ms.get();
-        let is_too_soon =
-            |within_ms: u64| last_ms.is_some_and(|at_ms| now_ms < at_ms.saturating_add(within_ms));
-        if call.skip_within_ms.is_some_and(is_too_soon) {
-            return false;
-        }
-        if !call.moves_money {
-            self.asked_at_ms.set(Some(now_ms));
-        }
-        true
-    }
-
     /// Performs one PSP call and feeds back what came of it. If that cannot be written, the alarm finds it out again.
     async fn perform(self: Rc<Self>, id: AttemptId, call: Call) {
-        if !self.may_ask(&call) {
+        if !self.questions.borrow_mut().may_ask(&call, system::now_ms()) {
             return;
         }
         // Rule 1: durable first; only then is the time left to send it looked at.

@@ -23,7 +23,6 @@ pub mod front;
 pub mod hub;
 pub mod ports;
 pub mod psp_client;
-pub mod questions;
 pub mod recent;
 pub mod server;
 pub mod settings;

@@ -11,6 +11,7 @@ use pay_once_core::id::AttemptId;
 use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS};
 use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
 use pay_once_core::planted::{Bug, planted};
+use pay_once_core::psp::questions::Questions;
 use pay_once_core::psp::report::{PspProblem, PspProblems, PspReport};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
@@ -22,7 +23,6 @@ use tokio::task::spawn_local;
 use crate::counters::{Count, Counters};
 use crate::hub::{Guard, Hub, Slot};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
-use crate::questions::Questions;
 use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 

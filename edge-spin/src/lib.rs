@@ -25,7 +25,6 @@ pub mod key_value;
 pub mod outbound;
 pub mod ports;
 pub mod probe;
-mod questions;
 mod reports;
 pub mod server;
 pub mod sqlite;

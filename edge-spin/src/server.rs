@@ -11,12 +11,12 @@ use pay_once_core::config::Config;
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, Reply, Step, Write, handle, may_be_settled, settled};
+use pay_once_core::psp::questions::Questions;
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, route};
 use pay_once_core::store::Patience;
 
 use crate::ports::{Finals, FinalsWhen, Line, PspTransport, Store, StoreError, Swap, Swapped, World, within};
-use crate::questions::Questions;
 use crate::reports::Reports;
 
 /// How long one call of the store may take, in milliseconds.
@@ -197,7 +197,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         }
         let mut calls = step.calls;
         let now_ms = self.world.now_ms();
-        calls.retain(|call| self.questions.borrow_mut().may_ask(id, call, now_ms));
+        calls.retain(|call| self.questions.borrow_mut().may_ask(call, now_ms));
         // Otherwise what comes of them arms it.
         if calls.is_empty() {
             self.arm(id, step.wake_at_ms);

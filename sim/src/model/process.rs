@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use pay_once::questions::Questions;
 use pay_once::timers::SCAN_EVERY_MS;
 use pay_once_core::id::AttemptId;
 use pay_once_core::psp::Call;
+use pay_once_core::psp::questions::Questions;
 
 use super::server::{Job, Waiting, Work};
 use super::{Event, Sim};
