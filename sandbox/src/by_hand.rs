@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::draw::Draw;
 use crate::ledger::Cause;
 use crate::sandbox::Sandbox;
-use crate::webhook::{self, Sending};
+use crate::webhook;
 use crate::wire::{Answer, Method, Reaction, Request};
 use crate::work::{Outcome, Work};
 use crate::{acquirer, stripe};
@@ -27,25 +27,10 @@ pub(crate) fn receive(
     let outcome = match act(&mut work, path, &request.body) {
         Ok(outcome) | Err(outcome) => outcome,
     };
-    let mut draw = work.draw.clone();
-    let (log, notices) = work.finish();
-    let sending = Sending {
-        now_ms,
-        after_ms: sandbox.settings.dials.webhook_delay_ms,
-        copies: 1,
-        certain: false,
-    };
-    let webhooks = webhook::send(
-        &sandbox.settings,
-        &mut sandbox.stats,
-        notices,
-        &sending,
-        &mut draw,
-    );
+    let after_ms = sandbox.settings.dials.webhook_delay_ms;
     Reaction {
-        log,
-        webhooks,
-        ..answered(&outcome)
+        answer: answered(&outcome).answer,
+        ..webhook::close(work, &mut sandbox.stats, after_ms)
     }
 }
 

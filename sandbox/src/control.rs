@@ -8,7 +8,7 @@ use crate::draw::Draw;
 use crate::page;
 use crate::sandbox::Sandbox;
 use crate::stripe::{self, Status};
-use crate::webhook::{self, Sending};
+use crate::webhook;
 use crate::wire::{Answer, Method, Reaction, Request};
 use crate::work::Work;
 
@@ -106,22 +106,8 @@ fn three_ds(sandbox: &mut Sandbox, now_ms: u64, entropy: u64, request: &Request,
         // Whether it worked shows in the intent; the page says only that the question is answered.
         drop(stripe::authenticate(&mut work, id, success));
     }
-    let mut draw = work.draw.clone();
-    let (log, notices) = work.finish();
     let after_ms = sandbox.settings.dials.webhook_delay_ms;
-    let sending = Sending {
-        now_ms,
-        after_ms,
-        copies: 1,
-        certain: false,
-    };
-    let webhooks = webhook::send(
-        &sandbox.settings,
-        &mut sandbox.stats,
-        notices,
-        &sending,
-        &mut draw,
-    );
+    let done = webhook::close(work, &mut sandbox.stats, after_ms);
     let answer = match return_url {
         None => html(200, page::done(success)),
         Some(url) => {
@@ -133,9 +119,8 @@ fn three_ds(sandbox: &mut Sandbox, now_ms: u64, entropy: u64, request: &Request,
         }
     };
     Reaction {
-        log,
-        webhooks,
-        ..answer
+        answer: answer.answer,
+        ..done
     }
 }
 

@@ -146,20 +146,7 @@ impl Sandbox {
         }
         let mut work = Work::new(&mut self.state, &self.settings, now_ms, Draw::new(entropy));
         lapse::run(&mut work);
-        let mut draw = work.draw.clone();
-        let (log, notices) = work.finish();
-        let sending = webhook::Sending {
-            now_ms,
-            after_ms: 0,
-            copies: 1,
-            certain: false,
-        };
-        let webhooks = webhook::send(&self.settings, &mut self.stats, notices, &sending, &mut draw);
-        Reaction {
-            log,
-            webhooks,
-            ..Reaction::default()
-        }
+        webhook::close(work, &mut self.stats, 0)
     }
 }
 

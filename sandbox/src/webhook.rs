@@ -6,8 +6,8 @@ use sha2::Sha256;
 use crate::draw::Draw;
 use crate::journal::Face;
 use crate::sandbox::{Settings, Stats};
-use crate::wire::Webhook;
-use crate::work::Notice;
+use crate::wire::{Reaction, Webhook};
+use crate::work::{Notice, Work};
 
 /// How far apart the copies of one webhook are, in milliseconds.
 const COPY_GAP_MS: u64 = 10;
@@ -20,6 +20,23 @@ pub(crate) struct Sending {
     pub(crate) copies: u64,
     /// Whether the dial that loses webhooks must spare these.
     pub(crate) certain: bool,
+}
+
+/// Ends work that no call of ours asked for: its entry for the log, and its webhooks, sent once and `after_ms` from now.
+pub(crate) fn close(work: Work<'_>, stats: &mut Stats, after_ms: u64) -> Reaction {
+    let (settings, now_ms, mut draw) = (work.settings, work.now_ms, work.draw.clone());
+    let (log, notices) = work.finish();
+    let sending = Sending {
+        now_ms,
+        after_ms,
+        copies: 1,
+        certain: false,
+    };
+    Reaction {
+        log,
+        webhooks: send(settings, stats, notices, &sending, &mut draw),
+        ..Reaction::default()
+    }
 }
 
 /// Turns notices into signed webhooks.
