@@ -2,7 +2,8 @@
 //! payment for ever.
 
 use pay_once_core::id::AttemptId;
-use pay_once_core::psp::CallResult;
+use pay_once_core::machine::{Input, Outcome};
+use pay_once_core::psp::{Call, CallResult};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, timeout};
@@ -28,6 +29,16 @@ fn listed(keyed: bool) -> (World, AttemptId) {
     world.script.push_back(Told::Instead(timeout()));
     world.op(id, "authorize", "k2");
     (world, id)
+}
+
+/// Fires the timer of an attempt and tells each call that comes of it what `told` says, until no more call comes.
+fn wake_and_tell(world: &mut World, id: AttemptId, mut told: impl FnMut(&Call) -> CallResult) {
+    let mut calls = world.step(id, &Input::Wake).0;
+    while let Some(call) = calls.pop() {
+        let result = told(&call);
+        let input = Input::Outcome(Box::new(Outcome { call, result }));
+        calls.extend(world.step(id, &input).0);
+    }
 }
 
 #[test]
@@ -148,23 +159,14 @@ fn while_looks_fail_the_key_is_sent_again() {
         while world.now_ms < START_MS + 20 * 3_600_000 {
             let at_ms = world.due(id).expect("it goes on");
             world.now_ms = world.now_ms.max(at_ms);
-            let mut calls = world.step(id, &pay_once_core::machine::Input::Wake).0;
-            while let Some(call) = calls.pop() {
+            let now_ms = world.now_ms;
+            wake_and_tell(&mut world, id, |call| {
                 if call.moves_money {
-                    sent.push(world.now_ms - START_MS);
+                    sent.push(now_ms - START_MS);
+                    return answered(500, "");
                 }
-                let result = if call.moves_money {
-                    answered(500, "")
-                } else {
-                    answered(status, said)
-                };
-                let input =
-                    pay_once_core::machine::Input::Outcome(Box::new(pay_once_core::machine::Outcome {
-                        call,
-                        result,
-                    }));
-                calls.extend(world.step(id, &input).0);
-            }
+                answered(status, said)
+            });
         }
         assert!(
             sent.len() > 15 && sent.len() < 40,
@@ -214,16 +216,7 @@ fn a_day_of_failed_looks_past_the_horizon_is_an_operators() {
             let at_ms = world.due(id).expect("it goes on until it is parked");
             world.now_ms = world.now_ms.max(at_ms);
             assert!(world.now_ms < START_MS + 3 * DAY_MS, "{keyed}");
-            let mut calls = world.step(id, &pay_once_core::machine::Input::Wake).0;
-            while let Some(call) = calls.pop() {
-                let result = answered(500, "");
-                let input =
-                    pay_once_core::machine::Input::Outcome(Box::new(pay_once_core::machine::Outcome {
-                        call,
-                        result,
-                    }));
-                calls.extend(world.step(id, &input).0);
-            }
+            wake_and_tell(&mut world, id, |_| answered(500, ""));
         }
         assert!(
             world.now_ms >= START_MS + DAY_MS,
