@@ -233,32 +233,19 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         return plan_rejected(state, running, psp, due_ms, at_ms);
     }
     let what = if running.proven_absent {
-        retry(
-            state,
-            running,
-            is_stale,
-            running
-                .effect
-                .saturating_add(u16::from(!planted(Bug::NumberStaysAfterProof))),
-            first_step(state, psp, running),
-        )
+        let next = u16::from(!planted(Bug::NumberStaysAfterProof));
+        retry(state, running, psp, is_stale, running.effect.saturating_add(next))
     } else if no_act_left {
-        retry(
-            state,
-            running,
-            is_stale,
-            running.effect.max(1),
-            first_step(state, psp, running),
-        )
+        retry(state, running, psp, is_stale, running.effect.max(1))
     } else {
         reconcile(state, running, psp, at_ms, is_stale)
     };
     Plan { due_ms, what }
 }
 
-/// An operation without a waiting client stays open while the PSP rejects it. It is re-sent with growing pauses, under its key within
-/// the horizon, and under a new number after a look proves no effect. Before an unfinished 3-D Secure is released again, it is looked at: its customer may have
-/// finished meanwhile.
+/// An operation without a waiting client stays open while the PSP rejects it. It is sent again with growing pauses: under its key
+/// within the horizon, and under a new number after a look has proven that it had no effect. An unfinished 3-D Secure is looked at
+/// before it is released again, because its customer may have finished meanwhile.
 fn plan_rejected(state: &State, running: &Running, psp: &Psp, due_ms: u64, at_ms: u64) -> Plan {
     let is_keyed = psp.class.keyed_horizon_ms.is_some();
     let is_forgotten = is_keyed && !due::within_horizon(running, psp, at_ms);
@@ -276,13 +263,7 @@ fn plan_rejected(state: &State, running: &Running, psp: &Psp, due_ms: u64, at_ms
 
 /// Sends again what the PSP rejected, within bounds.
 pub(crate) fn send_rejected_again(state: &State, running: &Running, psp: &Psp) -> Move {
-    retry(
-        state,
-        running,
-        false,
-        running.effect.max(1),
-        first_step(state, psp, running),
-    )
+    retry(state, running, psp, false, running.effect.max(1))
 }
 
 /// Whether a rejected release of an unfinished 3-D Secure has just been looked at, and is to be sent again.
@@ -307,7 +288,7 @@ fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: 
         effect: running.effect + u16::from(planted(Bug::FreshEffectAfterUnknown)),
     };
     if is_stale && planted(Bug::InDoubtTimesOut) {
-        return retry(state, running, is_stale, running.effect, CallStep::Act);
+        return retry(state, running, psp, is_stale, running.effect);
     }
     match look {
         Some(_) if may_resend && !is_stale && resends < RESENDS_BEFORE_LOOKUP => resend,
@@ -361,8 +342,8 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option
     })
 }
 
-/// Tries again what is proven not to have happened, within bounds.
-fn retry(state: &State, running: &Running, is_stale: bool, effect: u16, step: CallStep) -> Move {
+/// Tries again what is proven not to have happened, within bounds, beginning with the first call of `effect`.
+fn retry(state: &State, running: &Running, psp: &Psp, is_stale: bool, effect: u16) -> Move {
     let is_spent = due::is_spent(state, running);
     match running.operation {
         Operation::Authorize if is_stale || is_spent => Move::End {
@@ -372,9 +353,10 @@ fn retry(state: &State, running: &Running, is_stale: bool, effect: u16, step: Ca
         Operation::Capture | Operation::Void | Operation::Refund if is_spent => Move::Park {
             reason: "the PSP did not carry it out in many tries",
         },
-        Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund => {
-            Move::Send { step, effect }
-        }
+        Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund => Move::Send {
+            step: first_step(state, psp, running),
+            effect,
+        },
     }
 }
 
