@@ -242,8 +242,8 @@ pub const TOKENS: &[Token] = &[
     ),
     authorize(
         "pm_sandbox_expires_soon",
-        Behaviour::Lifetime(3_000),
-        "The authorization lives 3 s.",
+        Behaviour::Lifetime(20_000),
+        "The authorization lives 20 s.",
     ),
     authorize(
         "pm_sandbox_partial_approval",

@@ -117,7 +117,7 @@ fn captures_are_declined_with_their_reason() {
     );
 
     let lapsing = bench.authorize("pm_sandbox_expires_soon").unwrap().body["psp_reference"].clone();
-    bench.wait(3_000);
+    bench.wait(20_000);
     assert_eq!(
         bench.act("/capture", &lapsing, 1000).unwrap().body["code"],
         "authorization_expired"

@@ -226,7 +226,7 @@ fn an_authorization_lapses() {
     let mut bench = bench();
     let soon = bench.pay("pm_sandbox_expires_soon", "a").unwrap().body;
     let late = bench.pay("pm_card_visa", "b").unwrap().body;
-    bench.wait(2_999);
+    bench.wait(19_999);
     assert_eq!(bench.row()["live_authorizations"], 2);
     bench.wait(1);
     let soon = bench
@@ -255,7 +255,7 @@ fn an_authorization_lapses() {
 fn a_lapse_is_called_what_the_dial_says() {
     let mut bench = Bench::new(json!({"lapse_reason": "expired"}));
     let soon = bench.pay("pm_sandbox_expires_soon", "a").unwrap().body;
-    bench.wait(3_000);
+    bench.wait(20_000);
     let path = format!("payment_intents/{}", soon["id"].as_str().unwrap());
     let lapsed = bench.stripe_get(&path).body;
     assert_eq!(

@@ -1,4 +1,7 @@
 //! An authorization that nobody captures is released before it lapses.
+//!
+//! The release is due a tenth of the life before its end. The life is long enough for that tenth (2 s) to outlast a
+//! pause of a busy machine.
 
 use super::{RELEASED, authorize, create};
 use crate::case::{Case, get, ledger, post};
@@ -7,7 +10,7 @@ use crate::environment::Merchant::Shop;
 pub(super) fn cases() -> Vec<Case> {
     vec![Case::new(
         "stripe-expiry",
-        "The authorization lives 3 s, says the PSP: it is released before, by itself.",
+        "The authorization lives 20 s, says the PSP: it is released before, by itself.",
         Shop,
         vec![
             create("pm_sandbox_expires_soon").into(),

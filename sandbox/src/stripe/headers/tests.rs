@@ -68,7 +68,7 @@ fn a_webhook_names_the_request_that_it_comes_of() {
     let page = format!("/3ds/{}", waiting["id"].as_str().unwrap());
     bench.send(Method::Post, &page, &[], b"success=false").unwrap();
     bench.pay("pm_sandbox_expires_soon", "k3");
-    bench.wait(3_000);
+    bench.wait(20_000);
     bench.get("/ledger");
     let events: Vec<Value> = bench
         .webhooks
