@@ -57,6 +57,10 @@ fn act(work: &mut Work<'_>, path: &str, body: &[u8]) -> Result<Outcome, Outcome>
             work.cause = Some(Cause::Foreign);
             Ok(acquirer::make_foreign(work, &asked))
         }
+        (Some("authorizations"), Some(id), Some(verb)) => {
+            let members: acquirer::HandMembers = members(body)?;
+            acquirer::act_by_hand(work, id, verb, &members).ok_or_else(nothing)
+        }
         (Some("captures"), Some(id), Some("reverse")) => Ok(acquirer::reverse(work, id)),
         _ => Err(nothing()),
     }

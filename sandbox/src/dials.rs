@@ -60,6 +60,8 @@ pub struct Dials {
     /// Per mille of calls that move money and have no effect but the answer 503, while questions are answered: a PSP that is
     /// read-only.
     pub read_only_permille: u16,
+    /// Per mille of calls that move money and are executed twice. The answer is that of the first execution.
+    pub twice_permille: u16,
     /// Per mille of calls that are not answered and land `max_in_flight_ms` later.
     pub late_permille: u16,
     /// Per mille of webhooks that are never sent.
@@ -108,6 +110,7 @@ impl Default for Dials {
             garbage_permille: 0,
             throttle_permille: 0,
             read_only_permille: 0,
+            twice_permille: 0,
             late_permille: 0,
             webhook_lost_permille: 0,
             stripe_default_version: stripe::NEWEST_VERSION.to_owned(),
@@ -182,6 +185,7 @@ impl Dials {
             ("garbage_permille", self.garbage_permille),
             ("throttle_permille", self.throttle_permille),
             ("read_only_permille", self.read_only_permille),
+            ("twice_permille", self.twice_permille),
             ("late_permille", self.late_permille),
             ("webhook_lost_permille", self.webhook_lost_permille),
             ("reject_permille", self.reject_permille),

@@ -8,6 +8,7 @@ use crate::acquirer;
 use crate::dials::Dials;
 use crate::draw::{Draw, request_id};
 use crate::journal::{Change, Face, KeptAnswer};
+use crate::ledger::Cause;
 use crate::reject;
 use crate::sandbox::Sandbox;
 use crate::stripe;
@@ -198,7 +199,7 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
 
     let mut outcome = match fault {
         Some(Behaviour::ErrorBeforeCached) => error_500(face),
-        _ => call.execute(&mut work),
+        _ => execute(&call, &mut work, !arrival.landing),
     };
     if fault == Some(Behaviour::ErrorAfterCached) && outcome.keep {
         outcome = error_500(face);
@@ -275,6 +276,19 @@ impl Call {
             Self::Acquirer(call) => acquirer::execute(call, work),
         }
     }
+}
+
+/// Executes the call, and sometimes once more. A request that lands late meets no further fault.
+fn execute(call: &Call, work: &mut Work<'_>, meets_faults: bool) -> Outcome {
+    let outcome = call.execute(work);
+    let permille = work.settings.dials.twice_permille;
+    // Drawn only where it is turned up, as above.
+    if meets_faults && call.moves_money() && permille > 0 && work.draw.chance(permille) {
+        work.cause = Some(Cause::Repeated);
+        drop(call.execute(work));
+        work.cause = None;
+    }
+    outcome
 }
 
 /// How the token of this call behaves at it, and the note that a first-only token has acted.

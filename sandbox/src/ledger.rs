@@ -65,6 +65,8 @@ pub enum Cause {
     Foreign,
     /// The card network, which takes a capture back.
     Reversal,
+    /// The PSP, which executes one call a second time.
+    Repeated,
 }
 
 /// An authorization and what became of it.

@@ -88,6 +88,30 @@ impl Sandbox {
         accounts.flat_map(|account| account.events.iter().map(AsRef::as_ref))
     }
 
+    /// The 3-D Secure challenges of an attempt that wait for the cardholder: paths of their pages, in order of age.
+    ///
+    /// A cardholder learns of a challenge from the bank, whatever became of the answer to the merchant.
+    pub fn open_challenges(&self, attempt_id: &str) -> Vec<String> {
+        let challenges = self.state.challenges.values();
+        let at_acquirer = challenges
+            .filter(|challenge| challenge.reference == attempt_id)
+            .map(|challenge| (challenge.created_ms.unwrap_or(0), challenge.id.as_str()));
+        let intents = self.state.intents.values();
+        let at_stripe = intents
+            .filter(|intent| intent.is_open_for(attempt_id))
+            .map(|intent| (intent.created_ms, intent.id.as_str()));
+        let mut open: Vec<(u64, &str)> = at_acquirer.chain(at_stripe).collect();
+        open.sort_unstable();
+        open.into_iter().map(|(_, id)| format!("/3ds/{id}")).collect()
+    }
+
+    /// The object that an authorization of the ledger belongs to, as calls name it: Stripe's PaymentIntent, or the acquirer's
+    /// authorization itself.
+    pub fn object_of(&self, authorization_id: &str) -> String {
+        let intent = self.state.intent_of_charge.get(authorization_id);
+        intent.map_or_else(|| authorization_id.to_owned(), Clone::clone)
+    }
+
     /// The dials as they stand.
     pub fn dials(&self) -> &Dials {
         &self.settings.dials

@@ -8,7 +8,8 @@ use crate::ledger::Cause;
 use crate::tokens::Operation;
 use crate::work::{Entry, Outcome, Work};
 
-use super::refused;
+use super::parse::Act;
+use super::{actions, refused};
 
 /// An authorization that another program made.
 #[derive(Deserialize)]
@@ -67,6 +68,42 @@ pub(crate) fn make_foreign(work: &mut Work<'_>, asked: &ForeignAuthorization) ->
         work.notify(Face::Acquirer, |_| body);
     }
     outcome
+}
+
+/// The members of a request about one authorization.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct HandMembers {
+    /// Of a capture; all that is authorized, when absent.
+    amount: Option<u64>,
+}
+
+/// A person at the acquirer's dashboard does `verb` to the authorization `id`. `None`: there is no such verb.
+pub(crate) fn act_by_hand(
+    work: &mut Work<'_>,
+    id: &str,
+    verb: &str,
+    members: &HandMembers,
+) -> Option<Outcome> {
+    let found = work.state.ledger.authorizations.get(id);
+    let Some(found) = found.filter(|found| found.face == Face::Acquirer) else {
+        return Some(refused(
+            404,
+            "unknown_authorization",
+            "There is no such authorization.",
+        ));
+    };
+    let act = Act {
+        reference: found.attempt_id.clone(),
+        amount_minor: members.amount.unwrap_or(found.amount_minor),
+        currency: found.currency.clone(),
+        psp_reference: id.to_owned(),
+    };
+    match verb {
+        "capture" => Some(actions::capture(work, &act)),
+        "void" => Some(actions::void(work, &act)),
+        _ => None,
+    }
 }
 
 /// The card network takes the capture `id` back whole.

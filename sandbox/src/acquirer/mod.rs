@@ -18,7 +18,7 @@ use crate::wire::Request;
 use crate::work::{Outcome, Work};
 
 pub(crate) use actions::authenticate;
-pub(crate) use by_hand::{ForeignAuthorization, make_foreign, reverse};
+pub(crate) use by_hand::{ForeignAuthorization, HandMembers, act_by_hand, make_foreign, reverse};
 pub(crate) use parse::{Call, parse};
 
 /// An authorization that waits for its cardholder.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::Method;
 use crate::testing::Bench;
 
 fn bench() -> Bench {
@@ -370,4 +371,64 @@ fn the_same_arguments_give_the_same_reactions() {
         (answers, bench.row(), bench.webhooks)
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn a_call_may_be_executed_twice() {
+    let mut bench = Bench::new(json!({"twice_permille": 1000, "acquirer_keyed": true}));
+    let body = json!({"reference": "pa_1", "amount": 1000, "currency": "GBP", "payment_method": "x"});
+    let held = bench.acquirer("/authorize", body.clone(), "k").unwrap().body["psp_reference"].clone();
+    assert_eq!(effects(&mut bench), 2);
+    let again = bench.acquirer("/authorize", body, "k").unwrap();
+    assert!(again.replayed, "the key keeps the first answer");
+    assert_eq!(again.body["psp_reference"], held);
+    bench.act("/capture", &held, 400);
+    assert_eq!(bench.row()["captured_minor"], 800);
+    bench.pay("pm_card_visa", "k");
+    assert_eq!(effects(&mut bench), 4);
+    let listed = bench.stripe_get("payment_intents").body;
+    assert_eq!(
+        listed["data"].as_array().unwrap().len(),
+        2,
+        "each has an intent of its own"
+    );
+    let story = bench.get("/ledger/pa_1").body;
+    let causes: Vec<&Value> = (0..6).map(|n| &story["events"][n]["cause"]).collect();
+    let repeated = json!("repeated");
+    assert_eq!(
+        causes,
+        [
+            &Value::Null,
+            &repeated,
+            &Value::Null,
+            &repeated,
+            &Value::Null,
+            &repeated
+        ]
+    );
+    assert_eq!(story["events"][0]["id"], held);
+}
+
+#[test]
+fn the_cardholder_knows_of_open_challenges() {
+    let mut bench = bench();
+    bench.authorize("x");
+    assert!(bench.sandbox.open_challenges("pa_1").is_empty());
+    bench.authorize("pm_card_authenticationRequired");
+    let waiting = bench.pay("pm_card_authenticationRequired", "k").unwrap().body;
+    let id = waiting["id"].as_str().unwrap().to_owned();
+    let open = bench.sandbox.open_challenges("pa_1");
+    assert_eq!(open.len(), 2);
+    assert!(open.contains(&format!("/3ds/{id}")));
+    for path in open {
+        bench.send(Method::Post, &path, &[], b"success=true");
+    }
+    assert!(bench.sandbox.open_challenges("pa_1").is_empty());
+    let charge = bench
+        .sandbox
+        .ledger()
+        .find(|event| event.id.starts_with("ch_"))
+        .unwrap();
+    assert_eq!(bench.sandbox.object_of(&charge.id), id);
+    assert_eq!(bench.sandbox.object_of("auth_1"), "auth_1");
 }

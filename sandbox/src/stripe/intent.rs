@@ -144,6 +144,11 @@ impl Intent {
         }
     }
 
+    /// Whether it is this attempt's and waits for its cardholder.
+    pub(crate) fn is_open_for(&self, attempt_id: &str) -> bool {
+        self.status == Status::RequiresAction && self.attempt_id() == attempt_id
+    }
+
     /// Who the ledger says this belongs to.
     pub(crate) fn attempt_id(&self) -> &str {
         self.metadata.get(ATTEMPT_ID).unwrap_or(&self.id)

@@ -69,3 +69,41 @@ fn another_installation_authorizes_under_our_reference() {
         assert_eq!(by_hand(&mut bench, "authorizations", bad).status, 400);
     }
 }
+
+#[test]
+fn a_person_captures_and_releases_at_the_dashboard() {
+    let mut bench = Bench::new(json!({}));
+    let taken = bench.authorize("x").unwrap().body["psp_reference"].clone();
+    let freed = bench.authorize("y").unwrap().body["psp_reference"].clone();
+    let path = |id: &Value, verb: &str| format!("authorizations/{}/{verb}", id.as_str().unwrap());
+    let body = by_hand(&mut bench, &path(&taken, "capture"), r#"{"amount":300}"#).body;
+    assert_eq!(
+        (&body["status"], &body["amount"]),
+        (&json!("approved"), &json!(300))
+    );
+    assert_eq!(
+        by_hand(&mut bench, &path(&freed, "void"), "").body["status"],
+        "approved"
+    );
+    let row = bench.row();
+    assert_eq!(
+        (&row["captured_minor"], &row["voids"], &row["live_authorizations"]),
+        (&json!(300), &json!(1), &json!(1))
+    );
+    let story = bench.get("/ledger/pa_1").body;
+    let causes: Vec<&Value> = (0..4).map(|n| &story["events"][n]["cause"]).collect();
+    assert_eq!(
+        causes,
+        [
+            &Value::Null,
+            &Value::Null,
+            &json!("dashboard"),
+            &json!("dashboard")
+        ]
+    );
+    assert_eq!(
+        by_hand(&mut bench, "authorizations/auth_none/void", "").status,
+        404
+    );
+    assert_eq!(by_hand(&mut bench, &path(&taken, "burn"), "").status, 404);
+}
