@@ -158,7 +158,7 @@ impl Batch<'_> {
                 return mine;
             }
             let seed = self.from.wrapping_add(n);
-            let mut plan = swarm::plan(seed);
+            let mut plan = swarm::plan(seed, self.tier);
             (self.change)(&mut plan);
             let judged = carry_out(&plan, self.tier, false);
             mine.seeds += 1;

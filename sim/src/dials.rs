@@ -61,6 +61,9 @@ pub struct Row<'a> {
 /// Makes a plan one on which the constant matters: its class, and a PSP whose requests land late or are not answered.
 fn set_up(plan: &mut Plan, dial: &Dial) {
     plan.world.class = dial.class;
+    // The rows are about one PSP each.
+    plan.world.second = None;
+    plan.world.lists_forbidden = false;
     let faults: &[(PspFault, u16)] = match dial.name {
         "lookup_lag_ms" => &[(PspFault::HangAfter, 400)],
         "horizon_ms" => {
@@ -121,7 +124,7 @@ pub fn turn(seeds: u64, threads: usize, has_bar: bool) -> Vec<Row<'static>> {
 #[must_use]
 pub fn plan_of(name: &str, seed: u64) -> Option<Plan> {
     let dial = DIALS.iter().find(|dial| dial.name == name)?;
-    let mut plan = crate::swarm::plan(seed);
+    let mut plan = crate::swarm::plan(seed, Tier::Model);
     set_up(&mut plan, dial);
     (dial.tell)(&mut plan, dial.lie_ms);
     Some(plan)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Cause, Conclusion, Fact, Operation, Source};
 use pay_once_core::record::Record;
-use pay_once_sandbox::LedgerEvent;
+use pay_once_sandbox::{Cause as PspCause, LedgerEvent};
 use pay_once_sandbox::tokens::Operation as PspOperation;
 
 use crate::met::{Met, Sometimes};
@@ -17,14 +17,17 @@ use crate::shopper::{Op, Role};
 /// Adds all of it to what was met.
 pub fn run(run: &mut Run) {
     let mut met = std::mem::take(&mut run.met);
-    met.meet(match run.plan.world.class {
-        Class::Stripe => Sometimes::ClassStripe,
-        Class::Addressable => Sometimes::ClassAddressable,
-        Class::Keyed => Sometimes::ClassKeyed,
-        Class::Queryable => Sometimes::ClassQueryable,
-        Class::KeyedQueryable => Sometimes::ClassKeyedQueryable,
-        Class::Blind => Sometimes::ClassBlind,
-    });
+    for class in run.plan.world.classes() {
+        met.meet(match class {
+            Class::Stripe => Sometimes::ClassStripe,
+            Class::Addressable => Sometimes::ClassAddressable,
+            Class::Keyed => Sometimes::ClassKeyed,
+            Class::Queryable => Sometimes::ClassQueryable,
+            Class::KeyedQueryable => Sometimes::ClassKeyedQueryable,
+            Class::Blind => Sometimes::ClassBlind,
+        });
+    }
+    crate::met_world::plan(&run.plan, &mut met);
     run.heard.iter().for_each(|heard| answer(heard, &mut met));
     twins(&run.heard, &mut met);
     calls(&run.psp_calls, &mut met);
@@ -34,7 +37,7 @@ pub fn run(run: &mut Run) {
     }
     let counted = |id: &str| run.writes.get(id).is_some_and(|writes| *writes > 0);
     let mut payments = run.plan.payments();
-    if payments.any(|p| exact(run, p).is_some() && counted(&p.attempt_id().to_string())) {
+    if payments.any(|p| exact(run, p).is_some() && counted(&run.plan.attempt_of(p).to_string())) {
         met.meet(Sometimes::ExactWork);
     }
     run.met = met;
@@ -48,7 +51,12 @@ fn answer(heard: &Heard, met: &mut Met) {
     if told.status == 202 {
         met.meet(Sometimes::Accepted202);
     }
+    if told.is_replay && heard.ask.role == Role::Again {
+        met.meet(Sometimes::ReplayedLongAfter);
+    }
     match (heard.ask.role, told.code.as_deref()) {
+        (Role::Stranger, Some("ATTEMPT_NOT_FOUND")) => met.meet(Sometimes::StrangerRefused),
+        (Role::Hasty, Some("INVALID_STATE")) => met.meet(Sometimes::HastyRefused),
         (Role::Reuse, Some("IDEMPOTENCY_KEY_REUSE")) => met.meet(Sometimes::KeyReuseRefused),
         (Role::Rival, Some("INVALID_STATE")) => met.meet(Sometimes::RivalRefused),
         _ => {}
@@ -102,6 +110,11 @@ fn calls(calls: &[PspCall], met: &mut Met) {
 
 fn ledger(ledger: &[LedgerEvent], met: &mut Met) {
     for event in ledger {
+        match event.cause {
+            Some(PspCause::Foreign) if event.attempt_id.starts_with("pa_") => met.meet(Sometimes::ForeignObject),
+            Some(PspCause::Repeated) if event.declined.is_none() => met.meet(Sometimes::ExecutedTwice),
+            _ => {}
+        }
         if event.late && event.declined.is_none() && event.operation != PspOperation::Lapse {
             met.meet(Sometimes::LateLanding);
         }
@@ -138,6 +151,12 @@ fn journal(record: &Record, world: &World, met: &mut Met) {
             Fact::Inferred {
                 conclusion: Conclusion::Parked { .. },
             } => met.meet(Sometimes::Parked),
+            Fact::Inferred {
+                conclusion: Conclusion::Unwanted { .. },
+            } => met.meet(Sometimes::UnwantedUndone),
+            Fact::Inferred {
+                conclusion: Conclusion::CaptureMismatch { .. },
+            } => met.meet(Sometimes::CaptureMismatch),
             Fact::Inferred {
                 conclusion: Conclusion::NotCarriedOut { code, .. },
             } if code == "abandoned" => met.meet(Sometimes::SecureAbandoned),

@@ -15,7 +15,7 @@ pub fn digests(tier: Tier, from: u64, seeds: u64, shift: u64) -> Vec<String> {
     shift_task_ids(shift);
     (from..from.saturating_add(seeds))
         .map(|seed| {
-            let digest = carry_out(&swarm::plan(seed), tier, true).traced.digest();
+            let digest = carry_out(&swarm::plan(seed, tier), tier, true).traced.digest();
             format!("{seed} {digest}")
         })
         .collect()

@@ -189,7 +189,7 @@ fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
         let outcome = batch.run();
         // What fails without the bug as well says nothing about it.
         let first = outcome.failures.first().filter(|failure| {
-            let sound = carry_out(&swarm::plan(failure.seed), tier, false);
+            let sound = carry_out(&swarm::plan(failure.seed, tier), tier, false);
             sound.violation.is_none()
         });
         caught.seeds.push(first.map(|_| outcome.seeds));

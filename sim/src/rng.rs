@@ -30,6 +30,14 @@ pub enum Concern {
     Habits = 10,
     /// Whether the PSP has an outage of a minute.
     Outage = 11,
+    /// What kind of world it is.
+    World = 12,
+    /// What strangers do at the PSP.
+    Strangers = 13,
+    /// What payments have beyond their flow.
+    Extras = 14,
+    /// Which moments faults are aimed at.
+    Aim = 15,
 }
 
 /// A stream of draws.

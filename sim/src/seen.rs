@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use pay_once_core::id::AttemptId;
+use pay_once_core::psp::CallResult;
 use pay_once_core::record::Record;
 use pay_once_sandbox::LedgerEvent;
 use serde::Deserialize;
@@ -40,6 +41,17 @@ impl Status {
             Self::Authorized => 3,
             Self::Capturing | Self::Voiding => 4,
             Self::Captured | Self::Voided | Self::Declined | Self::Expired => 5,
+        }
+    }
+
+    /// Whether the register can be found there later though it is no step forward: a rejected operation had no effect, and
+    /// another one may have begun since.
+    #[must_use]
+    pub fn may_return_to(self, later: Self) -> bool {
+        match self {
+            Self::Authorizing => later == Self::Created,
+            Self::Capturing => matches!(later, Self::Authorized | Self::Voiding),
+            _ => false,
         }
     }
 
@@ -188,6 +200,16 @@ pub struct PspCall {
     pub key: String,
 }
 
+/// Whether a server does not know from this what came of its call.
+#[must_use]
+pub fn is_unknown(result: &CallResult) -> bool {
+    match result {
+        CallResult::Answered { status, .. } => !matches!(status, 200..=499) || matches!(status, 408 | 409 | 424 | 425 | 429),
+        CallResult::TooLarge { .. } | CallResult::Unknown { .. } => true,
+        CallResult::NotSent { .. } => false,
+    }
+}
+
 /// Everything that was seen of one run.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -199,6 +221,12 @@ pub struct Run {
     pub ledger: Vec<LedgerEvent>,
     /// Calls that can move money, in order of arrival at the PSP.
     pub psp_calls: Vec<PspCall>,
+    /// Calls that can move money as servers came to send them, in order; those that then could not leave included.
+    pub sends: Vec<PspCall>,
+    /// How many calls of an attempt ended without its server's knowing what came of them.
+    pub unknown: BTreeMap<String, u64>,
+    /// The object at the PSP that an authorization of the ledger belongs to, by the authorization's id.
+    pub objects: BTreeMap<String, String>,
     /// Swaps that applied, by attempt.
     pub writes: BTreeMap<String, u64>,
     /// The stored records when the run ended, by attempt.

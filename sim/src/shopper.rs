@@ -17,6 +17,7 @@ pub enum Op {
     Capture,
     Void,
     Look,
+    Resolve,
 }
 
 impl Op {
@@ -30,6 +31,7 @@ impl Op {
             Self::Capture => "capture",
             Self::Void => "void",
             Self::Look => "look",
+            Self::Resolve => "resolve",
         }
     }
 }
@@ -49,6 +51,22 @@ pub enum Role {
     Reader,
     /// The look after healing.
     Last,
+    /// The same request once more, long after.
+    Again,
+    /// The other merchant, to whom the attempt is not there.
+    Stranger,
+    /// An operator whose word is about something that is parked.
+    Operator,
+    /// An operator who does not wait until something is parked: must be refused.
+    Hasty,
+}
+
+impl Role {
+    /// Whether its answers are those that the attempt's own clients are to get.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        !matches!(self, Self::Reuse | Self::Stranger)
+    }
 }
 
 /// One request.
@@ -56,6 +74,8 @@ pub enum Role {
 pub struct Ask {
     /// Which payment.
     pub payment: u32,
+    /// Which merchant asks.
+    pub merchant: u8,
     /// What.
     pub op: Op,
     /// Why.
@@ -86,12 +106,13 @@ pub enum Todo {
         /// Which.
         ask: Ask,
     },
-    /// The customer answers 3-D Secure: `POST` to the PSP with `success=…`.
+    /// The customer answers every 3-D Secure challenge of the attempt that is open then. The bank tells of them, whatever became
+    /// of the PSP's answers.
     Authenticate {
         /// When, in milliseconds from the start.
         at_ms: u64,
-        /// Path at the PSP.
-        path: String,
+        /// The attempt.
+        attempt_id: String,
         /// Whether it succeeds.
         success: bool,
     },
@@ -101,25 +122,34 @@ pub enum Todo {
 #[derive(Clone, Debug)]
 pub struct Shopper {
     payment: Payment,
+    /// The attempt's address, which follows from the key.
+    address: String,
     attempt_id: Option<String>,
     begun: BTreeSet<Op>,
     reused: BTreeSet<Op>,
-    has_authenticated: bool,
+    resolutions: u8,
+    has_seen_action: bool,
 }
 
-/// Currency of all payments.
-pub const CURRENCY: &str = "EUR";
+/// Most words that an operator says about one attempt.
+const RESOLUTIONS_MAX: u8 = 12;
+/// How long after an operation began a hasty operator resolves it, in milliseconds.
+const HASTE_MS: u64 = 60;
+/// How long after a request the bank's message reaches its customer, in milliseconds; a second message comes later.
+const BANK_MS: u64 = 600;
 
 impl Shopper {
     /// A client that has not begun.
     #[must_use]
-    pub fn new(payment: Payment) -> Self {
+    pub fn new(payment: Payment, installation: &str) -> Self {
         Self {
+            address: payment.attempt_id(installation).to_string(),
             payment,
             attempt_id: None,
             begun: BTreeSet::new(),
             reused: BTreeSet::new(),
-            has_authenticated: false,
+            resolutions: 0,
+            has_seen_action: false,
         }
     }
 
@@ -127,6 +157,12 @@ impl Shopper {
     #[must_use]
     pub fn attempt_id(&self) -> Option<&str> {
         self.attempt_id.as_deref()
+    }
+
+    /// Where the attempt is or would be.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The plan's line.
@@ -153,19 +189,21 @@ impl Shopper {
             if self.attempt_id.is_none() && matches!(ask.op, Op::Create | Op::Charge) {
                 self.attempt_id = Some(shown.attempt_id.clone());
                 todo.extend(self.looks(now_ms));
+                todo.extend(self.strangers(now_ms));
             }
-            if let Some(action) = &shown.next_action {
-                todo.extend(self.authenticate(now_ms, &action.url));
+            if shown.next_action.is_some() && !std::mem::replace(&mut self.has_seen_action, true) {
+                todo.extend(self.authenticate(now_ms));
             }
         }
         todo.extend(self.reuse(now_ms, ask, told));
         let again = match told.map(|told| told.status) {
-            None | Some(202 | 500..=599) => ask.tries_left > 0 && ask.role != Role::Last,
+            None | Some(202 | 500..=599) => ask.tries_left > 0,
             Some(_) => false,
         };
         if again {
             let ask = Ask {
                 tries_left: ask.tries_left - 1,
+                timeout_ms: self.timeout_ms(),
                 ..ask.clone()
             };
             todo.push(Todo::Ask {
@@ -181,8 +219,44 @@ impl Shopper {
     /// The look after healing. The key is the address: it finds also what no client heard of.
     #[must_use]
     pub fn last_look(&self) -> Ask {
-        let target = format!("/attempts/{}", self.payment.attempt_id());
-        self.ask(Op::Look, Role::Last, target, String::new(), String::new())
+        let target = format!("/attempts/{}", self.address);
+        Ask {
+            tries_left: 0,
+            timeout_ms: self.timeout_ms(),
+            ..self.ask(Op::Look, Role::Last, target, String::new(), String::new())
+        }
+    }
+
+    /// After healing: every request of the client's own once more, under its key.
+    #[must_use]
+    pub fn once_more(&self) -> Vec<Ask> {
+        let own = self.begun.iter().map(|op| {
+            let (target, body) = self.request(*op);
+            let key = self.payment.key(op.word());
+            Ask {
+                tries_left: 0,
+                timeout_ms: self.timeout_ms(),
+                ..self.ask(*op, Role::Again, target, key, body)
+            }
+        });
+        own.collect()
+    }
+
+    /// An operator's word on what is parked. `None`: the operator has said enough.
+    pub fn resolve(&mut self, body: String) -> Option<Ask> {
+        self.resolutions += 1;
+        let number = self.resolutions;
+        (number <= RESOLUTIONS_MAX).then(|| self.resolution(Role::Operator, number, body))
+    }
+
+    fn resolution(&self, role: Role, number: u8, body: String) -> Ask {
+        let target = format!("/attempts/{}/resolve", self.address);
+        let key = format!("p{}-resolve-{number}", self.payment.payment);
+        Ask {
+            tries_left: 2,
+            timeout_ms: self.timeout_ms(),
+            ..self.ask(Op::Resolve, role, target, key, body)
+        }
     }
 
     /// Once a key is known to be bound, somebody uses it for something else.
@@ -219,7 +293,7 @@ impl Shopper {
             return Vec::new();
         }
         let (target, body) = self.request(op);
-        let key = format!("p{}-{}", self.payment.payment, op.word());
+        let key = self.payment.key(op.word());
         let mut todo = Vec::new();
         for copy in 0..self.payment.copies {
             let role = if copy == 0 { Role::Main } else { Role::Copy };
@@ -240,6 +314,21 @@ impl Shopper {
             let ask = self.ask(op, Role::Rival, target, format!("{key}-rival"), body);
             todo.insert(0, Todo::Ask { at_ms, ask });
         }
+        if self.payment.hasty && matches!(op, Op::Authorize | Op::Charge | Op::Capture | Op::Void) {
+            let body = r#"{"operator":"hasty","reason":"not in the books yet","outcome":"did_not_happen"}"#;
+            let number = 100 + op as u8;
+            let ask = self.resolution(Role::Hasty, number, body.to_owned());
+            let at_ms = at_ms + HASTE_MS;
+            todo.push(Todo::Ask {
+                at_ms,
+                ask: Ask { tries_left: 0, ..ask },
+            });
+        }
+        if matches!(op, Op::Authorize | Op::Charge) {
+            // The bank's message finds the customer whatever the client hears.
+            todo.extend(self.authenticate(at_ms + BANK_MS));
+            todo.extend(self.authenticate(at_ms + 3 * BANK_MS));
+        }
         todo
     }
 
@@ -252,9 +341,10 @@ impl Shopper {
                 _ => "",
             };
             format!(
-                r#"{{"order_id":"order-{}","amount":{},"currency":"{CURRENCY}","capture_method":"{method}","payment_method":"{}"{back}}}"#,
+                r#"{{"order_id":"order-{}","amount":{},"currency":"{}","capture_method":"{method}","payment_method":"{}"{back}}}"#,
                 payment.payment,
                 payment.amount_minor,
+                payment.currency,
                 payment.token.payment_method()
             )
         };
@@ -274,6 +364,7 @@ impl Shopper {
                 (format!("/attempts/{id}/{}", op.word()), String::new())
             }
             Op::Look => (format!("/attempts/{id}"), String::new()),
+            Op::Resolve => (format!("/attempts/{id}/resolve"), String::new()),
         }
     }
 
@@ -291,7 +382,7 @@ impl Shopper {
                 let other = if self.payment.capture_minor() == 1 { 2 } else { 1 };
                 (target, format!(r#"{{"amount":{other}}}"#))
             }
-            Op::Authorize | Op::Void | Op::Look => {
+            Op::Authorize | Op::Void | Op::Look | Op::Resolve => {
                 let id = self.attempt_id.as_deref().unwrap_or_default();
                 (format!("/attempts/{id}/capture"), String::new())
             }
@@ -301,6 +392,7 @@ impl Shopper {
     fn ask(&self, op: Op, role: Role, target: String, key: String, body: String) -> Ask {
         Ask {
             payment: self.payment.payment,
+            merchant: self.payment.merchant,
             op,
             role,
             method: if op == Op::Look { "GET" } else { "POST" },
@@ -309,12 +401,43 @@ impl Shopper {
             body,
             wait_s: self.payment.wait_s.filter(|_| op != Op::Look),
             tries_left: self.payment.tries,
-            timeout_ms: self.payment.timeout_ms.max(
-                self.payment
-                    .wait_s
-                    .map_or(0, |seconds| u64::from(seconds) * 1_000 + 200),
-            ),
+            timeout_ms: match (role, self.payment.hang_up_ms) {
+                (Role::Main | Role::Copy, Some(hang_up_ms)) => hang_up_ms,
+                _ => self.timeout_ms(),
+            },
         }
+    }
+
+    fn timeout_ms(&self) -> u64 {
+        let wait_ms = self.payment.wait_s.map_or(0, |seconds| u64::from(seconds) * 1_000 + 200);
+        self.payment.timeout_ms.max(wait_ms)
+    }
+
+    /// What the other merchant does with the attempt's address.
+    fn strangers(&self, now_ms: u64) -> Vec<Todo> {
+        if !self.payment.stranger {
+            return Vec::new();
+        }
+        let (look, _) = self.request(Op::Look);
+        let (capture, _) = self.request(Op::Capture);
+        let (void, _) = self.request(Op::Void);
+        let key = || self.payment.key("strange");
+        [
+            (50, Op::Look, look.clone(), String::new()),
+            (200, Op::Capture, capture, key()),
+            (900, Op::Void, void, key()),
+            (2_500, Op::Look, look, String::new()),
+        ]
+        .into_iter()
+        .map(|(after_ms, op, target, key)| Todo::Ask {
+            at_ms: now_ms + after_ms,
+            ask: Ask {
+                merchant: 1 - self.payment.merchant.min(1),
+                tries_left: 0,
+                ..self.ask(op, Role::Stranger, target, key, String::new())
+            },
+        })
+        .collect()
     }
 
     fn looks(&self, now_ms: u64) -> Vec<Todo> {
@@ -336,19 +459,15 @@ impl Shopper {
             .collect()
     }
 
-    fn authenticate(&mut self, now_ms: u64, url: &str) -> Option<Todo> {
+    fn authenticate(&self, now_ms: u64) -> Option<Todo> {
         let (after_ms, success) = match self.payment.token {
             Token::Secure(after_ms) => (after_ms, true),
             Token::SecureFails(after_ms) => (after_ms, false),
             _ => return None,
         };
-        if std::mem::replace(&mut self.has_authenticated, true) {
-            return None;
-        }
-        let path = url.find("/3ds/").and_then(|at| url.get(at..))?.to_owned();
         Some(Todo::Authenticate {
             at_ms: now_ms + after_ms,
-            path,
+            attempt_id: self.address.clone(),
             success,
         })
     }

@@ -1,18 +1,23 @@
 //! From a plan's world to what core and the sandbox PSP are told.
 
-use std::collections::BTreeMap;
+use pay_once_core::config::{Class as CoreClass, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
-use pay_once_core::config::{Class as CoreClass, Config, Face, Merchant, Psp, Secret, Timing};
-use pay_once_sandbox::{Dials, RangeMs, Settings};
-
-use crate::plan::{Class, PspFault, World};
+use crate::plan::{Calls, Class, PspFault, World};
 
 /// When a run begins: 2025-11-26T12:34:56Z, in milliseconds since the Unix epoch.
 pub const EPOCH_MS: u64 = 1_764_160_496_000;
 /// The budget of an answer, in milliseconds (DESIGN §2).
 pub const BUDGET_MS: u64 = 150;
-/// The merchant of all payments.
-pub const MERCHANT: &str = "demo";
+/// The merchants.
+pub const MERCHANTS: [&str; 2] = ["demo", "other"];
+/// What each of them calls with.
+pub const MERCHANT_KEYS: [&str; 2] = ["key_of_demo", "key_of_other"];
+/// What a key without the permission to list is told.
+const LISTS_FORBIDDEN: PspFault = PspFault::Rejected {
+    status: 403,
+    calls: Calls::Lists,
+};
 const WEBHOOK_SECRET: &str = "whsec_simulated";
 /// How long core waits for a PSP's answer, in milliseconds.
 const CALL_TIMEOUT_MS: u64 = 1_000;
@@ -32,12 +37,10 @@ impl Class {
     }
 
     fn core(self, world: &World) -> CoreClass {
-        let keyed = matches!(self, Self::Stripe | Self::Keyed | Self::KeyedQueryable);
-        let listed = !matches!(self, Self::Keyed | Self::Blind);
         CoreClass {
-            keyed_horizon_ms: keyed.then_some(world.declared.horizon_ms),
-            addressable: matches!(self, Self::Stripe | Self::Addressable),
-            lookup_lag_ms: listed.then_some(world.declared.lookup_lag_ms),
+            keyed_horizon_ms: self.is_keyed().then_some(world.declared.horizon_ms),
+            addressable: self.is_stripe(),
+            lookup_lag_ms: self.is_listed().then_some(world.declared.lookup_lag_ms),
             prepare_first: false,
         }
     }
@@ -46,17 +49,37 @@ impl Class {
 /// What core is told. `psp_url` has no trailing slash.
 #[must_use]
 pub fn config(world: &World, psp_url: &str) -> Config {
-    let name = world.class.psp_name().to_owned();
-    let face = match name.as_str() {
-        "stripe" => Face::Stripe,
-        _ => Face::Acquirer,
-    };
-    let psp = Psp {
-        face,
+    let psps = world
+        .classes()
+        .map(|class| (class.psp_name().to_owned(), psp(world, class, psp_url)));
+    let named = MERCHANTS.iter().zip(MERCHANT_KEYS);
+    let merchants = named.zip(0..).map(|((id, key), number)| {
+        let merchant = Merchant {
+            psp: world.class_of(number).psp_name().to_owned(),
+            key_digests: vec![key_digest(key)],
+            ..Merchant::default()
+        };
+        ((*id).to_owned(), merchant)
+    });
+    Config {
+        installation: world.installation.clone(),
+        time_budget_ms: BUDGET_MS,
+        merchants: merchants.collect(),
+        psps: psps.collect(),
+        open_merchant: None,
+    }
+}
+
+fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
+    Psp {
+        face: match class.is_stripe() {
+            true => Face::Stripe,
+            false => Face::Acquirer,
+        },
         base_url: psp_url.to_owned(),
         api_key: Secret::new("sk_simulated"),
         webhook_secrets: vec![Secret::new(WEBHOOK_SECRET)],
-        class: world.class.core(world),
+        class: class.core(world),
         timing: Timing {
             send_window_ms: SEND_WINDOW_MS,
             call_timeout_ms: CALL_TIMEOUT_MS.min(world.declared.max_in_flight_ms),
@@ -68,17 +91,6 @@ pub fn config(world: &World, psp_url: &str) -> Config {
             action_timeout_ms: world.action_ms,
             authorize_retry_ms: AUTHORIZE_RETRY_MS,
         },
-    };
-    let merchant = Merchant {
-        psp: name.clone(),
-        ..Merchant::default()
-    };
-    Config {
-        installation: String::new(),
-        time_budget_ms: BUDGET_MS,
-        merchants: BTreeMap::from([(MERCHANT.to_owned(), merchant)]),
-        psps: BTreeMap::from([(name, psp)]),
-        open_merchant: Some(MERCHANT.to_owned()),
     }
 }
 
@@ -96,27 +108,38 @@ pub fn psp_settings(world: &World, public_url: &str, webhook_url: &str) -> Setti
 /// The PSP without faults.
 #[must_use]
 pub fn dials(world: &World) -> Dials {
-    let class = world.class;
+    let has = |is_meant: fn(Class) -> bool| world.classes().any(is_meant);
     let (webhook_delay_ms, webhook_duplicates) = world.webhooks.unwrap_or_default();
-    Dials {
+    let mut dials = Dials {
         latency_ms: RangeMs {
             min: world.psp_ms.0,
             max: world.psp_ms.1,
         },
-        key_horizon_ms: match class {
-            Class::Addressable => 0,
-            _ => world.truth.horizon_ms,
+        key_horizon_ms: match has(|class| class == Class::Addressable) {
+            true => 0,
+            false => world.truth.horizon_ms,
         },
-        acquirer_keyed: matches!(class, Class::Keyed | Class::KeyedQueryable),
-        lookup_enabled: matches!(class, Class::Queryable | Class::KeyedQueryable),
+        acquirer_keyed: has(|class| class.is_keyed() && !class.is_stripe()),
+        lookup_enabled: has(|class| class.is_listed() && !class.is_stripe()),
         lookup_lag_ms: world.truth.lookup_lag_ms,
         max_in_flight_ms: world.psp_late_ms,
         authorization_lifetime_ms: world.authorization_ms,
         webhooks_enabled: world.webhooks.is_some(),
         webhook_delay_ms,
         webhook_duplicates,
+        list_page_max: world.page_max,
+        thin_webhooks: world.thin_webhooks,
+        refund_webhooks: true,
+        refund_status: match world.refund_ms {
+            Some(_) => RefundStatus::Pending,
+            None => RefundStatus::Succeeded,
+        },
         ..Dials::default()
+    };
+    if world.lists_forbidden {
+        turn(&mut dials, LISTS_FORBIDDEN, 1_000);
     }
+    dials
 }
 
 /// Turns one fault on.
@@ -131,6 +154,17 @@ pub fn turn(dials: &mut Dials, fault: PspFault, permille: u16) {
         PspFault::ReadOnly => &mut dials.read_only_permille,
         PspFault::Late => &mut dials.late_permille,
         PspFault::WebhookLost => &mut dials.webhook_lost_permille,
+        PspFault::Twice => &mut dials.twice_permille,
+        PspFault::Rejected { status, calls } => {
+            dials.reject_status = status;
+            dials.reject_calls = match calls {
+                Calls::All => RejectCalls::All,
+                Calls::Money => RejectCalls::Money,
+                Calls::Reads => RejectCalls::Reads,
+                Calls::Lists => RejectCalls::Lists,
+            };
+            &mut dials.reject_permille
+        }
     };
     *dial = permille;
 }

@@ -33,7 +33,7 @@ fn first_difference(one: &Traced, two: &Traced) -> String {
 #[test]
 fn a_run_replays_to_the_byte() {
     for seed in 0..6 {
-        let plan = swarm::plan(seed);
+        let plan = swarm::plan(seed, Tier::Full);
         let first = full::run(&plan, true);
         for shift in 1..4 {
             spawn_tasks(shift);
@@ -50,7 +50,7 @@ fn a_run_replays_to_the_byte() {
 /// Hashes of the first seeds: the same in every process.
 fn hashes() -> String {
     let hashes: Vec<String> = (0..6)
-        .map(|seed| full::run(&swarm::plan(seed), true).digest())
+        .map(|seed| full::run(&swarm::plan(seed, Tier::Full), true).digest())
         .collect();
     hashes.join("\n")
 }
@@ -78,7 +78,7 @@ fn a_run_replays_in_another_process() {
 #[test]
 fn some_seeds_of_the_full_stack_are_clean() {
     for seed in 0..20 {
-        let traced = full::run(&swarm::plan(seed), false);
+        let traced = full::run(&swarm::plan(seed, Tier::Full), false);
         assert_eq!(judge(&traced.run), Ok(()), "seed {seed}");
     }
 }

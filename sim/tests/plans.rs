@@ -45,7 +45,7 @@ fn plans_that_once_failed_are_clean() {
 #[test]
 fn a_plan_is_its_text() {
     for seed in 0..200 {
-        let plan = swarm::plan(seed);
+        let plan = swarm::plan(seed, Tier::Model);
         assert_eq!(Plan::from_text(&plan.to_text()).unwrap(), plan);
         assert!(plan.is_honest(), "seed {seed}");
         assert!(plan.payments().count() >= 10);
@@ -54,7 +54,7 @@ fn a_plan_is_its_text() {
 
 #[test]
 fn a_plan_that_makes_no_sense_is_refused_with_its_line() {
-    let text = swarm::plan(1).to_text();
+    let text = swarm::plan(1, Tier::Model).to_text();
     let broken = text.replacen("\"do\":\"pay\"", "\"do\":\"pray\"", 1);
     let why = Plan::from_text(&broken).unwrap_err();
     assert!(why.starts_with("line ") && why.contains("pray"), "{why}");
@@ -83,7 +83,7 @@ fn a_failing_plan_is_cut_down_and_still_fails() {
     let after = carry_out(&small.plan, Tier::Model, false).violation.unwrap();
     assert_eq!(after.oracle, before.oracle);
     assert_eq!(
-        shrink(&swarm::plan(0), Tier::Model, &|_, _| {}).map(|_| ()),
+        shrink(&swarm::plan(0, Tier::Model), Tier::Model, &|_, _| {}).map(|_| ()),
         None,
         "a clean plan has nothing to shrink"
     );
@@ -92,7 +92,7 @@ fn a_failing_plan_is_cut_down_and_still_fails() {
 #[test]
 fn the_same_plan_gives_the_same_run() {
     for seed in 0..10 {
-        let plan = swarm::plan(seed);
+        let plan = swarm::plan(seed, Tier::Model);
         let once = carry_out(&plan, Tier::Model, true);
         assert_eq!(
             once.traced.digest(),
@@ -107,7 +107,7 @@ fn the_same_plan_gives_the_same_run() {
 fn some_seeds_of_the_model_are_clean() {
     for seed in 0..60 {
         assert_eq!(
-            carry_out(&swarm::plan(seed), Tier::Model, false).violation,
+            carry_out(&swarm::plan(seed, Tier::Model), Tier::Model, false).violation,
             None,
             "seed {seed}"
         );

@@ -35,6 +35,9 @@ enum Command {
     Plan {
         /// The seed, or a Git hash.
         seed: String,
+        /// The tier that it is for: days pass in the model alone.
+        #[arg(long, value_enum, default_value_t = Tier::Full)]
+        tier: Tier,
     },
     /// Explores every interleaving of a small world, exhaustively.
     Explore(proofs::Explore),
@@ -78,8 +81,8 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Replay(replay) => replay.run(),
             Command::Shrink(shrink) => shrink.run(),
-            Command::Plan { seed } => {
-                print!("{}", pay_once_sim::swarm::plan(seed_of(&seed)?).to_text());
+            Command::Plan { seed, tier } => {
+                print!("{}", pay_once_sim::swarm::plan(seed_of(&seed)?, tier).to_text());
                 Ok(ExitCode::SUCCESS)
             }
             Command::Explore(explore) => explore.run(),

@@ -90,7 +90,7 @@ pub(super) fn failure(tier: Tier, failure: &Failure, pages: &Path) -> Result<(),
         failure.seed,
         tier.name()
     );
-    let plan = swarm::plan(failure.seed);
+    let plan = swarm::plan(failure.seed, tier);
     let judged = carry_out(&plan, tier, true);
     let path = pages.join(format!("{}-{}.html", tier.name(), failure.seed));
     page(

@@ -42,7 +42,7 @@ pub(super) struct Shrink {
 
 impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        let plan = plan_of(&self.what)?;
+        let plan = plan_of(&self.what, self.tier)?;
         let judged = carry_out(&plan, self.tier, true);
         for line in &judged.traced.trace {
             let to = line.to.map_or(String::new(), |to| format!(" -> {to:?}"));
@@ -81,7 +81,7 @@ impl Replay {
 
 impl Shrink {
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        let plan = plan_of(&self.what)?;
+        let plan = plan_of(&self.what, self.tier)?;
         let bar = indicatif::ProgressBar::new_spinner();
         let tell =
             |steps: usize, tried: u32| bar.set_message(format!("{steps} steps left, {tried} plans tried"));
@@ -111,13 +111,13 @@ impl Shrink {
     }
 }
 
-fn plan_of(what: &str) -> Result<Plan, String> {
+fn plan_of(what: &str, tier: Tier) -> Result<Plan, String> {
     let path = Path::new(what);
     if path.is_file() {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{what}: {error}"))?;
         return Plan::from_text(&text).map_err(|error| format!("{what}: {error}"));
     }
     seed_of(what)
-        .map(swarm::plan)
+        .map(|seed| swarm::plan(seed, tier))
         .map_err(|_| format!("\"{what}\" is neither a seed nor a file with a plan"))
 }

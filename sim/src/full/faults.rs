@@ -103,7 +103,9 @@ impl Faults {
             Act::Partition { from, .. } | Act::Hold { from, .. } => *from,
             Act::Store { .. } => Host::Store,
             Act::Psp { .. } => Host::Psp,
-            Act::Replay { .. } | Act::Pay(_) | Act::Forge { .. } => Host::Balancer,
+            Act::Replay { .. } | Act::Pay(_) | Act::Forge { .. } | Act::ByHand { .. } | Act::Foreign { .. } => {
+                Host::Balancer
+            }
         };
         stage.note(at, Kind::Fault, || format!("{word}: {act:?}"));
         match act {
@@ -128,7 +130,7 @@ impl Faults {
             Act::Store { .. } => self.turn_store(),
             Act::Psp { .. } => self.turn_psp(),
             Act::Replay { .. } => self.turn_replays(),
-            Act::Pay(_) | Act::Forge { .. } => {}
+            Act::Pay(_) | Act::Forge { .. } | Act::ByHand { .. } | Act::Foreign { .. } => {}
         }
     }
 
@@ -284,8 +286,8 @@ fn changes(plan: &Plan) -> Vec<Change> {
             | Act::Store { for_ms, .. }
             | Act::Psp { for_ms, .. }
             | Act::Replay { for_ms, .. } => *for_ms,
-            // The clients' host does these.
-            Act::Pay(_) | Act::Forge { .. } => continue,
+            // The hosts of clients and of the PSP do these.
+            Act::Pay(_) | Act::Forge { .. } | Act::ByHand { .. } | Act::Foreign { .. } => continue,
         };
         for (at_ms, begins) in [
             (planned.at_ms, true),

@@ -27,7 +27,7 @@ const TICK_MS: u64 = 10;
 /// How steeply long latencies get rare (turmoil's own is 5). A message that is not in time for its step loses a whole
 /// one, so that more than two in a hundred would make answers slower than the network they model.
 const LATENCY_CURVE: f64 = 8.0;
-/// How long after healing everything may take to end, in milliseconds.
+/// How long after healing everything may take to end, in milliseconds, whatever the plan says: a step of the clock takes time.
 const LIVENESS_MS: u64 = 45_000;
 /// How long what wants to be woken is waited for when all else is over, in milliseconds.
 const GRACE_MS: u64 = 10_000;
@@ -52,7 +52,11 @@ pub fn run(plan: &Plan, is_traced: bool) -> Traced {
     broken.append(&mut unwelcome);
     let clients = stage.clients.take();
     let mut heard = clients.heard;
-    heard.extend(clients.buyers.into_iter().filter_map(|buyer| buyer.last));
+    for buyer in clients.buyers {
+        heard.extend(buyer.last);
+        heard.extend(buyer.once_more);
+    }
+    let objects = stage.bank.borrow().objects();
     let (psp_calls, ledger) = stage.bank.borrow_mut().take();
     let rows = stage.rows.borrow();
     let run = Run {
@@ -60,6 +64,9 @@ pub fn run(plan: &Plan, is_traced: bool) -> Traced {
         heard,
         ledger,
         psp_calls,
+        sends: stage.sends.take(),
+        unknown: stage.unknown.take(),
+        objects,
         writes: rows
             .all
             .iter()
@@ -83,7 +90,7 @@ fn play(stage: &Rc<Stage>) -> turmoil::Result {
     let mut sim = set_up(stage);
     let mut faults = Faults::new(stage);
     let heal_ms = stage.plan.world.heal_ms;
-    let patient_until_ms = heal_ms.saturating_add(LIVENESS_MS);
+    let patient_until_ms = heal_ms.saturating_add(LIVENESS_MS.min(stage.plan.world.patience_ms));
     let end_ms = patient_until_ms.saturating_add(LAST_LOOKS_MS);
     let mut over_since_ms = None;
     let mut now_ms = 0;

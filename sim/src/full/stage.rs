@@ -2,12 +2,14 @@
 //! hosts, so that no crash touches it. No connection may ever be kept here.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::met::{Met, Sometimes};
 use crate::plan::{Host, Plan};
 use crate::rng::{Concern, Draw};
+use crate::seen::PspCall;
 use crate::trace::{Kind, Trace, TraceLine};
 
 use super::TICK_MS;
@@ -36,6 +38,10 @@ pub(super) struct Stage {
     pub(super) bank: RefCell<Bank>,
     /// The servers' processes.
     pub(super) processes: Vec<Process>,
+    /// Calls that can move money as servers came to send them.
+    pub(super) sends: RefCell<Vec<PspCall>>,
+    /// How many calls of an attempt ended without its server's knowing what came of them.
+    pub(super) unknown: RefCell<BTreeMap<String, u64>>,
     /// What clients do and heard.
     pub(super) clients: RefCell<Clients>,
     /// Replays that are on: how often, and how much later at most.
@@ -56,6 +62,8 @@ impl Stage {
             rows: RefCell::new(Rows::new(seed)),
             bank: RefCell::new(Bank::new(&plan.world)),
             processes: plan.world.clocks_ms.iter().map(|_| Process::default()).collect(),
+            sends: RefCell::default(),
+            unknown: RefCell::default(),
             clients: RefCell::new(Clients::default()),
             replays: RefCell::default(),
             plan: plan.clone(),

@@ -8,6 +8,7 @@ use crate::plan::Host;
 use crate::seen::{Heard, Told};
 use crate::shopper::{Ask, Todo};
 use crate::trace::Kind;
+use crate::world::MERCHANT_KEYS;
 
 impl Sim<'_> {
     /// Carries out what a client decided.
@@ -15,16 +16,22 @@ impl Sim<'_> {
         for todo in todo {
             match todo {
                 Todo::Ask { at_ms, ask } => self.at(at_ms, Event::Ask { shopper, ask }),
-                Todo::Authenticate { at_ms, path, success } => {
-                    self.at(at_ms, Event::Authenticate { path, success });
-                }
+                Todo::Authenticate {
+                    at_ms,
+                    attempt_id,
+                    success,
+                } => self.at(at_ms, Event::Authenticate { attempt_id, success }),
             }
         }
     }
 
     pub(super) fn ask(&mut self, shopper: usize, ask: Ask) {
         let number = self.heard.len();
-        let mut headers = vec![("host", "pay-once".to_owned())];
+        let key = MERCHANT_KEYS[usize::from(ask.merchant.min(1))];
+        let mut headers = vec![
+            ("host", "pay-once".to_owned()),
+            ("authorization", format!("Bearer {key}")),
+        ];
         if !ask.key.is_empty() {
             headers.push(("idempotency-key", ask.key.clone()));
         }
@@ -153,13 +160,16 @@ impl Sim<'_> {
             .shoppers
             .iter()
             .find(|shopper| shopper.payment().payment == payment);
-        let Some(id) = found.and_then(|shopper| shopper.attempt_id()) else {
+        let Some((id, class)) = found.and_then(|shopper| {
+            let class = self.plan.world.class_of(shopper.payment().merchant);
+            Some((shopper.attempt_id()?, class))
+        }) else {
             return;
         };
         let body = format!(
             r#"{{"type":"payment_intent.succeeded","data":{{"object":{{"id":"pi_forged","object":"payment_intent","status":"succeeded","amount":1,"amount_received":1,"currency":"eur","metadata":{{"attempt_id":"{id}"}}}}}},"reference":"{id}","capture":[{{"id":"forged","amount":1}}]}}"#
         );
-        let name = self.plan.world.class.psp_name();
+        let name = class.psp_name();
         let header = if name == "stripe" {
             "stripe-signature"
         } else {

@@ -62,9 +62,12 @@ pub(super) enum Event {
         ask: Ask,
     },
     Authenticate {
-        path: String,
+        attempt_id: String,
         success: bool,
     },
+    Crowd,
+    Operator(AttemptId),
+    EndRefund(String),
     ClientTimeout(usize),
     Request {
         server: usize,

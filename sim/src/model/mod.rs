@@ -11,13 +11,14 @@ mod psp;
 mod server;
 mod steps;
 mod store;
+mod strangers;
 mod ways;
 
 use std::cell::OnceCell;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use pay_once_core::config::Config;
-use pay_once_core::id::Entropy;
+use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_sandbox::{Sandbox, Timed};
 
 use crate::met::{Met, Sometimes};
@@ -34,8 +35,6 @@ use process::Server;
 use server::{Job, Work};
 use store::Store;
 
-/// How long after healing a run may go on, in milliseconds from then.
-const LIVENESS_MS: u64 = 600_000;
 /// Base of the PSP's addresses.
 const PSP_URL: &str = "http://psp";
 
@@ -71,6 +70,10 @@ pub(crate) struct Sim<'a> {
     /// The shopper of each request.
     heard_by: Vec<usize>,
     psp_calls: Vec<PspCall>,
+    sends: Vec<PspCall>,
+    unknown: BTreeMap<String, u64>,
+    /// Attempts for whose parked operation an operator is on the way.
+    operators: BTreeSet<AttemptId>,
     met: Met,
     broken: Vec<String>,
     trace: Trace,
@@ -100,6 +103,9 @@ impl<'a> Sim<'a> {
             heard: Vec::new(),
             heard_by: Vec::new(),
             psp_calls: Vec::new(),
+            sends: Vec::new(),
+            unknown: BTreeMap::new(),
+            operators: BTreeSet::new(),
             met: Met::default(),
             broken: Vec::new(),
             trace: Trace::new(is_traced),
@@ -115,14 +121,21 @@ impl<'a> Sim<'a> {
         for server in 0..self.servers.len() {
             self.at(0, Event::Scan { server, epoch: 0 });
         }
-        self.drain(heal_ms + LIVENESS_MS);
-        let looks: Vec<(usize, Ask)> = self
-            .shoppers
-            .iter()
-            .enumerate()
-            .map(|(n, shopper)| (n, shopper.last_look()))
+        if self.plan.world.crowd > 0 {
+            self.at(0, Event::Crowd);
+        }
+        self.drain(heal_ms + self.plan.world.patience_ms);
+        self.ask_all(|shopper| vec![shopper.last_look()]);
+        self.ask_all(Shopper::once_more);
+    }
+
+    /// Everybody asks, and is waited for.
+    fn ask_all(&mut self, asks: impl Fn(&Shopper) -> Vec<Ask>) {
+        let shoppers = self.shoppers.iter().enumerate();
+        let asks: Vec<(usize, Ask)> = shoppers
+            .flat_map(|(n, shopper)| asks(shopper).into_iter().map(move |ask| (n, ask)))
             .collect();
-        for (shopper, ask) in looks {
+        for (shopper, ask) in asks {
             self.at(self.now_ms + 1, Event::Ask { shopper, ask });
         }
         self.drain(self.now_ms + 10_000);
@@ -148,6 +161,13 @@ impl<'a> Sim<'a> {
             heard: self.heard,
             ledger: self.sandbox.ledger().cloned().collect(),
             psp_calls: self.psp_calls,
+            sends: self.sends,
+            unknown: self.unknown,
+            objects: self
+                .sandbox
+                .ledger()
+                .map(|event| (event.id.clone(), self.sandbox.object_of(&event.id)))
+                .collect(),
             writes: self.store.writes(),
             records: self.store.records(),
             ended_ms: self.now_ms,
@@ -173,7 +193,10 @@ impl<'a> Sim<'a> {
             Event::Restart(server) => self.restart(server),
             Event::Ask { shopper, ask } => self.ask(shopper, ask),
             Event::ClientTimeout(heard) => self.heard(heard, None),
-            Event::Authenticate { path, success } => self.authenticate(&path, success),
+            Event::Authenticate { attempt_id, success } => self.authenticate(&attempt_id, success),
+            Event::Crowd => self.crowd(),
+            Event::Operator(id) => self.operator(id),
+            Event::EndRefund(id) => self.end_refund(&id),
             Event::Request {
                 server,
                 http,

@@ -7,9 +7,11 @@ use pay_once::timers::SCAN_EVERY_MS;
 use pay_once_core::id::AttemptId;
 use pay_once_core::psp::Call;
 use pay_once_core::psp::questions::Questions;
+use pay_once_core::record::Record;
+use pay_once_core::request::EventRead;
 
 use super::server::{Job, Waiting, Work};
-use super::{Event, Sim};
+use super::{Event, ReplyTo, Sim};
 use crate::met::Sometimes;
 use crate::plan::Host;
 use crate::trace::Kind;
@@ -31,6 +33,10 @@ pub(super) struct Server {
     pub(super) waiting: BTreeMap<AttemptId, Vec<Waiting>>,
     pub(super) timers: BTreeMap<AttemptId, u64>,
     pub(super) calls: BTreeMap<u64, Rc<Call>>,
+    /// Webhooks whose object is being read, by the number of the call.
+    pub(super) reads: BTreeMap<u64, (EventRead, ReplyTo)>,
+    /// Copies of final records, and until when they are believed.
+    pub(super) copies: BTreeMap<AttemptId, (Rc<Record>, u64)>,
     pub(super) questions: Questions,
     pub(super) numbers: u64,
 }
@@ -47,6 +53,8 @@ impl Server {
             waiting: BTreeMap::new(),
             timers: BTreeMap::new(),
             calls: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            copies: BTreeMap::new(),
             questions: Questions::default(),
             numbers: 0,
         }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use pay_once_core::id::AttemptId;
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_sandbox::{Method, Reaction, Request, Timed, Webhook};
+use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
+use pay_once_sandbox::{Answer, Method, Reaction, Request, Timed, Webhook};
 
 use super::{Event, Http, PSP_URL, ReplyTo, Sim};
 use crate::met::Sometimes;
@@ -42,6 +42,7 @@ impl Sim<'_> {
         let has_effect = self.effects() > before;
         self.meet_reaction(&reaction, has_effect);
         if has_effect {
+            self.pending_refunds(before);
             self.note(Host::Psp, Kind::Effect, || {
                 format!("{}: {} {}", named(call.attempt), call.http.method, call.http.url)
             });
@@ -54,7 +55,11 @@ impl Sim<'_> {
             Some(_) => CallResult::Unknown {
                 reason: "the answer broke off".to_owned(),
             },
-            None => CallResult::answered(answer.status, answer.body),
+            None => CallResult::Answered {
+                status: answer.status,
+                headers: headers_of_interest(&answer),
+                body: answer.body,
+            },
         };
         let leaves_ms = self.now_ms + answer.after_ms;
         // The way back is judged when the answer leaves; a link that is cut by then is close enough to one cut now.
@@ -101,27 +106,7 @@ impl Sim<'_> {
         self.psp_reacts(reaction);
     }
 
-    /// The customer answers 3-D Secure, with the PSP itself.
-    pub(super) fn authenticate(&mut self, path: &str, success: bool) {
-        let request = Request {
-            method: Method::Post,
-            path_and_query: path.to_owned(),
-            headers: vec![(
-                "content-type".to_owned(),
-                "application/x-www-form-urlencoded".to_owned(),
-            )],
-            body: format!("success={success}").into_bytes(),
-        };
-        let entropy = self.psp_draw.word();
-        let reaction = self.sandbox.receive(EPOCH_MS + self.now_ms, entropy, &request);
-        self.met.meet(Sometimes::SecureFinished);
-        self.note(Host::Psp, Kind::Effect, || {
-            format!("3-D Secure: success={success}")
-        });
-        self.psp_reacts(reaction);
-    }
-
-    fn effects(&self) -> usize {
+    pub(super) fn effects(&self) -> usize {
         self.sandbox
             .ledger()
             .filter(|event| event.declined.is_none())
@@ -133,6 +118,11 @@ impl Sim<'_> {
         match &reaction.answer {
             None if has_effect => self.met.meet(Sometimes::AnswerLostAfterEffect),
             None => {}
+            Some(answer)
+                if matches!(answer.status, 400 | 401 | 403) && faults.iter().any(|fault| matches!(fault, PspFault::Rejected { .. })) =>
+            {
+                self.met.meet(Sometimes::Rejected);
+            }
             Some(answer) if answer.status == 429 => self.met.meet(Sometimes::Throttled),
             Some(answer) if answer.status == 503 && faults.contains(&PspFault::ReadOnly) => {
                 self.met.meet(Sometimes::ReadOnly);
@@ -143,7 +133,7 @@ impl Sim<'_> {
         }
     }
 
-    fn psp_reacts(&mut self, reaction: Reaction) {
+    pub(super) fn psp_reacts(&mut self, reaction: Reaction) {
         for scheduled in reaction.scheduled {
             self.at(self.now_ms + scheduled.after_ms, Event::PspFires(scheduled.event));
         }
@@ -191,6 +181,17 @@ impl Sim<'_> {
             self.at(at_ms, Event::SendWebhook { webhook, tries });
         }
     }
+}
+
+/// What core reads of an answer's headers.
+fn headers_of_interest(answer: &Answer) -> Vec<(String, String)> {
+    let named = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+    named
+        .filter(|(name, _)| ANSWER_HEADERS.contains(&name.as_str()))
+        .collect()
 }
 
 /// Header names as core sees them.

@@ -10,7 +10,7 @@ use pay_once_core::limits::OUTCOME_RETRY_MS;
 use pay_once_core::machine::{Input, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, Ticket, event_read, route};
+use pay_once_core::request::{EventRead, Routed, Ticket, event_read, route};
 use pay_once_core::store::{Patience, Swapped};
 
 use super::store::Swap;
@@ -89,19 +89,40 @@ impl Sim<'_> {
         match route(&self.config, &request, self.clock_ms(server)) {
             Routed::Reply(response) => self.reply(server, reply_to, response),
             Routed::Attempt { id, input } => {
+                if let Some(response) = self.from_copy(server, id, &input) {
+                    return self.reply(server, reply_to, response);
+                }
                 let job = Job::new(id, input, reply_to, self.now_ms);
                 self.begin(server, job);
             }
-            // No webhook of this world's PSP has to be read first: one that had to be would be sent again.
-            Routed::Read(read) => {
-                let reason = "no event is read in this world".to_owned();
-                let now_ms = self.clock_ms(server);
-                if let (Routed::Reply(response), _) =
-                    event_read(&self.config, *read, &CallResult::NotSent { reason }, now_ms)
-                {
-                    self.reply(server, reply_to, response);
-                }
+            Routed::Read(read) => self.read_event(server, *read, reply_to),
+        }
+    }
+
+    /// An event that names an object and no attempt: the object is read first.
+    fn read_event(&mut self, server: usize, read: EventRead, reply_to: ReplyTo) {
+        self.met.meet(Sometimes::EventRead);
+        let number = self.server(server).number();
+        let call = Rc::new(read.call.clone());
+        self.server(server).reads.insert(number, (read, reply_to));
+        self.send(server, number, call);
+    }
+
+    pub(super) fn event_was_read(
+        &mut self,
+        server: usize,
+        read: EventRead,
+        result: &CallResult,
+        reply_to: ReplyTo,
+    ) {
+        let now_ms = self.clock_ms(server);
+        match event_read(&self.config, read, result, now_ms).0 {
+            Routed::Reply(response) => self.reply(server, reply_to, response),
+            Routed::Attempt { id, input } => {
+                let job = Job::new(id, input, reply_to, self.now_ms);
+                self.begin(server, job);
             }
+            Routed::Read(next) => self.read_event(server, *next, reply_to),
         }
     }
 
@@ -217,7 +238,7 @@ impl Sim<'_> {
 
     fn swapped(&mut self, server: usize, job: Job, step: Box<Step>, swap: Swap, swapped: Swapped) {
         match swapped {
-            Swapped::Applied => self.written(server, job, *step),
+            Swapped::Applied => self.written(server, job, *step, &swap.record),
             Swapped::Conflict => self.again(server, job, swapped),
             Swapped::Unknown => {
                 if let Some(at_ms) = step.wake_at_ms {
@@ -240,8 +261,9 @@ impl Sim<'_> {
     }
 
     /// It is durable: arm, tell whoever waits, perform, reply.
-    fn written(&mut self, server: usize, job: Job, mut step: Step) {
+    fn written(&mut self, server: usize, job: Job, mut step: Step, record: &Rc<Record>) {
         let id = job.id;
+        self.keep_copy(id, record);
         self.set_timer(server, id, step.wake_at_ms.take());
         self.carried_out(server, job, step);
         self.wait_over(server, id, None);

@@ -2,6 +2,7 @@
 
 use super::Sim;
 use super::events::Event;
+use crate::hands::Foreign;
 use crate::met::Sometimes;
 use crate::plan::{Act, Host};
 use crate::shopper::Shopper;
@@ -16,7 +17,7 @@ impl Sim<'_> {
         let until = |for_ms: &u64| (self.now_ms + for_ms).min(self.plan.world.heal_ms);
         match &step.act {
             Act::Pay(payment) => {
-                let mut shopper = Shopper::new(payment.clone());
+                let mut shopper = Shopper::new(payment.clone(), &self.plan.world.installation);
                 let todo = shopper.begin(self.now_ms);
                 self.shoppers.push(shopper);
                 self.carry(self.shoppers.len() - 1, todo);
@@ -88,6 +89,24 @@ impl Sim<'_> {
                 self.note(Host::Balancer, Kind::Fault, || format!("replays for {for_ms} ms"));
             }
             Act::Forge { payment } => self.forge(*payment),
+            Act::ByHand {
+                payment,
+                hand,
+                foreign,
+            } => self.by_hand(*payment, *hand, *foreign),
+            Act::Foreign {
+                payment,
+                is_taken,
+                amount_minor,
+                age_s,
+            } => {
+                let made = Foreign {
+                    is_taken: *is_taken,
+                    amount_minor: *amount_minor,
+                    age_s: *age_s,
+                };
+                self.foreign(*payment, made);
+            }
         }
     }
 }

@@ -51,6 +51,11 @@ impl Store {
         Some(Rc::clone(&row.record))
     }
 
+    /// What is durable, for those who are no server.
+    pub(super) fn peep(&self, id: AttemptId) -> Option<Rc<Record>> {
+        self.rows.get(&id).map(|row| Rc::clone(&row.record))
+    }
+
     /// Puts the record in place if the version that it expects is there.
     pub(super) fn swap(&mut self, id: AttemptId, swap: &Swap) -> bool {
         let there = self.rows.get(&id).map(|row| row.record.version());

@@ -14,6 +14,7 @@ use super::store::Swap;
 use super::{Event, ReplyTo, Sim};
 use crate::met::Sometimes;
 use crate::plan::{Host, StoreFault};
+use crate::seen::{PspCall, is_unknown};
 use crate::trace::Kind;
 
 /// How long a server waits for its store, in milliseconds.
@@ -79,6 +80,10 @@ impl Sim<'_> {
                 self.met.meet(Sometimes::StoreDown);
                 (at_ms, Swapped::Unknown)
             }
+            (Some(at_ms), Some(StoreFault::NoWrites)) => {
+                self.met.meet(Sometimes::StoreTakesNoWrites);
+                (at_ms, Swapped::Unknown)
+            }
             (Some(_), Some(StoreFault::LostUnknown)) => {
                 self.met.meet(Sometimes::SwapLostUnknown);
                 (timeout_ms, Swapped::Unknown)
@@ -110,6 +115,7 @@ impl Sim<'_> {
         let applied = self.store.swap(id, swap);
         if applied {
             let status = swap.record.state().status;
+            self.call_operator(id, &swap.record);
             self.note(Host::Store, Kind::Write, || {
                 format!("{id}: version {} {status:?}", swap.record.version())
             });
@@ -127,6 +133,13 @@ impl Sim<'_> {
     /// Rule 1: whether the call may still be sent is looked at right before.
     pub(super) fn send(&mut self, server: usize, number: u64, call: Rc<Call>) {
         self.server(server).calls.insert(number, Rc::clone(&call));
+        if call.moves_money {
+            let key = psp_key(&call).to_owned();
+            self.sends.push(PspCall {
+                at_ms: self.now_ms,
+                key,
+            });
+        }
         if !call.may_send(self.clock_ms(server)) {
             self.met.meet(Sometimes::SendWindowMissed);
             let reason = "its time to be sent had passed".to_owned();
@@ -180,11 +193,23 @@ impl Sim<'_> {
         let Some(call) = self.server(server).calls.remove(&number) else {
             return;
         };
+        if let Some((read, reply_to)) = self.server(server).reads.remove(&number) {
+            return self.event_was_read(server, read, &result, reply_to);
+        }
         let call = Call::clone(&call);
-        // A call of no attempt is a webhook's read, and is answered where it was asked.
         let Some(id) = call.attempt else { return };
+        if call.moves_money && is_unknown(&result) {
+            *self.unknown.entry(id.to_string()).or_default() += 1;
+        }
         let input = Input::Outcome(Box::new(Outcome { call, result }));
         let job = Job::new(id, input, ReplyTo::Nobody, self.now_ms);
         self.take_turn(server, job);
     }
+}
+
+/// The idempotency key that a call carries.
+pub(super) fn psp_key(call: &Call) -> &str {
+    let mut headers = call.http.headers.iter();
+    let found = headers.find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+    found.map_or("", |(_, key)| key)
 }

@@ -1,4 +1,4 @@
-//! What an answer says of money is true at the PSP by then (DESIGN §1: no response ever claims money moved that did not).
+//! What an answer says of money is true at the PSP by then: no answer claims that money moved that did not.
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::Status;
@@ -11,14 +11,17 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
-    for heard in &case.heard {
+    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {
             continue;
         };
         let money = case.money_at(heard.ended_ms);
         let is_true = match shown.status {
-            Status::Captured => money.captures == 1 && money.kept_minor == case.payment.capture_minor(),
+            Status::Captured if case.is_touched() || case.has_extra() => money.all_captures >= 1,
+            Status::Captured => money.captures == 1 && money.kept_minor == case.taken_minor(),
             Status::Authorized | Status::Capturing => money.authorizations >= 1,
+            // What was executed twice may be seen and undone later.
+            Status::Voided | Status::Expired | Status::Declined if case.has_extra() => true,
             Status::Voided | Status::Expired => money.live == 0 && money.kept_minor == 0,
             // A refused capture leaves a hold, and the attempt says so as long as it is being released.
             Status::Declined => heard.ask.op != Op::Look || shown.operation.is_some() || money.live == 0,

@@ -1,9 +1,9 @@
-//! The amount and the currency are the ones asked for (DESIGN §1: of at most the authorized amount).
+//! The amount and the currency are the ones asked for. A PSP that takes another amount is shown.
 
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
-use crate::shopper::{CURRENCY, Role};
+use crate::plan::Token;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "amounts",
@@ -12,29 +12,37 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
-    let (authorize, capture) = (case.payment.amount_minor, case.payment.capture_minor());
-    for event in &case.ledger {
+    let payment = case.payment;
+    let currency = payment.currency.as_str();
+    let whole = payment.sent_minor(case.class, payment.amount_minor);
+    let authorize = match payment.token {
+        Token::PartialApproval if !case.class.is_stripe() => whole.div_ceil(4),
+        _ => whole,
+    };
+    let capture = case.taken_minor();
+    for event in case.ledger.iter().filter(|event| event.cause.is_none()) {
         let wanted = match event.operation {
             Operation::Authorize => authorize,
             Operation::Capture => capture,
             Operation::Void | Operation::Refund | Operation::Lapse => continue,
         };
-        if event.amount_minor != wanted || !event.currency.eq_ignore_ascii_case(CURRENCY) {
+        if event.amount_minor != wanted || !event.currency.eq_ignore_ascii_case(currency) {
             let what = format!(
-                "{:?} of {} {}, asked for {wanted} {CURRENCY}",
+                "{:?} of {} {}, asked for {wanted} {currency}",
                 event.operation, event.amount_minor, event.currency
             );
             return Err((since(event.at_ms), what));
         }
     }
-    for heard in case.heard.iter().filter(|heard| heard.ask.role != Role::Reuse) {
+    let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra();
+    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {
             continue;
         };
         let taken = shown.capture.as_ref().map(|capture| capture.amount);
-        if shown.amount != authorize
-            || shown.currency != CURRENCY
-            || taken.is_some_and(|taken| taken != capture)
+        if shown.amount != payment.amount_minor
+            || shown.currency != currency
+            || taken.is_some_and(|taken| taken != payment.capture_minor() && is_shown_as_asked)
         {
             let what = format!(
                 "an answer shows {} {}, captured {taken:?}",

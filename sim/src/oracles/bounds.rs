@@ -54,14 +54,14 @@ pub(crate) fn exact(run: &Run, payment: &Payment) -> Option<(u64, usize)> {
     };
     let world = &run.plan.world;
     // Whose object is made first has one write and one call more; who captures by a call of its own, two and one.
-    let is_one_call = match world.class {
+    let is_one_call = match world.class_of(payment.merchant) {
         Class::Stripe => true,
         Class::Addressable => false,
         _ => !matches!(payment.flow, Flow::Charge | Flow::Automatic),
     };
     let is_plain = payment.token == Token::Good && world.webhooks.is_none();
     // A rival or a misused key writes its own lines.
-    let is_alone = !payment.rival && !payment.reuse;
+    let is_alone = !payment.rival && !payment.reuse && !payment.hasty;
     let mut steps = run.plan.steps.iter();
     let is_calm = steps.all(|step| matches!(step.act, Act::Pay(_)));
     (is_one_call && is_plain && is_alone && is_calm).then_some(wanted)

@@ -1,4 +1,4 @@
-//! Declined means never captured, then and later (DESIGN §1, rules 9, 10).
+//! Declined means never captured, then and later (rules 9, 10).
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::Status;
@@ -11,7 +11,8 @@ pub(super) const ORACLE: Oracle = Oracle {
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let over = |status: Status| matches!(status, Status::Declined | Status::Voided | Status::Expired);
-    let said = case.heard.iter().find(|heard| {
+    let mut heard = case.heard.iter().filter(|heard| heard.ask.role.is_own());
+    let said = heard.find(|heard| {
         let told = heard.told.as_ref();
         told.and_then(|told| told.shown.as_ref())
             .is_some_and(|shown| over(shown.status))

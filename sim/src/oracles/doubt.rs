@@ -3,7 +3,6 @@
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::{Doubt, Status};
-use crate::shopper::Role;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "doubt is not failure",
@@ -12,11 +11,11 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
-    for heard in case.heard.iter().filter(|heard| heard.ask.role != Role::Reuse) {
+    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(told) = &heard.told else { continue };
         if told.safe_new_key {
             let money = case.money();
-            if money.kept_minor > 0 {
+            if money.kept_minor > 0 && money.captures > 0 {
                 let what = format!(
                     "{} {:?} said that a new key is safe, and the ledger holds {money:?}",
                     told.status, told.code

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::{Heard, Status};
-use crate::shopper::{Op, Role};
+use crate::shopper::Op;
 
 /// Histories of more operations than this are judged by their first ones.
 const OPS_MAX: usize = 24;
@@ -37,7 +37,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     spans.truncate(OPS_MAX);
     let mut dead: BTreeSet<(u32, Point)> = BTreeSet::new();
     let all = (1u32 << spans.len()) - 1;
-    if can_go_on(&spans, all, Point::Absent, &mut dead) {
+    let may_return = case.run.plan.has_rejections();
+    if can_go_on(&spans, all, Point::Absent, may_return, &mut dead) {
         return Ok(());
     }
     let at_ms = spans.last().map_or(0, |span| span.ended_ms);
@@ -45,7 +46,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
 }
 
 /// Depth first over what may come next: an operation that began before every open one ended (Wing and Gong).
-fn can_go_on(spans: &[Span], open: u32, point: Point, dead: &mut BTreeSet<(u32, Point)>) -> bool {
+fn can_go_on(
+    spans: &[Span],
+    open: u32,
+    point: Point,
+    may_return: bool,
+    dead: &mut BTreeSet<(u32, Point)>,
+) -> bool {
     if open == 0 {
         return true;
     }
@@ -60,10 +67,10 @@ fn can_go_on(spans: &[Span], open: u32, point: Point, dead: &mut BTreeSet<(u32, 
         .min();
     for n in (0..spans.len()).filter(is_open) {
         let Some(span) = spans.get(n) else { continue };
-        if Some(span.began_ms) > first_end || !may_follow(point, span.saw) {
+        if Some(span.began_ms) > first_end || !may_follow(point, span.saw, may_return) {
             continue;
         }
-        if can_go_on(spans, open & !(1 << n), span.saw, dead) {
+        if can_go_on(spans, open & !(1 << n), span.saw, may_return, dead) {
             return true;
         }
     }
@@ -72,7 +79,7 @@ fn can_go_on(spans: &[Span], open: u32, point: Point, dead: &mut BTreeSet<(u32, 
 }
 
 /// Whether the register can have moved from one to the other by then.
-fn may_follow(before: Point, after: Point) -> bool {
+fn may_follow(before: Point, after: Point, may_return: bool) -> bool {
     match (before, after) {
         (Point::Absent, _) => true,
         (Point::At(..), Point::Absent) => false,
@@ -80,7 +87,7 @@ fn may_follow(before: Point, after: Point) -> bool {
             if rank == 5 {
                 next == status
             } else {
-                next_rank > rank || next == status
+                next_rank > rank || next == status || may_return && status.may_return_to(next)
             }
         }
     }
@@ -90,7 +97,7 @@ fn may_follow(before: Point, after: Point) -> bool {
 fn span(heard: &Heard) -> Option<Span> {
     let told = heard.told.as_ref()?;
     let is_read = heard.ask.op == Op::Look && matches!(told.status, 200 | 404);
-    let is_fresh = !told.is_replay && heard.ask.role != Role::Reuse;
+    let is_fresh = !told.is_replay && heard.ask.role.is_own();
     if !is_read && !is_fresh {
         return None;
     }

@@ -4,8 +4,9 @@
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 
-use super::{Case, Money, Oracle, Wrong, since};
-use crate::plan::{Act, Class, Flow};
+use super::money::Money;
+use super::{Case, Oracle, Wrong, since};
+use crate::plan::{Act, Flow};
 use crate::seen::{Doubt, Status};
 
 /// How long before it lapses an authorization must have been known, after healing, to be released in time, in
@@ -50,8 +51,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         .operation
         .as_ref()
         .is_some_and(|operation| operation.state == Doubt::Parked);
-    // A PSP that is only keyed tells no more than a blind one once its keys are too old.
-    if parked && matches!(case.run.plan.world.class, Class::Blind | Class::Keyed) {
+    // Whether it may be is for the oracle of parking.
+    if parked {
         return Ok(());
     }
     // Rule 10: what nobody captures is voided in time, not left to lapse. (What was in doubt for nearly the life of an
@@ -80,9 +81,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         ));
     }
     let agrees = match shown.status {
-        Status::Captured => money.captures == 1 && money.kept_minor > 0,
+        Status::Captured if case.is_touched() => money.all_captures > 0,
+        Status::Captured => money.captures == 1 && money.kept_minor == case.taken_minor() && money.live == 1,
         Status::Voided | Status::Expired | Status::Declined => money.live == 0 && money.kept_minor == 0,
-        Status::Created => money == Money::default(),
+        Status::Created => money.live == 0 && money.all_captures == 0,
         Status::Authorizing
         | Status::RequiresAction
         | Status::Authorized

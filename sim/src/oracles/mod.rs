@@ -3,27 +3,36 @@
 
 mod acks;
 mod amounts;
+mod at_least_once;
 pub(crate) mod bounds;
+mod budget;
 mod declines;
 mod dispatches;
 mod doubt;
+mod foreign;
+mod isolation;
 mod journal;
 mod key_reuse;
+mod lasting;
 pub mod latency;
 mod linear;
 mod liveness;
+mod money;
 mod one_effect;
+mod operators;
+mod parking;
 mod progress;
+mod rejections;
 mod replays;
+mod secure;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use pay_once_sandbox::LedgerEvent;
-use pay_once_sandbox::tokens::Operation;
 use serde::Serialize;
 
-use crate::plan::Payment;
+use crate::plan::{Class, Payment};
 use crate::seen::{Heard, Run};
 use crate::shopper::Role;
 use crate::world::EPOCH_MS;
@@ -76,6 +85,15 @@ const ORACLES: &[Oracle] = &[
     journal::ORACLE,
     bounds::ORACLE,
     linear::ORACLE,
+    foreign::ORACLE,
+    isolation::ORACLE,
+    operators::ORACLE,
+    rejections::ORACLE,
+    at_least_once::ORACLE,
+    lasting::ORACLE,
+    secure::ORACLE,
+    parking::ORACLE,
+    budget::ORACLE,
     liveness::ORACLE,
 ];
 
@@ -108,12 +126,16 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
         ledger.entry(&event.attempt_id).or_default().push(event);
     }
     for payment in run.plan.payments() {
-        let id = payment.attempt_id().to_string();
+        let id = run.plan.attempt_of(payment).to_string();
+        let all = ledger.remove(id.as_str()).unwrap_or_default();
+        let (foreign, own) = money::sort(all);
         let case = Case {
             run,
             payment,
+            class: run.plan.world.class_of(payment.merchant),
             heard: heard.remove(&payment.payment).unwrap_or_default(),
-            ledger: ledger.remove(id.as_str()).unwrap_or_default(),
+            ledger: money::seen(run, &id, own),
+            foreign,
             id,
         };
         for oracle in ORACLES {
@@ -126,7 +148,8 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
             })?;
         }
     }
-    if let Some((id, events)) = ledger.into_iter().next() {
+    // What names no attempt is another program's.
+    if let Some((id, events)) = ledger.into_iter().find(|(id, _)| id.starts_with("pa_")) {
         return Err(Violation {
             oracle: "world",
             rule: "§1",
@@ -142,67 +165,17 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
 struct Case<'a> {
     run: &'a Run,
     payment: &'a Payment,
+    /// The class of its PSP.
+    class: Class,
     id: String,
     heard: Vec<&'a Heard>,
+    /// What happened to objects of ours. The second execution of a call is left out unless our journal has seen it.
     ledger: Vec<&'a LedgerEvent>,
-}
-
-/// The money of one attempt at one moment.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Money {
-    /// Authorizations ever made.
-    authorizations: u32,
-    /// Of these, those that still hold or have taken money.
-    live: u32,
-    /// Captures ever made.
-    captures: u32,
-    /// Taken and not given back, in minor units.
-    kept_minor: u64,
-}
-
-impl fmt::Debug for Money {
-    /// In words: it stands in messages for people.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} authorizations ({} live) and {} captures ({} minor units kept)",
-            self.authorizations, self.live, self.captures, self.kept_minor
-        )
-    }
+    /// What happened to objects of other installations that carry our reference.
+    foreign: Vec<&'a LedgerEvent>,
 }
 
 impl Case<'_> {
-    /// The money as it was at `until_ms` (from the start), later events left out.
-    fn money_at(&self, until_ms: u64) -> Money {
-        let mut money = Money::default();
-        let events = self.ledger.iter().filter(|event| event.declined.is_none());
-        for event in events.filter(|event| since(event.at_ms) <= until_ms) {
-            match event.operation {
-                Operation::Authorize => {
-                    money.authorizations += 1;
-                    money.live += 1;
-                }
-                Operation::Capture => {
-                    money.captures += 1;
-                    money.kept_minor += event.amount_minor;
-                }
-                Operation::Void | Operation::Lapse => money.live = money.live.saturating_sub(1),
-                Operation::Refund => {
-                    money.kept_minor = money.kept_minor.saturating_sub(event.amount_minor);
-                    if money.kept_minor == 0 {
-                        money.live = money.live.saturating_sub(1);
-                    }
-                }
-            }
-        }
-        money
-    }
-
-    /// The money when the run ended.
-    fn money(&self) -> Money {
-        self.money_at(u64::MAX)
-    }
-
     /// The last look, after healing.
     fn last(&self) -> Option<&Heard> {
         self.heard

@@ -1,4 +1,5 @@
-//! At most one authorization and at most one capture, ever (DESIGN §1, rules 1, 3–6, 12).
+//! Calls of ours have at most one authorization and at most one capture, ever (rules 1, 3–6, 12). What the PSP executes a second
+//! time by itself is for the oracle of liveness.
 
 use super::{Case, Oracle, Wrong, since};
 

@@ -11,9 +11,11 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let may_return = case.run.plan.has_rejections();
     let mut seen: Vec<(&Heard, Status)> = case
         .heard
         .iter()
+        .filter(|heard| heard.ask.role.is_own())
         .filter_map(|heard| Some((*heard, status(heard)?)))
         .collect();
     seen.sort_by_key(|(heard, _)| heard.ended_ms);
@@ -21,6 +23,9 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for (n, (earlier, before)) in seen.iter().enumerate() {
         for (later, after) in seen.iter().skip(n + 1) {
             if later.began_ms <= earlier.ended_ms || !is_fresh(later) {
+                continue;
+            }
+            if may_return && before.may_return_to(*after) {
                 continue;
             }
             if after.rank() < before.rank() || before.is_final() && after != before {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::{Heard, Told};
-use crate::shopper::Role;
+use crate::plan::Act;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "same key, same answer",
@@ -17,11 +17,16 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let asked = case
         .heard
         .iter()
-        .filter(|heard| heard.ask.role != Role::Reuse && !heard.ask.key.is_empty());
+        .filter(|heard| heard.ask.role.is_own() && !heard.ask.key.is_empty());
     for heard in asked {
         by_key.entry(&heard.ask.key).or_default().push(heard);
     }
-    by_key.into_values().try_for_each(|heard| one_key(&heard))
+    let mut steps = case.run.plan.steps.iter();
+    let is_copied = steps.any(|step| matches!(step.act, Act::Replay { .. }));
+    by_key.into_values().try_for_each(|heard| {
+        one_key(&heard)?;
+        if is_copied { Ok(()) } else { has_a_first(&heard) }
+    })
 }
 
 fn one_key(heard: &[&Heard]) -> Result<(), Wrong> {
@@ -75,6 +80,20 @@ fn one_key(heard: &[&Heard]) -> Result<(), Wrong> {
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Where every request had its answer, one of the final ones is no replay.
+fn has_a_first(heard: &[&Heard]) -> Result<(), Wrong> {
+    let all_answered = heard.iter().all(|heard| heard.told.is_some());
+    let mut finals = heard.iter().filter_map(|heard| Some((*heard, kept(heard)?)));
+    let Some((first, _)) = finals.clone().next().filter(|_| all_answered) else {
+        return Ok(());
+    };
+    if finals.all(|(_, told)| told.is_replay) {
+        let what = format!("key {} was answered with replays alone", first.ask.key);
+        return Err((first.ended_ms, what));
     }
     Ok(())
 }

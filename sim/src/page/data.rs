@@ -74,7 +74,10 @@ struct Answer {
 
 pub(super) fn collect(plan: &Plan, trace: &[TraceLine], run: &Run, violation: Option<&Violation>) -> Data {
     let servers = plan.world.clocks_ms.len();
-    let payments: Vec<Customer> = plan.payments().map(customer).collect();
+    let payments: Vec<Customer> = plan
+        .payments()
+        .map(|payment| customer(payment, &plan.world.installation))
+        .collect();
     let ids: BTreeMap<String, u32> = payments.iter().map(|p| (p.id.clone(), p.number)).collect();
     let ledger = ledger(run, &ids);
     let mut lines = client_lines(&run.heard);
@@ -227,6 +230,10 @@ fn answer(heard: &Heard) -> Answer {
         Role::Reuse => "key reused",
         Role::Reader => "",
         Role::Last => "after healing",
+        Role::Again => "once more, long after",
+        Role::Stranger => "another merchant",
+        Role::Operator => "operator",
+        Role::Hasty => "hasty operator",
     };
     Answer {
         of: heard.ask.payment,

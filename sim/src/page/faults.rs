@@ -103,6 +103,18 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                 let rest_ms = plan.world.heal_ms.saturating_sub(step.at_ms);
                 add(&[Host::Server(*server)], rest_ms, "gone for good".to_owned());
             }
+            Act::ByHand {
+                payment,
+                hand,
+                foreign,
+            } => {
+                let whose = if *foreign { "another installation's object" } else { "our object" };
+                add(&[Host::Psp], 0, format!("{hand:?} by hand on {whose} of payment {payment}"));
+            }
+            Act::Foreign { payment, .. } => {
+                let text = format!("another installation has an object with the reference of payment {payment}");
+                add(&[Host::Psp], 0, text);
+            }
             Act::Forge { payment } => {
                 add(
                     &[Host::Balancer],

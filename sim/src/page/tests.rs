@@ -19,7 +19,7 @@ fn forged(plan: &Plan, message: &str) -> Violation {
 
 /// Core believes that no request lands later than 300 ms; many do.
 fn dishonest(seed: u64) -> Plan {
-    let mut plan = swarm::plan(seed);
+    let mut plan = swarm::plan(seed, Tier::Model);
     plan.world.class = Class::Queryable;
     plan.world.declared.max_in_flight_ms = 300;
     plan.steps.insert(
@@ -38,7 +38,7 @@ fn dishonest(seed: u64) -> Plan {
 
 #[test]
 fn a_page_is_whole_and_inert() {
-    let plan = swarm::plan(3);
+    let plan = swarm::plan(3, Tier::Model);
     let Traced { run, mut trace } = run(&plan, true);
     trace.push(TraceLine {
         at_ms: run.ended_ms,
@@ -73,7 +73,7 @@ fn a_page_is_whole_and_inert() {
 
 #[test]
 fn a_page_needs_no_violation() {
-    let plan = swarm::plan(4);
+    let plan = swarm::plan(4, Tier::Model);
     let Traced { run, trace } = run(&plan, true);
     assert!(page("Kept", &plan, &trace, &run, None, "").contains("Every promise was kept"));
 }
@@ -88,7 +88,7 @@ fn a_page_to_look_at() {
     let is_honest = std::env::var("PAGE_HONEST").is_ok();
     for seed in seed.. {
         let plan = if is_honest {
-            swarm::plan(seed)
+            swarm::plan(seed, Tier::Model)
         } else {
             dishonest(seed)
         };

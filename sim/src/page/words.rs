@@ -13,7 +13,7 @@ pub(super) struct Customer {
     pub(super) about: String,
 }
 
-pub(super) fn customer(payment: &Payment) -> Customer {
+pub(super) fn customer(payment: &Payment, installation: &str) -> Customer {
     let flow = match payment.flow {
         Flow::Manual => "create, authorize, capture",
         Flow::Part => "create, authorize, capture two thirds",
@@ -34,8 +34,10 @@ pub(super) fn customer(payment: &Payment) -> Customer {
         Token::ErrorKept => "the PSP keeps an error".to_owned(),
         Token::CaptureErrorKept => "the PSP keeps an error at the capture".to_owned(),
         Token::AnswerCut => "the answer breaks off".to_owned(),
+        Token::PartialApproval => "the PSP approves a part".to_owned(),
+        Token::CapturesAll => "the PSP captures all".to_owned(),
     };
-    let mut about = format!("{flow}; {} minor units; {card}", payment.amount_minor);
+    let mut about = format!("{flow}; {} {} minor units; {card}", payment.amount_minor, payment.currency);
     if payment.copies > 1 {
         about = format!("{about}; each request {} times at once", payment.copies);
     }
@@ -47,7 +49,7 @@ pub(super) fn customer(payment: &Payment) -> Customer {
     }
     Customer {
         number: payment.payment,
-        id: payment.attempt_id().to_string(),
+        id: payment.attempt_id(installation).to_string(),
         about,
     }
 }

@@ -94,6 +94,42 @@ pub enum Act {
         /// Which payment.
         payment: u32,
     },
+    /// A person acts at the PSP's dashboard on the newest object that carries a payment's reference.
+    ByHand {
+        /// Which payment.
+        payment: u32,
+        /// What.
+        hand: Hand,
+        /// On the object of another installation instead of ours.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        foreign: bool,
+    },
+    /// Another installation on the same account has made an object that carries a payment's reference, before the payment's
+    /// first request.
+    Foreign {
+        /// Which payment.
+        payment: u32,
+        /// Whether its money is taken; held otherwise.
+        is_taken: bool,
+        /// In the units that the PSP is sent.
+        amount_minor: u64,
+        /// How long ago it was made, in seconds.
+        age_s: u64,
+    },
+}
+
+/// What a person does to an object at the PSP's dashboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hand {
+    /// Captures so many thousandths of what is authorized.
+    Capture(u16),
+    /// Releases the authorization.
+    Cancel,
+    /// Gives back so many thousandths of what was captured. The acquirer knows only the whole.
+    Refund(u16),
+    /// The cardholder's bank wants the money back: a dispute at Stripe, a reversal at the acquirer.
+    Dispute,
 }
 
 /// A host.
@@ -126,6 +162,8 @@ pub enum StoreFault {
     Down,
     /// Every operation takes half a second longer.
     Slow,
+    /// Reads are answered; a swap does not apply, and nobody learns of it.
+    NoWrites,
 }
 
 /// How a PSP misbehaves.
@@ -150,4 +188,27 @@ pub enum PspFault {
     Late,
     /// Webhooks are lost.
     WebhookLost,
+    /// No effect, and a refusal of this one sending.
+    Rejected {
+        /// 400, 401 or 403.
+        status: u16,
+        /// Which calls.
+        calls: Calls,
+    },
+    /// What moves money is executed twice.
+    Twice,
+}
+
+/// A kind of calls to a PSP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Calls {
+    /// Every call.
+    All,
+    /// Every call that creates or changes something.
+    Money,
+    /// Every read and look-up.
+    Reads,
+    /// Lists and look-ups.
+    Lists,
 }

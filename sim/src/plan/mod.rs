@@ -9,7 +9,9 @@ mod world;
 
 use std::fmt::Write as _;
 
-pub use act::{Act, Host, PspFault, Step, StoreFault};
+use pay_once_core::id::AttemptId;
+
+pub use act::{Act, Calls, Hand, Host, PspFault, Step, StoreFault};
 pub use payment::{Flow, Payment, Token};
 pub use world::{Class, Constants, World};
 
@@ -83,7 +85,12 @@ impl Plan {
                 }
                 Act::Die { server } => (1..servers).contains(server),
                 Act::Pay(payment) => payment.copies > 0 && payment.tries > 0 && payment.amount_minor > 0,
-                Act::Store { .. } | Act::Psp { .. } | Act::Replay { .. } | Act::Forge { .. } => true,
+                Act::Foreign { amount_minor, .. } => *amount_minor > 0,
+                Act::Store { .. }
+                | Act::Psp { .. }
+                | Act::Replay { .. }
+                | Act::Forge { .. }
+                | Act::ByHand { .. } => true,
             };
             if !fine {
                 return Err(format!(
@@ -103,7 +110,45 @@ impl Plan {
         })
     }
 
-    /// Whether core was told the truth, so that the promise of DESIGN §1 holds.
+    /// A payment by its number.
+    #[must_use]
+    pub fn payment(&self, number: u32) -> Option<&Payment> {
+        self.payments().find(|payment| payment.payment == number)
+    }
+
+    /// The attempt of a payment.
+    #[must_use]
+    pub fn attempt_of(&self, payment: &Payment) -> AttemptId {
+        payment.attempt_id(&self.world.installation)
+    }
+
+    /// Whether the cardholder's bank wants a payment's money back: no ledger tells of it.
+    #[must_use]
+    pub fn is_disputed(&self, number: u32) -> bool {
+        let is_dispute = |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, .. } if *payment == number);
+        self.steps.iter().any(|step| is_dispute(&step.act))
+    }
+
+    /// Whether PSPs may reject a sending of ours, so that an operation returns to where it began.
+    #[must_use]
+    pub fn has_rejections(&self) -> bool {
+        let rejects = |act: &Act| matches!(act, Act::Psp { fault: PspFault::Rejected { .. }, .. });
+        self.steps.iter().any(|step| rejects(&step.act))
+    }
+
+    /// Whether a server may stop between two steps, or be kept from its store or its PSP.
+    #[must_use]
+    pub fn has_disturbed_servers(&self) -> bool {
+        let disturbs = |act: &Act| {
+            matches!(
+                act,
+                Act::Crash { .. } | Act::Die { .. } | Act::Pause { .. } | Act::Partition { .. } | Act::Hold { .. } | Act::Store { .. }
+            )
+        };
+        self.steps.iter().any(|step| disturbs(&step.act))
+    }
+
+    /// Whether core was told the truth, so that its promise holds.
     #[must_use]
     pub fn is_honest(&self) -> bool {
         let (truth, declared) = (&self.world.truth, &self.world.declared);

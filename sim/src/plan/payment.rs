@@ -3,7 +3,8 @@
 use pay_once_core::id::AttemptId;
 use serde::{Deserialize, Serialize};
 
-use crate::world::MERCHANT;
+use super::Class;
+use crate::world::MERCHANTS;
 
 /// What a customer and the merchant's client do about one payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,24 +40,79 @@ pub struct Payment {
     /// How often somebody looks, a second apart.
     #[serde(default)]
     pub looks: u8,
+    /// Whose it is: 0 is the first merchant, 1 the second.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub merchant: u8,
+    /// The payment whose keys it has as well, at another merchant. `None`: its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_of: Option<u32>,
+    /// The client hangs up on the first sending of each request after so many milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hang_up_ms: Option<u64>,
+    /// The other merchant asks for the attempt, and acts on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stranger: bool,
+    /// An operator resolves before anything is parked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hasty: bool,
+    /// ISO 4217 code.
+    #[serde(default = "euro", skip_serializing_if = "is_euro")]
+    pub currency: String,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(merchant: &u8) -> bool {
+    *merchant == 0
+}
+
+fn euro() -> String {
+    "EUR".to_owned()
+}
+
+fn is_euro(currency: &String) -> bool {
+    currency == "EUR"
 }
 
 impl Payment {
     /// Its attempt: the key is the address (DESIGN §3).
     #[must_use]
-    pub fn attempt_id(&self) -> AttemptId {
+    pub fn attempt_id(&self, installation: &str) -> AttemptId {
         let first = if self.flow == Flow::Charge {
             "charge"
         } else {
             "create"
         };
-        AttemptId::derive("", MERCHANT, &format!("p{}-{first}", self.payment))
+        AttemptId::derive(installation, self.merchant_id(), &self.key(first))
+    }
+
+    /// The merchant's id.
+    #[must_use]
+    pub fn merchant_id(&self) -> &'static str {
+        MERCHANTS[usize::from(self.merchant.min(1))]
+    }
+
+    /// The key of one of its requests.
+    #[must_use]
+    pub fn key(&self, operation: &str) -> String {
+        format!("p{}-{operation}", self.keys_of.unwrap_or(self.payment))
+    }
+
+    /// An amount in the units that its PSP is sent. Stripe takes ISK and UGX with two decimals, which ISO 4217 does not have.
+    #[must_use]
+    pub fn sent_minor(&self, class: Class, amount_minor: u64) -> u64 {
+        match self.currency.as_str() {
+            "ISK" | "UGX" if class.is_stripe() => amount_minor * 100,
+            _ => amount_minor,
+        }
     }
 
     /// What a capture is asked to take, in minor units.
     #[must_use]
     pub fn capture_minor(&self) -> u64 {
         match self.flow {
+            // Of what has three decimals, the last must be 0.
+            Flow::Part if self.currency == "KWD" => (self.amount_minor * 2).div_ceil(30) * 10,
             Flow::Part => (self.amount_minor * 2).div_ceil(3),
             _ => self.amount_minor,
         }
@@ -120,6 +176,10 @@ pub enum Token {
     CaptureErrorKept,
     /// The authorization has its effect, and its answer breaks off in the middle.
     AnswerCut,
+    /// The acquirer approves a quarter of the amount, and says so. Stripe approves the whole.
+    PartialApproval,
+    /// A capture of a part captures the whole, and says so.
+    CapturesAll,
 }
 
 impl Token {
@@ -137,6 +197,8 @@ impl Token {
             Self::ErrorKept => "pm_sandbox_500_cached",
             Self::CaptureErrorKept => "pm_sandbox_capture_500_cached",
             Self::AnswerCut => "pm_sandbox_truncated",
+            Self::PartialApproval => "pm_sandbox_partial_approval",
+            Self::CapturesAll => "pm_sandbox_captures_all",
         }
     }
 }

@@ -31,6 +31,24 @@ impl Class {
         Self::Blind,
     ];
 
+    /// Whether it speaks as Stripe does.
+    #[must_use]
+    pub fn is_stripe(self) -> bool {
+        matches!(self, Self::Stripe | Self::Addressable)
+    }
+
+    /// Whether it honours idempotency keys.
+    #[must_use]
+    pub fn is_keyed(self) -> bool {
+        matches!(self, Self::Stripe | Self::Keyed | Self::KeyedQueryable)
+    }
+
+    /// Whether an object can be found by the attempt that it is for.
+    #[must_use]
+    pub fn is_listed(self) -> bool {
+        !matches!(self, Self::Keyed | Self::Blind)
+    }
+
     /// Its name in plans.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -92,6 +110,72 @@ pub struct World {
     pub webhooks: Option<(u64, u8)>,
     /// When faults end and healing begins, in milliseconds from the start.
     pub heal_ms: u64,
+    /// How long after healing everything may take to end, in milliseconds.
+    #[serde(default = "default_patience_ms")]
+    pub patience_ms: u64,
+    /// The name of this installation. `""` is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub installation: String,
+    /// The class of the second merchant's PSP, which is the other face on the same account of the same sandbox. `None`: the
+    /// second merchant, if any payment has it, pays through the PSP of the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Class>,
+    /// Most objects on a page of a Stripe list.
+    #[serde(default = "default_page_max", skip_serializing_if = "is_page_max")]
+    pub page_max: usize,
+    /// PaymentIntents that other programs of the account make, a second, until healing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crowd: u32,
+    /// How long after an operation was parked an operator resolves it by the PSP's books, in milliseconds. `None`: nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_ms: Option<u64>,
+    /// How long servers answer from a copy of a final record, in milliseconds (the model tier only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies_ms: Option<u64>,
+    /// Stripe's webhooks are thin events.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thin_webhooks: bool,
+    /// Look-ups and lists are refused for ever: the key lacks the permission.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lists_forbidden: bool,
+    /// A refund of Stripe's is pending for so long, in milliseconds, and then succeeds or fails. `None`: it succeeds at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund_ms: Option<(u64, bool)>,
+}
+
+impl World {
+    /// The class of the PSP that a merchant's payments go to.
+    #[must_use]
+    pub fn class_of(&self, merchant: u8) -> Class {
+        match (merchant, self.second) {
+            (0, _) | (_, None) => self.class,
+            (_, Some(second)) => second,
+        }
+    }
+
+    /// The classes of all PSPs.
+    pub fn classes(&self) -> impl Iterator<Item = Class> {
+        std::iter::once(self.class).chain(self.second)
+    }
+}
+
+fn default_patience_ms() -> u64 {
+    600_000
+}
+
+fn default_page_max() -> usize {
+    100
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_page_max(page_max: &usize) -> bool {
+    *page_max == default_page_max()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(crowd: &u32) -> bool {
+    *crowd == 0
 }
 
 fn default_psp_late_ms() -> u64 {

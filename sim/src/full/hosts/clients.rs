@@ -11,7 +11,7 @@ use crate::met::Sometimes;
 use crate::plan::{Class, Host, Payment};
 use crate::seen::{Heard, Told};
 use crate::shopper::{Ask, Shopper, Todo};
-use crate::world::EPOCH_MS;
+use crate::world::{EPOCH_MS, MERCHANT_KEYS};
 
 /// How long a customer waits for the PSP's page, in milliseconds.
 const PAGE_MS: u64 = 2_000;
@@ -37,6 +37,10 @@ pub(in crate::full) struct Buyer {
     pub(in crate::full) todo: usize,
     /// The last look at its attempt that was answered.
     pub(in crate::full) last: Option<Heard>,
+    /// Its requests once more, after that look.
+    pub(in crate::full) once_more: Vec<Heard>,
+    /// When an operator comes for what is parked, in milliseconds from the start.
+    pub(in crate::full) operator_at_ms: Option<u64>,
     /// That look shows an end.
     pub(in crate::full) is_settled: bool,
     /// It was looked at in the last round.
@@ -69,12 +73,14 @@ pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
         })
         .collect();
     for (buyer, (at_ms, payment)) in payments.into_iter().enumerate() {
-        let mut shopper = Shopper::new(payment);
+        let mut shopper = Shopper::new(payment, &stage.plan.world.installation);
         let todo = shopper.begin(at_ms);
         stage.clients.borrow_mut().buyers.push(Buyer {
             shopper,
             todo: 0,
             last: None,
+            once_more: Vec::new(),
+            operator_at_ms: None,
             is_settled: false,
             is_done: false,
         });
@@ -90,7 +96,7 @@ pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
 }
 
 impl Ways {
-    fn take_on(&self, buyer: usize, todo: Vec<Todo>) {
+    pub(super) fn take_on(&self, buyer: usize, todo: Vec<Todo>) {
         if let Some(buyer) = self.stage.clients.borrow_mut().buyers.get_mut(buyer) {
             buyer.todo += todo.len();
         }
@@ -105,9 +111,19 @@ impl Ways {
                 self.stage.sleep_until(at_ms).await;
                 self.ask(buyer, ask).await
             }
-            Todo::Authenticate { at_ms, path, success } => {
+            Todo::Authenticate {
+                at_ms,
+                attempt_id,
+                success,
+            } => {
                 self.stage.sleep_until(at_ms).await;
-                self.authenticate(&path, success).await;
+                let open = self.stage.bank.borrow().sandbox.open_challenges(&attempt_id);
+                if open.len() > 1 {
+                    self.stage.meet(Sometimes::SecureTwice);
+                }
+                for path in open {
+                    self.authenticate(&path, success).await;
+                }
                 Vec::new()
             }
         };
@@ -194,11 +210,15 @@ impl Ways {
             let clients = stage.clients.borrow();
             let mut buyers = clients.buyers.iter().map(|buyer| &buyer.shopper);
             let found = buyers.find(|shopper| shopper.payment().payment == payment);
-            found.and_then(|shopper| Some((shopper.attempt_id()?.to_owned(), shopper.payment().amount_minor)))
+            found.and_then(|shopper| Some((shopper.attempt_id()?.to_owned(), shopper.payment().clone())))
         };
         // Nobody can forge what nobody has heard of; an attempt that is not there will do.
-        let (id, amount) = id.unwrap_or_else(|| ("pa_00000000000000000000000000".to_owned(), 1));
-        let request = forgery(stage.plan.world.class, EPOCH_MS + stage.now_ms(), &id, amount);
+        let (id, amount, merchant) = id.map_or_else(
+            || ("pa_00000000000000000000000000".to_owned(), 1, 0),
+            |(id, payment)| (id, payment.amount_minor, payment.merchant),
+        );
+        let class = stage.plan.world.class_of(merchant);
+        let request = forgery(class, EPOCH_MS + stage.now_ms(), &id, amount);
         let answer = ask_within(&self.balancer, FORGER_MS, request.as_bytes()).await;
         let status = answer.map(|answer| answer.status());
         match status {
@@ -214,7 +234,11 @@ impl Ways {
 }
 
 fn bytes(ask: &Ask) -> Vec<u8> {
-    let mut head = format!("{} {} HTTP/1.1\r\nhost: balancer\r\n", ask.method, ask.target);
+    let key = MERCHANT_KEYS[usize::from(ask.merchant.min(1))];
+    let mut head = format!(
+        "{} {} HTTP/1.1\r\nhost: balancer\r\nauthorization: Bearer {key}\r\n",
+        ask.method, ask.target
+    );
     if !ask.key.is_empty() {
         head.push_str(&format!("idempotency-key: {}\r\n", ask.key));
     }

@@ -5,7 +5,10 @@ use pay_once_core::record::Record;
 use pay_once_core::status::Status;
 
 use super::clients::{Buyer, Ways};
+use crate::met::Sometimes;
+use crate::operator;
 use crate::seen::Heard;
+use crate::shopper::Todo;
 
 /// How often somebody looks whether it is time to look, in milliseconds.
 const LOOK_EVERY_MS: u64 = 100;
@@ -23,11 +26,13 @@ impl Ways {
         loop {
             let is_last_round = stage.clients.borrow().is_last_round;
             if is_last_round && self.look(buyer).await {
+                self.once_more(buyer).await;
                 self.with(buyer, |buyer| buyer.is_done = true);
                 return;
             }
-            if let Some(id) = self.with(buyer, |buyer| buyer.shopper.payment().attempt_id()) {
+            if let Some(id) = self.with(buyer, |buyer| stage.plan.attempt_of(buyer.shopper.payment())) {
                 self.peep(buyer, id, &mut seen_version);
+                self.operate(buyer, id);
             }
             stage.sleep(LOOK_EVERY_MS).await;
         }
@@ -42,9 +47,65 @@ impl Ways {
                 return;
             }
             // What cannot be read is for the oracles; it will not get better by waiting.
-            row.is_none_or(|row| Record::decode(id, &row.bytes).map_or(true, |record| is_end(&record)))
+            let waits_for_operator = |record: &Record| {
+                self.stage.plan.world.operator_ms.is_some() && operator::is_parked(record)
+            };
+            row.is_none_or(|row| {
+                Record::decode(id, &row.bytes)
+                    .map_or(true, |record| is_end(&record) && !waits_for_operator(&record))
+            })
         };
         self.with(buyer, |buyer| buyer.is_settled = is_settled);
+    }
+
+    /// An operator comes for what is parked, and says what the PSP's books say.
+    fn operate(&self, buyer: usize, id: AttemptId) {
+        let stage = &self.stage;
+        let Some(after_ms) = stage.plan.world.operator_ms else {
+            return;
+        };
+        let record = {
+            let rows = stage.rows.borrow();
+            let row = rows.all.get(&id.to_bytes());
+            row.and_then(|row| Record::decode(id, &row.bytes).ok())
+        };
+        let Some(record) = record.filter(operator::is_parked) else {
+            return;
+        };
+        let now_ms = stage.now_ms();
+        let is_there = self.with(buyer, |buyer| {
+            let at_ms = *buyer.operator_at_ms.get_or_insert(now_ms + after_ms);
+            at_ms <= now_ms
+        });
+        if is_there != Some(true) {
+            return;
+        }
+        let word = operator::word(&stage.bank.borrow().sandbox, &id.to_string(), &record);
+        let ask = self.with(buyer, |buyer| {
+            buyer.operator_at_ms = None;
+            word.and_then(|body| buyer.shopper.resolve(body))
+        });
+        if let Some(ask) = ask.flatten() {
+            stage.meet(Sometimes::OperatorResolves);
+            self.take_on(buyer, vec![Todo::Ask { at_ms: now_ms, ask }]);
+        }
+    }
+
+    /// Every request of the client's own once more.
+    async fn once_more(&self, buyer: usize) {
+        for ask in self.with(buyer, |buyer| buyer.shopper.once_more()).unwrap_or_default() {
+            let began_ms = self.stage.now_ms();
+            let told = self.exchange(&ask).await;
+            let ended_ms = self.stage.now_ms();
+            self.with(buyer, |buyer| {
+                buyer.once_more.push(Heard {
+                    ask,
+                    began_ms,
+                    ended_ms,
+                    told,
+                });
+            });
+        }
     }
 
     fn with<R>(&self, buyer: usize, what: impl FnOnce(&mut Buyer) -> R) -> Option<R> {

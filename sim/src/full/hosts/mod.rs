@@ -8,6 +8,7 @@ mod psp_wire;
 pub(super) mod server;
 pub(super) mod store;
 pub(super) mod store_client;
+mod strangers;
 
 use crate::plan::Host;
 

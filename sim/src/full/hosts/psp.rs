@@ -32,7 +32,7 @@ const TICK_EVERY_MS: u64 = 500;
 
 /// The PSP and what is known of it.
 pub(in crate::full) struct Bank {
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
     draw: Draw,
     /// Faults that are on, and how often they strike in a thousand.
     pub(in crate::full) faults: Vec<(PspFault, u16)>,
@@ -82,9 +82,20 @@ impl Bank {
         (std::mem::take(&mut self.calls), ledger)
     }
 
+    /// The object that an authorization of the ledger belongs to, by the authorization's id.
+    pub(in crate::full) fn objects(&self) -> BTreeMap<String, String> {
+        let events = self.sandbox.ledger();
+        let named = events.map(|event| (event.id.clone(), self.sandbox.object_of(&event.id)));
+        named.collect()
+    }
+
     /// Whether a fault is on.
     fn has(&self, fault: PspFault) -> bool {
         self.faults.iter().any(|(on, _)| *on == fault)
+    }
+
+    fn rejects(&self) -> bool {
+        self.faults.iter().any(|(on, _)| matches!(on, PspFault::Rejected { .. }))
     }
 
     /// How many events the ledger has more than when last asked.
@@ -99,6 +110,7 @@ pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let pool = Rc::new(Pool::new(super::name(Host::Balancer)));
     spawn_local(lapse(Rc::clone(&stage), Rc::clone(&pool)));
+    spawn_local(super::strangers::run(Rc::clone(&stage), Rc::clone(&pool)));
     loop {
         let (stream, _) = listener.accept().await?;
         let (stage, pool) = (Rc::clone(&stage), Rc::clone(&pool));
@@ -171,6 +183,9 @@ fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answe
     }
     match &reaction.answer {
         None if news > 0 => stage.meet(Sometimes::AnswerLostAfterEffect),
+        Some(answer) if matches!(answer.status, 400 | 401 | 403) && bank.rejects() => {
+            stage.meet(Sometimes::Rejected);
+        }
         Some(answer) if answer.status == 429 => stage.meet(Sometimes::Throttled),
         Some(answer) if answer.status == 503 && bank.has(PspFault::ReadOnly) => {
             stage.meet(Sometimes::ReadOnly);
@@ -182,7 +197,27 @@ fn receive(stage: &Rc<Stage>, pool: &Rc<Pool>, request: Request) -> Option<Answe
         _ => {}
     }
     drop(bank);
+    if news > 0 {
+        super::strangers::end_refunds(stage, pool);
+    }
     carry_out(stage, pool, reaction)
+}
+
+/// Something happens at the PSP without a call of ours.
+pub(super) fn by_hand(stage: &Rc<Stage>, pool: &Rc<Pool>, request: &Request) {
+    let mut bank = stage.bank.borrow_mut();
+    let entropy = bank.draw.word();
+    let reaction = bank.sandbox.receive(EPOCH_MS + stage.now_ms(), entropy, request);
+    let news = bank.news();
+    drop(bank);
+    let status = reaction.answer.as_ref().map_or(0, |answer| answer.status);
+    stage.note(Host::Psp, Kind::Effect, || {
+        format!("by hand: {}: {status}", request.path())
+    });
+    if news > 0 {
+        super::strangers::end_refunds(stage, pool);
+    }
+    carry_out(stage, pool, reaction);
 }
 
 fn is_garbage(bank: &Bank, body: &[u8]) -> bool {

@@ -25,6 +25,7 @@ use crate::full::stage::Stage;
 use crate::full::wire::{PORT, Pool};
 use crate::met::Sometimes;
 use crate::plan::Host;
+use crate::seen::{PspCall, is_unknown};
 use crate::trace::Kind;
 use crate::world::{EPOCH_MS, config};
 
@@ -150,6 +151,11 @@ impl PspTransport for SimPsp {
             true => idempotency_key(call),
             false => "",
         };
+        if !key.is_empty() {
+            let at_ms = gate.stage.now_ms();
+            let key = key.to_owned();
+            gate.stage.sends.borrow_mut().push(PspCall { at_ms, key });
+        }
         gate.progress(key, Progress::Dispatched);
         gate.pass().await;
         let may_send = || {
@@ -162,6 +168,13 @@ impl PspTransport for SimPsp {
         };
         let result = self.http.send(call, may_send).await;
         gate.pass().await;
+        // Only the read of an event is for no attempt.
+        if call.attempt.is_none() {
+            gate.stage.meet(Sometimes::EventRead);
+        }
+        if let (Some(id), true) = (call.attempt, call.moves_money && is_unknown(&result)) {
+            *gate.stage.unknown.borrow_mut().entry(id.to_string()).or_default() += 1;
+        }
         if let CallResult::NotSent { reason } = &result {
             gate.forget(key);
             let at = Host::Server(gate.server);

@@ -139,6 +139,12 @@ async fn serve(stage: &Rc<Stage>, mut stream: TcpStream) -> std::io::Result<()> 
         };
         // Finer than a step: it is the order of operations that this shakes.
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;
+        let is_write = matches!(asked, Asked::Swap(_));
+        if is_write && struck.contains(&StoreFault::NoWrites) {
+            stage.meet(Sometimes::StoreTakesNoWrites);
+            // Nobody learns whether it applied.
+            return Ok(());
+        }
         if struck.contains(&StoreFault::Down) {
             stage.meet(Sometimes::StoreDown);
             stage.note(Host::Store, Kind::Lost, || "down".to_owned());
@@ -195,6 +201,8 @@ fn swap(stage: &Rc<Stage>, struck: &[StoreFault], swapping: Swapping) -> (Said, 
                 }
                 return (said, unknown(&mut stage.rows.borrow_mut()));
             }
+            // Looked at before.
+            StoreFault::NoWrites => {}
             StoreFault::LostUnknown => {
                 stage.meet(Sometimes::SwapLostUnknown);
                 stage.note(Host::Store, Kind::Lost, || "a swap is lost, untold".to_owned());

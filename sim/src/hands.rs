@@ -1,0 +1,128 @@
+//! What happens at the PSP without a call of ours: persons at its dashboard, and other programs of the account. Both tiers
+//! hand the requests that are made here to the same sandbox.
+
+use pay_once_sandbox::tokens::Operation;
+use pay_once_sandbox::{Cause, LedgerEvent, Method, Request, Sandbox};
+use serde_json::{Value, json};
+
+use crate::plan::{Class, Hand};
+use crate::world::EPOCH_MS;
+
+/// What a person does to the newest object of an attempt. `None`: there is nothing to do it to.
+#[must_use]
+pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, foreign: bool) -> Option<Request> {
+    let events = sandbox.ledger().filter(|event| event.attempt_id == attempt_id);
+    let events: Vec<&LedgerEvent> = events.filter(|event| event.declined.is_none()).collect();
+    let made = events.iter().filter(|event| event.operation == Operation::Authorize);
+    let authorization = made
+        .filter(|event| (event.cause == Some(Cause::Foreign)) == foreign)
+        .last()?;
+    let object = sandbox.object_of(&authorization.id);
+    let captures = events.iter().filter(|event| {
+        event.operation == Operation::Capture && event.authorization.as_ref() == Some(&authorization.id)
+    });
+    let capture = captures.last();
+    let share = |whole_minor: u64, permille: u16| (whole_minor * u64::from(permille) / 1_000).max(1);
+    let (verb, body) = match (hand, class.is_stripe()) {
+        (Hand::Capture(permille), _) => {
+            let amount = share(authorization.amount_minor, permille);
+            ("capture", json!({"amount": amount}))
+        }
+        (Hand::Cancel, true) => ("cancel", json!({})),
+        (Hand::Cancel, false) => ("void", json!({})),
+        (Hand::Refund(permille), true) => {
+            let amount = share(capture?.amount_minor, permille);
+            ("refund", json!({"amount": amount}))
+        }
+        (Hand::Refund(_), false) => {
+            capture?;
+            ("void", json!({}))
+        }
+        (Hand::Dispute, true) => {
+            capture?;
+            ("dispute", json!({}))
+        }
+        (Hand::Dispute, false) => {
+            let path = format!("/dashboard/captures/{}/reverse", capture?.id);
+            return Some(post(path, &json!({})));
+        }
+    };
+    let objects = match class.is_stripe() {
+        true => "payment_intents",
+        false => "authorizations",
+    };
+    Some(post(format!("/dashboard/{objects}/{object}/{verb}"), &body))
+}
+
+/// Another installation has made an object that carries an attempt's reference.
+#[must_use]
+pub fn foreign(class: Class, attempt_id: &str, currency: &str, made: Foreign, now_ms: u64) -> Request {
+    let created = ((EPOCH_MS + now_ms) / 1_000).saturating_sub(made.age_s);
+    let mut body = json!({
+        "amount": made.amount_minor,
+        "currency": currency,
+        "created": created,
+        "webhooks": true,
+    });
+    let more = match class.is_stripe() {
+        true => json!({
+            "status": if made.is_taken { "succeeded" } else { "requires_capture" },
+            "metadata": {"attempt_id": attempt_id},
+        }),
+        false => json!({"reference": attempt_id}),
+    };
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    let objects = match class.is_stripe() {
+        true => "payment_intents",
+        false => "authorizations",
+    };
+    post(format!("/dashboard/{objects}"), &body)
+}
+
+/// An object of another installation.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign {
+    /// Whether its money is taken; held otherwise. The acquirer's is always held.
+    pub is_taken: bool,
+    /// In the units that the PSP is sent.
+    pub amount_minor: u64,
+    /// How long ago it was made, in seconds.
+    pub age_s: u64,
+}
+
+/// `count` objects of other programs that name no attempt of ours.
+#[must_use]
+pub fn crowd(count: u32) -> Request {
+    let body = json!({"amount": 1_234, "currency": "EUR", "count": count});
+    post("/dashboard/payment_intents".to_owned(), &body)
+}
+
+/// The pending refunds of Stripe's end.
+#[must_use]
+pub fn end_refund(refund_id: &str, succeeds: bool) -> Request {
+    let verb = if succeeds { "succeed" } else { "fail" };
+    post(format!("/dashboard/refunds/{refund_id}/{verb}"), &json!({}))
+}
+
+/// The cardholder answers a challenge.
+#[must_use]
+pub fn authenticate(path: &str, success: bool) -> Request {
+    let form = "application/x-www-form-urlencoded".to_owned();
+    Request {
+        method: Method::Post,
+        path_and_query: path.to_owned(),
+        headers: vec![("content-type".to_owned(), form)],
+        body: format!("success={success}").into_bytes(),
+    }
+}
+
+fn post(path: String, body: &Value) -> Request {
+    Request {
+        method: Method::Post,
+        path_and_query: path,
+        headers: Vec::new(),
+        body: body.to_string().into_bytes(),
+    }
+}

@@ -1,0 +1,171 @@
+//! Everybody but the merchants' clients: cardholders, persons at the PSP's dashboard, other programs of the account,
+//! operators; and the copies of final records that servers answer from.
+
+use std::rc::Rc;
+
+use pay_once_core::http::Response;
+use pay_once_core::id::AttemptId;
+use pay_once_core::machine::{Input, may_be_settled, settled};
+use pay_once_core::record::Record;
+use pay_once_sandbox::tokens::Operation;
+use pay_once_sandbox::{Face, Request};
+
+use super::{Event, Sim};
+use crate::hands;
+use crate::met::Sometimes;
+use crate::operator;
+use crate::plan::{Hand, Host};
+use crate::trace::Kind;
+use crate::world::EPOCH_MS;
+
+/// How often other programs of the account make objects, in milliseconds.
+const CROWD_EVERY_MS: u64 = 1_000;
+
+impl Sim<'_> {
+    /// Something happens at the PSP without a call of ours.
+    fn at_psp(&mut self, request: &Request, what: impl FnOnce() -> String) {
+        let before = self.effects();
+        let entropy = self.psp_draw.word();
+        let reaction = self.sandbox.receive(EPOCH_MS + self.now_ms, entropy, request);
+        if self.trace.is_asked_for() {
+            let status = reaction.answer.as_ref().map_or(0, |answer| answer.status);
+            self.note(Host::Psp, Kind::Effect, || format!("{}: {status}", what()));
+        }
+        self.pending_refunds(before);
+        self.psp_reacts(reaction);
+    }
+
+    /// The customer answers what the bank asks.
+    pub(super) fn authenticate(&mut self, attempt_id: &str, success: bool) {
+        let open = self.sandbox.open_challenges(attempt_id);
+        if open.len() > 1 {
+            self.met.meet(Sometimes::SecureTwice);
+        }
+        for path in open {
+            self.met.meet(Sometimes::SecureFinished);
+            let request = hands::authenticate(&path, success);
+            self.at_psp(&request, || format!("{attempt_id}: 3-D Secure: success={success}"));
+        }
+    }
+
+    /// Other programs use the account.
+    pub(super) fn crowd(&mut self) {
+        let request = hands::crowd(self.plan.world.crowd);
+        self.at_psp(&request, || "objects of other programs".to_owned());
+        let next_ms = self.now_ms + CROWD_EVERY_MS;
+        if next_ms < self.plan.world.heal_ms {
+            self.at(next_ms, Event::Crowd);
+        }
+    }
+
+    /// A person acts on an object that carries a payment's reference.
+    pub(super) fn by_hand(&mut self, payment: u32, hand: Hand, foreign: bool) {
+        let Some(paid) = self.plan.payment(payment) else { return };
+        let (id, class) = (self.plan.attempt_of(paid).to_string(), self.plan.world.class_of(paid.merchant));
+        if let Some(request) = hands::act(&self.sandbox, class, &id, hand, foreign) {
+            self.met.meet(Sometimes::ByHand);
+            self.at_psp(&request, || format!("{id}: {hand:?} by hand"));
+        }
+    }
+
+    /// Another installation has an object that carries a payment's reference.
+    pub(super) fn foreign(&mut self, payment: u32, made: hands::Foreign) {
+        let Some(paid) = self.plan.payment(payment) else { return };
+        let (id, class) = (self.plan.attempt_of(paid).to_string(), self.plan.world.class_of(paid.merchant));
+        let request = hands::foreign(class, &id, &paid.currency, made, self.now_ms);
+        self.at_psp(&request, || format!("{id}: an object of another installation"));
+    }
+
+    /// Stripe's refunds that are pending end after a while.
+    pub(super) fn pending_refunds(&mut self, effects_before: usize) {
+        let Some((after_ms, _)) = self.plan.world.refund_ms else {
+            return;
+        };
+        if self.effects() == effects_before {
+            return;
+        }
+        let pending = self.sandbox.ledger().filter(|event| {
+            event.operation == Operation::Refund
+                && event.face == Face::Stripe
+                && event.declined.is_none()
+                && event.at_ms == EPOCH_MS + self.now_ms
+        });
+        let ids: Vec<String> = pending.map(|event| event.id.clone()).collect();
+        for id in ids {
+            self.at(self.now_ms + after_ms, Event::EndRefund(id));
+        }
+    }
+
+    pub(super) fn end_refund(&mut self, id: &str) {
+        let succeeds = self.plan.world.refund_ms.is_none_or(|(_, succeeds)| succeeds);
+        let request = hands::end_refund(id, succeeds || self.now_ms >= self.plan.world.heal_ms);
+        self.at_psp(&request, || format!("refund {id} ends"));
+    }
+
+    /// Something is parked, and an operator hears of it.
+    pub(super) fn call_operator(&mut self, id: AttemptId, record: &Record) {
+        let Some(after_ms) = self.plan.world.operator_ms else {
+            return;
+        };
+        if operator::is_parked(record) && self.operators.insert(id) {
+            self.at(self.now_ms + after_ms, Event::Operator(id));
+        }
+    }
+
+    /// An operator says what the PSP's books say.
+    pub(super) fn operator(&mut self, id: AttemptId) {
+        self.operators.remove(&id);
+        let Some(record) = self.store.peep(id) else { return };
+        let address = id.to_string();
+        let Some(body) = operator::word(&self.sandbox, &address, &record) else {
+            return;
+        };
+        let mut shoppers = self.shoppers.iter_mut().enumerate();
+        let Some((number, shopper)) = shoppers.find(|(_, shopper)| shopper.address() == address) else {
+            return;
+        };
+        let Some(ask) = shopper.resolve(body) else { return };
+        self.met.meet(Sometimes::OperatorResolves);
+        self.at(
+            self.now_ms,
+            Event::Ask {
+                shopper: number,
+                ask,
+            },
+        );
+        // Who got no answer looks again.
+        self.call_operator(id, &record);
+    }
+
+    /// Every server keeps a copy of a final record.
+    pub(super) fn keep_copy(&mut self, id: AttemptId, record: &Rc<Record>) {
+        let Some(kept_ms) = self.plan.world.copies_ms else {
+            return;
+        };
+        if !record.is_final() {
+            return;
+        }
+        let until_ms = self.now_ms + kept_ms;
+        for server in &mut self.servers {
+            // A copy that is there stays as long as it is believed: readers may be behind.
+            let copy = server.copies.entry(id).or_insert_with(|| (Rc::clone(record), until_ms));
+            if copy.1 <= self.now_ms {
+                *copy = (Rc::clone(record), until_ms);
+            }
+        }
+    }
+
+    /// The answer that a copy gives for good, if there is one.
+    pub(super) fn from_copy(&mut self, server: usize, id: AttemptId, input: &Input) -> Option<Response> {
+        if self.plan.world.copies_ms.is_none() || !may_be_settled(input) {
+            return None;
+        }
+        let (record, until_ms) = self.server(server).copies.get(&id)?.clone();
+        if until_ms <= self.now_ms {
+            return None;
+        }
+        let response = settled(id, &record, input)?;
+        self.met.meet(Sometimes::AnsweredFromCopy);
+        Some(response)
+    }
+}

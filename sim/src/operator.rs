@@ -1,0 +1,85 @@
+//! An honest operator: resolves what is parked by the PSP's books.
+
+use pay_once_core::journal::Operation;
+use pay_once_core::record::Record;
+use pay_once_sandbox::tokens::Operation as PspOperation;
+use pay_once_sandbox::{Cause, LedgerEvent, Sandbox};
+use serde_json::json;
+
+/// Whether somebody has to look at it.
+#[must_use]
+pub fn is_parked(record: &Record) -> bool {
+    let state = record.state();
+    match &state.running {
+        Some(running) => running.parked.is_some(),
+        None => state.mismatch.is_some(),
+    }
+}
+
+/// What the books say of the parked operation, as the body of the request that resolves it. `None`: nothing is parked.
+#[must_use]
+pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<String> {
+    if !is_parked(record) {
+        return None;
+    }
+    let events: Vec<&LedgerEvent> = sandbox
+        .ledger()
+        .filter(|event| event.attempt_id == attempt_id && event.declined.is_none())
+        .collect();
+    let foreign = |event: &&&LedgerEvent| {
+        event.operation == PspOperation::Authorize && event.cause == Some(Cause::Foreign)
+    };
+    let foreign: Vec<&str> = events.iter().filter(foreign).map(|event| event.id.as_str()).collect();
+    let is_own = |event: &&&LedgerEvent| {
+        let of = event.authorization.as_deref().unwrap_or(&event.id);
+        !foreign.contains(&of)
+    };
+    let own: Vec<&LedgerEvent> = events.iter().filter(is_own).copied().collect();
+    let ended = |id: &str| {
+        let is_end = |event: &&&LedgerEvent| {
+            event.authorization.as_deref() == Some(id)
+                && matches!(
+                    event.operation,
+                    PspOperation::Void | PspOperation::Lapse | PspOperation::Refund
+                )
+        };
+        own.iter().any(|event| is_end(&event))
+    };
+    let mut held = own
+        .iter()
+        .filter(|event| event.operation == PspOperation::Authorize && !ended(&event.id));
+    let mut taken = own
+        .iter()
+        .filter(|event| event.operation == PspOperation::Capture)
+        .filter(|event| event.authorization.as_deref().is_some_and(|id| !ended(id)));
+    let operation = record.state().running.as_ref().map(|running| running.operation);
+    let (happened, reference) = match operation {
+        // What differs from what was asked for is dealt with at the PSP; the word is all that is left.
+        None => (true, None),
+        Some(Operation::Authorize) => {
+            let found = held.next();
+            (found.is_some(), found.map(|event| sandbox.object_of(&event.id)))
+        }
+        Some(Operation::Capture) => {
+            let found = taken.next();
+            // Stripe's capture has the id of the object, which is known.
+            let id = found.map(|event| event.id.clone());
+            let is_acquirers = |id: &String| id.starts_with("cap_") && !is_stripe(&own);
+            (found.is_some(), id.filter(is_acquirers))
+        }
+        Some(Operation::Void | Operation::Refund) => (held.next().is_none(), None),
+    };
+    let mut body = json!({
+        "operator": "ada",
+        "reason": "by the PSP's books",
+        "outcome": if happened { "happened" } else { "did_not_happen" },
+    });
+    if let (Some(reference), true) = (reference, happened) {
+        body["psp_reference"] = json!(reference);
+    }
+    Some(body.to_string())
+}
+
+fn is_stripe(own: &[&LedgerEvent]) -> bool {
+    own.iter().any(|event| event.face == pay_once_sandbox::Face::Stripe)
+}

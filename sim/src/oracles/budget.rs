@@ -1,0 +1,53 @@
+//! Every request is answered within its budget, and what a store's time-outs add to it.
+
+use super::{Case, Oracle, Wrong};
+use crate::plan::{Act, StoreFault};
+use crate::world::BUDGET_MS;
+
+/// What the store may add to an answer, in milliseconds: three swaps whose end is unknown and the reads after them, each up to
+/// its time-out.
+const STORE_MS_MAX: u64 = 2_700;
+/// What messages, and steps of the clock, may add, in milliseconds.
+const NETWORK_MS_MAX: u64 = 150;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "answered in time",
+    rule: "§2 Time budget",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let mut store_ms = 0;
+    for step in &case.run.plan.steps {
+        match step.act {
+            // What stops servers or messages stops answers.
+            Act::Crash { .. }
+            | Act::Die { .. }
+            | Act::Pause { .. }
+            | Act::Partition { .. }
+            | Act::Hold { .. }
+            | Act::Replay { .. } => return Ok(()),
+            Act::Store { fault, .. } => {
+                store_ms = match fault {
+                    StoreFault::Slow => STORE_MS_MAX * 2,
+                    _ => STORE_MS_MAX.max(store_ms),
+                }
+            }
+            _ => {}
+        }
+    }
+    for heard in case.heard.iter().filter(|heard| heard.ask.wait_s.is_none()) {
+        let limit_ms = BUDGET_MS + NETWORK_MS_MAX + store_ms;
+        let took_ms = heard.ended_ms.saturating_sub(heard.began_ms);
+        if took_ms > limit_ms || heard.told.is_none() && heard.ask.timeout_ms > limit_ms {
+            let what = format!(
+                "{} {} was {} after {took_ms} ms; its budget and the store's time-outs allow {limit_ms} ms",
+                heard.ask.method,
+                heard.ask.target,
+                if heard.told.is_some() { "answered" } else { "given up" }
+            );
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}

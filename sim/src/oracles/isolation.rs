@@ -1,0 +1,24 @@
+//! No merchant learns of another's attempt: whatever is asked for at its address, it is not there.
+
+use super::{Case, Oracle, Wrong};
+use crate::shopper::Role;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "merchants are apart",
+    rule: "§2 Merchants",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    for heard in case.heard.iter().filter(|heard| heard.ask.role == Role::Stranger) {
+        let Some(told) = &heard.told else { continue };
+        if told.shown.is_some() || !matches!(told.status, 404 | 503) {
+            let what = format!(
+                "another merchant's {} {} was answered with {} {:?}",
+                heard.ask.method, heard.ask.target, told.status, told.code
+            );
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}

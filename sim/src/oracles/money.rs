@@ -1,0 +1,150 @@
+//! The money of an attempt by the PSP's ledger: whose objects there are, what they hold, what was taken.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pay_once_sandbox::tokens::Operation;
+use pay_once_sandbox::{Cause, LedgerEvent};
+
+use super::{Case, since};
+use crate::seen::Run;
+
+/// The money of one attempt at one moment.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Money {
+    /// Authorizations that calls of ours ever made.
+    pub(super) authorizations: u32,
+    /// Authorizations that hold or have taken money now, whoever made them.
+    pub(super) live: u32,
+    /// Captures that calls of ours ever made.
+    pub(super) captures: u32,
+    /// Captures of any cause that were ever made.
+    pub(super) all_captures: u32,
+    /// Taken and not given back, in the units that the PSP was sent.
+    pub(super) kept_minor: u64,
+}
+
+impl fmt::Debug for Money {
+    /// In words: it stands in messages for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} authorizations ({} live) and {} captures ({} minor units kept)",
+            self.authorizations, self.live, self.captures, self.kept_minor
+        )
+    }
+}
+
+/// One authorization at one moment.
+#[derive(Default)]
+struct Hold {
+    captured_minor: u64,
+    refunded_minor: u64,
+    is_ended: bool,
+}
+
+/// Sorts an attempt's events into those of other installations' objects and those of ours.
+pub(super) fn sort(all: Vec<&LedgerEvent>) -> (Vec<&LedgerEvent>, Vec<&LedgerEvent>) {
+    let foreign: Vec<&str> = all
+        .iter()
+        .filter(|event| event.operation == Operation::Authorize && event.cause == Some(Cause::Foreign))
+        .map(|event| event.id.as_str())
+        .collect();
+    let is_foreign = |event: &&LedgerEvent| {
+        let of = event.authorization.as_deref().unwrap_or(&event.id);
+        foreign.contains(&of)
+    };
+    all.iter().copied().partition(is_foreign)
+}
+
+/// Leaves out what the PSP executed a second time and our journal does not name: nobody can undo what nobody has seen.
+pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'a LedgerEvent> {
+    if own.iter().all(|event| event.cause != Some(Cause::Repeated)) {
+        return own;
+    }
+    let journal = run.records.get(id).map(Vec::as_slice).unwrap_or_default();
+    let is_named = |id: &str| {
+        let object = run.objects.get(id).map_or(id, String::as_str);
+        journal.windows(object.len()).any(|bytes| bytes == object.as_bytes())
+    };
+    let unseen: Vec<&str> = own
+        .iter()
+        .filter(|event| event.cause == Some(Cause::Repeated) && !is_named(&event.id))
+        .map(|event| event.id.as_str())
+        .collect();
+    let is_seen = |event: &&LedgerEvent| {
+        let of = event.authorization.as_deref().unwrap_or(&event.id);
+        !unseen.contains(&of) && !unseen.contains(&event.id.as_str())
+    };
+    own.into_iter().filter(|event| is_seen(event)).collect()
+}
+
+impl Case<'_> {
+    /// The money as it was at `until_ms` (from the start), later events left out.
+    pub(super) fn money_at(&self, until_ms: u64) -> Money {
+        let mut money = Money::default();
+        let mut holds: BTreeMap<&str, Hold> = BTreeMap::new();
+        for event in self.ledger.iter().filter(|event| since(event.at_ms) <= until_ms) {
+            let by_call = u32::from(event.cause.is_none());
+            let of = event.authorization.as_deref().unwrap_or(&event.id);
+            if event.declined.is_some() {
+                // A refund that fails later gives its money back to the merchant.
+                if let (Some(_), Some(hold)) = (&event.undoes, holds.get_mut(of)) {
+                    hold.refunded_minor = hold.refunded_minor.saturating_sub(event.amount_minor);
+                }
+                continue;
+            }
+            let hold = holds.entry(of).or_default();
+            match event.operation {
+                Operation::Authorize => money.authorizations += by_call,
+                Operation::Capture => {
+                    money.captures += by_call;
+                    money.all_captures += 1;
+                    hold.captured_minor += event.amount_minor;
+                }
+                Operation::Void | Operation::Lapse => hold.is_ended = true,
+                Operation::Refund => hold.refunded_minor += event.amount_minor,
+            }
+        }
+        for hold in holds.values() {
+            let is_back = hold.captured_minor > 0 && hold.refunded_minor >= hold.captured_minor;
+            money.live += u32::from(!hold.is_ended && !is_back);
+            money.kept_minor += hold.captured_minor.saturating_sub(hold.refunded_minor);
+        }
+        money
+    }
+
+    /// The money when the run ended.
+    pub(super) fn money(&self) -> Money {
+        self.money_at(u64::MAX)
+    }
+
+    /// Whether somebody acted on an object of ours by hand, or the card network did.
+    pub(super) fn is_touched(&self) -> bool {
+        self.has_cause(&[Cause::Dashboard, Cause::Reversal]) || self.run.plan.is_disputed(self.payment.payment)
+    }
+
+    /// Whether the PSP executed a call a second time, and our journal has seen it.
+    pub(super) fn has_extra(&self) -> bool {
+        self.has_cause(&[Cause::Repeated])
+    }
+
+    fn has_cause(&self, causes: &[Cause]) -> bool {
+        let mut found = self.ledger.iter().filter_map(|event| event.cause);
+        found.any(|cause| causes.contains(&cause))
+    }
+
+    /// What a capture is asked to take, in the units that the PSP is sent. A PSP that captures all takes all.
+    pub(super) fn taken_minor(&self) -> u64 {
+        let minor = match self.captures_other() {
+            true => self.payment.amount_minor,
+            false => self.payment.capture_minor(),
+        };
+        self.payment.sent_minor(self.class, minor)
+    }
+
+    /// Whether the PSP captures another amount than is asked for.
+    pub(super) fn captures_other(&self) -> bool {
+        self.payment.token == crate::plan::Token::CapturesAll && self.payment.flow == crate::plan::Flow::Part
+    }
+}

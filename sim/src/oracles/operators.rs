@@ -1,0 +1,24 @@
+//! An operator's word counts only for what is parked: who resolves what is still in flight is refused.
+
+use super::{Case, Oracle, Wrong};
+use crate::shopper::Role;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "only what is parked is resolved",
+    rule: "§2 resolve",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    for heard in case.heard.iter().filter(|heard| heard.ask.role == Role::Hasty) {
+        let Some(told) = &heard.told else { continue };
+        if !matches!(told.status, 404 | 409 | 503) {
+            let what = format!(
+                "an operator resolved what was not parked, and was answered with {} {:?}",
+                told.status, told.code
+            );
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Parking is for what no PSP can tell: each reason is looked for in what happened.
+
+use pay_once_core::journal::{Conclusion, Fact};
+
+use super::{Case, Oracle, Wrong};
+use crate::plan::{Act, Class, Hand, Token};
+use crate::seen::Doubt;
+use crate::world::EPOCH_MS;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "parked for a reason",
+    rule: "rules 4, 5, 6",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let told = case.last().and_then(|last| last.told.as_ref());
+    let shown = told.and_then(|told| told.shown.as_ref());
+    let operation = shown.and_then(|shown| shown.operation.as_ref());
+    if operation.is_none_or(|operation| operation.state != Doubt::Parked) {
+        return Ok(());
+    }
+    let ended_ms = case.run.ended_ms;
+    if case.run.plan.world.operator_ms.is_some() {
+        return Err((ended_ms, "still parked, though an operator resolves what is".to_owned()));
+    }
+    if is_amount(case) || is_foreign(case) || is_unknown(case)? {
+        return Ok(());
+    }
+    Err((
+        ended_ms,
+        format!("parked ({operation:?}), and nothing that happened is a reason for it"),
+    ))
+}
+
+/// The PSP took or holds another amount than was asked for.
+fn is_amount(case: &Case<'_>) -> bool {
+    let mut steps = case.run.plan.steps.iter();
+    let by_hand = steps.any(|step| {
+        matches!(step.act, Act::ByHand { payment, hand: Hand::Capture(_), .. } if payment == case.payment.payment)
+    });
+    let other_hold = case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
+    case.captures_other() || by_hand || other_hold
+}
+
+/// What a look shows is another installation's.
+fn is_foreign(case: &Case<'_>) -> bool {
+    !case.foreign.is_empty() && case.class.is_listed()
+}
+
+/// What came of a call is not known, and nothing tells.
+fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
+    let world = &case.run.plan.world;
+    // A server that stops with a call under way leaves nobody who knows.
+    let unknown = case.run.unknown.contains_key(&case.id) || case.run.plan.has_disturbed_servers();
+    let is_told_by_key_alone = match case.class {
+        Class::Blind => return Ok(unknown),
+        Class::Keyed => true,
+        Class::KeyedQueryable | Class::Stripe | Class::Queryable => {
+            if !world.lists_forbidden {
+                return Ok(false);
+            }
+            case.class.is_keyed()
+        }
+        Class::Addressable => return Ok(unknown && world.lists_forbidden),
+    };
+    if !is_told_by_key_alone {
+        return Ok(unknown);
+    }
+    // Until its horizon a key tells.
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(unknown);
+    };
+    let mut first_sent_ms = None;
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Intended { .. } => first_sent_ms = None,
+            Fact::Dispatched { sent_at_ms, .. } => first_sent_ms = first_sent_ms.or(Some(*sent_at_ms)),
+            Fact::Inferred {
+                conclusion: Conclusion::Parked { .. },
+            } => {
+                let margin_ms = 2 * (world.declared.max_in_flight_ms + world.declared.skew_ms);
+                let from_ms = first_sent_ms.unwrap_or(0) + world.declared.horizon_ms.saturating_sub(margin_ms);
+                if entry.at_ms < from_ms {
+                    let at_ms = entry.at_ms.saturating_sub(EPOCH_MS);
+                    return Err((at_ms, "parked while the key could still tell".to_owned()));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(unknown)
+}

@@ -1,0 +1,91 @@
+//! From a seed to a plan. Each seed turns on a random subset of the faults and of the clients' habits (a swarm), so that
+//! some runs are quiet enough for one of them to be seen alone, and others are a storm.
+
+mod aim;
+mod faults;
+mod strangers;
+mod workload;
+mod worlds;
+
+use crate::plan::{Act, Class, Payment, Plan, Step};
+use crate::rng::{Concern, Draw};
+use crate::tier::Tier;
+use faults::FAULTS;
+
+/// What of a flight is for the messages' own latency, in milliseconds.
+const LATENCY_MS_MAX: u64 = 60;
+/// When faults end, in milliseconds from the start.
+const HEAL_MS: u64 = 6_500;
+/// When the last payment begins, in milliseconds from the start.
+const LAST_PAYMENT_MS: u64 = 3_500;
+/// Payments in a plan: at least.
+const PAYMENTS_MIN: u64 = 10;
+/// At most.
+const PAYMENTS_MAX: u64 = 14;
+
+/// The plan of a seed for a tier. Plans of the two tiers differ only where days pass.
+#[must_use]
+pub fn plan(seed: u64, tier: Tier) -> Plan {
+    let mut swarm = Draw::new(seed, Concern::Swarm);
+    let class = *swarm.pick(&Class::ALL);
+    let mut world = worlds::world(seed, class, &mut swarm);
+    let lasting = worlds::lasting(&mut world, tier);
+    let mut steps = workload::workload(seed, &world);
+    let payments: Vec<(u64, Payment)> = steps
+        .iter()
+        .filter_map(|step| match &step.act {
+            Act::Pay(payment) => Some((step.at_ms, payment.clone())),
+            _ => None,
+        })
+        .collect();
+    // One run in eight has no faults at all: what is slow there is slow of itself. One in eight has a single one.
+    let kind = swarm.between(0, 7);
+    let turned_on: Vec<bool> = FAULTS.iter().map(|_| swarm.chance(350)).collect();
+    let mut faults = Draw::new(seed, Concern::Faults);
+    let mut aim = Draw::new(seed, Concern::Aim);
+    match kind {
+        0 => {}
+        1 => {
+            let fault = *faults.pick(FAULTS);
+            let act = fault(&mut faults, &world);
+            steps.push(aim::single(&mut aim, &world, &payments, act));
+        }
+        _ => {
+            for (fault, on) in FAULTS.iter().zip(turned_on) {
+                for _ in 0..faults.between(1, 3) {
+                    let at_ms = aim::moment(&mut aim, &world, &payments);
+                    let act = fault(&mut faults, &world);
+                    if on {
+                        steps.push(Step { at_ms, act });
+                    }
+                }
+            }
+            steps.extend(lasting);
+        }
+    }
+    if kind > 1 {
+        // What strangers have made is there before the payment begins.
+        steps.splice(0..0, strangers::steps(&world, &payments));
+    }
+    // A process that is paused may well be killed before it goes on.
+    let mut killed = Draw::new(seed, Concern::Killed);
+    let kills: Vec<Step> = steps.iter().filter_map(|step| kill(step, &mut killed)).collect();
+    steps.extend(kills);
+    steps.sort_by_key(|step| step.at_ms);
+    Plan { world, steps }
+}
+
+fn kill(step: &Step, draw: &mut Draw) -> Option<Step> {
+    let Act::Pause { server, for_ms } = step.act else {
+        return None;
+    };
+    let (is_killed, after_ms, silent) = (draw.chance(400), draw.between(1, for_ms), draw.chance(300));
+    is_killed.then_some(Step {
+        at_ms: step.at_ms + after_ms,
+        act: Act::Crash {
+            server,
+            down_ms: 500,
+            silent,
+        },
+    })
+}

@@ -1,0 +1,143 @@
+//! The world of a seed: its PSPs, its constants, and what lasts longer than a few seconds.
+
+use super::HEAL_MS;
+use crate::plan::{Act, Calls, Class, Constants, PLAN_VERSION, PspFault, Step, StoreFault, World};
+use crate::rng::{Concern, Draw};
+use crate::tier::Tier;
+
+/// How late a late request lands, in milliseconds. What is left of `max_in_flight_ms` is for messages that wait.
+const LATENESS_MS: [u64; 2] = [1_200, 1_900];
+/// How long the PSP is read-only in one seed of 32, in milliseconds: longer than it takes to prove eight effects absent, one
+/// after the other.
+const OUTAGE_MS: u64 = 60_000;
+/// How long an authorization lives where something lasts, in milliseconds: past the outage and the third try, and not so long
+/// that nobody would see it released.
+const OUTLIVES_OUTAGE_MS: u64 = 90_000;
+/// How long a customer may take where customers are slow, in milliseconds.
+const SLOW_ACTION_MS: u64 = 75_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+/// The constants as they are.
+const TRUTH: Constants = Constants {
+    horizon_ms: 5_000,
+    max_in_flight_ms: 2_000,
+    lookup_lag_ms: 1_000,
+    skew_ms: 150,
+};
+
+/// The world of a seed, without what lasts.
+pub(super) fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
+    let servers = draw.between(1, 3);
+    let skew = i64::try_from(TRUTH.skew_ms / 2).unwrap_or(0);
+    let clocks_ms = (0..servers)
+        .map(|_| i64::try_from(draw.between(0, TRUTH.skew_ms)).unwrap_or(0) - skew)
+        .collect();
+    let slow_psp = draw.chance(500);
+    let webhooks = draw.chance(700).then_some((
+        draw.between(0, 400),
+        u8::try_from(draw.between(0, 2)).unwrap_or(0),
+    ));
+    let psp_late_ms = *draw.pick(&LATENESS_MS);
+    let more = &mut Draw::new(seed, Concern::World);
+    let second = *more.pick(others(class));
+    let has_second = more.chance(250);
+    let is_stripe = class.is_stripe() || has_second && second.is_stripe();
+    let (is_busy, page_max, crowd) = (more.chance(300), more.between(1, 3), more.between(1, 4));
+    let is_busy = is_busy && is_stripe;
+    let (has_operator, operator_ms) = (more.chance(500), more.between(4_000, 8_000));
+    let (has_copies, copies_ms) = (more.chance(250), more.between(2_000, 60_000));
+    let (is_named, is_thin) = (more.chance(500), more.chance(200));
+    let (is_pending, refund_ms, succeeds) = (more.chance(250), more.between(300, 4_000), more.chance(700));
+    World {
+        plan: PLAN_VERSION,
+        seed,
+        class,
+        truth: TRUTH,
+        declared: TRUTH,
+        clocks_ms,
+        psp_ms: if slow_psp { (100, 800) } else { (5, 60) },
+        store_ms: (1, 4),
+        net_ms: (0, 2),
+        psp_late_ms,
+        authorization_ms: 7_000,
+        action_ms: 3_000,
+        webhooks,
+        heal_ms: HEAL_MS,
+        patience_ms: 600_000,
+        installation: if is_named { "eu".to_owned() } else { String::new() },
+        second: has_second.then_some(second),
+        page_max: if is_busy { usize::try_from(page_max).unwrap_or(1) } else { 100 },
+        crowd: if is_busy { u32::try_from(crowd).unwrap_or(1) } else { 0 },
+        operator_ms: has_operator.then_some(operator_ms),
+        copies_ms: has_copies.then_some(copies_ms),
+        thin_webhooks: is_thin && is_stripe,
+        lists_forbidden: false,
+        refund_ms: (is_pending && is_stripe).then_some((refund_ms, succeeds)),
+    }
+}
+
+/// The classes of the other face that can be on one account with `class`. Keys are remembered equally long on both.
+fn others(class: Class) -> &'static [Class] {
+    match class {
+        Class::Stripe => &[Class::Keyed, Class::Queryable, Class::KeyedQueryable, Class::Blind],
+        Class::Addressable => &[Class::Queryable, Class::Blind],
+        Class::Keyed | Class::KeyedQueryable => &[Class::Stripe],
+        Class::Queryable | Class::Blind => &[Class::Stripe, Class::Addressable],
+    }
+}
+
+/// What lasts: one seed of four has something of the kind. Days pass in the model tier alone, where time costs nothing.
+pub(super) fn lasting(world: &mut World, tier: Tier) -> Option<Step> {
+    let draw = &mut Draw::new(world.seed, Concern::Outage);
+    let (kind, at_ms) = (draw.between(0, 63), draw.between(500, 3_000));
+    let (long_ms, hours) = (draw.between(20_000, 50_000), draw.between(1, 30));
+    let (status, calls) = (*draw.pick(&[401, 403]), *draw.pick(&[Calls::All, Calls::Money]));
+    let fault = *draw.pick(&[StoreFault::Down, StoreFault::NoWrites]);
+    let outlast = |world: &mut World, for_ms: u64| {
+        world.heal_ms = HEAL_MS + for_ms;
+        world.authorization_ms = OUTLIVES_OUTAGE_MS.max(for_ms + OUTLIVES_OUTAGE_MS / 3);
+    };
+    let psp = |fault: PspFault, for_ms: u64| Act::Psp {
+        fault,
+        permille: 1_000,
+        for_ms,
+    };
+    let has_days = tier == Tier::Model;
+    let act = match kind {
+        0 | 1 => {
+            outlast(world, OUTAGE_MS);
+            psp(PspFault::ReadOnly, OUTAGE_MS)
+        }
+        2 | 3 => {
+            world.action_ms = SLOW_ACTION_MS;
+            outlast(world, SLOW_ACTION_MS);
+            return None;
+        }
+        4 | 5 => {
+            outlast(world, long_ms);
+            psp(PspFault::Rejected { status, calls }, long_ms)
+        }
+        6 | 7 => {
+            outlast(world, long_ms);
+            Act::Store {
+                fault,
+                permille: 1_000,
+                for_ms: long_ms,
+            }
+        }
+        8 if has_days => {
+            world.lists_forbidden = true;
+            world.patience_ms = 4 * DAY_MS;
+            world.authorization_ms = 3 * DAY_MS;
+            return None;
+        }
+        9 if has_days => {
+            let for_ms = hours * HOUR_MS;
+            world.patience_ms = 4 * DAY_MS;
+            outlast(world, for_ms);
+            psp(PspFault::Rejected { status, calls }, for_ms)
+        }
+        _ => return None,
+    };
+    Some(Step { at_ms, act })
+}
