@@ -14,6 +14,13 @@ bugs! {
         "The PSP is called before the dispatch is durable.",
         "queryable or blind, two servers: the same request at both, one swap conflicts, both call; or a crash, or an \
          unknown swap that was lost, after the call: nothing in the journal tells of it";
+    SendByCheckedAtStart, "send-by-checked-at-start", "rule 1", "edge-local/server",
+        "The time to send by is checked when a call begins, not right before its first byte.",
+        "any class: the process pauses between the commit and the send; a request after its send_by, and with short \
+         constants two effects on queryable";
+    ServerErrorRetried, "server-error-retried", "rule 1", "edge-local/psp_client",
+        "A call that a 5xx answers is sent once more by the client for HTTP.",
+        "queryable or blind: 500 after the effect; two effects of one call";
 
     // Rule 2
     ReplyBeforeDurable, "reply-before-durable", "rule 2", "edge-local/server",
@@ -34,6 +41,18 @@ bugs! {
         "A webhook that could not be stored is acknowledged.",
         "blind: the answer is lost after the effect and the store is down when the webhook comes; it is not sent \
          again, and the attempt stays parked";
+    WebhookAckedFirst, "webhook-acked-first", "rule 2", "edge-local/server",
+        "A webhook is answered while its write is still under way.",
+        "any class: the swap of a webhook is lost, or the server dies within it; the PSP does not send it again, \
+         and on blind the attempt stays parked";
+    OutageSaysNothingDone, "outage-says-nothing-done", "rule 2", "edge-local/server",
+        "An outage of the store is told as a request that did nothing.",
+        "any class: a swap times out after it applied; 503 STORE_UNSAFE that says “did nothing” and not to retry, \
+         and the money moves";
+    UnreadableStoreIsEmpty, "unreadable-store-is-empty", "rule 2", "edge-local/server",
+        "A record that the store does not give out counts as one that is not there.",
+        "any class: the store is down for a while; 404 for an attempt that is there, 200 for a webhook that is \
+         lost, and answers of the PSP are dropped";
 
     // Rule 3
     FreshEffectAfterUnknown, "fresh-effect-after-unknown", "rule 3", "core/recovery",
@@ -143,6 +162,10 @@ bugs! {
         "The first look that fails gives the operation to an operator.",
         "queryable or addressable: the answer is lost and one look-up fails; parked, though the next look would \
          tell";
+    TooLargeIsUnknown, "too-large-is-unknown", "§1 liveness", "edge-local/psp_client",
+        "An answer that is too large counts as a lost one.",
+        "stripe by its list: a page of the list is larger than what is read; no smaller page is asked for, and the \
+         attempt stays in doubt";
     RecoveryQuestionsShed, "recovery-questions-shed", "§1 liveness", "core/psp/questions",
         "The pause between questions holds for recovery's own as well.",
         "stripe by its list: a list of several pages; the second page is left out each time, and the attempt stays \
@@ -189,6 +212,10 @@ bugs! {
         "The challenge that was heard of first stays, though the answer to our own call names another.",
         "any class without keys, 3-D Secure: a webhook names another challenge before the answer comes; the \
          customer is sent to the wrong page";
+    OutcomeDroppedOnConflict, "outcome-dropped-on-conflict", "rule 7", "edge-local/server",
+        "A PSP's answer whose swap finds another version is thrown away.",
+        "blind, two servers, or a webhook at the same moment: the answer meets another write; parked though it was \
+         answered";
     PartialApprovalTaken, "partial-approval-taken", "§1 safety", "core/fold",
         "An authorization of another amount or currency counts as the one that was asked for.",
         "any class: a partial approval; AUTHORIZED in full, and the capture of the whole fails or takes less";
@@ -322,10 +349,25 @@ bugs! {
         "A record held in memory is kept after a swap whose outcome is not known.",
         "any class, exclusive store: a swap times out after it applied; every later swap of the attempt conflicts, \
          503 until a restart";
+    PollsPushTimers, "polls-push-timers", "rule 11", "edge-local/server",
+        "A request that changes nothing moves the timer of its attempt back.",
+        "queryable or addressable: the answer is lost and a client asks again every second; the look is put off \
+         each time, and the attempt stays in doubt";
+    FiredTimerKept, "fired-timer-kept", "rule 11", "edge-local/timers",
+        "A timer that has fired still counts as one that is to come.",
+        "any class: the store is down when a timer fires; neither the next try nor a scan sets it again, and the \
+         attempt stays in doubt";
     WakeNotStored, "wake-not-stored", "rule 11", "core/store",
         "The time of the next wake-up is not stored beside the record.",
         "any class: the only server dies in an unknown, or a timer is further than a minute away; no scan finds it, \
          and the attempt stays in doubt";
+    ConflictRetriedStale, "conflict-retried-stale", "§1 liveness", "edge-local/server",
+        "A step that met another write is handled again with the record that it had.",
+        "any class, two servers: two requests of one attempt at once; 64 swaps and a 503 where one more would do";
+    HangUpAbortsStep, "hang-up-aborts-step", "§1 liveness", "edge-local/server",
+        "A client that hangs up stops the step that it set going.",
+        "blind: the client hangs up while the dispatch is written; it is durable and never sent, and the attempt is \
+         parked. queryable: it is sent under the next number, after proof";
 
     // Rule 12, and rule 15
     PrepareSkipped, "prepare-skipped", "rule 12", "core/recovery",
@@ -435,9 +477,16 @@ bugs! {
     FirstAnswerMarked, "first-answer-marked", "§2 replays", "core/ticket",
         "The first answer goes out as if it were a replay.",
         "any class: a create; 200 and Idempotency-Replayed where nothing was made before";
+    WaitingTicketForgotten, "waiting-ticket-forgotten", "§2 replays", "edge-local/server",
+        "A request that has waited is handed in again as it came, as another request.",
+        "any class: the answer comes within the time budget, or Prefer: wait; the first answer is marked as a \
+         replay";
     CopyAnswersOpenAttempt, "copy-answers-open-attempt", "§2 replays", "core/ticket",
         "The copy of an attempt that has not ended answers a GET.",
         "an edge that keeps copies (edge-cloudflare): a GET from a copy after a later step; the status goes back";
+    CutBodyIsEmpty, "cut-body-is-empty", "§2 same body", "edge-local/front",
+        "A body that breaks off counts as no body.",
+        "any class: the connection breaks within the body of a part capture; the whole amount is captured";
 
     // §3
     TimelineHidesUnknown, "timeline-hides-unknown", "§3 journal", "core/timeline",
