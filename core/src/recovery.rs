@@ -222,9 +222,8 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         && matches!(state.status, Status::Authorizing | Status::Capturing)
         && matches!(running.operation, Operation::Authorize | Operation::Capture);
     // Rejected and without effect, by the rejection itself or by a look since: a client's operation waits for its client.
-    let is_without_effect = no_act_left || planted(Bug::RejectionWithdrawsUnknown);
-    let is_withdrawn =
-        running.was_rejected && (running.proven_absent || (is_without_effect && running.is_rejected()));
+    let is_without_effect = running.proven_absent || (no_act_left && running.is_rejected());
+    let is_withdrawn = running.was_rejected && (is_without_effect || planted(Bug::RejectionWithdrawsUnknown));
     if is_withdrawn && is_of_client {
         return Plan {
             due_ms: 0,

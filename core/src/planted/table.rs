@@ -148,8 +148,8 @@ bugs! {
          after the look; EXPIRED with the money taken or held";
     MissingObjectIsAbsence, "missing-object-is-absence", "rule 6", "core/psp/stripe_errors",
         "A 404 for an object whose id is in the journal counts as a look that found nothing.",
-        "stripe addressable: a capture's answer is lost after the effect, and reads are answered 404 for a while; \
-         the next number goes out, and the capture is parked or done twice";
+        "stripe addressable, 3-D Secure: the release at the end of its time is lost or rejected, and the read after it is \
+         answered 404; EXPIRED with the money taken or held";
     LookupWindowToNow, "lookup-window-to-now", "rule 6", "core/work",
         "The window of time of a look-up reaches back from now, not from the requests that make the object.",
         "stripe by its list: the answer is lost after the effect and looks fail until absence counts; the intent is \
