@@ -169,6 +169,11 @@ fn capture(state: &State, capture: &Capture) -> CaptureView {
     let amount_minor = reported.map_or(capture.amount_minor, |seen| seen.captured_minor);
     let known = &state.knowledge;
     let reversed_minor = known.reversed_minor(&capture.psp_reference);
+    let amount_minor = if planted(Bug::ReversalLowersCapture) {
+        amount_minor.saturating_sub(reversed_minor)
+    } else {
+        amount_minor
+    };
     let currency = reported
         .map(|seen| seen.currency.as_str())
         .or(known.currency_of(EffectKind::Capture, &capture.psp_reference))

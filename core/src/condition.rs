@@ -218,11 +218,16 @@ fn resolution(
         of: target
             .filter(|_| kind != EffectKind::Authorize)
             .map(str::to_owned),
-        amount_minor: running.amount_minor,
+        amount_minor: if planted(Bug::ResolvedCaptureIsWhole) {
+            state.terms.amount_minor
+        } else {
+            running.amount_minor
+        },
         currency: None,
         listed: false,
     };
     let kinds: &[EffectKind] = match running.operation {
+        Operation::Authorize if planted(Bug::OperatorsWordLost) => &[],
         Operation::Authorize if state.is_automatic() && state.face == crate::config::Face::Stripe => {
             &[EffectKind::Authorize, EffectKind::Capture]
         }

@@ -41,6 +41,7 @@ pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
     counting()
         .map(|call| match call.tried {
             Tried::Pending => silent_from_ms(call, psp),
+            Tried::Rejected { at_ms } if planted(Bug::RejectedWithoutPause) => at_ms,
             // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
             // must not be asked for in a tight loop.
             Tried::Unknown { at_ms }
@@ -211,10 +212,13 @@ fn first_effect(running: &Running) -> u16 {
 
 /// When what is left of an authorization's life is no more than its margin.
 pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> u64 {
-    let authorized_at_ms = state
-        .authorization
-        .as_ref()
-        .map_or(state.created_at_ms, |a| a.held_since_ms);
+    let authorized_at_ms = state.authorization.as_ref().map_or(state.created_at_ms, |a| {
+        if planted(Bug::ExpiryFromSeen) {
+            a.authorized_at_ms
+        } else {
+            a.held_since_ms
+        }
+    });
     let lapse_ms = state
         .knowledge
         .capture_before_ms

@@ -61,13 +61,18 @@ impl Work<'_> {
             self.look_up(psp, smaller);
             return Ok(());
         }
+        let mut answer = answer;
+        answer
+            .next_page
+            .take_if(|next| page.goes_round(Some(next)) && planted(Bug::StuckCursorIsEnd));
         let is_stuck = page.goes_round(answer.next_page.as_deref());
         let mut found = page.found.clone();
         found.extend(answer.sightings);
-        if answer.is_failed_look || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
+        let is_failed = answer.is_failed_look && !planted(Bug::FailedLookIsAbsence);
+        if is_failed || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
             return self.look_failed(psp);
         }
-        if answer.next_page.is_some() {
+        if answer.next_page.is_some() && !planted(Bug::FirstPageIsAll) {
             self.look_up(psp, page.next(answer.next_page, found));
             return Ok(());
         }
@@ -75,12 +80,16 @@ impl Work<'_> {
         let is_open = matches!(sorted.ours.signal, crate::evidence::Signal::Unknown { .. })
             || sorted.ours.shows_open_action();
         // A list that shows anything that is not ours, or is still open, proves no absence.
-        sorted.ours.complete = sorted.is_all_ours() && !is_open;
+        sorted.ours.complete = (sorted.is_all_ours() || planted(Bug::ForeignProvesAbsence)) && !is_open;
         self.note_foreign(&sorted.foreign)?;
         self.take_in_look(
             psp,
             Look {
-                asked_at_ms: page.asked_at_ms,
+                asked_at_ms: if planted(Bug::PageAskedWhenAnswered) {
+                    self.now_ms()
+                } else {
+                    page.asked_at_ms
+                },
                 by_lookup: true,
                 evidence: &sorted.ours,
             },

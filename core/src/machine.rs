@@ -9,12 +9,14 @@ use crate::http::Response;
 use crate::id::{AttemptId, Entropy};
 use crate::journal::{Conclusion, Fact, Source};
 use crate::ownership;
+use crate::planted::{Bug, planted};
 use crate::psp::amount::Units;
 use crate::psp::report::PspReport;
 use crate::psp::webhook::{self, News};
 use crate::psp::{self, Call, CallResult, Purpose, Reading, WireForm};
 use crate::record::{Record, RecordError};
 use crate::request::Ticket;
+use crate::state::State;
 use crate::status::Status;
 use crate::timeline;
 use crate::work::{Moment, Work};
@@ -223,9 +225,15 @@ pub fn may_be_settled(input: &Input) -> bool {
 
 fn on_webhook(mut work: Work<'_>, news: &News) -> Result<Step, RecordError> {
     // A PSP vouches for its own payments only.
-    let psp = work.psp().filter(|_| *work.state().psp == *news.psp);
+    let vouches = |state: &State| *state.psp == *news.psp || planted(Bug::WebhookOfAnotherPsp);
+    let psp = work.psp().filter(|_| vouches(work.state()));
     if let Some(psp) = psp {
-        let sightings = news.sightings(Units::new(psp.face, WireForm::of(work.state().wire_form)));
+        let form = if planted(Bug::WebhookAmountsAsIso) {
+            0
+        } else {
+            work.state().wire_form
+        };
+        let sightings = news.sightings(Units::new(psp.face, WireForm::of(form)));
         let sorted = ownership::sort(work.state(), psp, &sightings);
         work.note_foreign(&sorted.foreign)?;
         work.dispute(&sorted.disputed)?;
@@ -242,6 +250,7 @@ fn on_outcome(mut work: Work<'_>, outcome: &Outcome) -> Result<Step, RecordError
     let purpose = &outcome.call.purpose;
     let form = match purpose {
         Purpose::Dispatched { call, .. } => work.state().wire_form_of(*call),
+        Purpose::Lookup(_) if planted(Bug::ListedAmountsAsIso) => 0,
         Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => work.state().wire_form,
     };
     let terms = std::sync::Arc::clone(&work.state().terms);
@@ -260,11 +269,12 @@ fn on_outcome(mut work: Work<'_>, outcome: &Outcome) -> Result<Step, RecordError
     }
     match purpose {
         Purpose::Dispatched { call, .. } => {
-            let evidence = if work.state().may_have_sent_besides(*call) {
-                of_this_sending_only(answer.evidence)
-            } else {
-                answer.evidence
-            };
+            let evidence =
+                if work.state().may_have_sent_besides(*call) && !planted(Bug::RefusedResendDeclines) {
+                    of_this_sending_only(answer.evidence)
+                } else {
+                    answer.evidence
+                };
             let source = match outcome.result.request_id() {
                 Some(request_id) => Source::NamedResponse { request_id },
                 None => Source::Response,

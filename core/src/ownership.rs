@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 
 use crate::config::Psp;
 use crate::evidence::{Effect, EffectKind, Evidence, Sighting};
+use crate::planted::{Bug, planted};
 use crate::state::State;
 
 /// Resolution of a PSP's timestamps: one second, in milliseconds.
@@ -73,7 +74,8 @@ pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
         .map(|s| s.object.as_str())
         .collect();
     for sighting in sightings {
-        if is_in(&sorted.foreign, sighting) || is_in(&sorted.disputed, sighting) {
+        let is_taken_in = || state.authorization.is_some() && planted(Bug::ForeignUndone);
+        if (is_in(&sorted.foreign, sighting) && !is_taken_in()) || is_in(&sorted.disputed, sighting) {
             continue;
         }
         // What was done to an object that nobody has shown does not make it ours.
@@ -104,7 +106,8 @@ fn builds_on(sighting: &Sighting) -> bool {
 }
 
 fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
-    if state.names(&sighting.object) {
+    let is_adopted = || !is_of_other_terms(state, sighting) && planted(Bug::ForeignAdopted);
+    if state.names(&sighting.object) || is_adopted() {
         return Whose::Ours;
     }
     let mut effects = sighting.evidence.effects.iter();
@@ -127,7 +130,7 @@ fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
         return Whose::Ours;
     }
     let is_held = |effect: &Effect| matches!(effect.kind, EffectKind::Authorize | EffectKind::Capture);
-    if state.installation.is_empty() {
+    if state.installation.is_empty() && !planted(Bug::DisputedTakenAsOurs) {
         Whose::Disputed
     } else if sighting.evidence.effects.iter().any(is_held) {
         Whose::Ours

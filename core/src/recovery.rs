@@ -173,7 +173,8 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
     };
     let by_lookup = what == Move::Lookup;
     let given_up_ms = due::action_given_up_ms(state, psp, now_ms, by_lookup);
-    if now_ms >= given_up_ms {
+    let is_over = || now_ms >= due::action_over_ms(state, psp, now_ms);
+    if now_ms >= given_up_ms || (is_over() && planted(Bug::ExpiryWithoutLastLook)) {
         return Plan {
             due_ms: given_up_ms,
             what: give_up(state),
@@ -221,8 +222,8 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         && matches!(state.status, Status::Authorizing | Status::Capturing)
         && matches!(running.operation, Operation::Authorize | Operation::Capture);
     // Rejected and without effect, by the rejection itself or by a look since: a client's operation waits for its client.
-    let is_withdrawn =
-        running.was_rejected && (running.proven_absent || (no_act_left && running.is_rejected()));
+    let is_without_effect = running.proven_absent || (no_act_left && running.is_rejected());
+    let is_withdrawn = running.was_rejected && (is_without_effect || planted(Bug::RejectionWithdrawsUnknown));
     if is_withdrawn && is_of_client {
         return Plan {
             due_ms: 0,
@@ -330,14 +331,15 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option
         return Some(send_rejected_again(state, running, psp));
     }
     let is_unknown = running.refused.is_none() && !running.no_act_left();
-    if is_unknown && may_resend(running, psp, now_ms) {
+    if is_unknown && may_resend(running, psp, now_ms) && !planted(Bug::NoResendAfterFailedLook) {
         let is_due = now_ms >= due::resend_after_failed_look_ms(running, psp);
         return is_due.then_some(Move::Send {
             step: CallStep::Act,
             effect: running.effect,
         });
     }
-    (now_ms >= due::looks_given_up_ms(running)).then_some(Move::Park {
+    let is_given_up = now_ms >= due::looks_given_up_ms(running) || planted(Bug::OneFailedLookParks);
+    is_given_up.then_some(Move::Park {
         reason: "every look at the PSP has failed for a day, and its key cannot be sent again",
     })
 }

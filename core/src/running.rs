@@ -170,7 +170,7 @@ impl Running {
                 now,
             ) => now,
         };
-        let is_current = track.effect == self.effect;
+        let is_current = track.effect == self.effect || planted(Bug::OldAnswerIsCurrent);
         let is_news = track.tried != before;
         if is_current {
             self.was_rejected = matches!(signal, Signal::Rejected { .. });

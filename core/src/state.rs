@@ -377,7 +377,7 @@ impl State {
     pub(crate) fn capture_mismatch(&self, seen: &[Effect]) -> Option<Conclusion> {
         let capture = self.capture.as_ref()?;
         let asked_minor = capture.asked_minor?;
-        if self.mismatch_shown.is_some() {
+        if self.mismatch_shown.is_some() || planted(Bug::CaptureUnchecked) {
             return None;
         }
         // Of several captures all but one are undone (rule 8); the one that stays is judged.
@@ -466,7 +466,7 @@ impl State {
 /// Which of several certain effects is the attempt's own: the one already shown to the client, else the first.
 fn keep<'a>(shown: Option<&'a str>, ids: &BTreeSet<&'a str>) -> Option<&'a str> {
     match shown {
-        Some(id) if ids.contains(id) => Some(id),
+        Some(id) if ids.contains(id) && !planted(Bug::WrongDuplicateUndone) => Some(id),
         // Shown under another name than the listing's: the listing's first stands for it.
         _ => ids.first().copied(),
     }

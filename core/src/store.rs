@@ -4,6 +4,7 @@
 use crate::id::AttemptId;
 use crate::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use crate::machine::Write;
+use crate::planted::{Bug, planted};
 use crate::record::Record;
 
 /// A compare-and-swap.
@@ -78,7 +79,7 @@ impl From<&Write> for Swap {
             expected_version: write.expected_version,
             version: write.record.version(),
             bytes: write.record.encode(),
-            wake_at_ms: write.wake_at_ms,
+            wake_at_ms: write.wake_at_ms.filter(|_| !planted(Bug::WakeNotStored)),
         }
     }
 }

@@ -31,7 +31,11 @@ pub(crate) fn handle(
     ticket: &Ticket,
 ) -> Result<Step, RecordError> {
     match (&*ticket.asked, record) {
-        (_, Some(record)) if *record.state().merchant != *ticket.merchant => {
+        (asked, Some(record))
+            if *record.state().merchant != *ticket.merchant
+                && !(matches!(asked, Asked::Read) && planted(Bug::ReadsAcrossMerchants))
+                && !(is_resolve(asked) && planted(Bug::ResolvesAcrossMerchants)) =>
+        {
             Ok(refuse(&attempt_not_found(), ticket))
         }
         (Asked::Read, Some(record)) => {
@@ -65,6 +69,10 @@ pub(crate) fn handle(
             None,
         ) => Ok(refuse(&attempt_not_found(), ticket)),
     }
+}
+
+fn is_resolve(asked: &Asked) -> bool {
+    matches!(asked, Asked::Do { order, .. } if matches!(order, Order::Resolve { .. }))
 }
 
 /// The first write of an attempt: a swap of nothing for `Created`, with the dispatch of a charge beside it.
@@ -210,7 +218,7 @@ fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -
     };
     let now_ms = work.now_ms();
     let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
-    if ticket.has_waited || now_ms < again_ms {
+    if ticket.has_waited || now_ms < again_ms || planted(Bug::WithdrawnKeyStaysRejected) {
         let pause_s = again_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
         let response = answer::psp_rejected(view(&work), pause_s, &ticket.early());
         return Ok(Step::reply(response));
@@ -257,7 +265,7 @@ fn asked_again(state: &State, order: &Order) -> Option<(Operation, u64)> {
 /// The reply to the ticket that brought its key into the journal.
 fn answer_first(work: Work<'_>, ticket: &Ticket) -> Step {
     let ticket = Ticket {
-        is_first: true,
+        is_first: !planted(Bug::FirstAnswerMarked),
         ..ticket.clone()
     };
     let reply = match &*ticket.asked {
@@ -294,7 +302,7 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
 /// The answer of a key that was settled at this entry.
 fn settled_at(record: &Record, index: usize, bound: &BoundKey, ticket: &Ticket) -> Response {
     let dress = Dress {
-        replayed: !ticket.is_first,
+        replayed: !ticket.is_first && !planted(Bug::ReplayNotMarked),
         ..ticket.dress.clone()
     };
     let shows_now = planted(Bug::ReplayFromCurrentState);
@@ -310,7 +318,8 @@ pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option
     }
     match &*ticket.asked {
         Asked::Read => {
-            (state.status.is_final() && state.running.is_none() && state.mismatch.is_none()).then(|| {
+            let is_over = state.status.is_final() || planted(Bug::CopyAnswersOpenAttempt);
+            (is_over && state.running.is_none() && state.mismatch.is_none()).then(|| {
                 let view = AttemptView::settled(id, state).with_timeline(timeline(record));
                 answer::shown(&view, &ticket.dress)
             })

@@ -358,7 +358,7 @@ impl<'a> Work<'a> {
         let rejected = self
             .state()
             .rejected_call(operation, amount_minor)
-            .filter(is_known);
+            .filter(|call| is_known(call) && !planted(Bug::RejectedGetsNewNumber));
         match rejected {
             Some(call) => call.effect,
             None => self.state().effects_used(operation).saturating_add(1),
@@ -392,7 +392,7 @@ impl<'a> Work<'a> {
         let sent_before = running
             .calls
             .iter()
-            .find(|call| call.effect == effect && call.step == step);
+            .find(|call| call.effect == effect && call.step == step && !planted(Bug::ResendReaddressed));
         let target = match (step, operation, sent_before) {
             (_, _, Some(call)) => call.target.clone(),
             (CallStep::Prepare, _, None) => None,
@@ -466,6 +466,10 @@ impl<'a> Work<'a> {
         // The object is looked for in the time in which the request that makes it can have landed, however long ago that is: a
         // window that grew towards now would hold ever more of a busy account's other objects.
         let window = match &state.creation {
+            Some(_) if planted(Bug::LookupWindowToNow) => Window {
+                since_ms: page.asked_at_ms.saturating_sub(psp.timing.max_in_flight_ms),
+                until_ms: page.asked_at_ms.saturating_add(skew_ms),
+            },
             Some(creation) => Window {
                 since_ms: creation.first_sent_ms.saturating_sub(margin_ms),
                 until_ms: due::creation_landed_ms(creation, psp),

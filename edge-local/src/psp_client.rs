@@ -160,7 +160,9 @@ impl<C: Connect> HttpPsp<C> {
                     body: body.to_bytes().to_vec(),
                 }
             }
-            Err(error) if error.is::<LengthLimitError>() => CallResult::TooLarge { status },
+            Err(error) if error.is::<LengthLimitError>() && !planted(Bug::TooLargeIsUnknown) => {
+                CallResult::TooLarge { status }
+            }
             Err(_) if planted(Bug::CutAnswerIsNotSent) => CallResult::NotSent {
                 reason: format!("there was no answer ({status})"),
             },
@@ -182,6 +184,9 @@ impl<C: Connect> PspTransport for HttpPsp<C> {
             may
         };
         match tokio::time::timeout(limit, self.exchange(call, &may_send)).await {
+            Ok(CallResult::Answered { status: 500.., .. }) if planted(Bug::ServerErrorRetried) => {
+                self.exchange(call, &may_send).await
+            }
             Ok(result) => result,
             Err(_) if sent.get() && !planted(Bug::TimeoutIsNotSent) => CallResult::Unknown {
                 reason: format!("no answer within {} ms", call.timeout_ms),

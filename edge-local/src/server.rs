@@ -121,6 +121,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             // Listening begins before the step, so that no change falls in between.
             let changed = guard.slot.changed.notified();
             match self.step(&guard, &input).await {
+                Err(Stuck::Unavailable) if planted(Bug::OutageSaysNothingDone) => {
+                    return input.store_unsafe("it did not answer");
+                }
                 Err(Stuck::Unavailable) => return input.store_unavailable(),
                 Err(Stuck::Refused(why)) => return input.record_refused(&why),
                 Ok(Reply::Nothing) => return None,
@@ -132,7 +135,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                         () = changed => {}
                         () = self.clock.sleep_until(until_ms.saturating_add(late_ms)) => {}
                     }
-                    input = Input::Request(ticket);
+                    if !planted(Bug::WaitingTicketForgotten) {
+                        input = Input::Request(ticket);
+                    }
                 }
             }
         }
@@ -143,9 +148,14 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     async fn step(self: &Rc<Self>, guard: &Guard, input: &Input) -> Result<Reply, Stuck> {
         let id = guard.id();
         let mut patience = Patience::default();
+        let mut stale = None;
         loop {
             let turn = Arc::clone(&guard.slot.turn).lock_owned().await;
-            let record = self.load(id).await?;
+            let record = match stale.filter(|_| planted(Bug::ConflictRetriedStale)) {
+                Some(record) => record,
+                None => self.load(id).await?,
+            };
+            stale = Some(record.clone());
             let (now_ms, entropy) = (self.clock.now_ms(), self.clock.entropy());
             let step = handle(&self.config, id, record.as_deref(), input, now_ms, entropy)
                 .map_err(|why| self.refused(id, why))?;
@@ -153,26 +163,48 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             if step.write.is_none() && step.calls.is_empty() {
                 // Only ever sooner: clients that ask again and again must not push a timer before them.
                 if let Some(at_ms) = step.wake_at_ms {
+                    if planted(Bug::PollsPushTimers) {
+                        self.timers.set(id, Some(at_ms));
+                    }
                     self.timers.sooner(id, at_ms);
                 }
                 return Ok(step.reply);
             }
             let hasty = match &step.reply {
                 Reply::Now(response) if planted(Bug::ReplyBeforeDurable) => Some(response.clone()),
+                Reply::Now(response)
+                    if matches!(input, Input::Webhook(_)) && planted(Bug::WebhookAckedFirst) =>
+                {
+                    Some(response.clone())
+                }
                 Reply::Now(_) | Reply::Wait { .. } | Reply::Nothing => None,
             };
             let (server, slot) = (Rc::clone(self), Rc::clone(&guard.slot));
-            let carried = spawn_local(async move {
+            let carrying = async move {
                 let outcome = server.carry_out(id, &slot, step).await;
                 drop(turn);
                 outcome
-            });
+            };
+            let task = if planted(Bug::HangUpAbortsStep) {
+                Err(carrying.await)
+            } else {
+                Ok(spawn_local(carrying))
+            };
             if let Some(response) = hasty {
                 return Ok(Reply::Now(response));
             }
             // A task ends without a result only with its runtime.
-            let swapped = match carried.await.unwrap_or(Err(Stuck::Unavailable))? {
+            let carried = match task {
+                Ok(task) => task.await.unwrap_or(Err(Stuck::Unavailable)),
+                Err(carried) => carried,
+            };
+            let swapped = match carried? {
                 Carried::Out(reply) => return Ok(reply),
+                Carried::Not(Swapped::Conflict)
+                    if matches!(input, Input::Outcome(_)) && planted(Bug::OutcomeDroppedOnConflict) =>
+                {
+                    return Ok(Reply::Nothing);
+                }
                 Carried::Not(swapped) => swapped,
             };
             if let Some(why) = patience.ended_by(swapped) {
@@ -234,7 +266,11 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         if let Some(record) = self.recent.get(id) {
             return Ok(Some(record));
         }
-        let bytes = self.store.load(id).await.map_err(|error| {
+        let loaded = match self.store.load(id).await {
+            Err(_) if planted(Bug::UnreadableStoreIsEmpty) => Ok(None),
+            loaded => loaded,
+        };
+        let bytes = loaded.map_err(|error| {
             tracing::error!(attempt = %id, %error, "the store cannot be read");
             Stuck::Unavailable
         })?;
@@ -286,7 +322,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         } else {
             Count::PspOtherCall
         });
-        let may_send = || call.may_send(self.clock.now_ms()) || planted(Bug::SendByNotChecked);
+        let was_in_time = planted(Bug::SendByCheckedAtStart) && call.may_send(self.clock.now_ms());
+        let may_send = || was_in_time || call.may_send(self.clock.now_ms()) || planted(Bug::SendByNotChecked);
         let result = self.psp.send(call, may_send).await;
         if let CallResult::Unknown { reason } = &result {
             self.counters.add(Count::PspUnknownOutcome);

@@ -14,6 +14,13 @@ bugs! {
         "The PSP is called before the dispatch is durable.",
         "queryable or blind, two servers: the same request at both, one swap conflicts, both call; or a crash, or an \
          unknown swap that was lost, after the call: nothing in the journal tells of it";
+    SendByCheckedAtStart, "send-by-checked-at-start", "rule 1", "edge-local/server",
+        "The time to send by is checked when a call begins, not right before its first byte.",
+        "any class: the process pauses between the commit and the send; a request after its send_by, and with short \
+         constants two effects on queryable";
+    ServerErrorRetried, "server-error-retried", "rule 1", "edge-local/psp_client",
+        "A call that a 5xx answers is sent once more by the client for HTTP.",
+        "queryable or blind: 500 after the effect; two effects of one call";
 
     // Rule 2
     ReplyBeforeDurable, "reply-before-durable", "rule 2", "edge-local/server",
@@ -34,6 +41,18 @@ bugs! {
         "A webhook that could not be stored is acknowledged.",
         "blind: the answer is lost after the effect and the store is down when the webhook comes; it is not sent \
          again, and the attempt stays parked";
+    WebhookAckedFirst, "webhook-acked-first", "rule 2", "edge-local/server",
+        "A webhook is answered while its write is still under way.",
+        "any class: the swap of a webhook is lost, or the server dies within it; the PSP does not send it again, \
+         and on blind the attempt stays parked";
+    OutageSaysNothingDone, "outage-says-nothing-done", "rule 2", "edge-local/server",
+        "An outage of the store is told as a request that did nothing.",
+        "any class: a swap times out after it applied; 503 STORE_UNSAFE that says “did nothing” and not to retry, \
+         and the money moves";
+    UnreadableStoreIsEmpty, "unreadable-store-is-empty", "rule 2", "edge-local/server",
+        "A record that the store does not give out counts as one that is not there.",
+        "any class: the store is down for a while; 404 for an attempt that is there, 200 for a webhook that is \
+         lost, and answers of the PSP are dropped";
 
     // Rule 3
     FreshEffectAfterUnknown, "fresh-effect-after-unknown", "rule 3", "core/recovery",
@@ -53,6 +72,14 @@ bugs! {
     CaptureWithoutKey, "capture-without-key", "rule 3", "core/psp/acquirer",
         "A capture at an acquirer carries no Idempotency-Key.",
         "acquirer keyed: a capture's answer is lost after the effect; the re-send captures again";
+    RejectedGetsNewNumber, "rejected-gets-new-number", "rule 3", "core/work",
+        "What the PSP rejected is asked for again under a new number, though the PSP still knows the old key.",
+        "keyed: the network delivers an authorize or capture twice, the first has its effect and the second answer \
+         is 401; the client's retry has a second effect";
+    OldAnswerIsCurrent, "old-answer-is-current", "rule 3", "core/running",
+        "An answer to a call of an earlier number counts for the number that is under way.",
+        "queryable: the first number is proven absent and the second is under way when the first call's refusal \
+         comes at last; DECLINED with a live authorization";
 
     // Rule 4, and its last resort
     LeaseExpiryResends, "lease-expiry-resends", "rule 4", "core/recovery",
@@ -99,6 +126,50 @@ bugs! {
         "The window of time that a listing is asked for trusts that our clock and the PSP's agree.",
         "stripe queryable (no keys): the server's clock is ahead by more than a second and the answer is lost; the \
          intent is not in the list, so absence is “proven”: two effects, or DECLINED with a live authorization";
+    FailedLookIsAbsence, "failed-look-is-absence", "rule 6", "core/look",
+        "A look-up that failed counts as one that found nothing.",
+        "queryable, or stripe by its list: the answer is lost after the effect and look-ups are answered 500, 401 \
+         or not at all; two effects, or DECLINED with a live authorization";
+    FirstPageIsAll, "first-page-is-all", "rule 6", "core/look",
+        "The first page of a look-up counts as all of it.",
+        "stripe by its list (no keys), several objects on more than one page: the answer is lost after the effect; \
+         two effects, or DECLINED with a live authorization";
+    StuckCursorIsEnd, "stuck-cursor-is-end", "rule 6", "core/look",
+        "A page whose cursor leads back to it counts as the last one.",
+        "stripe by its list (no keys): the list repeats its first page and the answer is lost after the effect; two \
+         effects";
+    PageAskedWhenAnswered, "page-asked-when-answered", "rule 6", "core/look",
+        "A look-up counts as asked when its last page was answered.",
+        "queryable: the answer is lost, the look-up is asked before absence counts and answered after, and the \
+         request lands in between; two effects";
+    OpenActionIsComplete, "open-action-is-complete", "rule 6", "core/psp/stripe",
+        "A read that shows a 3-D Secure which is still open counts as complete.",
+        "stripe, 3-D Secure: the release at the end of its time is lost or rejected, and the customer finishes \
+         after the look; EXPIRED with the money taken or held";
+    MissingObjectIsAbsence, "missing-object-is-absence", "rule 6", "core/psp/stripe_errors",
+        "A 404 for an object whose id is in the journal counts as a look that found nothing.",
+        "stripe addressable, 3-D Secure: the release at the end of its time is lost or rejected, and the read after it is \
+         answered 404; EXPIRED with the money taken or held";
+    LookupWindowToNow, "lookup-window-to-now", "rule 6", "core/work",
+        "The window of time of a look-up reaches back from now, not from the requests that make the object.",
+        "stripe by its list: the answer is lost after the effect and looks fail until absence counts; the intent is \
+         older than the window, so two effects, or DECLINED with a live authorization";
+    NoResendAfterFailedLook, "no-resend-after-failed-look", "§1 liveness", "core/recovery",
+        "While looks fail, the key is not sent again, though it could tell.",
+        "keyed with look-ups: the answer is lost, the first re-sends time out, and look-ups fail for good; in doubt \
+         for a day, then parked";
+    OneFailedLookParks, "one-failed-look-parks", "§1 liveness", "core/recovery",
+        "The first look that fails gives the operation to an operator.",
+        "queryable or addressable: the answer is lost and one look-up fails; parked, though the next look would \
+         tell";
+    TooLargeIsUnknown, "too-large-is-unknown", "§1 liveness", "edge-local/psp_client",
+        "An answer that is too large counts as a lost one.",
+        "stripe by its list: a page of the list is larger than what is read; no smaller page is asked for, and the \
+         attempt stays in doubt";
+    RecoveryQuestionsShed, "recovery-questions-shed", "§1 liveness", "core/psp/questions",
+        "The pause between questions holds for recovery's own as well.",
+        "stripe by its list: a list of several pages; the second page is left out each time, and the attempt stays \
+         in doubt";
 
     // Rule 7
     LastWriterWins, "last-writer-wins", "rule 7", "core/fold",
@@ -119,6 +190,35 @@ bugs! {
     ForgedWebhookTaken, "forged-webhook-taken", "§2 webhooks", "core/psp/webhook",
         "A webhook's signature is looked at, and its verdict is not.",
         "any class: a forged “authorized” or “captured” while the real call has no effect; success without money";
+    FailedEventReadAcknowledged, "failed-event-read-acknowledged", "§2 webhooks", "core/psp/webhook",
+        "An event whose object could not be read is acknowledged.",
+        "stripe of any class: a thin event, or one of a refund or dispute, while the PSP does not answer its read; \
+         the event is not sent again, and the reversal never shows";
+    OnlyFirstWebhookSecret, "only-first-webhook-secret", "§2 webhooks", "core/psp/webhook",
+        "Of several webhook secrets only the first is tried.",
+        "any class with two secrets: a webhook that is signed with the second; 400, and its news is lost";
+    WebhookOfAnotherPsp, "webhook-of-another-psp", "§2 webhooks", "core/machine",
+        "A webhook of one PSP counts for an attempt at another.",
+        "two PSPs: a “captured” of one names an attempt of the other; CAPTURED without money";
+    WebhookAmountsAsIso, "webhook-amounts-as-iso", "§1 safety", "core/machine",
+        "The amounts of a webhook are read in ISO 4217's minor units, whatever the PSP counts in.",
+        "stripe of any class, ISK, UGX or MGA: the webhook comes before the answer; DECLINED as an amount mismatch, \
+         or a captured amount that is wrong by a hundred";
+    ListedAmountsAsIso, "listed-amounts-as-iso", "§1 safety", "core/machine",
+        "The amounts of a look-up are read in ISO 4217's minor units, whatever the PSP counts in.",
+        "stripe by its list, ISK, UGX or MGA: the answer is lost and looked up; DECLINED as an amount mismatch, and \
+         released";
+    SecondChallengeIgnored, "second-challenge-ignored", "rule 7", "core/fold",
+        "The challenge that was heard of first stays, though the answer to our own call names another.",
+        "any class without keys, 3-D Secure: a webhook names another challenge before the answer comes; the \
+         customer is sent to the wrong page";
+    OutcomeDroppedOnConflict, "outcome-dropped-on-conflict", "rule 7", "edge-local/server",
+        "A PSP's answer whose swap finds another version is thrown away.",
+        "blind, two servers, or a webhook at the same moment: the answer meets another write; parked though it was \
+         answered";
+    PartialApprovalTaken, "partial-approval-taken", "§1 safety", "core/fold",
+        "An authorization of another amount or currency counts as the one that was asked for.",
+        "any class: a partial approval; AUTHORIZED in full, and the capture of the whole fails or takes less";
 
     // Rule 8
     DuplicateNotCompensated, "duplicate-not-compensated", "rule 8", "core/state",
@@ -129,6 +229,29 @@ bugs! {
         "A duplicate is undone without a line in the timeline and without being counted.",
         "queryable, not keyed: the network delivers an authorize twice and the answer is lost; the ledger has two, \
          the timeline and the counter unwanted_effects know of none";
+    WrongDuplicateUndone, "wrong-duplicate-undone", "rule 8", "core/state",
+        "Of two effects the first by name is kept, not the one that clients were shown.",
+        "queryable, not keyed: a duplicate shows after AUTHORIZED; the authorization that was shown is released, \
+         and its capture fails";
+    AnothersReleaseIsOurs, "anothers-release-is-ours", "rule 8", "core/fold",
+        "The release of a duplicate counts as the release of the attempt's own authorization.",
+        "queryable, not keyed: a duplicate is released and the look-up lists that; VOIDED with a live authorization";
+    VoidedCaptureIsNotUndone, "voided-capture-is-not-undone", "rule 8", "core/evidence",
+        "A capture that the look-up shows as voided does not count as given back.",
+        "acquirer queryable: a second capture is undone and the answer is lost; it is undone over and over, and \
+         parked";
+    PendingRefundIsDone, "pending-refund-is-done", "rule 8", "core/psp/stripe",
+        "A refund that is pending counts as done.",
+        "stripe of any class: a second capture is refunded, the refund is pending and fails; the money stays taken \
+         twice";
+    FailedRefundStaysDone, "failed-refund-stays-done", "rule 8", "core/evidence",
+        "A refund that fails after it had gone through still counts.",
+        "stripe of any class: a second capture is refunded, and the refund fails a day later; the money stays taken \
+         twice";
+    PartRefundIsAll, "part-refund-is-all", "rule 8", "core/evidence",
+        "A part of a capture that was given back counts as all of it.",
+        "any class: a part of a second capture is refunded by hand, or the PSP refunds a part; the rest stays taken \
+         twice";
 
     // Rule 9
     ServerErrorIsDecline, "server-error-is-decline", "rule 9", "core/psp",
@@ -160,6 +283,32 @@ bugs! {
         "A request that broke on a connection used before is sent again, as if the PSP could not have read it.",
         "queryable or blind: a second payment goes out on a kept connection, which is reset after the effect; two \
          effects of one call";
+    RefusalEndsVoid, "refusal-ends-void", "rule 9", "core/fold",
+        "A release that the PSP rejects counts as one of nothing, so that a 3-D Secure whose time is over ends.",
+        "any class, 3-D Secure: the customer finishes at the last moment and the release is answered 401, 403 or \
+         400; EXPIRED with the money taken or held";
+    RefusedResendDeclines, "refused-resend-declines", "rule 9", "core/machine",
+        "A refused form counts though another sending under that key may have left.",
+        "keyed: the answer is lost after the effect and the re-send is answered 400 with the name of a member; \
+         DECLINED with a live authorization";
+    RejectionWithdrawsUnknown, "rejection-withdraws-unknown", "rule 9", "core/recovery",
+        "A rejection takes an operation back though another sending under that key may have left.",
+        "keyed: the answer is lost after the effect and the re-send is answered 401; 502 “nothing was done”, and \
+         CREATED with a live authorization";
+    CaptureFormEndsAttempt, "capture-form-ends-attempt", "rule 9", "core/fold",
+        "The refused form of a client's capture ends the attempt.",
+        "any class: a capture below the PSP's minimum; DECLINED and released, where another amount could be \
+         captured";
+    AlreadyCapturedIsDecline, "already-captured-is-decline", "rule 9", "core/psp/acquirer",
+        "An acquirer's “already captured” counts as a decline of the capture.",
+        "acquirer not keyed: the network delivers a capture twice and the second answer comes; 402 with the money \
+         taken";
+    WithdrawnKeyStaysRejected, "withdrawn-key-stays-rejected", "§1 liveness", "core/ticket",
+        "A key under which the PSP rejected something is told so for ever.",
+        "any class: a 401 to an authorize, and the key is put right; every retry is told 502";
+    RejectedWithoutPause, "rejected-without-pause", "§1 liveness", "core/due",
+        "What the PSP rejected is sent again at once, each time.",
+        "any class: voids are answered 401 for a while; all tries are spent in it, and the void is parked";
 
     // Rule 10
     FinalOverwritten, "final-overwritten", "rule 10", "core/status",
@@ -172,6 +321,14 @@ bugs! {
     FinalKeepsAuthorization, "final-keeps-authorization", "rule 10", "core/state",
         "An attempt that ended without money keeps an authorization that it holds.",
         "any class: a capture is declined, or 3-D Secure succeeds after EXPIRED; DECLINED with a live authorization";
+    ExpiryWithoutLastLook, "expiry-without-last-look", "rule 10", "core/recovery",
+        "A 3-D Secure whose time is over is given up without the last look.",
+        "addressable or listed, 3-D Secure, no webhooks: the customer finishes shortly before the end; released, \
+         and EXPIRED";
+    ExpiryFromSeen, "expiry-from-seen", "rule 10", "core/due",
+        "The life of an authorization is counted from when it was seen instead of when it was asked for.",
+        "any class, short life: the answer is lost, and the authorization is seen late; it lapses before it is to \
+         be released";
 
     // Rule 11
     ScanOnlyOnce, "scan-only-once", "rule 11", "edge-local/server",
@@ -192,11 +349,64 @@ bugs! {
         "A record held in memory is kept after a swap whose outcome is not known.",
         "any class, exclusive store: a swap times out after it applied; every later swap of the attempt conflicts, \
          503 until a restart";
+    PollsPushTimers, "polls-push-timers", "rule 11", "edge-local/server",
+        "A request that changes nothing moves the timer of its attempt back.",
+        "queryable or addressable: the answer is lost and a client asks again every second; the look is put off \
+         each time, and the attempt stays in doubt";
+    FiredTimerKept, "fired-timer-kept", "rule 11", "edge-local/timers",
+        "A timer that has fired still counts as one that is to come.",
+        "any class: the store is down when a timer fires; neither the next try nor a scan sets it again, and the \
+         attempt stays in doubt";
+    WakeNotStored, "wake-not-stored", "rule 11", "core/store",
+        "The time of the next wake-up is not stored beside the record.",
+        "any class: the only server dies in an unknown, or a timer is further than a minute away; no scan finds it, \
+         and the attempt stays in doubt";
+    ConflictRetriedStale, "conflict-retried-stale", "§1 liveness", "edge-local/server",
+        "A step that met another write is handled again with the record that it had.",
+        "any class, two servers: two requests of one attempt at once; 64 swaps and a 503 where one more would do";
+    HangUpAbortsStep, "hang-up-aborts-step", "§1 liveness", "edge-local/server",
+        "A client that hangs up stops the step that it set going.",
+        "blind: the client hangs up while the dispatch is written; it is durable and never sent, and the attempt is \
+         parked. queryable: it is sent under the next number, after proof";
 
-    // Rule 12
+    // Rule 12, and rule 15
     PrepareSkipped, "prepare-skipped", "rule 12", "core/recovery",
         "An authorization acts at once where it should make the object and journal its id first.",
         "stripe addressable (no keys, no look-up): the answer is lost; there is no id to read, so it is parked";
+    ResendReaddressed, "resend-readdressed", "rule 15", "core/work",
+        "What is sent again is addressed to what is known now, not to what it was addressed to first.",
+        "stripe keyed: the answer to an authorize is lost, a webhook names the object, and the re-send confirms \
+         that instead, under the same key; refused as another request";
+
+    // Rule 13
+    ForeignAdopted, "foreign-adopted", "rule 13", "core/ownership",
+        "An object that carries our reference counts as ours, whenever it was made.",
+        "queryable or by webhook: another installation's object has the reference of ours; AUTHORIZED or CAPTURED \
+         for money that is not ours, CREATED included";
+    ForeignUndone, "foreign-undone", "rule 13", "core/ownership",
+        "An object of somebody else's beside our own counts as a duplicate of ours.",
+        "queryable or by webhook: another installation's authorization has the reference of ours and was made \
+         before; it is released";
+    ForeignProvesAbsence, "foreign-proves-absence", "rule 13", "core/look",
+        "A list that shows only what is not ours counts as one that shows nothing.",
+        "queryable: an older object has our reference and our answer is lost; the next number goes out, though one \
+         of the two may be ours";
+    DisputedTakenAsOurs, "disputed-taken-as-ours", "rule 13", "core/ownership",
+        "An installation without a name takes an object of another amount for its own.",
+        "queryable, no name: another installation's object has our reference and another amount; it is released, \
+         and ours is DECLINED";
+
+    // Rule 14
+    CaptureUnchecked, "capture-unchecked", "rule 14", "core/state",
+        "What was captured is not compared with what was asked for.",
+        "any class: the PSP captures another amount or currency; CAPTURED, and nobody is told of the difference";
+    CapturedByHandIsWhole, "captured-by-hand-is-whole", "rule 14", "core/fold",
+        "A capture that we did not ask for is shown as one of the whole amount.",
+        "any class: a part is captured by hand at the PSP; the answer shows the whole";
+    ReversalLowersCapture, "reversal-lowers-capture", "rule 14", "core/answer",
+        "What is taken back later is left out of the captured amount.",
+        "any class: a dispute after CAPTURED; GET shows another captured amount than the replay, and one that was \
+         never asked for";
 
     // §1
     InDoubtTimesOut, "in-doubt-times-out", "§1 unknown", "core/recovery",
@@ -247,6 +457,36 @@ bugs! {
     WaitsPastBudget, "waits-past-budget", "§2 time budget", "edge-local/server",
         "An answer is waited for beyond the time budget.",
         "any class: the PSP takes 800 ms; the answer takes as long instead of 150 ms";
+    ReadsAcrossMerchants, "reads-across-merchants", "§2 merchants", "core/ticket",
+        "Whoever knows the id of an attempt may read it.",
+        "any class, two merchants: a GET of the other's attempt; 200 instead of 404";
+    ResolvesAcrossMerchants, "resolves-across-merchants", "§2 merchants", "core/ticket",
+        "Any merchant's key may resolve any attempt.",
+        "blind, two merchants: the answer is lost, and the other merchant resolves what is parked; 200 instead of \
+         404";
+    ResolvedCaptureIsWhole, "resolved-capture-is-whole", "§2 resolve", "core/condition",
+        "A part capture that an operator says to have happened is taken for the whole.",
+        "blind: the answer to a part capture is lost and an operator resolves it; the answer shows the whole amount";
+    OperatorsWordLost, "operators-word-lost", "§2 resolve", "core/condition",
+        "An operator's word that an authorization happened is not recorded.",
+        "blind: the answer to an authorize is lost and an operator resolves it; 202, and parked as before";
+    ReplayNotMarked, "replay-not-marked", "§2 replays", "core/ticket",
+        "A replay goes out as if it were the first answer.",
+        "any class: a key is sent again once it is settled; no Idempotency-Replayed, and 201 for a create that made \
+         nothing";
+    FirstAnswerMarked, "first-answer-marked", "§2 replays", "core/ticket",
+        "The first answer goes out as if it were a replay.",
+        "any class: a create; 200 and Idempotency-Replayed where nothing was made before";
+    WaitingTicketForgotten, "waiting-ticket-forgotten", "§2 replays", "edge-local/server",
+        "A request that has waited is handed in again as it came, as another request.",
+        "any class: the answer comes within the time budget, or Prefer: wait; the first answer is marked as a \
+         replay";
+    CopyAnswersOpenAttempt, "copy-answers-open-attempt", "§2 replays", "core/ticket",
+        "The copy of an attempt that has not ended answers a GET.",
+        "an edge that keeps copies (edge-cloudflare): a GET from a copy after a later step; the status goes back";
+    CutBodyIsEmpty, "cut-body-is-empty", "§2 same body", "edge-local/front",
+        "A body that breaks off counts as no body.",
+        "any class: the connection breaks within the body of a part capture; the whole amount is captured";
 
     // §3
     TimelineHidesUnknown, "timeline-hides-unknown", "§3 journal", "core/timeline",

@@ -217,7 +217,10 @@ impl Outcome {
                     ..Evidence::default()
                 },
                 // The authorization was captured before, perhaps by this very request, delivered twice.
-                _ if operation == Operation::Capture && self.code.as_deref() == Some("already_captured") => {
+                _ if operation == Operation::Capture
+                    && self.code.as_deref() == Some("already_captured")
+                    && !planted(Bug::AlreadyCapturedIsDecline) =>
+                {
                     Evidence::unknown("already captured")
                 }
                 _ => refused(self.code, self.message),

@@ -232,10 +232,14 @@ impl Refund {
         };
         let of = self.payment_intent.as_deref().or(of);
         match self.status.as_deref() {
-            Some("succeeded") => Evidence {
-                effects: vec![effect(EffectKind::Refund, &self.id, of)],
-                ..Evidence::default()
-            },
+            Some(status)
+                if status == "succeeded" || (status == "pending" && planted(Bug::PendingRefundIsDone)) =>
+            {
+                Evidence {
+                    effects: vec![effect(EffectKind::Refund, &self.id, of)],
+                    ..Evidence::default()
+                }
+            }
             // Had it succeeded before, the money came back.
             Some("failed" | "canceled") => Evidence {
                 effects: vec![effect(
@@ -465,7 +469,8 @@ impl Intent {
             },
         };
         // What is being worked on, or waits for its customer, is no effect yet and may become one: it proves no absence.
-        let is_open = matches!(signal, Signal::Unknown { .. } | Signal::ActionRequired { .. });
+        let waits = matches!(signal, Signal::ActionRequired { .. }) && !planted(Bug::OpenActionIsComplete);
+        let is_open = matches!(signal, Signal::Unknown { .. }) || waits;
         let complete = complete && !is_open;
         Evidence {
             effects,

@@ -24,6 +24,7 @@ use super::stripe::Intent;
 use super::{Answer, Purpose, key_useless};
 use crate::evidence::{EffectKind, Evidence, Signal, clip};
 use crate::journal::Operation;
+use crate::planted::{Bug, planted};
 
 #[derive(Deserialize)]
 struct Failure {
@@ -133,6 +134,11 @@ pub(super) fn read(units: Units, purpose: &Purpose, status: u16, body: &[u8]) ->
     };
     let asks = !matches!(purpose, Purpose::Dispatched { .. });
     match verdict(&error, status, purpose) {
+        _ if asks && status == 404 && planted(Bug::MissingObjectIsAbsence) => Evidence {
+            complete: true,
+            ..Evidence::default()
+        }
+        .into(),
         Verdict::Rejected { is_conclusive } => {
             Answer::rejected(rejection(status, Some(&error)), is_conclusive && !asks)
         }
