@@ -5,8 +5,19 @@ use pay_once_sandbox::tokens::Operation;
 use pay_once_sandbox::{Cause, LedgerEvent, Method, Request, Sandbox};
 use serde_json::{Value, json};
 
-use crate::plan::{Class, Hand};
+use crate::plan::{Class, Hand, World};
 use crate::world::EPOCH_MS;
+
+/// How often other programs of the account make objects, in milliseconds.
+pub const CROWD_EVERY_MS: u64 = 1_000;
+/// Until when they do, in milliseconds from the start: past every look-up that payments of the first seconds need.
+const CROWD_UNTIL_MS: u64 = 20_000;
+
+/// Whether other programs still make objects.
+#[must_use]
+pub fn is_crowded(world: &World, now_ms: u64) -> bool {
+    world.crowd > 0 && now_ms < world.heal_ms.min(CROWD_UNTIL_MS)
+}
 
 /// What a person does to the newest object of an attempt. `None`: there is nothing to do it to.
 #[must_use]

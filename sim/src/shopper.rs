@@ -127,6 +127,8 @@ pub struct Shopper {
     attempt_id: Option<String>,
     begun: BTreeSet<Op>,
     reused: BTreeSet<Op>,
+    /// Operations whose final answer the client has.
+    answered: BTreeSet<Op>,
     resolutions: u8,
     has_seen_action: bool,
 }
@@ -148,6 +150,7 @@ impl Shopper {
             attempt_id: None,
             begun: BTreeSet::new(),
             reused: BTreeSet::new(),
+            answered: BTreeSet::new(),
             resolutions: 0,
             has_seen_action: false,
         }
@@ -195,6 +198,9 @@ impl Shopper {
                 todo.extend(self.authenticate(now_ms));
             }
         }
+        if matches!(ask.role, Role::Main | Role::Copy) && told.is_some_and(Told::is_kept) {
+            self.answered.insert(ask.op);
+        }
         todo.extend(self.reuse(now_ms, ask, told));
         let again = match told.map(|told| told.status) {
             None | Some(202 | 500..=599) => ask.tries_left > 0,
@@ -227,10 +233,10 @@ impl Shopper {
         }
     }
 
-    /// After healing: every request of the client's own once more, under its key.
+    /// After healing: every request whose final answer the client has once more, under its key.
     #[must_use]
     pub fn once_more(&self) -> Vec<Ask> {
-        let own = self.begun.iter().map(|op| {
+        let own = self.answered.iter().map(|op| {
             let (target, body) = self.request(*op);
             let key = self.payment.key(op.word());
             Ask {
@@ -306,7 +312,7 @@ impl Shopper {
             // Before a part capture somebody asks for more than was authorized: refused, and without effect.
             let is_greedy = self.payment.flow == Flow::Part && op == Op::Capture;
             let (body, at_ms) = if is_greedy {
-                let more = self.payment.amount_minor + 1;
+                let more = self.payment.amount_minor + self.payment.step_minor();
                 (format!(r#"{{"amount":{more}}}"#), at_ms)
             } else {
                 (body, at_ms + 20)
@@ -374,12 +380,14 @@ impl Shopper {
             Op::Create | Op::Charge => {
                 let (target, body) = self.request(op);
                 let amount = format!(r#""amount":{},"#, self.payment.amount_minor);
-                let more = format!(r#""amount":{},"#, self.payment.amount_minor + 1);
+                let more = self.payment.amount_minor + self.payment.step_minor();
+                let more = format!(r#""amount":{more},"#);
                 (target, body.replace(&amount, &more))
             }
             Op::Capture => {
                 // Another amount than that of a part capture, however small that is.
-                let other = if self.payment.capture_minor() == 1 { 2 } else { 1 };
+                let step = self.payment.step_minor();
+                let other = if self.payment.capture_minor() == step { 2 * step } else { step };
                 (target, format!(r#"{{"amount":{other}}}"#))
             }
             Op::Authorize | Op::Void | Op::Look | Op::Resolve => {

@@ -50,6 +50,7 @@ pub(crate) fn authorize(work: &mut Work<'_>, challenge: Challenge) -> Outcome {
 pub(crate) fn authenticate(work: &mut Work<'_>, id: &str, success: bool) -> Option<Outcome> {
     let challenge = work.state.challenges.get(id).cloned()?;
     work.key = challenge.key.clone();
+    work.cause = challenge.cause;
     work.commit(Change::ChallengeEnded { id: id.to_owned() });
     if success {
         return Some(approved(work, &challenge));

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::gateway::{Kind, Site};
 use crate::journal::State;
+use crate::ledger::Cause;
 use crate::tokens::Operation;
 use crate::webhook::hex;
 use crate::wire::Request;
@@ -32,6 +33,9 @@ pub(crate) struct Challenge {
     /// Where the customer goes when it is over.
     pub(crate) return_url: Option<String>,
     pub(crate) key: Option<String>,
+    /// Set where a second execution of a call began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<Cause>,
     /// When it began; older logs do not say.
     #[serde(default)]
     pub(crate) created_ms: Option<u64>,
@@ -94,6 +98,7 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
             return_url,
         } => {
             let challenge = Challenge {
+                cause: work.cause,
                 id: work.new_id("auth"),
                 reference: reference.clone(),
                 amount_minor: *amount_minor,

@@ -83,6 +83,7 @@ pub(crate) fn authenticate(work: &mut Work<'_>, id: &str, success: bool) -> Resu
     if intent.status != Status::RequiresAction {
         return Err(wrong_state(work, &intent, "authenticated"));
     }
+    work.cause = intent.cause;
     if success {
         return Ok(authorized(work, Arc::unwrap_or_clone(intent)));
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dials::RefundStatus;
+use crate::ledger::Cause;
 use crate::work::Work;
 
 use super::method_types::MethodTypes;
@@ -67,6 +68,9 @@ pub(crate) struct Intent {
     pub(crate) failure: Option<Failure>,
     pub(crate) canceled_at_ms: Option<u64>,
     pub(crate) cancellation_reason: Option<String>,
+    /// Set where a second execution of a call made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<Cause>,
     /// The cardholder's bank wants the money back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dispute: Option<Dispute>,
@@ -129,6 +133,7 @@ impl Intent {
             failure: None,
             canceled_at_ms: None,
             cancellation_reason: None,
+            cause: work.cause.filter(|cause| *cause == Cause::Repeated),
             dispute: None,
         }
     }

@@ -5,9 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use pay_once_sim::plan::Plan;
+use pay_once_sim::seen::Heard;
+use pay_once_sim::shopper::Role;
 use pay_once_sim::shrink::shrink;
 use pay_once_sim::swarm;
 use pay_once_sim::tier::{Tier, carry_out};
+use pay_once_sim::world::EPOCH_MS;
 
 use super::{exit, report, seed_of};
 
@@ -22,6 +25,9 @@ pub(super) struct Replay {
     /// Only lines with this in them (an attempt's id, a key, a host).
     #[arg(long)]
     grep: Option<String>,
+    /// Only lines about this payment, and its timeline as the last look showed it.
+    #[arg(long)]
+    payment: Option<u32>,
     /// Where to write the page with the space-time diagram.
     #[arg(long)]
     page: Option<PathBuf>,
@@ -44,26 +50,36 @@ impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let plan = plan_of(&self.what, self.tier)?;
         let judged = carry_out(&plan, self.tier, true);
+        let about = self.payment.map(|number| words_of(&plan, number)).transpose()?;
+        let is_meant = |text: &str| {
+            let is_about = |words: &Vec<String>| words.iter().any(|word| text.contains(word.as_str()));
+            self.grep.as_ref().is_none_or(|part| text.contains(part)) && about.as_ref().is_none_or(is_about)
+        };
         for line in &judged.traced.trace {
             let to = line.to.map_or(String::new(), |to| format!(" -> {to:?}"));
             let text = format!(
                 "{:>6} ms  {:?}{to}: {:?}: {}",
                 line.at_ms, line.from, line.kind, line.text
             );
-            if self.grep.as_ref().is_none_or(|part| text.contains(part)) {
+            if is_meant(&text) {
                 println!("{text}");
             }
         }
         println!("\nledger:");
-        for event in &judged.traced.run.ledger {
+        for event in judged.traced.run.ledger.iter().filter(|event| is_meant(&event.attempt_id)) {
             println!(
-                "  {:?} {} {} {} {}",
+                "  {} ms {:?} {} {} {} {} {}",
+                event.at_ms.saturating_sub(EPOCH_MS),
                 event.operation,
                 event.attempt_id,
                 event.amount_minor,
                 event.id,
-                event.declined.as_deref().unwrap_or("")
+                event.declined.as_deref().unwrap_or(""),
+                event.cause.map(|cause| format!("{cause:?}")).unwrap_or_default()
             );
+        }
+        if let Some(number) = self.payment {
+            timeline(&judged.traced.run.heard, number);
         }
         println!("digest: {}", judged.traced.digest());
         if let Some(path) = &self.page {
@@ -108,6 +124,33 @@ impl Shrink {
             None => print!("{}", small.plan.to_text()),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What lines about a payment have in them: its address, and what its keys begin with.
+fn words_of(plan: &Plan, number: u32) -> Result<Vec<String>, String> {
+    let payment = plan.payment(number).ok_or_else(|| format!("the plan has no payment {number}"))?;
+    println!("{}", serde_json::to_string(payment).map_err(|error| error.to_string())?);
+    Ok(vec![plan.attempt_of(payment).to_string(), payment.key("")])
+}
+
+/// The timeline as the last look at a payment's attempt showed it.
+fn timeline(heard: &[Heard], number: u32) {
+    let mut looks = heard.iter().rev();
+    let last = looks.find(|heard| heard.ask.payment == number && heard.ask.role == Role::Last);
+    let Some(told) = last.and_then(|last| last.told.as_ref()) else {
+        return println!("\nnobody had an answer to the last look");
+    };
+    println!("\nthe last look: {}", told.status);
+    match serde_json::from_slice::<serde_json::Value>(&told.body) {
+        Ok(mut body) => {
+            let entries = body.get_mut("timeline").map(serde_json::Value::take);
+            println!("  {body}");
+            for entry in entries.as_ref().and_then(|entries| entries.as_array()).into_iter().flatten() {
+                println!("  {entry}");
+            }
+        }
+        Err(_) => println!("  {}", String::from_utf8_lossy(&told.body)),
     }
 }
 

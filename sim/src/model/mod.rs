@@ -35,6 +35,8 @@ use process::Server;
 use server::{Job, Work};
 use store::Store;
 
+/// Most events of a run, some hundred times what a run of days has. What needs more never rests.
+const EVENTS_MAX: u64 = 1_500_000;
 /// Base of the PSP's addresses.
 const PSP_URL: &str = "http://psp";
 
@@ -54,6 +56,7 @@ pub(crate) struct Sim<'a> {
     now_ms: u64,
     queue: BinaryHeap<Queued>,
     queued: u64,
+    happened: u64,
     entropy: Draw,
     psp_draw: Draw,
     store_draw: Draw,
@@ -89,6 +92,7 @@ impl<'a> Sim<'a> {
             now_ms: 0,
             queue: BinaryHeap::with_capacity(256),
             queued: 0,
+            happened: 0,
             entropy: Draw::new(seed, Concern::Entropy),
             psp_draw: Draw::new(seed, Concern::Psp),
             store_draw: Draw::new(seed, Concern::Store),
@@ -149,7 +153,14 @@ impl<'a> Sim<'a> {
                 break;
             }
             self.now_ms = self.now_ms.max(next.at_ms);
-            self.happen(next.event);
+            self.happened += 1;
+            if self.happened > EVENTS_MAX {
+                let what = format!("more than {EVENTS_MAX} events: something is repeated without pauses");
+                self.broken.push(what);
+                self.queue.clear();
+            } else {
+                self.happen(next.event);
+            }
         }
     }
 

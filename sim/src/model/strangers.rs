@@ -18,9 +18,6 @@ use crate::plan::{Hand, Host};
 use crate::trace::Kind;
 use crate::world::EPOCH_MS;
 
-/// How often other programs of the account make objects, in milliseconds.
-const CROWD_EVERY_MS: u64 = 1_000;
-
 impl Sim<'_> {
     /// Something happens at the PSP without a call of ours.
     fn at_psp(&mut self, request: &Request, what: impl FnOnce() -> String) {
@@ -52,8 +49,8 @@ impl Sim<'_> {
     pub(super) fn crowd(&mut self) {
         let request = hands::crowd(self.plan.world.crowd);
         self.at_psp(&request, || "objects of other programs".to_owned());
-        let next_ms = self.now_ms + CROWD_EVERY_MS;
-        if next_ms < self.plan.world.heal_ms {
+        let next_ms = self.now_ms + hands::CROWD_EVERY_MS;
+        if hands::is_crowded(&self.plan.world, next_ms) {
             self.at(next_ms, Event::Crowd);
         }
     }

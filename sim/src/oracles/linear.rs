@@ -97,8 +97,7 @@ fn may_follow(before: Point, after: Point, may_return: bool) -> bool {
 fn span(heard: &Heard) -> Option<Span> {
     let told = heard.told.as_ref()?;
     let is_read = heard.ask.op == Op::Look && matches!(told.status, 200 | 404);
-    let is_fresh = !told.is_replay && heard.ask.role.is_own();
-    if !is_read && !is_fresh {
+    if !heard.ask.role.is_own() || !is_read && told.is_replay {
         return None;
     }
     let saw = match (&told.shown, told.status) {

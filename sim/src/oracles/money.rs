@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use pay_once_core::evidence::EffectKind;
 use pay_once_sandbox::tokens::Operation;
-use pay_once_sandbox::{Cause, LedgerEvent};
+use pay_once_sandbox::{Cause, Face, LedgerEvent};
 
 use super::{Case, since};
 use crate::seen::Run;
@@ -57,21 +58,41 @@ pub(super) fn sort(all: Vec<&LedgerEvent>) -> (Vec<&LedgerEvent>, Vec<&LedgerEve
     all.iter().copied().partition(is_foreign)
 }
 
-/// Leaves out what the PSP executed a second time and our journal does not name: nobody can undo what nobody has seen.
+/// Leaves out what the PSP executed a second time, unless our journal shows it for certain: a list has it, or an answer to a
+/// dispatch names it. (A webhook may name one effect by another id than its answer does.)
 pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'a LedgerEvent> {
     if own.iter().all(|event| event.cause != Some(Cause::Repeated)) {
         return own;
     }
-    let journal = run.records.get(id).map(Vec::as_slice).unwrap_or_default();
-    let is_named = |id: &str| {
+    let record = run.journals().get(id).and_then(|record| record.as_ref().ok());
+    let is_certain = |event: &LedgerEvent| {
+        let kind = match event.operation {
+            Operation::Authorize => EffectKind::Authorize,
+            _ => EffectKind::Capture,
+        };
+        // A capture of Stripe's is known by its PaymentIntent, the acquirer's by an id of its own.
+        let id = match (event.face, event.authorization.as_deref()) {
+            (Face::Stripe, Some(authorization)) => authorization,
+            _ => event.id.as_str(),
+        };
         let object = run.objects.get(id).map_or(id, String::as_str);
-        journal.windows(object.len()).any(|bytes| bytes == object.as_bytes())
+        record.is_some_and(|record| {
+            let mut known = record.state().knowledge.of_kind(kind);
+            known.any(|(id, seen)| id == object && (seen.listed || !seen.answers_to.is_empty()))
+        })
     };
     let unseen: Vec<&str> = own
         .iter()
-        .filter(|event| event.cause == Some(Cause::Repeated) && !is_named(&event.id))
+        .filter(|event| event.cause == Some(Cause::Repeated) && !is_certain(event))
         .map(|event| event.id.as_str())
         .collect();
+    // What a call of ours acted on is known, by whatever word.
+    let is_used = |id: &&str| {
+        let acts = |event: &&&LedgerEvent| event.cause.is_none() && event.operation != Operation::Lapse;
+        let mut acts = own.iter().filter(acts);
+        acts.any(|event| event.authorization.as_deref() == Some(*id))
+    };
+    let unseen: Vec<&str> = unseen.into_iter().filter(|id| !is_used(id)).collect();
     let is_seen = |event: &&LedgerEvent| {
         let of = event.authorization.as_deref().unwrap_or(&event.id);
         !unseen.contains(&of) && !unseen.contains(&event.id.as_str())

@@ -7,6 +7,9 @@ use crate::plan::{Act, Class, Hand, Token};
 use crate::seen::Doubt;
 use crate::world::EPOCH_MS;
 
+/// How many numbers an operation has, of which nobody waits for the end.
+const EFFECTS_MAX: u16 = 8;
+
 pub(super) const ORACLE: Oracle = Oracle {
     name: "parked for a reason",
     rule: "rules 4, 5, 6",
@@ -24,7 +27,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if case.run.plan.world.operator_ms.is_some() {
         return Err((ended_ms, "still parked, though an operator resolves what is".to_owned()));
     }
-    if is_amount(case) || is_foreign(case) || is_unknown(case)? {
+    if is_amount(case) || is_foreign(case) || is_spent(case) || is_unknown(case)? {
         return Ok(());
     }
     Err((
@@ -41,6 +44,13 @@ fn is_amount(case: &Case<'_>) -> bool {
     });
     let other_hold = case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
     case.captures_other() || by_hand || other_hold
+}
+
+/// Every number of an operation was used up: the PSP took none of them for a day.
+fn is_spent(case: &Case<'_>) -> bool {
+    let last = format!("-{}", EFFECTS_MAX);
+    let mut sends = case.run.sends.iter().filter(|call| call.key.starts_with(&case.id));
+    sends.any(|call| call.key.ends_with(&last))
 }
 
 /// What a look shows is another installation's.

@@ -107,6 +107,12 @@ impl Payment {
         }
     }
 
+    /// The least difference of two amounts that its PSP can express, in minor units.
+    #[must_use]
+    pub fn step_minor(&self) -> u64 {
+        if self.currency == "KWD" { 10 } else { 1 }
+    }
+
     /// What a capture is asked to take, in minor units.
     #[must_use]
     pub fn capture_minor(&self) -> u64 {

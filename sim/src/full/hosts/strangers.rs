@@ -14,9 +14,6 @@ use crate::met::Sometimes;
 use crate::plan::Act;
 use crate::world::EPOCH_MS;
 
-/// How often other programs of the account make objects, in milliseconds.
-const CROWD_EVERY_MS: u64 = 1_000;
-
 /// Does what the plan says, step by step.
 pub(super) async fn run(stage: Rc<Stage>, pool: Rc<Pool>) {
     if stage.plan.world.crowd > 0 {
@@ -32,9 +29,9 @@ pub(super) async fn run(stage: Rc<Stage>, pool: Rc<Pool>) {
 
 async fn crowd(stage: Rc<Stage>, pool: Rc<Pool>) {
     let request = hands::crowd(stage.plan.world.crowd);
-    while stage.now_ms() < stage.plan.world.heal_ms {
+    while hands::is_crowded(&stage.plan.world, stage.now_ms()) {
         by_hand(&stage, &pool, &request);
-        stage.sleep(CROWD_EVERY_MS).await;
+        stage.sleep(hands::CROWD_EVERY_MS).await;
     }
 }
 
