@@ -248,6 +248,13 @@ impl Shopper {
         own.collect()
     }
 
+    /// How much longer than at first the operator takes to come, by how often one has come: a PSP that does not take the next try
+    /// either is given time.
+    #[must_use]
+    pub fn operator_factor(&self) -> u64 {
+        1 << self.resolutions.min(16)
+    }
+
     /// An operator's word on what is parked. `None`: the operator has said enough.
     pub fn resolve(&mut self, body: String) -> Option<Ask> {
         self.resolutions += 1;

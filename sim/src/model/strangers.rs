@@ -15,6 +15,7 @@ use crate::hands;
 use crate::met::Sometimes;
 use crate::operator;
 use crate::plan::{Hand, Host};
+use crate::shopper::Shopper;
 use crate::trace::Kind;
 use crate::world::EPOCH_MS;
 
@@ -105,7 +106,10 @@ impl Sim<'_> {
             return;
         };
         if operator::is_parked(record) && self.operators.insert(id) {
-            self.at(self.now_ms + after_ms, Event::Operator(id));
+            let address = id.to_string();
+            let found = self.shoppers.iter().find(|shopper| shopper.address() == address);
+            let factor = found.map_or(1, Shopper::operator_factor);
+            self.at(self.now_ms + after_ms * factor, Event::Operator(id));
         }
     }
 

@@ -19,7 +19,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     });
     let Some(said) = said else { return Ok(()) };
     let money = case.money();
-    if money.captures > 0 {
+    // A person may give back at the dashboard what a capture under way takes.
+    let is_taken = match case.is_touched() {
+        true => money.kept_minor > 0,
+        false => money.captures > 0,
+    };
+    if is_taken {
         let what = format!("said to have ended without money, and the ledger holds {money:?}");
         return Err((said.ended_ms, what));
     }

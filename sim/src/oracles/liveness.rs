@@ -6,12 +6,25 @@ use pay_once_sandbox::tokens::Operation;
 
 use super::money::Money;
 use super::{Case, Oracle, Wrong, since};
-use crate::plan::{Act, Flow};
+use crate::plan::{Act, Flow, PspFault};
 use crate::seen::{Doubt, Status};
 
 /// How long before it lapses an authorization must have been known, after healing, to be released in time, in
 /// milliseconds.
 const GRACE_MS: u64 = 2_000;
+
+/// Whether a PSP rejects for so long that the pauses between two tries outlast what is left of an authorization's life.
+fn is_rejected_for_long(case: &Case<'_>) -> bool {
+    let mut steps = case.run.plan.steps.iter();
+    steps.any(|step| {
+        matches!(step.act, Act::Psp { fault: PspFault::Rejected { .. }, for_ms, .. } if for_ms >= LONG_REJECTION_MS)
+    })
+}
+
+/// See [`is_rejected_for_long`], in milliseconds.
+const LONG_REJECTION_MS: u64 = 15_000;
+/// A day, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "liveness",
@@ -68,7 +81,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // Who takes over from a server that is gone for good finds its timers within half a minute (`SCAN_EVERY_MS`): less
     // than any real margin before an authorization lapses, and more than a simulated life.
     let mut steps = case.run.plan.steps.iter();
-    let is_orphaned = steps.any(|step| matches!(step.act, Act::Die { .. }));
+    let is_orphaned = steps.any(|step| matches!(step.act, Act::Die { .. })) || is_rejected_for_long(case);
     let left = |event: &&&LedgerEvent| {
         let known_in_time = known_ms.is_some_and(|known_ms| known_ms + GRACE_MS < since(event.at_ms));
         event.operation == Operation::Lapse && known_in_time && !is_orphaned
@@ -79,6 +92,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             at_ms,
             "an authorization lapsed at the PSP that nobody had released".to_owned(),
         ));
+    }
+    // Where a look shows another installation's object, nothing is proven for a day, and then it is parked.
+    let is_short = case.run.plan.world.patience_ms < DAY_MS;
+    if is_short && !case.foreign.is_empty() && shown.operation.is_some() {
+        return Ok(());
     }
     let agrees = match shown.status {
         Status::Captured if case.is_touched() => money.all_captures > 0,

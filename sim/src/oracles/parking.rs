@@ -1,5 +1,7 @@
 //! Parking is for what no PSP can tell: each reason is looked for in what happened.
 
+use std::collections::BTreeMap;
+
 use pay_once_core::journal::{Conclusion, Fact};
 
 use super::{Case, Oracle, Wrong};
@@ -81,15 +83,22 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
     let Some(Ok(record)) = case.run.journals().get(&case.id) else {
         return Ok(unknown);
     };
-    let mut first_sent_ms = None;
+    // The key of the last dispatch, and when it was sent first.
+    let mut sent: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut last_key = None;
     for entry in record.entries() {
         match &entry.fact {
-            Fact::Intended { .. } => first_sent_ms = None,
-            Fact::Dispatched { sent_at_ms, .. } => first_sent_ms = first_sent_ms.or(Some(*sent_at_ms)),
+            Fact::Dispatched {
+                psp_key, sent_at_ms, ..
+            } => {
+                sent.entry(psp_key).or_insert(*sent_at_ms);
+                last_key = Some(&**psp_key);
+            }
             Fact::Inferred {
                 conclusion: Conclusion::Parked { .. },
             } => {
                 let margin_ms = 2 * (world.declared.max_in_flight_ms + world.declared.skew_ms);
+                let first_sent_ms = last_key.and_then(|key| sent.get(key)).copied();
                 let from_ms = first_sent_ms.unwrap_or(0) + world.declared.horizon_ms.saturating_sub(margin_ms);
                 if entry.at_ms < from_ms {
                     let at_ms = entry.at_ms.saturating_sub(EPOCH_MS);

@@ -65,7 +65,13 @@ pub fn plan(seed: u64, tier: Tier) -> Plan {
     }
     if kind > 1 {
         // What strangers have made is there before the payment begins.
-        steps.splice(0..0, strangers::steps(&world, &payments));
+        let strangers = strangers::steps(&world, &payments);
+        let has_foreign = strangers.iter().any(|step| matches!(step.act, Act::Foreign { .. }));
+        if has_foreign && tier == Tier::Model {
+            // What a look shows of others is believed to go away for a day.
+            world.patience_ms = worlds::DAYS_MS;
+        }
+        steps.splice(0..0, strangers);
     }
     // A process that is paused may well be killed before it goes on.
     let mut killed = Draw::new(seed, Concern::Killed);

@@ -17,6 +17,8 @@ const OUTLIVES_OUTAGE_MS: u64 = 90_000;
 const SLOW_ACTION_MS: u64 = 75_000;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
+/// How long a run of days may go on after healing, in milliseconds.
+pub(super) const DAYS_MS: u64 = 4 * DAY_MS;
 /// The constants as they are.
 const TRUTH: Constants = Constants {
     horizon_ms: 5_000,
@@ -127,13 +129,13 @@ pub(super) fn lasting(world: &mut World, tier: Tier) -> Option<Step> {
         }
         8 if has_days => {
             world.lists_forbidden = true;
-            world.patience_ms = 4 * DAY_MS;
+            world.patience_ms = DAYS_MS;
             world.authorization_ms = 3 * DAY_MS;
             return None;
         }
         9 if has_days => {
             let for_ms = hours * HOUR_MS;
-            world.patience_ms = 4 * DAY_MS;
+            world.patience_ms = DAYS_MS;
             outlast(world, for_ms);
             psp(PspFault::Rejected { status, calls }, for_ms)
         }

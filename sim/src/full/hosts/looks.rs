@@ -74,6 +74,7 @@ impl Ways {
         };
         let now_ms = stage.now_ms();
         let is_there = self.with(buyer, |buyer| {
+            let after_ms = after_ms * buyer.shopper.operator_factor();
             let at_ms = *buyer.operator_at_ms.get_or_insert(now_ms + after_ms);
             at_ms <= now_ms
         });
