@@ -204,7 +204,8 @@ pub struct PspCall {
 #[must_use]
 pub fn is_unknown(result: &CallResult) -> bool {
     match result {
-        CallResult::Answered { status, .. } => !matches!(status, 200..=499) || matches!(status, 408 | 409 | 424 | 425 | 429),
+        // A refusal of one sending says nothing of the others.
+        CallResult::Answered { status, .. } => !matches!(status, 200..=299 | 402),
         CallResult::TooLarge { .. } | CallResult::Unknown { .. } => true,
         CallResult::NotSent { .. } => false,
     }

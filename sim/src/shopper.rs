@@ -252,7 +252,7 @@ impl Shopper {
     /// either is given time.
     #[must_use]
     pub fn operator_factor(&self) -> u64 {
-        1 << self.resolutions.min(16)
+        1 << (u32::from(self.resolutions) * 3 / 2).min(15)
     }
 
     /// An operator's word on what is parked. `None`: the operator has said enough.

@@ -17,11 +17,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         };
         let money = case.money_at(heard.ended_ms);
         let is_true = match shown.status {
-            Status::Captured if case.is_touched() || case.has_extra() => money.all_captures >= 1,
+            Status::Captured if case.is_touched() || case.has_extra => money.all_captures >= 1,
             Status::Captured => money.captures == 1 && money.kept_minor == case.taken_minor(),
+            Status::Authorized | Status::Capturing if case.has_extra => true,
             Status::Authorized | Status::Capturing => money.authorizations >= 1,
             // What was executed twice may be seen and undone later.
-            Status::Voided | Status::Expired | Status::Declined if case.has_extra() => true,
+            Status::Voided | Status::Expired | Status::Declined if case.has_extra => true,
             Status::Voided | Status::Expired => money.live == 0 && money.kept_minor == 0,
             // A refused capture leaves a hold, and the attempt says so as long as it is being released.
             Status::Declined => heard.ask.op != Op::Look || shown.operation.is_some() || money.live == 0,

@@ -34,7 +34,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             return Err((since(event.at_ms), what));
         }
     }
-    let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra();
+    let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra;
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {
             continue;

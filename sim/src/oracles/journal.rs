@@ -60,7 +60,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         return Ok(());
     };
     // What is not final yet may still be on its way into the journal.
-    if !status.is_final() {
+    // What a person undoes before anybody saw it need not have been seen.
+    if !status.is_final() || case.is_touched() {
         return Ok(());
     }
     // An authorization that was released unseen (its void is there) need not have been seen itself.

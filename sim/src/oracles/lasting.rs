@@ -11,7 +11,7 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
-    if case.is_touched() || case.has_extra() {
+    if case.is_touched() || case.has_extra {
         return Ok(());
     }
     // A customer who finishes 3-D Secure after its time makes an effect that is undone later.

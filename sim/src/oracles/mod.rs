@@ -134,6 +134,7 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
             payment,
             class: run.plan.world.class_of(payment.merchant),
             heard: heard.remove(&payment.payment).unwrap_or_default(),
+            has_extra: money::has_extra(&own),
             ledger: money::seen(run, &id, own),
             foreign,
             id,
@@ -169,6 +170,8 @@ struct Case<'a> {
     class: Class,
     id: String,
     heard: Vec<&'a Heard>,
+    /// Whether the PSP executed a call a second time.
+    has_extra: bool,
     /// What happened to objects of ours. The second execution of a call is left out unless our journal has seen it.
     ledger: Vec<&'a LedgerEvent>,
     /// What happened to objects of other installations that carry our reference.

@@ -58,46 +58,39 @@ pub(super) fn sort(all: Vec<&LedgerEvent>) -> (Vec<&LedgerEvent>, Vec<&LedgerEve
     all.iter().copied().partition(is_foreign)
 }
 
-/// Leaves out what the PSP executed a second time, unless our journal shows it for certain: a list has it, or an answer to a
-/// dispatch names it. (A webhook may name one effect by another id than its answer does.)
+/// Whether the PSP executed a call a second time.
+pub(super) fn has_extra(own: &[&LedgerEvent]) -> bool {
+    own.iter().any(|event| event.cause == Some(Cause::Repeated))
+}
+
+/// Where the PSP executed a call a second time: leaves out what our journal does not show for certain. Certain is what a list
+/// has, and what a later call of ours acted on. (A webhook may name one effect by another id than its answer does.)
 pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'a LedgerEvent> {
-    if own.iter().all(|event| event.cause != Some(Cause::Repeated)) {
+    if !has_extra(&own) {
         return own;
     }
     let record = run.journals().get(id).and_then(|record| record.as_ref().ok());
-    let is_certain = |event: &LedgerEvent| {
-        let kind = match event.operation {
-            Operation::Authorize => EffectKind::Authorize,
-            _ => EffectKind::Capture,
-        };
-        // A capture of Stripe's is known by its PaymentIntent, the acquirer's by an id of its own.
-        let id = match (event.face, event.authorization.as_deref()) {
-            (Face::Stripe, Some(authorization)) => authorization,
-            _ => event.id.as_str(),
-        };
+    let is_listed = |kind: EffectKind, id: &str| {
         let object = run.objects.get(id).map_or(id, String::as_str);
         record.is_some_and(|record| {
             let mut known = record.state().knowledge.of_kind(kind);
-            known.any(|(id, seen)| id == object && (seen.listed || !seen.answers_to.is_empty()))
+            known.any(|(id, seen)| id == object && seen.listed)
         })
     };
-    let unseen: Vec<&str> = own
-        .iter()
-        .filter(|event| event.cause == Some(Cause::Repeated) && !is_certain(event))
-        .map(|event| event.id.as_str())
-        .collect();
-    // What a call of ours acted on is known, by whatever word.
-    let is_used = |id: &&str| {
+    let is_used = |id: &str| {
         let acts = |event: &&&LedgerEvent| event.cause.is_none() && event.operation != Operation::Lapse;
         let mut acts = own.iter().filter(acts);
-        acts.any(|event| event.authorization.as_deref() == Some(*id))
+        acts.any(|event| event.authorization.as_deref() == Some(id))
     };
-    let unseen: Vec<&str> = unseen.into_iter().filter(|id| !is_used(id)).collect();
     let is_seen = |event: &&LedgerEvent| {
         let of = event.authorization.as_deref().unwrap_or(&event.id);
-        !unseen.contains(&of) && !unseen.contains(&event.id.as_str())
+        let is_known = is_listed(EffectKind::Authorize, of) || is_used(of);
+        let is_second_capture = event.operation == Operation::Capture && event.cause == Some(Cause::Repeated);
+        // A capture of Stripe's is known by its PaymentIntent, the acquirer's by an id of its own.
+        let is_capture_known = event.face == Face::Stripe || is_listed(EffectKind::Capture, &event.id);
+        is_known && (!is_second_capture || is_capture_known)
     };
-    own.into_iter().filter(|event| is_seen(event)).collect()
+    own.iter().copied().filter(|event| is_seen(event)).collect()
 }
 
 impl Case<'_> {
@@ -143,11 +136,6 @@ impl Case<'_> {
     /// Whether somebody acted on an object of ours by hand, or the card network did.
     pub(super) fn is_touched(&self) -> bool {
         self.has_cause(&[Cause::Dashboard, Cause::Reversal]) || self.run.plan.is_disputed(self.payment.payment)
-    }
-
-    /// Whether the PSP executed a call a second time, and our journal has seen it.
-    pub(super) fn has_extra(&self) -> bool {
-        self.has_cause(&[Cause::Repeated])
     }
 
     fn has_cause(&self, causes: &[Cause]) -> bool {

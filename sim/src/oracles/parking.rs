@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use pay_once_core::journal::{Conclusion, Fact};
 
 use super::{Case, Oracle, Wrong};
-use crate::plan::{Act, Class, Hand, Token};
+use crate::plan::{Act, Calls, Class, Hand, PspFault, Token};
 use crate::seen::Doubt;
 use crate::world::EPOCH_MS;
 
+/// A day, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
 /// How many numbers an operation has, of which nobody waits for the end.
 const EFFECTS_MAX: u16 = 8;
 
@@ -29,7 +31,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if case.run.plan.world.operator_ms.is_some() {
         return Err((ended_ms, "still parked, though an operator resolves what is".to_owned()));
     }
-    if is_amount(case) || is_foreign(case) || is_spent(case) || is_unknown(case)? {
+    if is_amount(case) || is_foreign(case) || is_spent(case) || is_unseen(case) || is_unknown(case)? {
         return Ok(());
     }
     Err((
@@ -46,6 +48,19 @@ fn is_amount(case: &Case<'_>) -> bool {
     });
     let other_hold = case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
     case.captures_other() || by_hand || other_hold
+}
+
+/// No look was answered for a day.
+fn is_unseen(case: &Case<'_>) -> bool {
+    let mut steps = case.run.plan.steps.iter();
+    steps.any(|step| match step.act {
+        Act::Psp {
+            fault: PspFault::Rejected { calls, .. },
+            for_ms,
+            ..
+        } => calls != Calls::Money && for_ms >= DAY_MS,
+        _ => false,
+    })
 }
 
 /// Every number of an operation was used up: the PSP took none of them for a day.
