@@ -18,6 +18,7 @@ use super::people;
 use super::report::{Counterexample, ScenarioReport};
 use super::story;
 use super::world::{Scene, World};
+use crate::coverage::line;
 
 /// Parent and step; the root's parent is itself.
 type Visited = HashMap<Digest, (Digest, u16), ByDigest>;
@@ -67,6 +68,13 @@ pub(super) fn search(cell: &Cell, max_states: u64, watch: &mut dyn FnMut(Layer))
     search.report.states = search.visited.len() as u64;
     search.report.healed_steps = search.healed.steps;
     search.report.covered = search.lab.covered;
+    let class = cell.class.as_str();
+    search.report.reached = search
+        .lab
+        .reached
+        .iter()
+        .map(|shape| line(class, shape))
+        .collect();
     search.report.seconds = began.elapsed().as_secs_f64();
     search.report
 }
