@@ -48,7 +48,7 @@ enum Doubt {
     /// A call's answer may still come.
     InFlight,
     /// A call's outcome is unknown.
-    InDoubt,
+    Unknown,
     /// Only a webhook, a late answer or an operator ends it.
     Parked,
 }
@@ -143,7 +143,7 @@ fn doubt(state: &State, running: &Running) -> Doubt {
     }
     let any = |is: fn(&Tried) -> bool| running.current().any(|call| is(&call.tried));
     if any(|tried| matches!(tried, Tried::Unknown { .. })) {
-        Doubt::InDoubt
+        Doubt::Unknown
     } else if any(|tried| matches!(tried, Tried::Pending)) {
         Doubt::InFlight
     } else {
@@ -215,7 +215,7 @@ impl fmt::Display for Doing {
         let doubt = match self.doubt {
             Doubt::Clear => "",
             Doubt::InFlight => ", in flight",
-            Doubt::InDoubt => ", in doubt",
+            Doubt::Unknown => ", in doubt",
             Doubt::Parked => ", parked",
         };
         let proof = match self.proof {

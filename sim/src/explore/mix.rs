@@ -226,7 +226,7 @@ impl Mix {
             Self::Foreign => Budget {
                 foreign: 1,
                 faults: u8::from(class.is_listed()),
-                webhooks: u8::from(!class.is_listed()),
+                webhooks: u8::from(!class.is_listed() || plot == Plot::Charge),
                 ..FEW
             },
             Self::Twice => Budget {

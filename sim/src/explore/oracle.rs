@@ -73,7 +73,7 @@ pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
     )?;
     ensure(
         ledger.captures().all(|(_, take)| take.backs.len() <= 1),
-        "§1 money is conserved: nothing is given back twice",
+        "rule 8: money is conserved, and nothing is given back twice",
         books,
     )?;
     let none_taken = ledger.captures().next().is_none();

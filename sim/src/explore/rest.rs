@@ -15,7 +15,7 @@ use super::world::{IN_TIME_MS, Scene, World};
 
 const ORACLE: &str = "§1 once faults stop it ends, and agrees with the ledger";
 
-/// §1, liveness: final, or never begun, and agreeing with the ledger; parked only where nothing more can be found out.
+/// Liveness: final, or never begun, and agreeing with the ledger; parked only where nothing more can be found out.
 pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
     let ledger = &world.ledger.it;
     let Some(record) = &world.store else {

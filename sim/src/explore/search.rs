@@ -18,7 +18,7 @@ use super::people;
 use super::report::{Counterexample, ScenarioReport};
 use super::story;
 use super::world::{Scene, World};
-use crate::coverage::line;
+use crate::coverage::{Shape, line};
 
 /// Parent and step; the root's parent is itself.
 type Visited = HashMap<Digest, (Digest, u16), ByDigest>;
@@ -94,6 +94,9 @@ impl Search {
             Ok(root) => root,
             Err(violation) => return self.found(&[], violation),
         };
+        if let Some(record) = &root.store {
+            self.lab.reached.insert(Shape::of(record));
+        }
         let digest = root.digest();
         self.visited.insert(digest, (digest, 0));
         if let Err(violation) = self.healed.check(&self.scene, &root, &mut self.lab) {
