@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{KNOWN, Tally, collect, page, text};
 use crate::explore::{Cell, Mix, Options, Plot, PspClass, explore};
+use crate::swarm;
+use crate::tier::{Tier, carry_out};
 
 fn explored() -> BTreeSet<String> {
-    let cells = vec![Cell::new(PspClass::Stripe, Plot::Decline, Mix::Webhook)];
+    let cells = vec![Cell::new(PspClass::Stripe, Plot::Capture, Mix::Webhook)];
     let report = explore(
         &Options {
             cells,
@@ -40,15 +42,17 @@ fn what_a_world_reaches_is_in_the_list() {
 }
 
 #[test]
-fn nothing_is_noted_unless_somebody_collects() {
-    let ((), reached) = collect(|| {});
-    assert!(reached.is_empty());
-    let mut tally = Tally::default();
-    tally.add("stripe", &reached);
-    assert_eq!(tally.runs, 1);
-    let total = tally.rows().pop().expect("the total is last");
-    assert_eq!((total.reached, total.beyond), (0, 0));
-    assert_eq!(total.known, KNOWN.lines().count());
+fn both_tiers_note_what_their_stores_take_in() {
+    for tier in [Tier::Model, Tier::Full] {
+        let plan = swarm::plan(1);
+        let (judged, reached) = collect(|| carry_out(&plan, tier, false));
+        assert!(judged.violation.is_none());
+        assert!(reached.len() > 5, "{}: {} shapes", tier.name(), reached.len());
+        // Nothing is noted unless somebody collects.
+        let _ = carry_out(&plan, Tier::Model, false);
+        let ((), none) = collect(|| {});
+        assert!(none.is_empty());
+    }
 }
 
 #[test]
