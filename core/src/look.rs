@@ -79,8 +79,11 @@ impl Work<'_> {
         let mut sorted = ownership::sort(self.state(), psp, &found);
         let is_open = matches!(sorted.ours.signal, crate::evidence::Signal::Unknown { .. })
             || sorted.ours.shows_open_action();
-        // A list that shows anything that is not ours, or is still open, proves no absence.
-        sorted.ours.complete = (sorted.is_all_ours() || planted(Bug::ForeignProvesAbsence)) && !is_open;
+        // A list that shows anything that is not ours, or is still open, proves no absence. Of what is done to the attempt's own
+        // object, once that is known, another object says nothing.
+        let is_of_own = self.is_done_to_own_object() && !sorted.is_unclear;
+        let shows_all = sorted.is_all_ours() || is_of_own || planted(Bug::ForeignProvesAbsence);
+        sorted.ours.complete = shows_all && !is_open;
         self.note_foreign(&sorted.foreign)?;
         self.take_in_look(
             psp,
@@ -96,6 +99,13 @@ impl Work<'_> {
         )?;
         self.read_charge(psp);
         self.park_if_not_ours(psp, page.asked_at_ms, &sorted)
+    }
+
+    /// Whether the operation under way acts on an object that is known to be the attempt's own: a capture, a release, a refund.
+    fn is_done_to_own_object(&self) -> bool {
+        let state = self.state();
+        let acts_on_it = |running: &Running| running.operation != Operation::Authorize;
+        state.own_reference().is_some() && state.running.as_ref().is_some_and(acts_on_it)
     }
 
     /// Takes in what a read or a look-up showed, absence included.

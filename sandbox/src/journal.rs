@@ -31,7 +31,12 @@ pub(crate) enum Change {
     /// The acquirer waits for a cardholder.
     Challenge(Arc<Challenge>),
     /// The cardholder has answered.
-    ChallengeEnded { id: String },
+    ChallengeEnded {
+        id: String,
+        /// In milliseconds since the Unix epoch; older logs do not say.
+        #[serde(default)]
+        at_ms: u64,
+    },
     /// An answer is kept under a key.
     Key(Arc<KeptAnswer>),
     /// A token that acts on the first call only has acted.
@@ -74,6 +79,8 @@ pub(crate) struct State {
     /// A refund on the Stripe face to its PaymentIntent.
     pub(crate) intent_of_refund: BTreeMap<String, String>,
     pub(crate) challenges: BTreeMap<String, Arc<Challenge>>,
+    /// Challenges that are over, and since when, in milliseconds since the Unix epoch.
+    pub(crate) ended_challenges: Vec<(u64, Arc<Challenge>)>,
     pub(crate) keys: BTreeMap<(Face, String), Arc<KeptAnswer>>,
     keys_by_age: VecDeque<(u64, Face, String)>,
     pub(crate) spent: BTreeSet<(String, Operation)>,
@@ -108,8 +115,9 @@ impl State {
                 self.challenges
                     .insert(challenge.id.clone(), Arc::clone(challenge));
             }
-            Change::ChallengeEnded { id } => {
-                self.challenges.remove(id);
+            Change::ChallengeEnded { id, at_ms } => {
+                let ended = self.challenges.remove(id);
+                self.ended_challenges.extend(ended.map(|ended| (*at_ms, ended)));
             }
             Change::Key(kept) => {
                 self.keys_by_age

@@ -24,7 +24,9 @@ pub fn is_crowded(world: &World, now_ms: u64) -> bool {
 pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, foreign: bool) -> Option<Request> {
     let events = sandbox.ledger().filter(|event| event.attempt_id == attempt_id);
     let events: Vec<&LedgerEvent> = events.filter(|event| event.declined.is_none()).collect();
-    let made = events.iter().filter(|event| event.operation == Operation::Authorize);
+    let made = events
+        .iter()
+        .filter(|event| event.operation == Operation::Authorize);
     let authorization = made
         .filter(|event| (event.cause == Some(Cause::Foreign)) == foreign)
         .last()?;

@@ -10,6 +10,7 @@
 )]
 
 pub mod batch;
+pub mod coverage;
 pub mod dials;
 pub mod explore;
 pub mod full;

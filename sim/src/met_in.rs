@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Cause, Conclusion, Fact, Operation, Source};
 use pay_once_core::record::Record;
-use pay_once_sandbox::{Cause as PspCause, LedgerEvent};
 use pay_once_sandbox::tokens::Operation as PspOperation;
+use pay_once_sandbox::{Cause as PspCause, LedgerEvent};
 
 use crate::met::{Met, Sometimes};
 use crate::oracles::bounds::exact;
@@ -111,7 +111,9 @@ fn calls(calls: &[PspCall], met: &mut Met) {
 fn ledger(ledger: &[LedgerEvent], met: &mut Met) {
     for event in ledger {
         match event.cause {
-            Some(PspCause::Foreign) if event.attempt_id.starts_with("pa_") => met.meet(Sometimes::ForeignObject),
+            Some(PspCause::Foreign) if event.attempt_id.starts_with("pa_") => {
+                met.meet(Sometimes::ForeignObject)
+            }
             Some(PspCause::Repeated) if event.declined.is_none() => met.meet(Sometimes::ExecutedTwice),
             _ => {}
         }

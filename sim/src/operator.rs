@@ -29,7 +29,11 @@ pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<Stri
     let foreign = |event: &&&LedgerEvent| {
         event.operation == PspOperation::Authorize && event.cause == Some(Cause::Foreign)
     };
-    let foreign: Vec<&str> = events.iter().filter(foreign).map(|event| event.id.as_str()).collect();
+    let foreign: Vec<&str> = events
+        .iter()
+        .filter(foreign)
+        .map(|event| event.id.as_str())
+        .collect();
     let is_own = |event: &&&LedgerEvent| {
         let of = event.authorization.as_deref().unwrap_or(&event.id);
         !foreign.contains(&of)
@@ -81,5 +85,6 @@ pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<Stri
 }
 
 fn is_stripe(own: &[&LedgerEvent]) -> bool {
-    own.iter().any(|event| event.face == pay_once_sandbox::Face::Stripe)
+    own.iter()
+        .any(|event| event.face == pay_once_sandbox::Face::Stripe)
 }

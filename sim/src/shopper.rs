@@ -394,7 +394,11 @@ impl Shopper {
             Op::Capture => {
                 // Another amount than that of a part capture, however small that is.
                 let step = self.payment.step_minor();
-                let other = if self.payment.capture_minor() == step { 2 * step } else { step };
+                let other = if self.payment.capture_minor() == step {
+                    2 * step
+                } else {
+                    step
+                };
                 (target, format!(r#"{{"amount":{other}}}"#))
             }
             Op::Authorize | Op::Void | Op::Look | Op::Resolve => {
@@ -424,7 +428,10 @@ impl Shopper {
     }
 
     fn timeout_ms(&self) -> u64 {
-        let wait_ms = self.payment.wait_s.map_or(0, |seconds| u64::from(seconds) * 1_000 + 200);
+        let wait_ms = self
+            .payment
+            .wait_s
+            .map_or(0, |seconds| u64::from(seconds) * 1_000 + 200);
         self.payment.timeout_ms.max(wait_ms)
     }
 

@@ -1,6 +1,7 @@
 //! Rule 13: an object that this installation did not make is left alone, whatever reference it carries.
 
 use pay_once_core::id::AttemptId;
+use pay_once_core::journal::Operation;
 use pay_once_core::psp::CallResult;
 use serde_json::{Value, json};
 
@@ -127,6 +128,38 @@ fn a_look_that_shows_a_foreign_object_proves_nothing_and_is_parked_in_the_end() 
     );
     // Not before the look counts: 2 s to send, 120 s in flight, 5 s of lag, 2 s of skew.
     assert!(world.now_ms >= START_MS + 129_000);
+}
+
+/// Of what is done to the attempt's own object another object says nothing: a capture or release that was lost is proven absent and
+/// sent again, beside an object that stays in the listing for ever (found by `explore`).
+#[test]
+fn a_foreign_object_keeps_no_capture_and_no_release_in_doubt() {
+    for (operation, ends_as) in [("capture", "CAPTURED"), ("void", "VOIDED")] {
+        let mut world = World::new(Kind::AcquirerQueryable);
+        let id = world.authorized();
+        let own = world.record(id).state().own_reference().unwrap().to_owned();
+        world.script.push_back(Told::Instead(timeout()));
+        world.op(id, operation, "k3");
+        let made_s = |at_ms: u64| at_ms / 1000;
+        let listing = json!({"authorize": [
+                {"id": own, "amount": 2599, "created": made_s(START_MS)},
+                {"id": "auth_other", "amount": 2599, "created": made_s(START_MS - DAY_MS)},
+            ], "capture": [], "void": []});
+        for _ in 0..40 {
+            if world.dispatches(id, Operation::Capture).len() + world.dispatches(id, Operation::Void).len()
+                > 1
+            {
+                break;
+            }
+            world
+                .script
+                .push_back(Told::Instead(answered(200, listing.to_string())));
+            world.settle(id, 1);
+        }
+        world.settle(id, 10);
+        assert_eq!(world.status(id), ends_as, "{:#?}", world.story(id));
+        assert_eq!(foreign(&mut world, id), 1);
+    }
 }
 
 /// Without a name of its own, an installation cannot tell an authorization of another amount from another one's.

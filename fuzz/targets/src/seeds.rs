@@ -15,7 +15,9 @@ pub type Seed = (String, Vec<u8>);
 pub fn seeds(target: &str) -> Vec<Seed> {
     let seeds = match target {
         "machine" => machine(),
-        "plan" => (0..24).map(|seed| plan::to_bytes(&swarm::plan(seed, Tier::Model)).0).collect(),
+        "plan" => (0..24)
+            .map(|seed| plan::to_bytes(&swarm::plan(seed, Tier::Model)).0)
+            .collect(),
         "http" => http(),
         "record" => record(),
         "stripe" => psp(&STRIPE, stripe::FACE.moments.len()),

@@ -51,7 +51,10 @@ pub(crate) fn authenticate(work: &mut Work<'_>, id: &str, success: bool) -> Opti
     let challenge = work.state.challenges.get(id).cloned()?;
     work.key = challenge.key.clone();
     work.cause = challenge.cause;
-    work.commit(Change::ChallengeEnded { id: id.to_owned() });
+    work.commit(Change::ChallengeEnded {
+        id: id.to_owned(),
+        at_ms: work.now_ms,
+    });
     if success {
         return Some(approved(work, &challenge));
     }
@@ -116,6 +119,7 @@ pub(crate) fn void(work: &mut Work<'_>, act: &Act) -> Outcome {
     {
         // 3-D Secure that is given up: nothing is held, and nothing can come of it any more.
         work.commit(Change::ChallengeEnded {
+            at_ms: work.now_ms,
             id: act.psp_reference.clone(),
         });
         return conclude(work, &told, None);

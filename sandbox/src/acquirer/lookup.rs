@@ -10,7 +10,8 @@ use crate::sandbox::Settings;
 use crate::tokens::Operation;
 use crate::work::Outcome;
 
-/// Lists the effects under `reference` that are at least `lookup_lag_ms` old.
+/// Lists the effects under `reference` that are at least `lookup_lag_ms` old. A challenge that ended less than that ago is still
+/// shown as open: the list is one view of an earlier moment, in which nothing is missing.
 pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference: &str) -> Outcome {
     let lag_ms = settings.dials.lookup_lag_ms;
     let events: Vec<&Arc<LedgerEvent>> = state
@@ -45,9 +46,15 @@ pub(crate) fn answer(state: &State, settings: &Settings, now_ms: u64, reference:
             })
         })
         .collect();
+    let just_ended = state
+        .ended_challenges
+        .iter()
+        .filter(|(at_ms, _)| now_ms.saturating_sub(*at_ms) < lag_ms)
+        .map(|(_, challenge)| challenge);
     let waiting: Vec<Value> = state
         .challenges
         .values()
+        .chain(just_ended)
         .filter(|challenge| challenge.reference == reference)
         .map(|challenge| {
             let mut row = json!({

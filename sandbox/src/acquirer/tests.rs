@@ -324,3 +324,24 @@ fn three_d_secure_that_is_given_up_comes_to_nothing() {
     let again = bench.act("/void", &waiting["psp_reference"], 1000).unwrap().body;
     assert_eq!(again["status"], "declined");
 }
+
+#[test]
+fn a_list_that_lags_shows_an_ended_challenge_until_it_shows_its_effect() {
+    let mut bench = Bench::new(json!({"lookup_lag_ms": 1_000}));
+    bench.authorize("pm_card_authenticationRequired");
+    let page = bench.sandbox.open_challenges("pa_1").remove(0);
+    bench.send(Method::Post, &page, &[], b"success=true");
+    bench.wait(999);
+    let found = bench.get("/lookup?reference=pa_1").body;
+    let count = |found: &Value, member: &str| found[member].as_array().unwrap().len();
+    assert_eq!(
+        (count(&found, "requires_action"), count(&found, "authorize")),
+        (1, 0)
+    );
+    bench.wait(1);
+    let found = bench.get("/lookup?reference=pa_1").body;
+    assert_eq!(
+        (count(&found, "requires_action"), count(&found, "authorize")),
+        (0, 1)
+    );
+}

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod coverage;
 mod proofs;
 mod report;
 mod single;
@@ -41,6 +42,8 @@ enum Command {
     },
     /// Explores every interleaving of a small world, exhaustively.
     Explore(proofs::Explore),
+    /// Measures which of the states that `explore` reaches are reached by seeds.
+    Coverage(coverage::Coverage),
     /// Proves determinism: the same plans in several processes, digest by digest.
     Meta(proofs::Meta),
     /// Plants bugs in core, server and drivers, and shows that each is caught (needs the feature `planted`).
@@ -86,6 +89,7 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Explore(explore) => explore.run(),
+            Command::Coverage(coverage) => coverage.run(),
             Command::Meta(meta) => meta.run(),
             Command::Planted(planted) => planted.run(),
             Command::Dials(dials) => dials.run(),

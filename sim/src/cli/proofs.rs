@@ -7,12 +7,12 @@ use clap::Args;
 use pay_once_sim::tier::Tier;
 use pay_once_sim::{dials, explore, meta};
 
-use super::{exit, seed_of, threads};
+use super::{coverage, exit, seed_of, threads};
 
 /// Every interleaving of a small world.
 #[derive(Debug, Args)]
 pub(super) struct Explore {
-    /// Only worlds whose name (class/plot) has this in it.
+    /// Only worlds whose name (class/plot/mix) has this in it.
     #[arg(long)]
     only: Option<String>,
     /// Most states of one world.
@@ -21,6 +21,9 @@ pub(super) struct Explore {
     /// The report as JSON.
     #[arg(long)]
     json: bool,
+    /// Writes the list of abstract states that were reached here, instead of comparing it with the one under version control.
+    #[arg(long, conflicts_with_all = ["only", "max_states"])]
+    coverage: Option<PathBuf>,
 }
 
 /// Determinism.
@@ -103,7 +106,10 @@ impl Explore {
         } else {
             println!("{report}");
         }
-        Ok(exit(report.is_clean()))
+        // A part of the worlds, or of their states, reaches a part of the list.
+        let is_whole = self.only.is_none() && self.max_states.is_none() && report.violation().is_none();
+        let is_current = !is_whole || self.json || coverage::list(&report, self.coverage.as_deref())?;
+        Ok(exit(report.is_clean() && is_current))
     }
 }
 

@@ -66,7 +66,13 @@ impl Replay {
             }
         }
         println!("\nledger:");
-        for event in judged.traced.run.ledger.iter().filter(|event| is_meant(&event.attempt_id)) {
+        for event in judged
+            .traced
+            .run
+            .ledger
+            .iter()
+            .filter(|event| is_meant(&event.attempt_id))
+        {
             println!(
                 "  {} ms {:?} {} {} {} {} {}",
                 event.at_ms.saturating_sub(EPOCH_MS),
@@ -129,8 +135,13 @@ impl Shrink {
 
 /// What lines about a payment have in them: its address, and what its keys begin with.
 fn words_of(plan: &Plan, number: u32) -> Result<Vec<String>, String> {
-    let payment = plan.payment(number).ok_or_else(|| format!("the plan has no payment {number}"))?;
-    println!("{}", serde_json::to_string(payment).map_err(|error| error.to_string())?);
+    let payment = plan
+        .payment(number)
+        .ok_or_else(|| format!("the plan has no payment {number}"))?;
+    println!(
+        "{}",
+        serde_json::to_string(payment).map_err(|error| error.to_string())?
+    );
     Ok(vec![plan.attempt_of(payment).to_string(), payment.key("")])
 }
 
@@ -146,7 +157,12 @@ fn timeline(heard: &[Heard], number: u32) {
         Ok(mut body) => {
             let entries = body.get_mut("timeline").map(serde_json::Value::take);
             println!("  {body}");
-            for entry in entries.as_ref().and_then(|entries| entries.as_array()).into_iter().flatten() {
+            for entry in entries
+                .as_ref()
+                .and_then(|entries| entries.as_array())
+                .into_iter()
+                .flatten()
+            {
                 println!("  {entry}");
             }
         }

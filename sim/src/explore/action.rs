@@ -1,5 +1,7 @@
 //! What can happen next, in a fixed order: an index into that list names a step for ever.
 
+use super::hands::{Deed, Strange};
+use super::operator;
 use super::world::{Phase, Scene, Server, World};
 
 /// What becomes of a request to the PSP, and of its answer.
@@ -13,6 +15,27 @@ pub(super) enum Luck {
     RequestLost,
     /// It lands later, whenever the PSP likes.
     Late,
+    /// It is answered with a definite 4xx, and has no effect.
+    Rejected(Refusal),
+    /// The PSP executes it twice, and answers the second time.
+    Twice,
+    /// It lands, and whoever sent it gets the answer long after.
+    AnswerHeld,
+}
+
+/// A definite 4xx of one sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// 401 in the PSP's own words: the credentials.
+    Unauthorized,
+    /// 403 that something in front of the PSP wrote.
+    Gateway,
+    /// 400 in the PSP's own form, without a code.
+    Bare,
+}
+
+impl Refusal {
+    const ALL: [Self; 3] = [Self::Unauthorized, Self::Gateway, Self::Bare];
 }
 
 /// How a swap ends whose end is unknown.
@@ -57,6 +80,14 @@ pub(super) enum Action {
     Resume { server: u8 },
     /// A server crashes, and starts again.
     Crash { server: u8 },
+    /// Somebody does something at the PSP's dashboard to the attempt's own object.
+    ByHand(Deed),
+    /// Another installation does something under the attempt's reference.
+    Stranger(Strange),
+    /// An answer comes long after.
+    Hear { held: u8 },
+    /// An operator reads the PSP's books and says what is true there.
+    Operator { server: u8 },
 }
 
 /// Whether a job can be taken further by its server now.
@@ -91,6 +122,7 @@ pub(super) fn enabled(scene: &Scene, world: &World, out: &mut Vec<Action>) {
     if world.ledger.it.waits_for_customer() {
         out.push(Action::Customer);
     }
+    of_people(world, out);
     of_clients(scene, world, out);
     of_psp(world, out);
     // Time stands still while anybody has something to do: that it does not is a pause, which is a fault. A request
@@ -148,6 +180,15 @@ fn of_server(world: &World, index: usize, server: &Server, out: &mut Vec<Action>
         if left.late > 0 && left.faults > 0 && !is_question {
             send(Luck::Late);
         }
+        if left.rejected > 0 {
+            Refusal::ALL.into_iter().map(Luck::Rejected).for_each(&mut send);
+        }
+        if left.twice > 0 && world.ledger.it.can_run_twice(&call.it.http) {
+            send(Luck::Twice);
+        }
+        if left.late_answers > 0 {
+            send(Luck::AnswerHeld);
+        }
     }
     if world.is_due(index) && left.wakes > 0 && !server.has_timer_under_way() {
         busy = true;
@@ -164,6 +205,28 @@ fn of_server(world: &World, index: usize, server: &Server, out: &mut Vec<Action>
     busy || (world.is_due(index) && left.wakes == 0)
 }
 
+/// What people do who are no clients, and what comes of it late.
+fn of_people(world: &World, out: &mut Vec<Action>) {
+    let ledger = &world.ledger.it;
+    if world.left.by_hand > 0 {
+        let possible = Deed::ALL.into_iter().filter(|deed| ledger.can_be_done(*deed));
+        out.extend(possible.map(Action::ByHand));
+    }
+    if world.left.foreign > 0 {
+        let possible = Strange::ALL.into_iter().filter(|what| ledger.can_happen(*what));
+        out.extend(possible.map(Action::Stranger));
+    }
+    for (index, held) in world.held.iter().enumerate() {
+        let server = world.servers.get(usize::from(held.server));
+        if server.is_some_and(|server| !server.paused) {
+            out.push(Action::Hear { held: index as u8 });
+        }
+    }
+    if world.left.operators > 0 && operator::may_ask(world, 0) {
+        out.push(Action::Operator { server: 0 });
+    }
+}
+
 fn of_clients(scene: &Scene, world: &World, out: &mut Vec<Action>) {
     let left = &world.left;
     for (number, (client, asks)) in world.clients.iter().zip(scene.cell.plot.asks()).enumerate() {
@@ -174,7 +237,11 @@ fn of_clients(scene: &Scene, world: &World, out: &mut Vec<Action>) {
         let is_open = world.has_open(number, client.at);
         let may_ask = match client.told_at {
             None => !is_open,
-            Some(version) => !is_open && left.polls > 0 && version != world.version(),
+            Some(version) => {
+                let is_new = version != world.version();
+                let may_repeat = client.again_ms.is_some_and(|at_ms| world.now_ms >= at_ms);
+                !is_open && left.polls > 0 && (is_new || may_repeat)
+            }
         };
         // A is at home at server 0, B at server 1; a request sent twice comes to both.
         let (home, other) = (number, 1 - number);

@@ -1,5 +1,5 @@
 //! One step of the world around the real core. What a server does mirrors `edge-local/src/server.rs`: load, decide,
-//! persist (a swap whose end is unknown is read back), perform and arm, reply.
+//! persist (a swap whose end is unknown is read back), perform and arm, reply. What happens on the way to the PSP is `way`'s.
 
 use std::sync::Arc;
 
@@ -8,11 +8,14 @@ use pay_once_core::machine::{Input, Outcome, Reply, Step, handle};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::store::Swapped;
 
-use super::action::{Action, Luck, Unknown};
+use super::action::{Action, Unknown};
 use super::digest;
 use super::lab::{Lab, Thought};
+use super::mix::Budget;
+use super::operator;
 use super::oracle::{self, Violation};
-use super::world::{Decision, Flying, Job, Known, Origin, Phase, Scene, Server, World};
+use super::world::{Decision, Job, Known, Origin, Phase, Scene, Server, World};
+use crate::coverage::Shape;
 
 /// A step's outcome: the next state, or what is wrong with it.
 pub(super) type Stepped = Result<World, Violation>;
@@ -37,10 +40,7 @@ pub(super) fn apply(scene: &Scene, world: &World, action: Action, lab: &mut Lab)
         Action::Ask { client, server } => turn.ask(client, usize::from(server), false)?,
         Action::AskAgain { client, server } => turn.ask(client, usize::from(server), true)?,
         Action::Notify { notice, server } => turn.notify(notice, usize::from(server))?,
-        Action::Customer => {
-            let now_ms = turn.world.now_ms;
-            turn.world.with_ledger(|ledger| ledger.finish_action(now_ms));
-        }
+        Action::Customer => turn.customer(),
         Action::Advance => {
             if let Some(at_ms) = turn.world.next_moment_ms() {
                 turn.world.now_ms = at_ms;
@@ -49,6 +49,10 @@ pub(super) fn apply(scene: &Scene, world: &World, action: Action, lab: &mut Lab)
         Action::Pause { server } => turn.pause(usize::from(server)),
         Action::Resume { server } => turn.server(usize::from(server)).paused = false,
         Action::Crash { server } => turn.crash(usize::from(server)),
+        Action::ByHand(deed) => turn.by_hand(deed),
+        Action::Stranger(what) => turn.stranger(what),
+        Action::Hear { held } => turn.hear_late(usize::from(held))?,
+        Action::Operator { server } => turn.operator(usize::from(server))?,
     }
     oracle::state(scene, &next)?;
     Ok(next)
@@ -67,7 +71,7 @@ impl Turn<'_> {
         if server == 0 { first } else { second }
     }
 
-    fn take(&mut self, server: usize, job: usize) -> Result<Job, Violation> {
+    pub(super) fn take(&mut self, server: usize, job: usize) -> Result<Job, Violation> {
         let jobs = &mut self.server(server).jobs;
         if job < jobs.len() {
             return Ok(jobs.remove(job).1);
@@ -107,7 +111,12 @@ impl Turn<'_> {
     }
 
     /// Load and decide.
-    fn decide(&mut self, server: usize, origin: Origin, input: Arc<Known<Input>>) -> Result<(), Violation> {
+    pub(super) fn decide(
+        &mut self,
+        server: usize,
+        origin: Origin,
+        input: Arc<Known<Input>>,
+    ) -> Result<(), Violation> {
         let (clock_ms, base) = (self.world.clock(server), self.world.store.clone());
         let left = &self.world.left;
         // Equal states have equal futures; two decisions that could both become durable never share it.
@@ -129,11 +138,19 @@ impl Turn<'_> {
                 let thought = Arc::new(think(step, entropy));
                 if let Some(decision) = &thought.decision {
                     oracle::decision(&decision.it, base.as_deref())?;
+                    oracle::foreign_is_left_alone(&self.world.ledger.it, decision.it.record.state())?;
                 }
                 self.lab.remember(entropy, &thought);
                 thought
             }
         };
+        if origin == Origin::Operator {
+            let reply = thought
+                .decision
+                .as_ref()
+                .map_or(&thought.reply, |decision| &decision.it.reply);
+            operator::answer(base.as_deref(), reply)?;
+        }
         let Some(decision) = &thought.decision else {
             // Only ever sooner, unless a look was taken just now: as the server does it.
             let looks = !thought.calls.is_empty();
@@ -153,6 +170,8 @@ impl Turn<'_> {
     /// The store takes a record in.
     fn apply_swap(&mut self, decision: &Known<Decision>) -> Result<(), Violation> {
         oracle::swap(self.world, &decision.it)?;
+        self.lab.reached.insert(decision.it.shape);
+        self.note_meeting(&decision.it);
         self.world.store = Some(Arc::clone(&decision.it.record));
         self.world.hint_ms = decision.it.wake_at_ms;
         self.world.writes = self.world.writes.saturating_add(1);
@@ -199,6 +218,7 @@ impl Turn<'_> {
     ) -> Result<(), Violation> {
         match (reply, origin) {
             (Reply::Now(response), Origin::Client { client, at }) => self.hear(client, at, response, record),
+            (Reply::Now(response), Origin::Operator) => oracle::shown(self.world, response),
             (Reply::Wait { until_ms, ticket }, _) => {
                 let input = known_input(Input::Request(ticket.clone()));
                 let phase = Phase::Waiting {
@@ -218,96 +238,12 @@ impl Turn<'_> {
         self.server(server).add(Job { origin, phase });
     }
 
-    fn outcome(&mut self, server: usize, call: &Call, result: CallResult) {
+    pub(super) fn outcome(&mut self, server: usize, call: &Call, result: CallResult) {
         let origin = Origin::Outcome {
             told: matches!(result, CallResult::Answered { .. }),
             moves_money: call.moves_money,
         };
-        let input = Input::Outcome(Box::new(Outcome {
-            call: call.clone(),
-            result,
-        }));
-        self.ready(server, origin, known_input(input));
-    }
-
-    fn send(&mut self, server: usize, job: usize, luck: Luck) -> Result<(), Violation> {
-        let Phase::Given(call) = self.take(server, job)?.phase else {
-            return Err(Violation::new("explorer", "only a call is sent"));
-        };
-        let clock_ms = self.world.clock(server);
-        if !call.it.may_send(clock_ms) {
-            self.lab.covered.window_closed += 1;
-            let reason = "its window has closed".to_owned();
-            self.outcome(server, &call.it, CallResult::NotSent { reason });
-            return Ok(());
-        }
-        if call.it.moves_money {
-            self.world.sends = self.world.sends.saturating_add(1);
-        }
-        match luck {
-            Luck::Answered => {
-                let result = self.at_psp(&call.it)?;
-                self.outcome(server, &call.it, result);
-            }
-            Luck::AnswerLost => {
-                self.spend(|left| &mut left.lost);
-                self.at_psp(&call.it)?;
-                self.outcome(server, &call.it, unknown("connection reset"));
-            }
-            Luck::RequestLost => {
-                self.spend(|left| &mut left.lost);
-                self.outcome(server, &call.it, unknown("connection reset"));
-            }
-            Luck::Late => {
-                self.spend(|left| &mut left.late);
-                self.world.flying.push(Flying {
-                    call: Arc::clone(&call),
-                    lands_by_ms: self.world.now_ms + self.scene.cell.really_in_flight_ms,
-                    missed: false,
-                });
-                let origin = Origin::Outcome {
-                    told: false,
-                    moves_money: call.it.moves_money,
-                };
-                let until_ms = clock_ms + call.it.timeout_ms;
-                let phase = Phase::Awaiting { call, until_ms };
-                self.server(server).add(Job { origin, phase });
-            }
-        }
-        Ok(())
-    }
-
-    /// A request reaches the PSP.
-    fn at_psp(&mut self, call: &Call) -> Result<CallResult, Violation> {
-        if call.http.method == "GET" {
-            for flying in &mut self.world.flying {
-                flying.missed = true;
-            }
-        }
-        let (dials, now_ms) = (&self.scene.dials, self.world.now_ms);
-        self.world
-            .with_ledger(|ledger| ledger.act(dials, &call.http, now_ms))
-            .map_err(|what| Violation::new("rule 3: one PSP key, one request that can be read", what))
-    }
-
-    fn land(&mut self, flying: usize) -> Result<(), Violation> {
-        if flying >= self.world.flying.len() {
-            return Err(Violation::new("explorer", "nothing is flying"));
-        }
-        let flying = self.world.flying.remove(flying);
-        let result = self.at_psp(&flying.call.it)?;
-        if flying.missed {
-            self.lab.covered.late_landing_after_miss += 1;
-        }
-        // Whoever still waits for the answer gets it.
-        for server in 0..self.world.servers.len() {
-            let waits = |(_, job): &(digest::Digest, Job)| matches!(&job.phase, Phase::Awaiting { call, .. } if call.digest == flying.call.digest);
-            if let Some(job) = self.server(server).jobs.iter().position(waits) {
-                self.take(server, job)?;
-                self.outcome(server, &flying.call.it, result.clone());
-            }
-        }
-        Ok(())
+        self.ready(server, origin, known_outcome(call, result));
     }
 
     fn swap_unknown(&mut self, server: usize, job: usize, how: Unknown) -> Result<(), Violation> {
@@ -375,9 +311,10 @@ impl Turn<'_> {
             self.lab.covered.crash_between_effect_and_persist += 1;
         }
         *self.server(server) = Server::default();
+        self.world.held.retain(|held| usize::from(held.server) != server);
     }
 
-    pub(super) fn spend(&mut self, of: impl FnOnce(&mut super::cell::Budget) -> &mut u8) {
+    pub(super) fn spend(&mut self, of: impl FnOnce(&mut Budget) -> &mut u8) {
         let left = &mut self.world.left;
         left.faults = left.faults.saturating_sub(1);
         let kind = of(left);
@@ -398,6 +335,7 @@ fn think(step: Step, entropy: u128) -> Thought {
     };
     let decision = Decision {
         expected_version: write.expected_version,
+        shape: Shape::of(&write.record),
         record: Arc::new(write.record),
         wake_at_ms: write.wake_at_ms,
         calls,
@@ -427,7 +365,14 @@ fn known_call(call: Call) -> Arc<Known<Call>> {
     Arc::new(Known { it: call, digest })
 }
 
-fn unknown(reason: &str) -> CallResult {
+pub(super) fn known_outcome(call: &Call, result: CallResult) -> Arc<Known<Input>> {
+    known_input(Input::Outcome(Box::new(Outcome {
+        call: call.clone(),
+        result,
+    })))
+}
+
+pub(super) fn unknown(reason: &str) -> CallResult {
     CallResult::Unknown {
         reason: reason.to_owned(),
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::faces::{TOKEN_3DS, TOKEN_DECLINED};
 use super::ledger::Dials;
+use super::mix::{Budget, Mix};
 
 pub(super) const PSP_URL: &str = "http://psp.test";
 pub(super) const SECRET: &str = "whsec_explore";
@@ -16,7 +17,7 @@ pub(super) const START_MS: u64 = 1_764_160_496_000;
 /// What is to be paid, in minor units.
 pub(super) const AMOUNT_MINOR: u64 = 2_599;
 
-const LOOKUP_LAG_MS: u64 = 600;
+pub(super) const LOOKUP_LAG_MS: u64 = 600;
 const HORIZON_MS: u64 = 60_000;
 
 /// A world's declared constants. Small ones, so that few polls lie between a dispatch and its proof of absence; only
@@ -80,6 +81,21 @@ impl PspClass {
             Self::Stripe | Self::Addressable => Face::Stripe,
             Self::Keyed | Self::Queryable | Self::KeyedQueryable | Self::Blind => Face::Acquirer,
         }
+    }
+
+    /// Whether its objects are PaymentIntents.
+    pub(super) fn has_intents(self) -> bool {
+        self.face() == Face::Stripe
+    }
+
+    /// Whether its look-ups show what carries a reference.
+    pub(super) fn is_listed(self) -> bool {
+        self.class().lookup_lag_ms.is_some()
+    }
+
+    /// Whether the PSP can be asked what it holds.
+    pub(super) fn can_be_asked(self) -> bool {
+        self.class().lookup_lag_ms.is_some() || self.class().addressable
     }
 
     pub(super) fn psp(self) -> &'static str {
@@ -183,106 +199,6 @@ impl Plot {
     }
 }
 
-/// How much may still go wrong on one path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Budget {
-    /// Faults of all kinds together.
-    pub faults: u8,
-    /// Servers that crash.
-    pub crashes: u8,
-    /// Requests or answers between a server and the PSP that are lost.
-    pub lost: u8,
-    /// Requests that reach the PSP late.
-    pub late: u8,
-    /// Swaps whose end is unknown.
-    pub ambiguous: u8,
-    /// Servers that pause.
-    pub pauses: u8,
-    /// Requests that a client sends once more while the first is still open, and notices delivered once more.
-    pub duplicates: u8,
-    /// Webhooks delivered.
-    pub webhooks: u8,
-    /// Requests repeated after a 202.
-    pub polls: u8,
-    /// Timers that fire.
-    pub wakes: u8,
-}
-
-impl Budget {
-    /// Nothing goes wrong.
-    pub const PEACE: Self = Self {
-        faults: 0,
-        crashes: 0,
-        lost: 0,
-        late: 0,
-        ambiguous: 0,
-        pauses: 0,
-        duplicates: 0,
-        webhooks: 0,
-        polls: 0,
-        wakes: 0,
-    };
-}
-
-/// What may go wrong on one path: few things together, so that every state can be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mix {
-    /// One fault of any kind.
-    Fault,
-    /// A webhook at any time, and no fault.
-    Webhook,
-    /// Two faults at the PSP's side or by crashes. Too many states to see all: give it a `max_states`.
-    Pair,
-}
-
-impl Mix {
-    /// Every mix.
-    pub const ALL: [Self; 3] = [Self::Fault, Self::Webhook, Self::Pair];
-
-    /// The word in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fault => "fault",
-            Self::Webhook => "webhook",
-            Self::Pair => "pair",
-        }
-    }
-
-    fn budget(self) -> Budget {
-        match self {
-            Self::Fault => Budget {
-                faults: 1,
-                crashes: 1,
-                lost: 1,
-                late: 1,
-                ambiguous: 1,
-                pauses: 1,
-                duplicates: 1,
-                webhooks: 0,
-                polls: 0,
-                wakes: 2,
-            },
-            Self::Webhook => Budget {
-                webhooks: 1,
-                polls: 1,
-                wakes: 3,
-                ..Budget::PEACE
-            },
-            Self::Pair => Budget {
-                faults: 2,
-                crashes: 1,
-                lost: 2,
-                late: 1,
-                polls: 1,
-                wakes: 3,
-                ..Budget::PEACE
-            },
-        }
-    }
-}
-
 /// One world to explore.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -309,7 +225,7 @@ impl Cell {
             class,
             plot,
             mix,
-            budget: mix.budget(),
+            budget: mix.budget(class, plot),
             really_in_flight_ms: TIMING.max_in_flight_ms,
             strict: false,
         }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use pay_once_core::psp::CallResult;
 use serde_json::{Value, json};
 
-use super::ledger::{Dials, Hold, Ledger, Said, Stand};
+use super::action::Refusal;
+use super::cell::PspClass;
+use super::ledger::{Dials, Hold, Ledger, Said, Stand, Take};
 use super::oracle::at;
 
 /// The token that is declined.
@@ -47,23 +50,36 @@ impl Ledger {
                 Ok(self.find(id).map_or_else(missing, |hold| (200, hold.intent())))
             }
             ("GET", ["payment_intents"]) => self.list(dials, query, now_ms),
-            ("POST", ["refunds"]) => {
-                let (id, amount) = (
-                    text(&form, "payment_intent")?.to_owned(),
-                    number(&form, "amount")?,
-                );
-                let refund = self.new_id("re");
-                let Some(hold) = self.holds.iter_mut().find(|hold| hold.id == id) else {
-                    return Ok(missing());
-                };
-                hold.takes.iter_mut().for_each(|take| take.given_back = true);
-                Ok((
-                    200,
-                    json!({"id": refund, "amount": amount, "status": "succeeded", "payment_intent": id}),
-                ))
+            ("POST", ["refunds"]) => self.refund(text(&form, "payment_intent")?, number(&form, "amount")?),
+            ("GET", ["refunds"]) => {
+                let query: BTreeMap<String, String> =
+                    form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+                let of = text(&query, "payment_intent")?;
+                let data: Vec<Value> = self.find(of).into_iter().flat_map(Hold::refunds).collect();
+                Ok((200, json!({"object": "list", "has_more": false, "data": data})))
             }
             other => Err(format!("no such call: {other:?}")),
         }
+    }
+
+    fn refund(&mut self, id: &str, amount: u64) -> Said {
+        let refund = self.new_id("re");
+        let Some(hold) = self.holds.iter_mut().find(|hold| hold.id == id) else {
+            return Ok(missing());
+        };
+        if !hold.takes.iter().any(Take::stands) {
+            let error =
+                json!({"type": "invalid_request_error", "code": "charge_already_refunded", "message": "No."});
+            return Ok((400, json!({"error": error})));
+        }
+        for take in &mut hold.takes {
+            take.backs.push(refund.clone());
+        }
+        let currency = &hold.currency;
+        Ok((
+            200,
+            json!({"id": refund, "amount": amount, "currency": currency, "status": "succeeded", "payment_intent": id}),
+        ))
     }
 
     fn make_intent(&mut self, form: &BTreeMap<String, String>, now_ms: u64) -> Said {
@@ -78,6 +94,8 @@ impl Ledger {
             at_ms: now_ms,
             takes: Vec::new(),
             void: None,
+            is_foreign: false,
+            is_by_hand: false,
         });
         if form.contains_key("confirm") {
             return self.confirm(&id, text(form, "payment_method")?, now_ms);
@@ -146,6 +164,13 @@ impl Ledger {
                 let id = self.new_id("cap");
                 match self.holds.iter_mut().find(|hold| hold.id == target) {
                     // Naive: it captures again as often as it is asked.
+                    // What somebody did by hand is in its books.
+                    Some(hold) if hold.is_by_hand && hold.stand == Stand::Taken => {
+                        Ok(declined("already_captured"))
+                    }
+                    Some(hold) if hold.is_by_hand && hold.stand == Stand::Gone => {
+                        Ok(declined("already_voided"))
+                    }
                     Some(hold) if matches!(hold.stand, Stand::Open | Stand::Taken) => {
                         hold.take(id.clone(), amount, now_ms);
                         Ok(approved(&id, amount))
@@ -175,6 +200,8 @@ impl Ledger {
             at_ms: now_ms,
             takes: Vec::new(),
             void: None,
+            is_foreign: false,
+            is_by_hand: false,
         });
         if waits {
             let url = "http://psp.test/3ds";
@@ -191,14 +218,11 @@ impl Ledger {
         let id = self.new_id("void");
         for hold in &mut self.holds {
             if let Some(take) = hold.takes.iter_mut().find(|take| take.id == target) {
-                take.given_back = true;
+                take.backs.push(id.clone());
                 return approved(&id, amount);
             }
             if hold.id == target && hold.takes.is_empty() {
-                hold.stand = match hold.stand {
-                    Stand::Waiting | Stand::Abandoned => Stand::Abandoned,
-                    Stand::Made | Stand::Declined | Stand::Open | Stand::Taken | Stand::Gone => Stand::Gone,
-                };
+                hold.release();
                 hold.void.get_or_insert((id.clone(), now_ms));
                 return approved(&id, amount);
             }
@@ -217,24 +241,30 @@ impl Ledger {
         let authorize: Vec<Value> = mine
             .iter()
             .filter(|hold| !waits(hold) && listed(hold.at_ms))
-            .map(|hold| json!({"id": hold.id, "amount": hold.amount}))
+            .map(|hold| json!({"id": hold.id, "amount": hold.amount, "created": hold.at_ms / 1000}))
             .collect();
         let capture: Vec<Value> = mine
             .iter()
             .flat_map(|hold| hold.takes.iter().map(|take| (&hold.id, take)))
             .filter(|(_, take)| listed(take.at_ms))
-            .map(|(of, take)| json!({"id": take.id, "amount": take.amount, "psp_reference": of}))
+            .map(|(of, take)| json!({"id": take.id, "amount": take.amount, "psp_reference": of, "created": take.at_ms / 1000}))
             .collect();
+        let given_back = mine.iter().flat_map(|hold| &hold.takes).flat_map(|take| {
+            take.backs
+                .iter()
+                .map(move |id| json!({"id": id, "amount": take.amount, "psp_reference": take.id}))
+        });
         let void: Vec<Value> = mine
             .iter()
             .filter_map(|hold| hold.void.as_ref().map(|(id, at_ms)| (hold, id, *at_ms)))
             .filter(|(_, _, at_ms)| listed(*at_ms))
             .map(|(hold, id, _)| json!({"id": id, "amount": hold.amount, "psp_reference": hold.id}))
+            .chain(given_back)
             .collect();
         let waiting: Vec<Value> = mine
             .iter()
             .filter(|hold| hold.stand == Stand::Waiting && listed(hold.at_ms))
-            .map(|hold| json!({"id": hold.id, "amount": hold.amount, "action_url": "http://psp.test/3ds"}))
+            .map(|hold| json!({"id": hold.id, "amount": hold.amount, "action_url": "http://psp.test/3ds", "created": hold.at_ms / 1000}))
             .collect();
         json!({"authorize": authorize, "capture": capture, "void": void, "lapsed": [], "requires_action": waiting})
     }
@@ -260,9 +290,36 @@ impl Hold {
             "id": self.id, "object": "payment_intent", "amount": self.amount, "amount_received": received,
             "currency": self.currency, "status": status, "metadata": {"attempt_id": self.attempt},
             "latest_charge": null, "next_action": action, "last_payment_error": error,
-            "cancellation_reason": null,
+            "cancellation_reason": null, "created": self.at_ms / 1000,
         })
     }
+
+    /// Its refunds, on request and by hand.
+    pub(super) fn refunds(&self) -> impl Iterator<Item = Value> {
+        self.takes.iter().flat_map(move |take| {
+            take.backs.iter().chain(&take.returned_by_hand).map(move |id| {
+                json!({
+                    "id": id, "object": "refund", "amount": take.amount, "currency": self.currency,
+                    "status": "succeeded", "payment_intent": self.id,
+                })
+            })
+        })
+    }
+}
+
+/// A definite 4xx to any call.
+pub(super) fn rejection(class: PspClass, refusal: Refusal) -> CallResult {
+    let (status, body) = match (refusal, class.has_intents()) {
+        (Refusal::Unauthorized, true) => (
+            401,
+            json!({"error": {"type": "invalid_request_error", "message": "Invalid API Key."}}),
+        ),
+        (Refusal::Unauthorized, false) => (401, json!({"error": {"code": "unauthorized", "message": "No."}})),
+        (Refusal::Gateway, _) => (403, json!("Forbidden")),
+        (Refusal::Bare, true) => (400, json!({"error": {"type": "invalid_request_error"}})),
+        (Refusal::Bare, false) => (400, json!({"error": {"message": "Bad request."}})),
+    };
+    CallResult::answered(status, body.to_string().into_bytes())
 }
 
 fn approved(id: &str, amount: u64) -> (u16, Value) {

@@ -5,10 +5,12 @@ use std::collections::HashSet;
 
 use super::action::{Action, Luck, is_runnable};
 use super::apply::{Turn, apply};
-use super::cell::Budget;
 use super::digest::{ByDigest, Digest};
 use super::lab::Lab;
-use super::oracle::{self, Violation};
+use super::mix::{Budget, Mix};
+use super::operator;
+use super::oracle::Violation;
+use super::rest::rest;
 use super::world::{Phase, Scene, World};
 
 /// Most steps from any state to its rest. A healthy world needs some dozens.
@@ -38,7 +40,7 @@ impl Healed {
             match step(scene, &world, lab)? {
                 Some(next) => world = next,
                 None => {
-                    oracle::rest(scene, &world)?;
+                    rest(scene, &world)?;
                     self.known.extend(on_the_way);
                     return Ok(());
                 }
@@ -56,8 +58,8 @@ pub(super) fn trace(
 ) -> Result<(), Violation> {
     let (mut world, mut lab) = (at_peace(world), Lab::default());
     for _ in 0..STEPS_MAX {
-        let Some(action) = choose(&world) else {
-            return oracle::rest(scene, &world);
+        let Some(action) = choose(scene, &world) else {
+            return rest(scene, &world);
         };
         match carry_out(scene, &world, action, &mut lab) {
             Ok(next) => {
@@ -88,7 +90,7 @@ fn at_peace(world: &World) -> World {
 }
 
 fn step(scene: &Scene, world: &World, lab: &mut Lab) -> Result<Option<World>, Violation> {
-    let Some(action) = choose(world) else {
+    let Some(action) = choose(scene, world) else {
         return Ok(None);
     };
     // What a healed world meets does not count as met.
@@ -115,8 +117,9 @@ fn carry_out(scene: &Scene, world: &World, action: Action, lab: &mut Lab) -> Res
     Ok(next)
 }
 
-/// What a world at peace does next: paused servers go on, everything lands, servers work, timers fire, time passes.
-fn choose(world: &World) -> Option<Action> {
+/// What a world at peace does next: paused servers go on, everything lands, servers work, timers fire, time passes; when nothing else
+/// is left, answers come that are long overdue, and an operator sees to what is parked.
+fn choose(scene: &Scene, world: &World) -> Option<Action> {
     if let Some(server) = world.servers.iter().position(|server| server.paused) {
         return Some(Action::Resume { server: server as u8 });
     }
@@ -151,6 +154,17 @@ fn choose(world: &World) -> Option<Action> {
     let due = (0..world.servers.len()).find(|server| world.is_due(*server));
     match due {
         Some(server) => Some(Action::Fire { server: server as u8 }),
-        None => world.next_moment_ms().map(|_| Action::Advance),
+        None if world.next_moment_ms().is_some() => Some(Action::Advance),
+        None if !world.held.is_empty() => Some(Action::Hear { held: 0 }),
+        None => resolution(scene, world),
     }
+}
+
+fn resolution(scene: &Scene, world: &World) -> Option<Action> {
+    let state = world.store.as_ref()?.state();
+    let is_wanted = scene.cell.mix == Mix::Operator
+        && operator::is_open(state)
+        && world.resolved < operator::RESOLUTIONS_MAX
+        && operator::may_ask(world, 0);
+    is_wanted.then_some(Action::Operator { server: 0 })
 }

@@ -1,6 +1,6 @@
 //! What an exploration keeps beside the states: what it has seen, and what the core has decided already.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use pay_once_core::machine::Reply;
@@ -9,6 +9,7 @@ use pay_once_core::psp::Call;
 use super::digest::{ByDigest, Digest};
 use super::report::Covered;
 use super::world::{Decision, Known};
+use crate::coverage::Shape;
 
 /// Decisions kept in one generation. Two are kept, some hundred megabytes at most.
 const KEPT_MAX: usize = 30_000;
@@ -26,6 +27,8 @@ pub(super) struct Thought {
 #[derive(Default)]
 pub(super) struct Lab {
     pub(super) covered: Covered,
+    /// The shapes of every record that a swap made durable, on healed ways as well.
+    pub(super) reached: BTreeSet<Shape>,
     new: HashMap<Digest, Arc<Thought>, ByDigest>,
     old: HashMap<Digest, Arc<Thought>, ByDigest>,
 }

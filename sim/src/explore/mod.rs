@@ -15,23 +15,29 @@ mod apply;
 mod cell;
 mod digest;
 mod faces;
+mod hands;
 mod heal;
 mod lab;
 mod ledger;
+mod mix;
+mod operator;
 mod oracle;
 mod people;
 mod report;
+mod rest;
 mod search;
 mod story;
 #[cfg(test)]
 mod tests;
+mod way;
 mod world;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-pub use cell::{Budget, Cell, Mix, Plot, PspClass};
+pub use cell::{Cell, Plot, PspClass};
+pub use mix::{Budget, Mix};
 pub use report::{Counterexample, Covered, Report, ScenarioReport};
 
 /// What is called on every thread that explores, before it does.
@@ -53,7 +59,10 @@ pub struct Options {
 impl Default for Options {
     /// Every class with every plot, in the mixes whose every state can be seen, on two threads.
     fn default() -> Self {
-        let of_plot = |class, plot| [Mix::Fault, Mix::Webhook].map(|mix| Cell::new(class, plot, mix));
+        let of_plot = |class, plot| {
+            let worth = Mix::ALL.into_iter().filter(move |mix| mix.is_worth(class, plot));
+            worth.map(move |mix| Cell::new(class, plot, mix))
+        };
         let of_class = |class| Plot::ALL.into_iter().flat_map(move |plot| of_plot(class, plot));
         Self {
             cells: PspClass::ALL.into_iter().flat_map(of_class).collect(),

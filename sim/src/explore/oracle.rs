@@ -3,17 +3,20 @@
 use pay_once_core::http::Response;
 use pay_once_core::invariant;
 use pay_once_core::record::Record;
-use pay_once_core::running::Tried;
+use pay_once_core::running::Running;
 use pay_once_core::state::State;
 use pay_once_core::status::Status;
 use serde_json::Value;
 
-use super::cell::{AMOUNT_MINOR, Ask, PspClass, TIMING};
+use super::cell::{AMOUNT_MINOR, Ask};
 use super::digest;
+use super::ledger::{Hold, Ledger};
 use super::world::{Decision, Scene, World};
 
 /// Durable writes that an undisturbed attempt may need, a rival's request included (DESIGN §3: 5).
 const WRITES_BASE: u32 = 6;
+/// Sendings under one key until its horizon, with growing pauses.
+const RESENDS: u32 = 12;
 /// Money calls that an undisturbed attempt may need: one authorization, one capture or void.
 const SENDS_BASE: u32 = 2;
 
@@ -35,23 +38,7 @@ impl Violation {
     }
 }
 
-/// §5: nothing is offered by a blind PSP, nor by one that only honours keys once the horizon is past.
-fn offers_nothing(scene: &Scene, world: &World, state: &State) -> bool {
-    let sent_ms = state
-        .running
-        .as_ref()
-        .and_then(|running| running.calls.iter().map(|call| call.sent_at_ms).min());
-    let past = |horizon_ms: u64| {
-        sent_ms.is_some_and(|sent_ms| world.now_ms + TIMING.landed_after_ms() >= sent_ms + horizon_ms)
-    };
-    match scene.cell.class {
-        PspClass::Blind => true,
-        PspClass::Keyed => scene.dials.horizon_ms.is_some_and(past),
-        PspClass::Stripe | PspClass::Addressable | PspClass::Queryable | PspClass::KeyedQueryable => false,
-    }
-}
-
-fn ensure(holds: bool, oracle: &str, message: impl FnOnce() -> String) -> Result<(), Violation> {
+pub(super) fn ensure(holds: bool, oracle: &str, message: impl FnOnce() -> String) -> Result<(), Violation> {
     if holds {
         Ok(())
     } else {
@@ -63,15 +50,17 @@ fn ensure(holds: bool, oracle: &str, message: impl FnOnce() -> String) -> Result
 pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
     let ledger = &world.ledger.it;
     let books = || format!("{:?}", ledger.holds);
-    ensure(ledger.live() <= 1, "§1 at most one live authorization", books)?;
+    // What the PSP executes twice, nobody can prevent: it is undone (`rest`).
+    let most = 1 + usize::from(ledger.twices);
+    ensure(ledger.live() <= most, "§1 at most one live authorization", books)?;
     // Stricter than §1: within the fault model no second one is ever made, compensated or not (rule 8).
     ensure(
-        ledger.authorizations() <= 1,
+        ledger.authorizations() <= most,
         "rule 8: no second authorization, compensated or not",
         books,
     )?;
     ensure(
-        ledger.captures().count() <= 1,
+        ledger.captures().count() <= most,
         "§1 at most one capture, ever",
         books,
     )?;
@@ -82,14 +71,20 @@ pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
         "§1 at most the authorized amount",
         books,
     )?;
+    ensure(
+        ledger.captures().all(|(_, take)| take.backs.len() <= 1),
+        "rule 8: money is conserved, and nothing is given back twice",
+        books,
+    )?;
     let none_taken = ledger.captures().next().is_none();
     ensure(
         !world.told.never_taken || none_taken,
         "§1 no answer says that money did not move when it did",
         books,
     )?;
+    let standing = ledger.standing().count();
     ensure(
-        !world.told.taken || ledger.standing().count() == 1,
+        !world.told.taken || (1..=most).contains(&standing),
         "§1 no answer says that money moved when it did not",
         books,
     )?;
@@ -99,8 +94,10 @@ pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
 /// DESIGN §3, “Writes”: what it costs is bounded by what went wrong.
 fn bounded(scene: &Scene, world: &World) -> Result<(), Violation> {
     let (budget, left) = (&scene.cell.budget, &world.left);
-    let faults = u32::from(budget.faults - left.faults);
-    let nudges = u32::from(budget.wakes - left.wakes) + u32::from(budget.webhooks - left.webhooks);
+    // A key under which the PSP keeps an answer that says nothing is asked up to its horizon.
+    let is_by_hand = world.ledger.it.ours().any(|hold| hold.is_by_hand);
+    let faults = budget.faults_of(left) + if is_by_hand { RESENDS } else { 0 };
+    let nudges = budget.nudges_of(left);
     let (writes, sends) = (u32::from(world.writes), u32::from(world.sends));
     // A fault costs the note of it, the proof, and the next try; a timer, the steps of one operation.
     let most = WRITES_BASE + 3 * (faults + nudges);
@@ -111,6 +108,34 @@ fn bounded(scene: &Scene, world: &World) -> Result<(), Violation> {
     ensure(sends <= most, "§3 bounded money calls", || {
         format!("{sends} money calls, {faults} faults, {nudges} nudges")
     })
+}
+
+/// Rule 13: what another installation made is never taken for the attempt's own.
+pub(super) fn foreign_is_left_alone(ledger: &Ledger, state: &State) -> Result<(), Violation> {
+    let is_adopted = |id: &str| {
+        let acts_on = |running: &Running| {
+            let aimed = running.calls.iter().filter_map(|call| call.target.as_deref());
+            aimed.chain(running.target.as_deref()).any(|target| target == id)
+        };
+        let captured = state
+            .capture
+            .as_ref()
+            .map(|capture| capture.psp_reference.as_str());
+        state.own_reference() == Some(id)
+            || captured == Some(id)
+            || state.knowledge.names(id)
+            || state.running.as_ref().is_some_and(acts_on)
+    };
+    let ids = |hold: &Hold| {
+        let takes: Vec<String> = hold.takes.iter().map(|take| take.id.clone()).collect();
+        std::iter::once(hold.id.clone()).chain(takes)
+    };
+    let adopted = ledger.foreign().flat_map(ids).find(|id| is_adopted(id));
+    ensure(
+        adopted.is_none(),
+        "rule 13: what is foreign is never adopted",
+        || format!("{adopted:?} is in {state:?}"),
+    )
 }
 
 /// What must hold of every decision: the shared invariants, and that a journal only grows.
@@ -134,11 +159,9 @@ pub(super) fn decision(decision: &Decision, base: Option<&Record>) -> Result<(),
 pub(super) fn swap(world: &World, decision: &Decision) -> Result<(), Violation> {
     let Some(before) = &world.store else { return Ok(()) };
     let (old, new) = (before.state().status, decision.record.state().status);
-    ensure(
-        new.rank() >= old.rank() && (!old.is_final() || old == new),
-        "rule 10: status never goes back",
-        || format!("{old:?} became {new:?}"),
-    )?;
+    ensure(new.may_follow(old), "rule 10: status never goes back", || {
+        format!("{old:?} became {new:?}")
+    })?;
     ensure(
         decision.record.grew_from(before),
         "§3 a journal only grows",
@@ -163,11 +186,18 @@ pub(super) fn answer(
     } else {
         at(error, "/attempt")
     };
+    let is_rejected = response.status == 502 && *at(error, "/code") == "PSP_REJECTED_REQUEST";
     ensure(
-        response.status < 500,
+        response.status < 500 || is_rejected,
         "§2 no server error without a fault of the store",
         said,
     )?;
+    ensure(
+        !is_rejected || is_undone(world, at(attempt, "/status").as_str()),
+        "rule 9: rejected means that nothing was done",
+        said,
+    )?;
+    nothing_foreign(world, attempt)?;
     truth(world, attempt, response.status)
         .map_err(|what| Violation::new("§1 an answer is true", format!("{what}: {}", said())))?;
     let failed = *at(attempt, "/charge_state") == "failed" || response.status == 402;
@@ -189,6 +219,38 @@ pub(super) fn answer(
             format!("{what}; now {}", said()),
         )
     })
+}
+
+/// An answer to an operator: it is true, as any.
+pub(super) fn shown(world: &World, response: &Response) -> Result<(), Violation> {
+    let shown: Value = serde_json::from_slice(&response.body)
+        .map_err(|error| Violation::new("§2 an answer is JSON", error.to_string()))?;
+    let inside = at(&shown, "/error/attempt");
+    let attempt = if inside.is_null() { &shown } else { inside };
+    truth(world, attempt, response.status)
+        .map_err(|what| Violation::new("§1 an answer is true", format!("{what}: {shown}")))?;
+    nothing_foreign(world, attempt)
+}
+
+/// What a rejection promises: the operation has no effect, and none of it is on its way.
+fn is_undone(world: &World, status: Option<&str>) -> bool {
+    let ledger = &world.ledger.it;
+    match status {
+        Some("CREATED") => ledger.authorizations() == 0,
+        Some("AUTHORIZED") => ledger.captures().next().is_none(),
+        _ => true,
+    }
+}
+
+/// Rule 13: no answer shows a foreign object, but for the reason why something is parked.
+fn nothing_foreign(world: &World, attempt: &Value) -> Result<(), Violation> {
+    let mut shown = attempt.clone();
+    if let Some(operation) = shown.pointer_mut("/operation").and_then(Value::as_object_mut) {
+        operation.remove("reason");
+    }
+    let text = shown.to_string();
+    let id = world.ledger.it.foreign().find(|hold| text.contains(&hold.id));
+    ensure(id.is_none(), "rule 13: what is foreign is never shown", || text)
 }
 
 /// What is at a path of a JSON value; null if nothing is.
@@ -220,9 +282,12 @@ fn truth(world: &World, attempt: &Value, status: u16) -> Result<(), String> {
     match at(attempt, "/status").as_str() {
         Some("CAPTURED") => {
             let amount = at(attempt, "/capture/amount").as_u64();
-            claim(ledger.standing().count() == 1 && ledger.standing().all(|take| Some(take.amount) == amount))
+            let most = 1 + usize::from(ledger.twices);
+            let is_one = (1..=most).contains(&ledger.standing().count());
+            claim(is_one && ledger.standing().any(|take| Some(take.amount) == amount))
         }
-        Some("VOIDED" | "EXPIRED") => claim(ledger.live() == 0),
+        // What was executed twice is undone once it is known.
+        Some("VOIDED" | "EXPIRED") => claim(ledger.live() <= usize::from(ledger.twices)),
         Some("AUTHORIZED" | "CAPTURING") if status == 200 => claim(ledger.authorizations() >= 1),
         Some("DECLINED") => claim(ledger.captures().next().is_none()),
         _ => Ok(()),
@@ -252,43 +317,4 @@ fn same_again(
             Ok(())
         }
     }
-}
-
-/// §1, liveness: where a healed world comes to rest. Final, or never begun, and agreeing with the ledger; parked only
-/// where the class offers nothing.
-pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
-    const ORACLE: &str = "§1 once faults stop it ends, and agrees with the ledger";
-    let Some(record) = &world.store else {
-        let untouched = world.ledger.it.holds.is_empty();
-        return ensure(untouched, ORACLE, || {
-            "no record, but the ledger has one".to_owned()
-        });
-    };
-    let state = record.state();
-    let parked = state
-        .running
-        .as_ref()
-        .is_some_and(|running| running.parked.is_some());
-    if parked && offers_nothing(scene, world, state) {
-        let calls = state.running.iter().flat_map(|running| &running.calls);
-        let left = calls
-            .filter(|call| !matches!(call.tried, Tried::NotSent { .. }))
-            .count();
-        return ensure(left > 0 || !scene.cell.strict, "§1 parked is an unknown", || {
-            format!(
-                "{:?} is parked, though nothing of it can have left: {:?}",
-                state.status, state.running
-            )
-        });
-    }
-    let ledger = &world.ledger.it;
-    let taken = usize::from(state.status == Status::Captured);
-    let agrees = ledger.standing().count() == taken && ledger.open() == 0 && ledger.live() == taken;
-    let ended = state.running.is_none() && (state.status.is_final() || state.status == Status::Created);
-    ensure(ended && agrees, ORACLE, || {
-        format!(
-            "{:?}, parked {parked}, running {:?}; the ledger: {:?}",
-            state.status, state.running, ledger.holds
-        )
-    })
 }

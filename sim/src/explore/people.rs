@@ -1,15 +1,18 @@
 //! Clients and the PSP's notices: whoever comes from outside, through the real front door `route`.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit, Mac};
 use pay_once_core::http::{Request, Response};
+use pay_once_core::machine::Input;
 use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, route};
+use pay_once_core::request::{Routed, event_read, route};
 use sha2::Sha256;
 
 use super::apply::{Turn, known_input};
 use super::cell::{Plot, SECRET};
 use super::oracle::{self, Violation};
-use super::world::{Origin, Phase};
+use super::world::{BEHIND_MS, Known, Origin, Phase};
 
 /// The create key: the attempt's address.
 pub(super) const CREATE_KEY: &str = "create";
@@ -55,6 +58,7 @@ impl Turn<'_> {
         if let Some(client) = self.world.clients.get_mut(usize::from(client))
             && client.told_at.take().is_some()
         {
+            client.again_ms = None;
             self.world.left.polls = self.world.left.polls.saturating_sub(1);
         }
         let target = match ask.what {
@@ -117,25 +121,48 @@ impl Turn<'_> {
         headers: &[(&str, &[u8])],
         body: &[u8],
     ) -> Result<(), Violation> {
+        if let Some(input) = self.routed(server, target, headers, body)? {
+            self.ready(server, origin, input);
+        }
+        Ok(())
+    }
+
+    /// The front door. `None` for what is no concern of the attempt's; what has to be read first is read at once.
+    pub(super) fn routed(
+        &mut self,
+        server: usize,
+        target: &str,
+        headers: &[(&str, &[u8])],
+        body: &[u8],
+    ) -> Result<Option<Arc<Known<Input>>>, Violation> {
         let request = Request {
             method: "POST",
             target,
             headers,
             body,
         };
-        match route(&self.scene.config, &request, self.world.clock(server)) {
-            Routed::Attempt { id, input } if id == self.scene.id => {
-                self.ready(server, origin, known_input(input));
-                Ok(())
-            }
-            Routed::Attempt { .. } => Err(Violation::new("explorer", "a request for another attempt")),
-            Routed::Read(_) => Err(Violation::new("explorer", "its webhooks name their attempt")),
-            Routed::Reply(response) => {
-                let said = String::from_utf8_lossy(&response.body).into_owned();
-                Err(Violation::new(
-                    "§2 a good request is let in",
-                    format!("{} {said}", response.status),
-                ))
+        let clock_ms = self.world.clock(server);
+        let mut routed = route(&self.scene.config, &request, clock_ms);
+        loop {
+            match routed {
+                Routed::Attempt { id, input } if id == self.scene.id => return Ok(Some(known_input(input))),
+                Routed::Attempt { .. } => {
+                    return Err(Violation::new("explorer", "a request for another attempt"));
+                }
+                Routed::Read(read) => {
+                    let result = self.at_psp(&read.call)?;
+                    (routed, _) = event_read(&self.scene.config, *read, &result, clock_ms);
+                }
+                Routed::Reply(response) if target.starts_with("/webhooks") && response.status == 200 => {
+                    return Ok(None);
+                }
+                Routed::Reply(response) => {
+                    let said = String::from_utf8_lossy(&response.body).into_owned();
+                    return Err(Violation::new(
+                        "§2 a good request is let in",
+                        format!("{} {said}", response.status),
+                    ));
+                }
             }
         }
     }
@@ -156,7 +183,7 @@ impl Turn<'_> {
             return Ok(());
         };
         oracle::answer(self.world, ask, response, record)?;
-        let version = self.world.version();
+        let (version, now_ms) = (self.world.version(), self.world.now_ms);
         let Some(client) = self
             .world
             .clients
@@ -165,7 +192,16 @@ impl Turn<'_> {
         else {
             return Ok(());
         };
-        if response.status == 202 {
+        // After a rejection the same client asks again under the same key, not before its time.
+        client.again_ms = None;
+        if response.status == 502 {
+            let pause_s = response
+                .header("Retry-After")
+                .and_then(|seconds| seconds.parse::<u64>().ok());
+            client.again_ms =
+                Some(now_ms + BEHIND_MS.iter().max().unwrap_or(&0) + 1_000 * pause_s.unwrap_or(1));
+        }
+        if matches!(response.status, 202 | 502) {
             client.told_at = Some(version);
         } else {
             // B does whatever it does; A, too, goes on after a refusal: nobody may be harmed by that.

@@ -1,10 +1,12 @@
 //! What came of an exploration.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::cell::{Budget, Cell, Mix, Plot, PspClass};
+use super::cell::{Cell, Plot, PspClass};
+use super::mix::{Budget, Mix};
 
 /// How often something was seen that an exploration must have seen to be worth anything. Counted per transition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,12 +27,40 @@ pub struct Covered {
     pub swap_conflict: u64,
     /// A server found the window of its call closed, and did not send it (rule 1).
     pub window_closed: u64,
+    /// A client's operation was rejected and taken back.
+    pub withdrawn: u64,
+    /// A call that reserves, takes or gives back money was answered with a definite 4xx.
+    pub money_call_rejected: u64,
+    /// A release was answered with a definite 4xx.
+    pub release_rejected: u64,
+    /// A read or a look-up was answered with a definite 4xx.
+    pub look_rejected: u64,
+    /// Somebody gave the attempt's capture back at the PSP.
+    pub refund_by_hand: u64,
+    /// Somebody released the attempt's hold at the PSP.
+    pub release_by_hand: u64,
+    /// Somebody captured a part of the attempt's hold at the PSP.
+    pub capture_by_hand: u64,
+    /// Another captured amount than was asked for was found out (rule 14).
+    pub other_amount_seen: u64,
+    /// A foreign object was seen, and noted as such (rule 13).
+    pub foreign_object_seen: u64,
+    /// An effect too many was seen, and counted (rule 8).
+    pub unwanted_effect_seen: u64,
+    /// An answer came when its call was history: another number is under way, or another operation, or none.
+    pub late_answer_to_what_is_over: u64,
+    /// A customer finished 3-D Secure within skew and lag of its deadline.
+    pub customer_at_the_last_moment: u64,
+    /// An operator resolved what was parked.
+    pub operator_resolved: u64,
+    /// An operator asked before anything was parked, and was refused.
+    pub operator_asked_too_early: u64,
 }
 
 impl Covered {
     /// Name and count of each.
     #[must_use]
-    pub fn counts(&self) -> [(&'static str, u64); 8] {
+    pub fn counts(&self) -> [(&'static str, u64); 22] {
         [
             (
                 "crash between effect and persist",
@@ -43,6 +73,23 @@ impl Covered {
             ("webhook before response", self.webhook_before_response),
             ("swap of a stale decision", self.swap_conflict),
             ("window found closed", self.window_closed),
+            ("a rejected operation taken back", self.withdrawn),
+            ("rejected money call", self.money_call_rejected),
+            ("rejected release", self.release_rejected),
+            ("rejected look", self.look_rejected),
+            ("refund by hand", self.refund_by_hand),
+            ("release by hand", self.release_by_hand),
+            ("capture by hand", self.capture_by_hand),
+            ("another captured amount seen", self.other_amount_seen),
+            ("foreign object seen", self.foreign_object_seen),
+            ("second effect of one call seen", self.unwanted_effect_seen),
+            ("late answer to what is over", self.late_answer_to_what_is_over),
+            (
+                "3-D Secure finished at the last moment",
+                self.customer_at_the_last_moment,
+            ),
+            ("operator resolves what is parked", self.operator_resolved),
+            ("operator asks too early", self.operator_asked_too_early),
         ]
     }
 
@@ -55,6 +102,20 @@ impl Covered {
         self.webhook_before_response += other.webhook_before_response;
         self.swap_conflict += other.swap_conflict;
         self.window_closed += other.window_closed;
+        self.withdrawn += other.withdrawn;
+        self.money_call_rejected += other.money_call_rejected;
+        self.release_rejected += other.release_rejected;
+        self.look_rejected += other.look_rejected;
+        self.refund_by_hand += other.refund_by_hand;
+        self.release_by_hand += other.release_by_hand;
+        self.capture_by_hand += other.capture_by_hand;
+        self.other_amount_seen += other.other_amount_seen;
+        self.foreign_object_seen += other.foreign_object_seen;
+        self.unwanted_effect_seen += other.unwanted_effect_seen;
+        self.late_answer_to_what_is_over += other.late_answer_to_what_is_over;
+        self.customer_at_the_last_moment += other.customer_at_the_last_moment;
+        self.operator_resolved += other.operator_resolved;
+        self.operator_asked_too_early += other.operator_asked_too_early;
     }
 }
 
@@ -109,6 +170,9 @@ pub struct ScenarioReport {
     pub complete: bool,
     /// What was seen on the way.
     pub covered: Covered,
+    /// The shapes of all records that swaps made durable, as lines of [`crate::coverage::KNOWN`].
+    #[serde(skip)]
+    pub reached: BTreeSet<String>,
     /// What must not be, if it was found.
     pub violation: Option<Counterexample>,
 }
@@ -128,6 +192,7 @@ impl ScenarioReport {
             seconds: 0.0,
             complete: true,
             covered: Covered::default(),
+            reached: BTreeSet::new(),
             violation: None,
         }
     }
@@ -155,6 +220,13 @@ impl Report {
             .iter()
             .for_each(|scenario| sum.add(&scenario.covered));
         sum
+    }
+
+    /// The shapes that were reached, as lines of [`crate::coverage::KNOWN`].
+    #[must_use]
+    pub fn reached(&self) -> BTreeSet<String> {
+        let all = self.scenarios.iter().flat_map(|scenario| &scenario.reached);
+        all.cloned().collect()
     }
 
     /// What should have been seen somewhere and was not: a report with any is a vacuous one.

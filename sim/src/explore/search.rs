@@ -18,6 +18,7 @@ use super::people;
 use super::report::{Counterexample, ScenarioReport};
 use super::story;
 use super::world::{Scene, World};
+use crate::coverage::{Shape, line};
 
 /// Parent and step; the root's parent is itself.
 type Visited = HashMap<Digest, (Digest, u16), ByDigest>;
@@ -67,6 +68,13 @@ pub(super) fn search(cell: &Cell, max_states: u64, watch: &mut dyn FnMut(Layer))
     search.report.states = search.visited.len() as u64;
     search.report.healed_steps = search.healed.steps;
     search.report.covered = search.lab.covered;
+    let class = cell.class.as_str();
+    search.report.reached = search
+        .lab
+        .reached
+        .iter()
+        .map(|shape| line(class, shape))
+        .collect();
     search.report.seconds = began.elapsed().as_secs_f64();
     search.report
 }
@@ -86,6 +94,9 @@ impl Search {
             Ok(root) => root,
             Err(violation) => return self.found(&[], violation),
         };
+        if let Some(record) = &root.store {
+            self.lab.reached.insert(Shape::of(record));
+        }
         let digest = root.digest();
         self.visited.insert(digest, (digest, 0));
         if let Err(violation) = self.healed.check(&self.scene, &root, &mut self.lab) {

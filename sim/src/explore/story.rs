@@ -2,9 +2,11 @@
 
 use pay_once_core::machine::Input;
 
-use super::action::{Action, Luck, Unknown};
+use super::action::{Action, Luck, Refusal, Unknown};
 use super::cell::START_MS;
+use super::hands::{Deed, HAND_MINOR, Strange};
 use super::ledger::Stand;
+use super::operator::is_open;
 use super::world::{Job, Origin, Phase, Scene, World};
 
 /// One step: when, what, and where things stand after it.
@@ -53,7 +55,8 @@ fn books(world: &World) -> String {
             .iter()
             .map(|take| format!("{} {}", take.id, take.amount))
             .collect();
-        words.push(format!("{} {stand} [{}]", hold.id, taken.join(", ")));
+        let whose = if hold.is_foreign { "foreign " } else { "" };
+        words.push(format!("{whose}{} {stand} [{}]", hold.id, taken.join(", ")));
     }
     words.join(", ")
 }
@@ -87,6 +90,11 @@ fn what(scene: &Scene, world: &World, action: Action) -> String {
                 Luck::AnswerLost => "it lands, its answer is lost",
                 Luck::RequestLost => "it is lost",
                 Luck::Late => "it is on its way",
+                Luck::Rejected(Refusal::Unauthorized) => "it is answered 401",
+                Luck::Rejected(Refusal::Gateway) => "something in front of the PSP answers 403",
+                Luck::Rejected(Refusal::Bare) => "it is answered 400 without a code",
+                Luck::Twice => "it is executed twice, and answered the second time",
+                Luck::AnswerHeld => "it lands, its answer comes long after",
             };
             job(server, number).map_or_else(String::new, |job| {
                 format!("server {server} sends {}: {luck}", call(job))
@@ -125,6 +133,17 @@ fn what(scene: &Scene, world: &World, action: Action) -> String {
         Action::Pause { server } => format!("server {server} pauses"),
         Action::Resume { server } => format!("server {server} goes on"),
         Action::Crash { server } => format!("server {server} crashes"),
+        Action::ByHand(Deed::Refund) => "somebody gives the capture back at the PSP".to_owned(),
+        Action::ByHand(Deed::Cancel) => "somebody releases it at the PSP".to_owned(),
+        Action::ByHand(Deed::CapturePart) => format!("somebody captures {HAND_MINOR} at the PSP"),
+        Action::Stranger(Strange::Captures) => "another installation captures its own object".to_owned(),
+        Action::Stranger(Strange::Begins) => "another installation makes another object".to_owned(),
+        Action::Hear { .. } => "an answer comes long after".to_owned(),
+        Action::Operator { server } => {
+            let open = world.store.as_ref().is_some_and(|record| is_open(record.state()));
+            let when = if open { "" } else { ", though nothing is parked" };
+            format!("an operator says at server {server} what the PSP's books say{when}")
+        }
     }
 }
 
@@ -142,6 +161,7 @@ fn run(scene: &Scene, job: &Job) -> String {
     let whom = match job.origin {
         Origin::Client { client, at } => asked(scene, client, at).replace(" at", ""),
         Origin::Webhook { notice } => format!("webhook {notice}"),
+        Origin::Operator => "the operator's word".to_owned(),
         Origin::Outcome { .. } => "what came of its call".to_owned(),
         Origin::Timer => "its timer".to_owned(),
     };

@@ -83,6 +83,59 @@ fn a_psp_that_breaks_its_word_about_late_requests_is_found_out() {
     assert_eq!(shorter, None);
 }
 
+/// One world of each mix, cut short.
+#[test]
+fn every_mix_is_clean() {
+    let of = |class, plot, mix| Cell::new(class, plot, mix);
+    let cells = vec![
+        of(PspClass::Stripe, Plot::Void, Mix::Rejected),
+        of(PspClass::Queryable, Plot::Charge, Mix::Rejected),
+        of(PspClass::Keyed, Plot::Capture, Mix::ByHand),
+        of(PspClass::Stripe, Plot::Capture, Mix::ByHand),
+        of(PspClass::Keyed, Plot::Charge, Mix::Foreign),
+        of(PspClass::Stripe, Plot::Charge, Mix::Twice),
+        of(PspClass::Queryable, Plot::Capture, Mix::Twice),
+        of(PspClass::Queryable, Plot::Void, Mix::LateAnswer),
+        of(PspClass::Addressable, Plot::ThreeDSecure, Mix::Deadline),
+        of(PspClass::Blind, Plot::Capture, Mix::Operator),
+    ];
+    let report = explore(&with(cells, 2), &|_| {});
+    assert!(report.violation().is_none(), "{report}");
+    let covered = report.covered();
+    assert!(
+        covered.money_call_rejected > 0 && covered.capture_by_hand > 0,
+        "{report}"
+    );
+    assert!(
+        covered.foreign_object_seen > 0 && covered.operator_resolved > 0,
+        "{report}"
+    );
+}
+
+/// A foreign object in the listing once kept a capture that was lost in doubt for ever.
+#[test]
+fn a_lost_capture_ends_beside_a_foreign_object() {
+    let options = Options {
+        max_states: Some(4_000),
+        ..with(
+            vec![Cell::new(PspClass::Queryable, Plot::Capture, Mix::Foreign)],
+            1,
+        )
+    };
+    let report = explore(&options, &|_| {});
+    assert!(report.violation().is_none(), "{report}");
+    assert!(report.covered().foreign_object_seen > 0, "{report}");
+}
+
+#[test]
+fn by_default_every_mix_is_explored_that_can_be_seen_whole() {
+    let cells = Options::default().cells;
+    for mix in Mix::ALL {
+        let worlds = cells.iter().filter(|cell| cell.mix == mix).count();
+        assert_eq!(worlds == 0, mix == Mix::Pair, "{}: {worlds} worlds", mix.as_str());
+    }
+}
+
 #[test]
 fn every_thread_is_set_up_before_it_explores() {
     let set_up = Arc::new(AtomicUsize::new(0));

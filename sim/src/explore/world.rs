@@ -9,9 +9,11 @@ use pay_once_core::machine::{Input, Reply};
 use pay_once_core::psp::Call;
 use pay_once_core::record::Record;
 
-use super::cell::{Budget, Cell, START_MS, TIMING};
+use super::cell::{Cell, START_MS, TIMING};
 use super::digest::{self, Digest};
 use super::ledger::{Dials, Ledger};
+use super::mix::{Budget, Mix};
+use crate::coverage::Shape;
 
 /// What does not change while a world is explored.
 pub(super) struct Scene {
@@ -23,6 +25,10 @@ pub(super) struct Scene {
 
 /// Which server's clock is how far behind true time, in milliseconds: the whole declared skew lies between the two.
 pub(super) const BEHIND_MS: [u64; 2] = [0, TIMING.max_clock_skew_ms];
+
+/// How long before its deadline a 3-D Secure has to be finished to be certainly in time, in milliseconds: the skew between clocks,
+/// and the lag of listings.
+pub(super) const IN_TIME_MS: u64 = TIMING.max_clock_skew_ms + super::cell::LOOKUP_LAG_MS;
 
 /// Something with its digest, made once and shared.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub(super) struct Known<T> {
 pub(super) struct Decision {
     pub(super) expected_version: Option<u64>,
     pub(super) record: Arc<Record>,
+    /// The record's shape.
+    pub(super) shape: Shape,
     /// The timer that is kept beside the record.
     pub(super) wake_at_ms: Option<u64>,
     pub(super) calls: Vec<Arc<Known<Call>>>,
@@ -49,6 +57,8 @@ pub(super) enum Origin {
     Client { client: u8, at: u8 },
     /// A PSP's, for this notice.
     Webhook { notice: u8 },
+    /// An operator's.
+    Operator,
     /// What came of a call; whether it says what the PSP did.
     Outcome { told: bool, moves_money: bool },
     /// A timer.
@@ -148,8 +158,22 @@ pub(super) struct Flying {
 pub(super) struct Client {
     /// The request that it is at.
     pub(super) at: u8,
-    /// The version at which it was told 202.
+    /// The version at which it was told 202, or that the PSP rejected the request.
     pub(super) told_at: Option<u64>,
+    /// After a rejection: when it may ask again, by true time.
+    pub(super) again_ms: Option<u64>,
+}
+
+/// An answer that comes long after.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    /// Who sent the request.
+    pub(super) server: u8,
+    /// The call, with its answer.
+    pub(super) input: Arc<Known<Input>>,
+    /// The PSP key that the request had.
+    pub(super) key: Option<String>,
+    pub(super) moves_money: bool,
 }
 
 /// What clients have been told, which must stay true.
@@ -176,6 +200,8 @@ pub(super) struct World {
     pub(super) slow_swap: Option<Arc<Known<Decision>>>,
     pub(super) servers: [Server; 2],
     pub(super) flying: Vec<Flying>,
+    /// Answers that come long after.
+    pub(super) held: Vec<Held>,
     pub(super) ledger: Arc<Known<Ledger>>,
     pub(super) clients: [Client; 2],
     pub(super) left: Budget,
@@ -186,11 +212,17 @@ pub(super) struct World {
     pub(super) writes: u8,
     /// Money calls sent.
     pub(super) sends: u8,
+    /// Resolutions that an operator has asked for; each has a key of its own.
+    pub(super) resolved: u8,
+    /// When the customer finished 3-D Secure, in milliseconds since the Unix epoch; noted only where the deadline matters.
+    pub(super) finished_ms: Option<u64>,
+    /// Whether time stops right before the deadline of a 3-D Secure. It is the same for all states of a world.
+    pub(super) has_deadline: bool,
 }
 
 impl World {
     pub(super) fn new(cell: &Cell) -> Self {
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(cell);
         let digest = digest::of(&ledger);
         Self {
             now_ms: START_MS,
@@ -199,6 +231,7 @@ impl World {
             slow_swap: None,
             servers: [Server::default(), Server::default()],
             flying: Vec::new(),
+            held: Vec::new(),
             ledger: Arc::new(Known { it: ledger, digest }),
             clients: [Client::default(); 2],
             left: cell.budget,
@@ -206,6 +239,9 @@ impl World {
             delivered: 0,
             writes: 0,
             sends: 0,
+            resolved: 0,
+            finished_ms: None,
+            has_deadline: cell.mix == Mix::Deadline,
         }
     }
 
@@ -243,13 +279,18 @@ impl World {
             .iter()
             .map(|flying| (flying.call.digest, flying.lands_by_ms, flying.missed))
             .collect();
+        let held: Vec<_> = self
+            .held
+            .iter()
+            .map(|held| (held.server, held.input.digest))
+            .collect();
         digest::of(&(
             self.now_ms,
             self.store.as_ref().map(|record| record.head()),
             self.hint_ms,
             self.slow_swap.as_ref().map(|swap| swap.digest),
             (server(first), server(second)),
-            flying,
+            (flying, held, self.resolved, self.finished_ms),
             self.ledger.digest,
             (self.told.never_taken, self.told.taken),
         ))
@@ -300,7 +341,21 @@ impl World {
         for flying in &self.flying {
             at(flying.lands_by_ms);
         }
+        if self.left.polls > 0 {
+            let waiting = self.clients.iter().filter(|client| client.told_at.is_some());
+            waiting.filter_map(|client| client.again_ms).for_each(&mut at);
+        }
+        if let Some(deadline_ms) = self.deadline_ms().filter(|_| self.has_deadline) {
+            at(deadline_ms - IN_TIME_MS - 1);
+            at(deadline_ms - 1);
+        }
         next
+    }
+
+    /// When the time of an unfinished 3-D Secure is over, by the clock that is not behind.
+    pub(super) fn deadline_ms(&self) -> Option<u64> {
+        let action = self.store.as_ref()?.state().action.as_ref()?;
+        Some(action.since_ms + TIMING.action_timeout_ms)
     }
 
     /// Whether a server's timer is due.

@@ -103,9 +103,11 @@ impl Faults {
             Act::Partition { from, .. } | Act::Hold { from, .. } => *from,
             Act::Store { .. } => Host::Store,
             Act::Psp { .. } => Host::Psp,
-            Act::Replay { .. } | Act::Pay(_) | Act::Forge { .. } | Act::ByHand { .. } | Act::Foreign { .. } => {
-                Host::Balancer
-            }
+            Act::Replay { .. }
+            | Act::Pay(_)
+            | Act::Forge { .. }
+            | Act::ByHand { .. }
+            | Act::Foreign { .. } => Host::Balancer,
         };
         stage.note(at, Kind::Fault, || format!("{word}: {act:?}"));
         match act {

@@ -119,7 +119,10 @@ impl Sim<'_> {
             None if has_effect => self.met.meet(Sometimes::AnswerLostAfterEffect),
             None => {}
             Some(answer)
-                if matches!(answer.status, 400 | 401 | 403) && faults.iter().any(|fault| matches!(fault, PspFault::Rejected { .. })) =>
+                if matches!(answer.status, 400 | 401 | 403)
+                    && faults
+                        .iter()
+                        .any(|fault| matches!(fault, PspFault::Rejected { .. })) =>
             {
                 self.met.meet(Sometimes::Rejected);
             }

@@ -77,6 +77,7 @@ impl Store {
             writes: before.map_or(0, |row| row.writes) + 1,
         };
         self.rows.insert(id, row);
+        crate::coverage::note(&swap.record);
         true
     }
 

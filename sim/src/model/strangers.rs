@@ -42,7 +42,9 @@ impl Sim<'_> {
         for path in open {
             self.met.meet(Sometimes::SecureFinished);
             let request = hands::authenticate(&path, success);
-            self.at_psp(&request, || format!("{attempt_id}: 3-D Secure: success={success}"));
+            self.at_psp(&request, || {
+                format!("{attempt_id}: 3-D Secure: success={success}")
+            });
         }
     }
 
@@ -58,8 +60,13 @@ impl Sim<'_> {
 
     /// A person acts on an object that carries a payment's reference.
     pub(super) fn by_hand(&mut self, payment: u32, hand: Hand, foreign: bool) {
-        let Some(paid) = self.plan.payment(payment) else { return };
-        let (id, class) = (self.plan.attempt_of(paid).to_string(), self.plan.world.class_of(paid.merchant));
+        let Some(paid) = self.plan.payment(payment) else {
+            return;
+        };
+        let (id, class) = (
+            self.plan.attempt_of(paid).to_string(),
+            self.plan.world.class_of(paid.merchant),
+        );
         if let Some(request) = hands::act(&self.sandbox, class, &id, hand, foreign) {
             self.met.meet(Sometimes::ByHand);
             self.at_psp(&request, || format!("{id}: {hand:?} by hand"));
@@ -68,8 +75,13 @@ impl Sim<'_> {
 
     /// Another installation has an object that carries a payment's reference.
     pub(super) fn foreign(&mut self, payment: u32, made: hands::Foreign) {
-        let Some(paid) = self.plan.payment(payment) else { return };
-        let (id, class) = (self.plan.attempt_of(paid).to_string(), self.plan.world.class_of(paid.merchant));
+        let Some(paid) = self.plan.payment(payment) else {
+            return;
+        };
+        let (id, class) = (
+            self.plan.attempt_of(paid).to_string(),
+            self.plan.world.class_of(paid.merchant),
+        );
         let request = hands::foreign(class, &id, &paid.currency, made, self.now_ms);
         self.at_psp(&request, || format!("{id}: an object of another installation"));
     }
@@ -127,13 +139,7 @@ impl Sim<'_> {
         };
         let Some(ask) = shopper.resolve(body) else { return };
         self.met.meet(Sometimes::OperatorResolves);
-        self.at(
-            self.now_ms,
-            Event::Ask {
-                shopper: number,
-                ask,
-            },
-        );
+        self.at(self.now_ms, Event::Ask { shopper: number, ask });
         // Who got no answer looks again.
         self.call_operator(id, &record);
     }
@@ -149,7 +155,10 @@ impl Sim<'_> {
         let until_ms = self.now_ms + kept_ms;
         for server in &mut self.servers {
             // A copy that is there stays as long as it is believed: readers may be behind.
-            let copy = server.copies.entry(id).or_insert_with(|| (Rc::clone(record), until_ms));
+            let copy = server
+                .copies
+                .entry(id)
+                .or_insert_with(|| (Rc::clone(record), until_ms));
             if copy.1 <= self.now_ms {
                 *copy = (Rc::clone(record), until_ms);
             }

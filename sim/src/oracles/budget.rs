@@ -44,7 +44,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 "{} {} was {} after {took_ms} ms; its budget and the store's time-outs allow {limit_ms} ms",
                 heard.ask.method,
                 heard.ask.target,
-                if heard.told.is_some() { "answered" } else { "given up" }
+                if heard.told.is_some() {
+                    "answered"
+                } else {
+                    "given up"
+                }
             );
             return Err((heard.ended_ms, what));
         }

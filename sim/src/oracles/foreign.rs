@@ -22,7 +22,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         );
         return Err((since(event.at_ms), what));
     }
-    let made = case.foreign.iter().filter(|event| event.operation == Operation::Authorize);
+    let made = case
+        .foreign
+        .iter()
+        .filter(|event| event.operation == Operation::Authorize);
     let objects: Vec<&str> = made
         .filter_map(|event| case.run.objects.get(&event.id))
         .map(String::as_str)
@@ -31,7 +34,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         let authorization = shown.and_then(|shown| shown.authorization.as_ref());
         if authorization.is_some_and(|it| objects.contains(&it.psp_reference.as_str())) {
-            let what = "an answer shows another installation's object as the attempt's authorization".to_owned();
+            let what =
+                "an answer shows another installation's object as the attempt's authorization".to_owned();
             return Err((heard.ended_ms, what));
         }
     }

@@ -34,7 +34,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             _ => money.kept_minor == 0 && (money.live == 0 || may_come_late),
         };
         if !agrees {
-            let what = format!("{status:?} was answered at {told_ms} ms, and later the ledger held {money:?}");
+            let what =
+                format!("{status:?} was answered at {told_ms} ms, and later the ledger held {money:?}");
             return Err((at_ms, what));
         }
     }

@@ -135,7 +135,8 @@ impl Case<'_> {
 
     /// Whether somebody acted on an object of ours by hand, or the card network did.
     pub(super) fn is_touched(&self) -> bool {
-        self.has_cause(&[Cause::Dashboard, Cause::Reversal]) || self.run.plan.is_disputed(self.payment.payment)
+        self.has_cause(&[Cause::Dashboard, Cause::Reversal])
+            || self.run.plan.is_disputed(self.payment.payment)
     }
 
     fn has_cause(&self, causes: &[Cause]) -> bool {

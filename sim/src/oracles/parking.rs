@@ -29,7 +29,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     }
     let ended_ms = case.run.ended_ms;
     if case.run.plan.world.operator_ms.is_some() {
-        return Err((ended_ms, "still parked, though an operator resolves what is".to_owned()));
+        return Err((
+            ended_ms,
+            "still parked, though an operator resolves what is".to_owned(),
+        ));
     }
     if is_amount(case) || is_foreign(case) || is_spent(case) || is_unseen(case) || is_unknown(case)? {
         return Ok(());
@@ -46,7 +49,8 @@ fn is_amount(case: &Case<'_>) -> bool {
     let by_hand = steps.any(|step| {
         matches!(step.act, Act::ByHand { payment, hand: Hand::Capture(_), .. } if payment == case.payment.payment)
     });
-    let other_hold = case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
+    let other_hold =
+        case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
     case.captures_other() || by_hand || other_hold
 }
 
@@ -66,7 +70,11 @@ fn is_unseen(case: &Case<'_>) -> bool {
 /// Every number of an operation was used up: the PSP took none of them for a day.
 fn is_spent(case: &Case<'_>) -> bool {
     let last = format!("-{}", EFFECTS_MAX);
-    let mut sends = case.run.sends.iter().filter(|call| call.key.starts_with(&case.id));
+    let mut sends = case
+        .run
+        .sends
+        .iter()
+        .filter(|call| call.key.starts_with(&case.id));
     sends.any(|call| call.key.ends_with(&last))
 }
 
@@ -114,7 +122,8 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
             } => {
                 let margin_ms = 2 * (world.declared.max_in_flight_ms + world.declared.skew_ms);
                 let first_sent_ms = last_key.and_then(|key| sent.get(key)).copied();
-                let from_ms = first_sent_ms.unwrap_or(0) + world.declared.horizon_ms.saturating_sub(margin_ms);
+                let from_ms =
+                    first_sent_ms.unwrap_or(0) + world.declared.horizon_ms.saturating_sub(margin_ms);
                 if entry.at_ms < from_ms {
                     let at_ms = entry.at_ms.saturating_sub(EPOCH_MS);
                     return Err((at_ms, "parked while the key could still tell".to_owned()));

@@ -29,7 +29,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         if shown.is_some_and(|shown| shown.status == Status::Declined) {
-            let what = "DECLINED was answered, and the PSP declined nothing: it rejected calls at most".to_owned();
+            let what =
+                "DECLINED was answered, and the PSP declined nothing: it rejected calls at most".to_owned();
             return Err((heard.ended_ms, what));
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Case, Oracle, Wrong};
-use crate::seen::{Heard, Told};
 use crate::plan::Act;
+use crate::seen::{Heard, Told};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "same key, same answer",
@@ -88,7 +88,10 @@ fn one_key(heard: &[&Heard]) -> Result<(), Wrong> {
 
 /// Where every request had its final answer at once, one of them is no replay.
 fn has_a_first(heard: &[&Heard]) -> Result<(), Wrong> {
-    let Some(first) = heard.first().filter(|_| heard.iter().all(|heard| kept(heard).is_some())) else {
+    let Some(first) = heard
+        .first()
+        .filter(|_| heard.iter().all(|heard| kept(heard).is_some()))
+    else {
         return Ok(());
     };
     let mut finals = heard.iter().filter_map(|heard| kept(heard));

@@ -27,7 +27,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let Some(told) = case.last().and_then(|last| last.told.as_ref()) else {
         return Ok(());
     };
-    if told.shown.as_ref().is_none_or(|shown| shown.status != Status::Expired) {
+    if told
+        .shown
+        .as_ref()
+        .is_none_or(|shown| shown.status != Status::Expired)
+    {
         return Ok(());
     }
     let approved = case.ledger.iter().filter(|event| {
@@ -35,13 +39,22 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     });
     for event in approved {
         // The deadline runs from when the challenge was seen, which is not before its request arrived.
-        let asked = case.run.psp_calls.iter().find(|call| Some(&call.key) == event.key.as_ref());
+        let asked = case
+            .run
+            .psp_calls
+            .iter()
+            .find(|call| Some(&call.key) == event.key.as_ref());
         let Some(asked) = asked else { continue };
         let deadline_ms = asked.at_ms + world.action_ms;
         let finished_ms = since(event.at_ms);
         // What could not be captured in its life is released at the end of it.
-        let ends = case.ledger.iter().filter(|event| matches!(event.operation, Operation::Void | Operation::Lapse));
-        let held_ms = ends.map(|event| since(event.at_ms).saturating_sub(finished_ms)).min();
+        let ends = case
+            .ledger
+            .iter()
+            .filter(|event| matches!(event.operation, Operation::Void | Operation::Lapse));
+        let held_ms = ends
+            .map(|event| since(event.at_ms).saturating_sub(finished_ms))
+            .min();
         if held_ms.is_some_and(|held_ms| held_ms * 10 >= world.authorization_ms * 8) {
             continue;
         }

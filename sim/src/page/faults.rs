@@ -108,11 +108,20 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                 hand,
                 foreign,
             } => {
-                let whose = if *foreign { "another installation's object" } else { "our object" };
-                add(&[Host::Psp], 0, format!("{hand:?} by hand on {whose} of payment {payment}"));
+                let whose = if *foreign {
+                    "another installation's object"
+                } else {
+                    "our object"
+                };
+                add(
+                    &[Host::Psp],
+                    0,
+                    format!("{hand:?} by hand on {whose} of payment {payment}"),
+                );
             }
             Act::Foreign { payment, .. } => {
-                let text = format!("another installation has an object with the reference of payment {payment}");
+                let text =
+                    format!("another installation has an object with the reference of payment {payment}");
                 add(&[Host::Psp], 0, text);
             }
             Act::Forge { payment } => {

@@ -37,7 +37,10 @@ pub(super) fn customer(payment: &Payment, installation: &str) -> Customer {
         Token::PartialApproval => "the PSP approves a part".to_owned(),
         Token::CapturesAll => "the PSP captures all".to_owned(),
     };
-    let mut about = format!("{flow}; {} {} minor units; {card}", payment.amount_minor, payment.currency);
+    let mut about = format!(
+        "{flow}; {} {} minor units; {card}",
+        payment.amount_minor, payment.currency
+    );
     if payment.copies > 1 {
         about = format!("{about}; each request {} times at once", payment.copies);
     }

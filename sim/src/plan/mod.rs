@@ -125,14 +125,23 @@ impl Plan {
     /// Whether the cardholder's bank wants a payment's money back: no ledger tells of it.
     #[must_use]
     pub fn is_disputed(&self, number: u32) -> bool {
-        let is_dispute = |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, .. } if *payment == number);
+        let is_dispute =
+            |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, .. } if *payment == number);
         self.steps.iter().any(|step| is_dispute(&step.act))
     }
 
     /// Whether PSPs may reject a sending of ours, so that an operation returns to where it began.
     #[must_use]
     pub fn has_rejections(&self) -> bool {
-        let rejects = |act: &Act| matches!(act, Act::Psp { fault: PspFault::Rejected { .. }, .. });
+        let rejects = |act: &Act| {
+            matches!(
+                act,
+                Act::Psp {
+                    fault: PspFault::Rejected { .. },
+                    ..
+                }
+            )
+        };
         self.steps.iter().any(|step| rejects(&step.act))
     }
 
@@ -142,7 +151,12 @@ impl Plan {
         let disturbs = |act: &Act| {
             matches!(
                 act,
-                Act::Crash { .. } | Act::Die { .. } | Act::Pause { .. } | Act::Partition { .. } | Act::Hold { .. } | Act::Store { .. }
+                Act::Crash { .. }
+                    | Act::Die { .. }
+                    | Act::Pause { .. }
+                    | Act::Partition { .. }
+                    | Act::Hold { .. }
+                    | Act::Store { .. }
             )
         };
         self.steps.iter().any(|step| disturbs(&step.act))

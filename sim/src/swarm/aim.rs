@@ -13,7 +13,9 @@ pub(super) fn moment(draw: &mut Draw, world: &World, payments: &[(u64, Payment)]
     let is_aimed = draw.chance(500);
     let number = draw.between(0, payments.len().saturating_sub(1) as u64);
     let (kind, off_ms) = (draw.between(0, 5), draw.between(0, NEAR_MS));
-    let aimed = usize::try_from(number).ok().and_then(|number| payments.get(number));
+    let aimed = usize::try_from(number)
+        .ok()
+        .and_then(|number| payments.get(number));
     let Some((at_ms, payment)) = aimed.filter(|_| is_aimed) else {
         return anywhere_ms;
     };
@@ -30,7 +32,9 @@ pub(super) fn moment(draw: &mut Draw, world: &World, payments: &[(u64, Payment)]
         // The look-up that may prove absence.
         _ => dispatch_ms + truth.max_in_flight_ms + truth.lookup_lag_ms,
     };
-    (moment_ms + off_ms).saturating_sub(NEAR_MS / 2).min(HEAL_MS - 100)
+    (moment_ms + off_ms)
+        .saturating_sub(NEAR_MS / 2)
+        .min(HEAL_MS - 100)
 }
 
 /// The one fault of a run with a single fault: short, certain, and at a moment that matters.

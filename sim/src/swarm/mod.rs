@@ -66,7 +66,9 @@ pub fn plan(seed: u64, tier: Tier) -> Plan {
     if kind > 1 {
         // What strangers have made is there before the payment begins.
         let strangers = strangers::steps(&world, &payments);
-        let has_foreign = strangers.iter().any(|step| matches!(step.act, Act::Foreign { .. }));
+        let has_foreign = strangers
+            .iter()
+            .any(|step| matches!(step.act, Act::Foreign { .. }));
         if has_foreign && tier == Tier::Model {
             // What a look shows of others is believed to go away for a day.
             world.patience_ms = worlds::DAYS_MS;

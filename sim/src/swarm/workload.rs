@@ -117,7 +117,11 @@ fn with_extras(
     let (hangs_up, hang_up_ms) = (draw.chance(500), draw.between(0, 20));
     let (stranger, hasty) = (draw.chance(400), draw.chance(400));
     let (has_units, currency) = (draw.chance(400), *draw.pick(&["JPY", "ISK", "KWD", "UGX", "USD"]));
-    let currency = if has_units && habits.units { currency } else { "EUR" };
+    let currency = if has_units && habits.units {
+        currency
+    } else {
+        "EUR"
+    };
     let class = world.class_of(merchant);
     let other_token = match draw.between(0, 19) {
         0 => Some(Token::PartialApproval),
@@ -125,7 +129,10 @@ fn with_extras(
         _ => None,
     };
     let is_secure = |token: Token| {
-        matches!(token, Token::Secure(_) | Token::SecureFails(_) | Token::SecureAbandoned)
+        matches!(
+            token,
+            Token::Secure(_) | Token::SecureFails(_) | Token::SecureAbandoned
+        )
     };
     // How 3-D Secure ended, a PSP that is only keyed, or nothing, tells by webhook alone.
     let tells = !matches!(class, Class::Keyed | Class::Blind) && !world.lists_forbidden;
@@ -153,7 +160,11 @@ fn with_extras(
         hasty: hasty && habits.hasty,
         currency: currency.to_owned(),
         // A return page asks every second.
-        looks: if is_slow && is_secure(token) { 60 } else { plain.looks },
+        looks: if is_slow && is_secure(token) {
+            60
+        } else {
+            plain.looks
+        },
         ..plain
     }
 }

@@ -68,8 +68,16 @@ pub(super) fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
         patience_ms: 600_000,
         installation: if is_named { "eu".to_owned() } else { String::new() },
         second: has_second.then_some(second),
-        page_max: if is_busy { usize::try_from(page_max).unwrap_or(1) } else { 100 },
-        crowd: if is_busy { u32::try_from(crowd).unwrap_or(1) } else { 0 },
+        page_max: if is_busy {
+            usize::try_from(page_max).unwrap_or(1)
+        } else {
+            100
+        },
+        crowd: if is_busy {
+            u32::try_from(crowd).unwrap_or(1)
+        } else {
+            0
+        },
         operator_ms: has_operator.then_some(operator_ms),
         copies_ms: has_copies.then_some(copies_ms),
         thin_webhooks: is_thin && is_stripe,
@@ -81,7 +89,12 @@ pub(super) fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
 /// The classes of the other face that can be on one account with `class`. Keys are remembered equally long on both.
 fn others(class: Class) -> &'static [Class] {
     match class {
-        Class::Stripe => &[Class::Keyed, Class::Queryable, Class::KeyedQueryable, Class::Blind],
+        Class::Stripe => &[
+            Class::Keyed,
+            Class::Queryable,
+            Class::KeyedQueryable,
+            Class::Blind,
+        ],
         Class::Addressable => &[Class::Queryable, Class::Blind],
         Class::Keyed | Class::KeyedQueryable => &[Class::Stripe],
         Class::Queryable | Class::Blind => &[Class::Stripe, Class::Addressable],

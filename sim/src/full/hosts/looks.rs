@@ -47,9 +47,8 @@ impl Ways {
                 return;
             }
             // What cannot be read is for the oracles; it will not get better by waiting.
-            let waits_for_operator = |record: &Record| {
-                self.stage.plan.world.operator_ms.is_some() && operator::is_parked(record)
-            };
+            let waits_for_operator =
+                |record: &Record| self.stage.plan.world.operator_ms.is_some() && operator::is_parked(record);
             row.is_none_or(|row| {
                 Record::decode(id, &row.bytes)
                     .map_or(true, |record| is_end(&record) && !waits_for_operator(&record))
@@ -94,7 +93,10 @@ impl Ways {
 
     /// Every request of the client's own once more.
     async fn once_more(&self, buyer: usize) {
-        for ask in self.with(buyer, |buyer| buyer.shopper.once_more()).unwrap_or_default() {
+        for ask in self
+            .with(buyer, |buyer| buyer.shopper.once_more())
+            .unwrap_or_default()
+        {
             let began_ms = self.stage.now_ms();
             let told = self.exchange(&ask).await;
             let ended_ms = self.stage.now_ms();

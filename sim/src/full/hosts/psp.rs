@@ -95,7 +95,9 @@ impl Bank {
     }
 
     fn rejects(&self) -> bool {
-        self.faults.iter().any(|(on, _)| matches!(on, PspFault::Rejected { .. }))
+        self.faults
+            .iter()
+            .any(|(on, _)| matches!(on, PspFault::Rejected { .. }))
     }
 
     /// How many events the ledger has more than when last asked.

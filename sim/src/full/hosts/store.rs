@@ -257,6 +257,7 @@ fn apply(stage: &Stage, swapping: Swapping, how: &'static str) -> Said {
         }
     }
     let writes = before.map_or(0, |row| row.writes) + 1;
+    crate::coverage::note_bytes(id, &swapping.bytes);
     stage.note(Host::Store, Kind::Write, || {
         format!("{id}: version {} {how}", swapping.version)
     });
