@@ -54,6 +54,9 @@ pub struct Failure {
 /// What came of a batch.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
+    /// How they were run.
+    #[serde(skip)]
+    pub tier: Tier,
     /// Seeds that were run.
     pub seeds: u64,
     /// Payments in them.
@@ -100,7 +103,7 @@ impl Outcome {
         if self.seeds < GATE_SEEDS {
             Vec::new()
         } else {
-            self.met.missing()
+            self.met.missing(self.tier)
         }
     }
 
@@ -143,6 +146,7 @@ impl Batch<'_> {
         });
         bar.finish_and_clear();
         let mut outcome = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.tier = self.tier;
         outcome.failures.sort_by_key(|failure| failure.seed);
         outcome.failures.truncate(FAILURES_MAX);
         outcome.seconds = begin.elapsed().as_secs_f64();
