@@ -24,17 +24,16 @@ pub fn is_crowded(world: &World, now_ms: u64) -> bool {
 pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, foreign: bool) -> Option<Request> {
     let events = sandbox.ledger().filter(|event| event.attempt_id == attempt_id);
     let events: Vec<&LedgerEvent> = events.filter(|event| event.declined.is_none()).collect();
-    let made = events
+    let mut made = events
         .iter()
         .filter(|event| event.operation == Operation::Authorize);
     // Nobody takes the PSP's second execution of a call for the payment.
     let cause = foreign.then_some(Cause::Foreign);
-    let authorization = made.filter(|event| event.cause == cause).last()?;
+    let authorization = made.rfind(|event| event.cause == cause)?;
     let object = sandbox.object_of(&authorization.id);
-    let captures = events.iter().filter(|event| {
+    let capture = events.iter().rfind(|event| {
         event.operation == Operation::Capture && event.authorization.as_ref() == Some(&authorization.id)
     });
-    let capture = captures.last();
     let share = |whole_minor: u64, permille: u16| (whole_minor * u64::from(permille) / 1_000).max(1);
     let (verb, body) = match (hand, class.is_stripe()) {
         (Hand::Capture(permille), _) => {

@@ -4,7 +4,6 @@ use pay_once_core::journal::Operation;
 use pay_once_core::record::Record;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 use pay_once_sandbox::{Cause, LedgerEvent, Sandbox};
-use serde_json::json;
 
 /// Whether somebody has to look at it.
 #[must_use]
@@ -73,15 +72,15 @@ pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<Stri
         }
         Some(Operation::Void | Operation::Refund) => (held.next().is_none(), None),
     };
-    let mut body = json!({
-        "operator": "ada",
-        "reason": "by the PSP's books",
-        "outcome": if happened { "happened" } else { "did_not_happen" },
-    });
-    if let (Some(reference), true) = (reference, happened) {
-        body["psp_reference"] = json!(reference);
-    }
-    Some(body.to_string())
+    // Left out where there is nothing to name.
+    let named = reference
+        .filter(|_| happened)
+        .map(|reference| format!(r#","psp_reference":"{reference}""#));
+    let outcome = if happened { "happened" } else { "did_not_happen" };
+    Some(format!(
+        r#"{{"operator":"ada","reason":"by the PSP's books","outcome":"{outcome}"{}}}"#,
+        named.unwrap_or_default()
+    ))
 }
 
 fn is_stripe(own: &[&LedgerEvent]) -> bool {

@@ -12,7 +12,14 @@ pub const BUDGET_MS: u64 = 150;
 /// The merchants.
 pub const MERCHANTS: [&str; 2] = ["demo", "other"];
 /// What each of them calls with.
-pub const MERCHANT_KEYS: [&str; 2] = ["key_of_demo", "key_of_other"];
+const MERCHANT_KEYS: [&str; 2] = ["key_of_demo", "key_of_other"];
+
+/// What a merchant calls with, by its number.
+#[must_use]
+pub fn merchant_key(merchant: u8) -> &'static str {
+    let [first, second] = MERCHANT_KEYS;
+    if merchant == 0 { first } else { second }
+}
 /// What a key without the permission to list is told.
 const LISTS_FORBIDDEN: PspFault = PspFault::Rejected {
     status: 403,

@@ -3,7 +3,8 @@
 
 use arbitrary::Unstructured;
 use pay_once_sim::plan::{
-    Act, Class, Constants, Flow, Host, PLAN_VERSION, Payment, Plan, PspFault, Step, StoreFault, Token, World,
+    Act, Calls, Class, Constants, Flow, Hand, Host, PLAN_VERSION, Payment, Plan, PspFault, Step, StoreFault,
+    Token, World,
 };
 use pay_once_sim::tier::{Tier, carry_out};
 
@@ -13,6 +14,10 @@ use crate::bytes::{Coder, Reader, Writer};
 pub const PAYMENTS_MAX: u64 = 4;
 /// Most faults in a plan.
 pub const FAULTS_MAX: u64 = 8;
+/// Most rejections, double executions and deeds by hand in a plan.
+const STRANGE_MAX: u64 = 4;
+/// How long after healing everything may take to end, in milliseconds.
+const PATIENCE_MS: u64 = 600_000;
 /// When faults end, in milliseconds from the start.
 const HEAL_MS: u64 = 5_000;
 /// The constants as they are, and as core is told: the promise holds.
@@ -41,10 +46,13 @@ pub fn to_bytes(like: &Plan) -> (Vec<u8>, Plan) {
 }
 
 fn plan(code: &mut impl Coder, like: Option<&Plan>) -> Plan {
-    let world = world(code, like.map(|plan| &plan.world));
-    let (pays, faults): (Vec<&Step>, Vec<&Step>) = like
+    let mut world = world(code, like.map(|plan| &plan.world));
+    let (strange, like_steps): (Vec<&Step>, Vec<&Step>) = like
         .iter()
         .flat_map(|plan| &plan.steps)
+        .partition(|step| is_strange(&step.act));
+    let (pays, faults): (Vec<&Step>, Vec<&Step>) = like_steps
+        .into_iter()
         .partition(|step| matches!(step.act, Act::Pay(_)));
     let mut steps = Vec::new();
     for number in 0..code.number(pays.len() as u64, 1, PAYMENTS_MAX) {
@@ -62,6 +70,14 @@ fn plan(code: &mut impl Coder, like: Option<&Plan>) -> Plan {
         let like = usize::try_from(at).ok().and_then(|at| faults.get(at));
         let at_ms = code.number(like.map_or(0, |step| step.at_ms), 0, HEAL_MS - 500);
         let act = fault(code, like.map(|step| &step.act), world.clocks_ms.len());
+        steps.push(Step { at_ms, act });
+    }
+    // What came to be known later is read last: where bytes end, there is none of it.
+    around(code, like.map(|plan| &plan.world), &mut world);
+    for at in 0..code.number(strange.len() as u64, 0, STRANGE_MAX) {
+        let like = usize::try_from(at).ok().and_then(|at| strange.get(at));
+        let at_ms = code.number(like.map_or(0, |step| step.at_ms), 0, HEAL_MS - 500);
+        let act = strange_act(code, like.map(|step| &step.act));
         steps.push(Step { at_ms, act });
     }
     steps.sort_by_key(|step| step.at_ms);
@@ -100,6 +116,116 @@ fn world(code: &mut impl Coder, like: Option<&World>) -> World {
         psp_late_ms: LATE_MS,
         webhooks: sends_webhooks.then_some(webhooks),
         heal_ms: HEAL_MS,
+        patience_ms: PATIENCE_MS,
+        installation: String::new(),
+        second: None,
+        page_max: 100,
+        crowd: 0,
+        operator_ms: None,
+        copies_ms: None,
+        thin_webhooks: false,
+        lists_forbidden: false,
+        refund_ms: None,
+    }
+}
+
+/// What is around one payment: a busy account, operators, copies of final records.
+fn around(code: &mut impl Coder, like: Option<&World>, world: &mut World) {
+    let is = |holds: fn(&World) -> bool| like.is_some_and(holds);
+    if code.flag(is(|world| !world.installation.is_empty())) {
+        "eu".clone_into(&mut world.installation);
+    }
+    world.page_max = code.pick(like.map_or(100, |world| world.page_max), &[100, 1, 2, 3]);
+    world.crowd = code.pick(like.map_or(0, |world| world.crowd), &[0, 1, 2, 4]);
+    world.operator_ms = code
+        .flag(is(|world| world.operator_ms.is_some()))
+        .then_some(5_000);
+    world.copies_ms = code.flag(is(|world| world.copies_ms.is_some())).then_some(10_000);
+    world.thin_webhooks = code.flag(is(|world| world.thin_webhooks)) && world.class.is_stripe();
+    world.refund_ms = code
+        .flag(is(|world| world.refund_ms.is_some()))
+        .then_some((1_000, true));
+    if !world.class.is_stripe() {
+        world.crowd = 0;
+    }
+}
+
+/// Whether a step is read after the others.
+fn is_strange(act: &Act) -> bool {
+    match act {
+        Act::Psp { fault, .. } => matches!(fault, PspFault::Rejected { .. } | PspFault::Twice),
+        Act::Store { fault, .. } => *fault == StoreFault::NoWrites,
+        Act::ByHand { foreign, .. } => !foreign,
+        _ => false,
+    }
+}
+
+const STATUSES: [u16; 3] = [401, 403, 400];
+const CALLS: [Calls; 4] = [Calls::Money, Calls::All, Calls::Reads, Calls::Lists];
+const HANDS: [Hand; 6] = [
+    Hand::Capture(1_000),
+    Hand::Capture(500),
+    Hand::Cancel,
+    Hand::Refund(1_000),
+    Hand::Refund(400),
+    Hand::Dispute,
+];
+
+fn strange_act(code: &mut impl Coder, like: Option<&Act>) -> Act {
+    let (which, permille, for_ms) = match like {
+        Some(Act::Psp {
+            fault: PspFault::Twice,
+            permille,
+            for_ms,
+        }) => (1, *permille, *for_ms),
+        Some(Act::Psp { permille, for_ms, .. }) => (0, *permille, *for_ms),
+        Some(Act::Store { permille, for_ms, .. }) => (2, *permille, *for_ms),
+        Some(Act::ByHand { .. }) => (3, 1_000, 500),
+        _ => (0, 1_000, 500),
+    };
+    let which = code.number(which, 0, 3);
+    let permille = code.pick(permille, &PERMILLE);
+    let for_ms = code.number(for_ms, 100, 2_500);
+    match which {
+        0 => {
+            let (status, calls) = match like {
+                Some(Act::Psp {
+                    fault: PspFault::Rejected { status, calls },
+                    ..
+                }) => (*status, *calls),
+                _ => (401, Calls::Money),
+            };
+            let fault = PspFault::Rejected {
+                status: code.pick(status, &STATUSES),
+                calls: code.pick(calls, &CALLS),
+            };
+            Act::Psp {
+                fault,
+                permille,
+                for_ms,
+            }
+        }
+        1 => Act::Psp {
+            fault: PspFault::Twice,
+            permille,
+            for_ms,
+        },
+        2 => Act::Store {
+            fault: StoreFault::NoWrites,
+            permille,
+            for_ms,
+        },
+        _ => {
+            let (payment, hand) = match like {
+                Some(Act::ByHand { payment, hand, .. }) => (*payment, *hand),
+                _ => (0, Hand::Cancel),
+            };
+            Act::ByHand {
+                payment: u32::try_from(code.number(payment.into(), 0, PAYMENTS_MAX - 1)).unwrap_or(0),
+                hand: code.pick(hand, &HANDS),
+                foreign: false,
+            }
+        }
     }
 }
 
@@ -118,6 +244,12 @@ fn usual() -> Payment {
         rival: false,
         reuse: false,
         looks: 0,
+        merchant: 0,
+        keys_of: None,
+        hang_up_ms: None,
+        stranger: false,
+        hasty: false,
+        currency: "EUR".to_owned(),
     }
 }
 
@@ -164,6 +296,7 @@ fn payment_of(code: &mut impl Coder, like: &Payment, class: Class, payment: u32)
         rival: code.flag(like.rival),
         reuse: code.flag(like.reuse),
         looks,
+        ..usual()
     }
 }
 
@@ -197,6 +330,8 @@ fn fault(code: &mut impl Coder, like: Option<&Act>, servers: usize) -> Act {
         Some(Act::Replay { .. }) => 6,
         Some(Act::Forge { .. }) => 7,
         Some(Act::Die { .. }) => 8,
+        // What another installation did is not written.
+        Some(Act::ByHand { .. } | Act::Foreign { .. }) => 7,
     };
     match code.number(which, 0, 8) {
         0 => {

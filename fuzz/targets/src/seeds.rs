@@ -3,6 +3,7 @@
 
 use pay_once_sim::rng::{Concern, Draw};
 use pay_once_sim::swarm;
+use pay_once_sim::tier::Tier;
 
 use crate::machine::{Act, Opening, Story};
 use crate::{acquirer, plan, stripe};

@@ -63,7 +63,8 @@ fn an_input_is_read_as_it_was_written() {
         assert_eq!(Act::from_bytes(act.to_bytes()), act);
     }
     for seed in 0..50 {
-        let (bytes, written) = plan::to_bytes(&pay_once_sim::swarm::plan(seed, Tier::Model));
+        let (bytes, written) =
+            plan::to_bytes(&pay_once_sim::swarm::plan(seed, pay_once_sim::tier::Tier::Model));
         assert_eq!(plan::from_bytes(&bytes), written, "seed {seed}");
     }
     let numbers = [

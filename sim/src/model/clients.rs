@@ -8,7 +8,7 @@ use crate::plan::Host;
 use crate::seen::{Heard, Told};
 use crate::shopper::{Ask, Todo};
 use crate::trace::Kind;
-use crate::world::MERCHANT_KEYS;
+use crate::world::merchant_key;
 
 impl Sim<'_> {
     /// Carries out what a client decided.
@@ -27,7 +27,7 @@ impl Sim<'_> {
 
     pub(super) fn ask(&mut self, shopper: usize, ask: Ask) {
         let number = self.heard.len();
-        let key = MERCHANT_KEYS[usize::from(ask.merchant.min(1))];
+        let key = merchant_key(ask.merchant);
         let mut headers = vec![
             ("host", "pay-once".to_owned()),
             ("authorization", format!("Bearer {key}")),

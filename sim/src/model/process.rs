@@ -35,7 +35,7 @@ pub(super) struct Server {
     pub(super) calls: BTreeMap<u64, Rc<Call>>,
     /// Webhooks whose object is being read, by the number of the call.
     pub(super) reads: BTreeMap<u64, (EventRead, ReplyTo)>,
-    /// Copies of final records, and until when they are believed.
+    /// Copies of records, however old, and until when they are believed.
     pub(super) copies: BTreeMap<AttemptId, (Rc<Record>, u64)>,
     pub(super) questions: Questions,
     pub(super) numbers: u64,

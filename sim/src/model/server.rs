@@ -89,7 +89,7 @@ impl Sim<'_> {
         match route(&self.config, &request, self.clock_ms(server)) {
             Routed::Reply(response) => self.reply(server, reply_to, response),
             Routed::Attempt { id, input } => {
-                if let Some(response) = self.from_copy(server, id, &input) {
+                if let Some(response) = self.answer_of_copy(server, id, &input) {
                     return self.reply(server, reply_to, response);
                 }
                 let job = Job::new(id, input, reply_to, self.now_ms);

@@ -1,5 +1,5 @@
 //! Everybody but the merchants' clients: cardholders, persons at the PSP's dashboard, other programs of the account,
-//! operators; and the copies of final records that servers answer from.
+//! operators; and the copies of records that servers answer from.
 
 use std::rc::Rc;
 
@@ -144,14 +144,11 @@ impl Sim<'_> {
         self.call_operator(id, &record);
     }
 
-    /// Every server keeps a copy of a final record.
+    /// Every server keeps a copy of what is written, final or not: core says what a copy may answer.
     pub(super) fn keep_copy(&mut self, id: AttemptId, record: &Rc<Record>) {
         let Some(kept_ms) = self.plan.world.copies_ms else {
             return;
         };
-        if !record.is_final() {
-            return;
-        }
         let until_ms = self.now_ms + kept_ms;
         for server in &mut self.servers {
             // A copy that is there stays as long as it is believed: readers may be behind.
@@ -166,7 +163,7 @@ impl Sim<'_> {
     }
 
     /// The answer that a copy gives for good, if there is one.
-    pub(super) fn from_copy(&mut self, server: usize, id: AttemptId, input: &Input) -> Option<Response> {
+    pub(super) fn answer_of_copy(&mut self, server: usize, id: AttemptId, input: &Input) -> Option<Response> {
         if self.plan.world.copies_ms.is_none() || !may_be_settled(input) {
             return None;
         }

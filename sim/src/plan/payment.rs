@@ -89,7 +89,8 @@ impl Payment {
     /// The merchant's id.
     #[must_use]
     pub fn merchant_id(&self) -> &'static str {
-        MERCHANTS[usize::from(self.merchant.min(1))]
+        let [first, second] = MERCHANTS;
+        if self.merchant == 0 { first } else { second }
     }
 
     /// The key of one of its requests.

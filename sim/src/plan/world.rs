@@ -129,7 +129,7 @@ pub struct World {
     /// How long after an operation was parked an operator resolves it by the PSP's books, in milliseconds. `None`: nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_ms: Option<u64>,
-    /// How long servers answer from a copy of a final record, in milliseconds (the model tier only).
+    /// How long servers answer from a copy of a record, in milliseconds (the model tier only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies_ms: Option<u64>,
     /// Stripe's webhooks are thin events.

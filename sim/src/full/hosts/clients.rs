@@ -11,7 +11,7 @@ use crate::met::Sometimes;
 use crate::plan::{Class, Host, Payment};
 use crate::seen::{Heard, Told};
 use crate::shopper::{Ask, Shopper, Todo};
-use crate::world::{EPOCH_MS, MERCHANT_KEYS};
+use crate::world::{EPOCH_MS, merchant_key};
 
 /// How long a customer waits for the PSP's page, in milliseconds.
 const PAGE_MS: u64 = 2_000;
@@ -234,7 +234,7 @@ impl Ways {
 }
 
 fn bytes(ask: &Ask) -> Vec<u8> {
-    let key = MERCHANT_KEYS[usize::from(ask.merchant.min(1))];
+    let key = merchant_key(ask.merchant);
     let mut head = format!(
         "{} {} HTTP/1.1\r\nhost: balancer\r\nauthorization: Bearer {key}\r\n",
         ask.method, ask.target
