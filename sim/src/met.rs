@@ -84,11 +84,13 @@ pub enum Sometimes {
     SingleFault,
     RefundPending,
     ReplayedLongAfter,
+    PausedAtSending,
+    EventAcknowledged,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 72] = [
+    pub const ALL: [Self; 74] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -161,6 +163,8 @@ impl Sometimes {
         Self::SingleFault,
         Self::RefundPending,
         Self::ReplayedLongAfter,
+        Self::PausedAtSending,
+        Self::EventAcknowledged,
     ];
 
     /// Whether runs of a tier can meet it at all: servers hold no copies in the full stack, and no day passes there.

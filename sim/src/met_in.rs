@@ -32,6 +32,9 @@ pub fn run(run: &mut Run) {
     twins(&run.heard, &mut met);
     calls(&run.psp_calls, &mut met);
     ledger(&run.ledger, &mut met);
+    if !run.acknowledged.is_empty() {
+        met.meet(Sometimes::EventAcknowledged);
+    }
     for record in run.journals().values().flatten() {
         journal(record, &run.plan.world, &mut met);
     }

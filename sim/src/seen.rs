@@ -128,6 +128,8 @@ struct ErrorShown {
     #[serde(default)]
     safe_new_key: bool,
     #[serde(default)]
+    retryable: bool,
+    #[serde(default)]
     attempt: Option<Shown>,
 }
 
@@ -142,6 +144,8 @@ pub struct Told {
     pub code: Option<String>,
     /// Whether the error says that a new key is safe.
     pub safe_new_key: bool,
+    /// Whether the error says that the same request may be sent again.
+    pub retryable: bool,
     /// The attempt, if it is shown.
     pub shown: Option<Shown>,
     /// Body, byte for byte.
@@ -152,12 +156,17 @@ impl Told {
     /// Reads an answer. What cannot be read is kept as bytes: no oracle takes it for anything.
     #[must_use]
     pub fn read(status: u16, is_replay: bool, body: Vec<u8>) -> Self {
-        let (code, safe_new_key, shown) = if status < 300 {
-            (None, false, serde_json::from_slice::<Shown>(&body).ok())
+        let (code, safe_new_key, retryable, shown) = if status < 300 {
+            (None, false, false, serde_json::from_slice::<Shown>(&body).ok())
         } else {
             match serde_json::from_slice::<ErrorBody>(&body) {
-                Ok(ErrorBody { error }) => (Some(error.code), error.safe_new_key, error.attempt),
-                Err(_) => (None, false, None),
+                Ok(ErrorBody { error }) => (
+                    Some(error.code),
+                    error.safe_new_key,
+                    error.retryable,
+                    error.attempt,
+                ),
+                Err(_) => (None, false, false, None),
             }
         };
         Self {
@@ -165,6 +174,7 @@ impl Told {
             is_replay,
             code,
             safe_new_key,
+            retryable,
             shown,
             body,
         }
@@ -237,6 +247,8 @@ pub struct Run {
     pub records: BTreeMap<String, Vec<u8>>,
     /// When the run ended, in milliseconds from the start.
     pub ended_ms: u64,
+    /// Webhooks that were acknowledged: when, in milliseconds from the start, and their bodies.
+    pub acknowledged: Vec<(u64, Vec<u8>)>,
     /// What was met, for the gate against runs that prove nothing.
     pub met: crate::met::Met,
     /// Errors of the world itself (a panic in a host, say): always a violation.

@@ -70,6 +70,7 @@ fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Traced {
         sends: Vec::new(),
         unknown: BTreeMap::new(),
         objects: BTreeMap::new(),
+        acknowledged: Vec::new(),
         writes: BTreeMap::new(),
         records: BTreeMap::new(),
         ended_ms: 0,

@@ -322,7 +322,7 @@ const PSP_FAULTS: [PspFault; 8] = [
 fn fault(code: &mut impl Coder, like: Option<&Act>, servers: usize) -> Act {
     let which = match like {
         None | Some(Act::Pay(_) | Act::Crash { .. }) => 0,
-        Some(Act::Pause { .. }) => 1,
+        Some(Act::Pause { .. } | Act::AtSend { .. }) => 1,
         Some(Act::Partition { .. }) => 2,
         Some(Act::Hold { .. }) => 3,
         Some(Act::Store { .. }) => 4,

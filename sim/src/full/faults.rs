@@ -97,9 +97,10 @@ impl Faults {
         }
         let word = if begins { "begins" } else { "ends" };
         let at = match act {
-            Act::Crash { server, .. } | Act::Die { server } | Act::Pause { server, .. } => {
-                Host::Server(*server)
-            }
+            Act::Crash { server, .. }
+            | Act::Die { server }
+            | Act::Pause { server, .. }
+            | Act::AtSend { server, .. } => Host::Server(*server),
             Act::Partition { from, .. } | Act::Hold { from, .. } => *from,
             Act::Store { .. } => Host::Store,
             Act::Psp { .. } => Host::Psp,
@@ -132,7 +133,11 @@ impl Faults {
             Act::Store { .. } => self.turn_store(),
             Act::Psp { .. } => self.turn_psp(),
             Act::Replay { .. } => self.turn_replays(),
-            Act::Pay(_) | Act::Forge { .. } | Act::ByHand { .. } | Act::Foreign { .. } => {}
+            Act::Pay(_)
+            | Act::Forge { .. }
+            | Act::ByHand { .. }
+            | Act::Foreign { .. }
+            | Act::AtSend { .. } => {}
         }
     }
 
@@ -289,7 +294,11 @@ fn changes(plan: &Plan) -> Vec<Change> {
             | Act::Psp { for_ms, .. }
             | Act::Replay { for_ms, .. } => *for_ms,
             // The hosts of clients and of the PSP do these.
-            Act::Pay(_) | Act::Forge { .. } | Act::ByHand { .. } | Act::Foreign { .. } => continue,
+            Act::Pay(_)
+            | Act::Forge { .. }
+            | Act::ByHand { .. }
+            | Act::Foreign { .. }
+            | Act::AtSend { .. } => continue,
         };
         for (at_ms, begins) in [
             (planned.at_ms, true),

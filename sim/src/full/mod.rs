@@ -65,6 +65,7 @@ pub fn run(plan: &Plan, is_traced: bool) -> Traced {
         ledger,
         psp_calls,
         sends: stage.sends.take(),
+        acknowledged: stage.acknowledged.take(),
         unknown: stage.unknown.take(),
         objects,
         writes: rows

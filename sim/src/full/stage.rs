@@ -42,6 +42,8 @@ pub(super) struct Stage {
     pub(super) sends: RefCell<Vec<PspCall>>,
     /// How many calls of an attempt ended without its server's knowing what came of them.
     pub(super) unknown: RefCell<BTreeMap<String, u64>>,
+    /// Webhooks that were acknowledged: when, and their bodies.
+    pub(super) acknowledged: RefCell<Vec<(u64, Vec<u8>)>>,
     /// What clients do and heard.
     pub(super) clients: RefCell<Clients>,
     /// Replays that are on: how often, and how much later at most.
@@ -63,6 +65,7 @@ impl Stage {
             bank: RefCell::new(Bank::new(&plan.world)),
             processes: plan.world.clocks_ms.iter().map(|_| Process::default()).collect(),
             sends: RefCell::default(),
+            acknowledged: RefCell::default(),
             unknown: RefCell::default(),
             clients: RefCell::new(Clients::default()),
             replays: RefCell::default(),

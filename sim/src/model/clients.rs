@@ -112,7 +112,9 @@ impl Sim<'_> {
                 self.heard(number, Some(told));
             }
             ReplyTo::Psp { webhook, tries } => {
-                if !(200..300).contains(&status) {
+                if (200..300).contains(&status) {
+                    self.acknowledged.push((self.now_ms, webhook.body.clone()));
+                } else {
                     self.webhook_again(webhook, tries);
                 }
             }

@@ -74,10 +74,13 @@ pub(crate) struct Sim<'a> {
     heard_by: Vec<usize>,
     psp_calls: Vec<PspCall>,
     sends: Vec<PspCall>,
+    /// How many sendings each server came to: about to leave, and left.
+    sendings: BTreeMap<(usize, bool), u32>,
     unknown: BTreeMap<String, u64>,
     /// Attempts for whose parked operation an operator is on the way.
     operators: BTreeSet<AttemptId>,
     met: Met,
+    acknowledged: Vec<(u64, Vec<u8>)>,
     broken: Vec<String>,
     trace: Trace,
 }
@@ -108,9 +111,11 @@ impl<'a> Sim<'a> {
             heard_by: Vec::new(),
             psp_calls: Vec::new(),
             sends: Vec::new(),
+            sendings: BTreeMap::new(),
             unknown: BTreeMap::new(),
             operators: BTreeSet::new(),
             met: Met::default(),
+            acknowledged: Vec::new(),
             broken: Vec::new(),
             trace: Trace::new(is_traced),
         }
@@ -173,6 +178,7 @@ impl<'a> Sim<'a> {
             ledger: self.sandbox.ledger().cloned().collect(),
             psp_calls: self.psp_calls,
             sends: self.sends,
+            acknowledged: self.acknowledged,
             unknown: self.unknown,
             objects: self
                 .sandbox

@@ -280,6 +280,9 @@ impl Sim<'_> {
             if !self.server(server).questions.may_ask(&call, clock_ms) {
                 continue;
             }
+            if call.moves_money {
+                self.stand_still(server, false);
+            }
             let number = self.server(server).number();
             // The task that sends comes to its turn a moment later: a process can end in between.
             let at_ms = self.now_ms + self.net_draw.between(0, SEND_PAUSE_MS_MAX);

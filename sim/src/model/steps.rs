@@ -36,6 +36,8 @@ impl Sim<'_> {
                 self.server(*server).is_gone = true;
                 self.met.meet(Sometimes::ServerGone);
             }
+            // It comes with its sending.
+            Act::AtSend { .. } => {}
             Act::Pause { server, for_ms } => {
                 let until_ms = until(for_ms);
                 self.faults.pause(*server, until_ms);

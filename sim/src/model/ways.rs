@@ -149,6 +149,9 @@ impl Sim<'_> {
             let reason = "no connection".to_owned();
             return self.call_ended(server, number, CallResult::NotSent { reason });
         }
+        if call.moves_money {
+            self.stand_still(server, true);
+        }
         let timeout_ms = self.now_ms + call.timeout_ms;
         self.after(server, timeout_ms, Work::CallTimeout(number));
         let arrives = self.travel(Host::Server(server), Host::Psp);
@@ -166,6 +169,20 @@ impl Sim<'_> {
                     call,
                 },
             );
+        }
+    }
+
+    /// A server comes to a sending, at which the plan may have its process stand still.
+    pub(super) fn stand_still(&mut self, server: usize, is_sent: bool) {
+        let nth = self.sendings.entry((server, is_sent)).or_default();
+        *nth += 1;
+        if let Some(for_ms) = self.plan.still_ms(server, *nth, is_sent) {
+            let until_ms = (self.now_ms + for_ms).min(self.plan.world.heal_ms);
+            self.faults.pause(server, until_ms);
+            self.met.meet(Sometimes::PausedAtSending);
+            self.note(Host::Server(server), Kind::Fault, || {
+                format!("stands still at a sending for {for_ms} ms")
+            });
         }
     }
 

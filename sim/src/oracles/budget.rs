@@ -24,6 +24,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             Act::Crash { .. }
             | Act::Die { .. }
             | Act::Pause { .. }
+            | Act::AtSend { .. }
             | Act::Partition { .. }
             | Act::Hold { .. }
             | Act::Replay { .. } => return Ok(()),

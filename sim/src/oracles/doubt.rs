@@ -13,6 +13,14 @@ pub(super) const ORACLE: Oracle = Oracle {
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(told) = &heard.told else { continue };
+        // What happened is open after a 5xx: the same key finds out.
+        if told.status >= 500 && (!told.retryable || told.safe_new_key) {
+            let what = format!(
+                "{} {:?} does not ask for the same request again",
+                told.status, told.code
+            );
+            return Err((heard.ended_ms, what));
+        }
         if told.safe_new_key {
             let money = case.money();
             if money.kept_minor > 0 && money.captures > 0 {

@@ -9,6 +9,7 @@ mod budget;
 mod declines;
 mod dispatches;
 mod doubt;
+mod events;
 mod foreign;
 mod isolation;
 mod journal;
@@ -85,6 +86,7 @@ const ORACLES: &[Oracle] = &[
     journal::ORACLE,
     bounds::ORACLE,
     linear::ORACLE,
+    events::ORACLE,
     foreign::ORACLE,
     isolation::ORACLE,
     operators::ORACLE,

@@ -11,6 +11,8 @@ use crate::world::EPOCH_MS;
 
 /// A day, in milliseconds.
 const DAY_MS: u64 = 86_400_000;
+/// Over how long the numbers of an operation are spread at least, in milliseconds.
+const SPENT_MS_MIN: u64 = 3_600_000;
 /// How many sendings of one number are many.
 const SENDS_MANY: usize = 16;
 /// How many numbers an operation has, of which nobody waits for the end.
@@ -71,6 +73,20 @@ fn is_unseen(case: &Case<'_>) -> bool {
 
 /// Every number of an operation was used up, or one was sent as often as it may be: the PSP took none of them for a day.
 fn is_spent(case: &Case<'_>) -> bool {
+    let own = || {
+        case.run
+            .sends
+            .iter()
+            .filter(|call| call.key.starts_with(&case.id))
+    };
+    let at_ms = || own().map(|call| call.at_ms);
+    let span_ms = at_ms()
+        .max()
+        .unwrap_or(0)
+        .saturating_sub(at_ms().min().unwrap_or(0));
+    if span_ms < SPENT_MS_MIN {
+        return false;
+    }
     let last = format!("-{}", EFFECTS_MAX);
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for call in case

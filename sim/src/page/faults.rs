@@ -56,6 +56,16 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                     format!("{how}, down {down_ms} ms"),
                 );
             }
+            Act::AtSend {
+                server,
+                nth,
+                is_sent,
+                for_ms,
+            } => {
+                let when = if *is_sent { "after" } else { "before" };
+                let text = format!("paused {for_ms} ms right {when} sending {nth}");
+                add(&[Host::Server(*server)], 0, text);
+            }
             Act::Pause { server, for_ms } => {
                 add(&[Host::Server(*server)], *for_ms, format!("paused {for_ms} ms"));
             }

@@ -41,6 +41,17 @@ pub enum Act {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
+    /// A server's process stands still at one of its sendings by which money can move, whenever that comes.
+    AtSend {
+        /// Which.
+        server: usize,
+        /// At which sending, counted from 1.
+        nth: u32,
+        /// Whether the request has just left; it is about to leave otherwise.
+        is_sent: bool,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
     /// Messages between two hosts are lost.
     Partition {
         /// One end.

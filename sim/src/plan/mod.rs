@@ -79,7 +79,9 @@ impl Plan {
         let is_there = |host: &Host| !matches!(host, Host::Server(n) if *n >= servers);
         for step in &self.steps {
             let fine = match &step.act {
-                Act::Crash { server, .. } | Act::Pause { server, .. } => *server < servers,
+                Act::Crash { server, .. } | Act::Pause { server, .. } | Act::AtSend { server, .. } => {
+                    *server < servers
+                }
                 Act::Partition { from, to, .. } | Act::Hold { from, to, .. } => {
                     is_there(from) && is_there(to) && from != to
                 }
@@ -145,6 +147,20 @@ impl Plan {
         self.steps.iter().any(|step| rejects(&step.act))
     }
 
+    /// For how long a server's process stands still at its `nth` sending, in milliseconds.
+    #[must_use]
+    pub fn still_ms(&self, server: usize, nth: u32, is_sent: bool) -> Option<u64> {
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::AtSend {
+                server: at,
+                nth: which,
+                is_sent: when,
+                for_ms,
+            } => ((*at, *which, *when) == (server, nth, is_sent)).then_some(*for_ms),
+            _ => None,
+        })
+    }
+
     /// Whether a server may stop between two steps, or be kept from its store or its PSP.
     #[must_use]
     pub fn has_disturbed_servers(&self) -> bool {
@@ -154,6 +170,7 @@ impl Plan {
                 Act::Crash { .. }
                     | Act::Die { .. }
                     | Act::Pause { .. }
+                    | Act::AtSend { .. }
                     | Act::Partition { .. }
                     | Act::Hold { .. }
                     | Act::Store { .. }

@@ -78,7 +78,21 @@ pub(super) const FAULTS: &[Fault] = &[
         for_ms: d.between(100, 1_500),
     },
     |d, _| store(d, StoreFault::NoWrites),
+    |d, w| at_send(d, w),
+    |d, w| at_send(d, w),
 ];
+
+/// Past the time to send in, past an answer's time-out, past a flight.
+const STILL_MS: [u64; 4] = [700, 1_500, 4_000, 6_000];
+
+fn at_send(draw: &mut Draw, world: &World) -> Act {
+    Act::AtSend {
+        server: server(draw, world),
+        nth: u32::try_from(draw.between(1, 12)).unwrap_or(1),
+        is_sent: draw.chance(500),
+        for_ms: *draw.pick(&STILL_MS),
+    }
+}
 
 /// Credentials, accounts or requests are refused for a while.
 fn rejected(draw: &mut Draw) -> Act {

@@ -28,7 +28,7 @@ const PAYMENTS_MAX: u64 = 14;
 pub fn plan(seed: u64, tier: Tier) -> Plan {
     let mut swarm = Draw::new(seed, Concern::Swarm);
     let class = *swarm.pick(&Class::ALL);
-    let mut world = worlds::world(seed, class, &mut swarm);
+    let mut world = worlds::world(seed, class, tier, &mut swarm);
     let lasting = worlds::lasting(&mut world, tier);
     let mut steps = workload::workload(seed, &world);
     let payments: Vec<(u64, Payment)> = steps

@@ -19,6 +19,8 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// How long a run of days may go on after healing, in milliseconds.
 pub(super) const DAYS_MS: u64 = 4 * DAY_MS;
+/// How far two clocks are apart at most where they are far apart, in milliseconds.
+const LARGE_SKEW_MS: u64 = 1_500;
 /// The constants as they are.
 const TRUTH: Constants = Constants {
     horizon_ms: 5_000,
@@ -28,19 +30,36 @@ const TRUTH: Constants = Constants {
 };
 
 /// The world of a seed, without what lasts.
-pub(super) fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
+pub(super) fn world(seed: u64, class: Class, tier: Tier, draw: &mut Draw) -> World {
     let servers = draw.between(1, 3);
-    let skew = i64::try_from(TRUTH.skew_ms / 2).unwrap_or(0);
+    let more = &mut Draw::new(seed, Concern::World);
+    let (is_skewed, is_extreme) = (more.chance(250), more.chance(600));
+    let skew_ms = if is_skewed { LARGE_SKEW_MS } else { TRUTH.skew_ms };
+    // The PSP's clock is the true one, so that each server is off by half of what two of them may differ by.
     let clocks_ms = (0..servers)
-        .map(|_| i64::try_from(draw.between(0, TRUTH.skew_ms)).unwrap_or(0) - skew)
+        .map(|_| {
+            let any = draw.between(0, skew_ms);
+            let ahead_ms = if is_extreme {
+                any / (skew_ms / 2 + 1) * skew_ms
+            } else {
+                any
+            };
+            i64::try_from(ahead_ms).unwrap_or(0) - i64::try_from(skew_ms / 2).unwrap_or(0)
+        })
         .collect();
+    // Keys of a day get old only where days pass.
+    let has_old_keys = more.chance(200) && tier == Tier::Model;
+    let truth = Constants {
+        skew_ms,
+        horizon_ms: if has_old_keys { DAY_MS } else { TRUTH.horizon_ms },
+        ..TRUTH
+    };
     let slow_psp = draw.chance(500);
     let webhooks = draw.chance(700).then_some((
         draw.between(0, 400),
         u8::try_from(draw.between(0, 2)).unwrap_or(0),
     ));
     let psp_late_ms = *draw.pick(&LATENESS_MS);
-    let more = &mut Draw::new(seed, Concern::World);
     let second = *more.pick(others(class));
     let has_second = more.chance(250);
     let is_stripe = class.is_stripe() || has_second && second.is_stripe();
@@ -54,18 +73,19 @@ pub(super) fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
         plan: PLAN_VERSION,
         seed,
         class,
-        truth: TRUTH,
-        declared: TRUTH,
+        truth,
+        declared: truth,
         clocks_ms,
         psp_ms: if slow_psp { (100, 800) } else { (5, 60) },
         store_ms: (1, 4),
         net_ms: (0, 2),
         psp_late_ms,
-        authorization_ms: 7_000,
+        // Its margin, a hundredth of it, is to be more than what clocks differ by.
+        authorization_ms: if is_skewed { 25_000 } else { 7_000 },
         action_ms: 3_000,
         webhooks,
         heal_ms: HEAL_MS,
-        patience_ms: 600_000,
+        patience_ms: if has_old_keys { DAYS_MS } else { 600_000 },
         installation: if is_named { "eu".to_owned() } else { String::new() },
         second: has_second.then_some(second),
         page_max: if is_busy {

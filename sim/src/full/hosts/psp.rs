@@ -271,6 +271,11 @@ async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
             format!("a webhook: {}", said(status))
         });
         if status.is_some_and(|status| status < 300) {
+            let now_ms = stage.now_ms();
+            stage
+                .acknowledged
+                .borrow_mut()
+                .push((now_ms, webhook.body.clone()));
             note_delivery(&stage, webhook.body);
             break;
         }

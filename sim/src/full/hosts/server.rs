@@ -45,6 +45,8 @@ pub(in crate::full) struct Process {
     pub(in crate::full) paused_until_ms: Cell<u64>,
     /// How often it was started.
     pub(in crate::full) incarnation: Cell<u64>,
+    /// How many sendings by which money can move it came to.
+    pub(in crate::full) sendings: Cell<u32>,
     /// Its calls that can move money, by PSP key.
     pub(in crate::full) calls: RefCell<BTreeMap<String, Progress>>,
 }
@@ -97,6 +99,26 @@ impl Gate {
     fn progress(&self, key: &str, progress: Progress) {
         if let Some(process) = self.known().filter(|_| !key.is_empty()) {
             process.calls.borrow_mut().insert(key.to_owned(), progress);
+        }
+    }
+
+    /// Which sending of the process begins, counted from 1.
+    fn next_sending(&self) -> u32 {
+        self.known().map_or(0, |process| {
+            process.sendings.set(process.sendings.get() + 1);
+            process.sendings.get()
+        })
+    }
+
+    /// The plan may have the process stand still at a sending.
+    fn stand_still(&self, nth: u32, is_sent: bool) {
+        let for_ms = self.stage.plan.still_ms(self.server, nth, is_sent);
+        if let (Some(for_ms), Some(process)) = (for_ms, self.known()) {
+            self.stage.meet(Sometimes::PausedAtSending);
+            let until_ms = (self.stage.now_ms() + for_ms).min(self.stage.plan.world.heal_ms);
+            process
+                .paused_until_ms
+                .set(process.paused_until_ms.get().max(until_ms));
         }
     }
 
@@ -157,11 +179,16 @@ impl PspTransport for SimPsp {
             gate.stage.sends.borrow_mut().push(PspCall { at_ms, key });
         }
         gate.progress(key, Progress::Dispatched);
+        let nth = if key.is_empty() { 0 } else { gate.next_sending() };
+        gate.stand_still(nth, false);
         gate.pass().await;
         let may_send = || {
             let may = may_send();
             match may {
-                true => gate.progress(key, Progress::Sent),
+                true => {
+                    gate.progress(key, Progress::Sent);
+                    gate.stand_still(nth, true);
+                }
                 false => gate.stage.meet(Sometimes::SendWindowMissed),
             }
             may
