@@ -79,7 +79,7 @@ impl Coverage {
             if n >= self.seeds {
                 return (mine, failed);
             }
-            let plan = swarm::plan(from.wrapping_add(n));
+            let plan = swarm::plan(from.wrapping_add(n), self.tier);
             let (judged, reached) = collect(|| carry_out(&plan, self.tier, false));
             failed += u64::from(judged.violation.is_some());
             // `explore` writes its classes' names as Rust does.

@@ -55,7 +55,7 @@ pub(crate) fn exact(run: &Run, payment: &Payment) -> Option<(u64, usize)> {
     let world = &run.plan.world;
     // Whose object is made first has one write and one call more; who captures by a call of its own, two and one.
     let is_one_call = match world.class_of(payment.merchant) {
-        Class::Stripe => true,
+        Class::Stripe => !world.policy().prepare_first,
         Class::Addressable => false,
         _ => !matches!(payment.flow, Flow::Charge | Flow::Automatic),
     };

@@ -5,6 +5,7 @@ use crate::model::run;
 use crate::oracles::{Violation, judge};
 use crate::plan::{Act, Class, Host, Plan, PspFault, Step};
 use crate::swarm;
+use crate::tier::Tier;
 use crate::trace::{Kind, TraceLine, Traced};
 
 fn forged(plan: &Plan, message: &str) -> Violation {

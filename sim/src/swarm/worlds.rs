@@ -83,11 +83,12 @@ pub(super) fn world(seed: u64, class: Class, draw: &mut Draw) -> World {
         thin_webhooks: is_thin && is_stripe,
         lists_forbidden: false,
         refund_ms: (is_pending && is_stripe).then_some((refund_ms, succeeds)),
+        policy: None,
     }
 }
 
 /// The classes of the other face that can be on one account with `class`. Keys are remembered equally long on both.
-fn others(class: Class) -> &'static [Class] {
+pub(crate) fn others(class: Class) -> &'static [Class] {
     match class {
         Class::Stripe => &[
             Class::Keyed,
