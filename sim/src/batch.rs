@@ -56,6 +56,9 @@ pub struct Failure {
 /// What came of a batch.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
+    /// How they were run.
+    #[serde(skip)]
+    pub tier: Tier,
     /// Seeds that were run.
     pub seeds: u64,
     /// Payments in them.
@@ -107,7 +110,7 @@ impl Outcome {
         if self.seeds < GATE_SEEDS {
             Vec::new()
         } else {
-            let mut missing = self.met.missing();
+            let mut missing = self.met.missing(self.tier);
             missing.retain(|what| !self.exempt.contains(what));
             missing
         }
@@ -153,6 +156,7 @@ impl Batch<'_> {
         });
         bar.finish_and_clear();
         let mut outcome = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.tier = self.tier;
         outcome.failures.sort_by_key(|failure| failure.seed);
         outcome.failures.truncate(FAILURES_MAX);
         outcome.seconds = begin.elapsed().as_secs_f64();

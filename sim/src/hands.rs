@@ -27,9 +27,9 @@ pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, foreig
     let made = events
         .iter()
         .filter(|event| event.operation == Operation::Authorize);
-    let authorization = made
-        .filter(|event| (event.cause == Some(Cause::Foreign)) == foreign)
-        .last()?;
+    // Nobody takes the PSP's second execution of a call for the payment.
+    let cause = foreign.then_some(Cause::Foreign);
+    let authorization = made.filter(|event| event.cause == cause).last()?;
     let object = sandbox.object_of(&authorization.id);
     let captures = events.iter().filter(|event| {
         event.operation == Operation::Capture && event.authorization.as_ref() == Some(&authorization.id)

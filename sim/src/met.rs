@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::tier::Tier;
+
 /// A thing that must sometimes happen. Only ever appended to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -161,6 +163,12 @@ impl Sometimes {
         Self::ReplayedLongAfter,
     ];
 
+    /// Whether runs of a tier can meet it at all: servers hold no copies in the full stack, and no day passes there.
+    #[must_use]
+    pub fn is_of(self, tier: Tier) -> bool {
+        tier == Tier::Model || !matches!(self, Self::AnsweredFromCopy | Self::ListsForbidden | Self::Days)
+    }
+
     /// Its name in reports.
     #[must_use]
     pub fn name(self) -> String {
@@ -190,8 +198,8 @@ impl Met {
 
     /// Which were never met.
     #[must_use]
-    pub fn missing(&self) -> Vec<Sometimes> {
-        let never = |what: &&Sometimes| self.0.get(what).is_none_or(|count| *count == 0);
+    pub fn missing(&self, tier: Tier) -> Vec<Sometimes> {
+        let never = |what: &&Sometimes| what.is_of(tier) && self.0.get(what).is_none_or(|count| *count == 0);
         Sometimes::ALL.iter().filter(never).copied().collect()
     }
 }

@@ -205,7 +205,10 @@ pub struct PspCall {
 pub fn is_unknown(result: &CallResult) -> bool {
     match result {
         // A refusal of one sending says nothing of the others.
-        CallResult::Answered { status, .. } => !matches!(status, 200..=299 | 402),
+        CallResult::Answered { status, body, .. } => {
+            let is_read = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+            !matches!(status, 200..=299 | 402) || !is_read
+        }
         CallResult::TooLarge { .. } | CallResult::Unknown { .. } => true,
         CallResult::NotSent { .. } => false,
     }

@@ -16,9 +16,10 @@ use crate::trace::Traced;
 use crate::{full, model};
 
 /// How a plan is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Tier {
     /// Discrete events around the real core.
+    #[default]
     Model,
     /// Turmoil around the real server.
     Full,

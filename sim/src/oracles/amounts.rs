@@ -20,7 +20,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         _ => whole,
     };
     let capture = case.taken_minor();
+    // Where a second execution is about, the PSP may also do as it was asked.
+    let part = payment.sent_minor(case.class, payment.capture_minor());
     for event in case.ledger.iter().filter(|event| event.cause.is_none()) {
+        let whole_taken = case.captures_other() && event.operation == Operation::Capture;
+        if whole_taken && event.amount_minor == part {
+            continue;
+        }
         let wanted = match event.operation {
             Operation::Authorize => authorize,
             Operation::Capture => capture,

@@ -64,7 +64,7 @@ pub(super) fn has_extra(own: &[&LedgerEvent]) -> bool {
 }
 
 /// Where the PSP executed a call a second time: leaves out what our journal does not show for certain. Certain is what a list
-/// has, and what a later call of ours acted on. (A webhook may name one effect by another id than its answer does.)
+/// has, and what a later call of ours, or a person, acted on. (A webhook may name one effect by another id than its answer does.)
 pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'a LedgerEvent> {
     if !has_extra(&own) {
         return own;
@@ -78,7 +78,9 @@ pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'
         })
     };
     let is_used = |id: &str| {
-        let acts = |event: &&&LedgerEvent| event.cause.is_none() && event.operation != Operation::Lapse;
+        let acts = |event: &&&LedgerEvent| {
+            event.cause != Some(Cause::Repeated) && event.operation != Operation::Lapse
+        };
         let mut acts = own.iter().filter(acts);
         acts.any(|event| event.authorization.as_deref() == Some(id))
     };

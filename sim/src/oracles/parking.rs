@@ -11,6 +11,8 @@ use crate::world::EPOCH_MS;
 
 /// A day, in milliseconds.
 const DAY_MS: u64 = 86_400_000;
+/// How many sendings of one number are many.
+const SENDS_MANY: usize = 16;
 /// How many numbers an operation has, of which nobody waits for the end.
 const EFFECTS_MAX: u16 = 8;
 
@@ -67,15 +69,21 @@ fn is_unseen(case: &Case<'_>) -> bool {
     })
 }
 
-/// Every number of an operation was used up: the PSP took none of them for a day.
+/// Every number of an operation was used up, or one was sent as often as it may be: the PSP took none of them for a day.
 fn is_spent(case: &Case<'_>) -> bool {
     let last = format!("-{}", EFFECTS_MAX);
-    let mut sends = case
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for call in case
         .run
         .sends
         .iter()
-        .filter(|call| call.key.starts_with(&case.id));
-    sends.any(|call| call.key.ends_with(&last))
+        .filter(|call| call.key.starts_with(&case.id))
+    {
+        *times.entry(&call.key).or_default() += 1;
+    }
+    times
+        .iter()
+        .any(|(key, times)| key.ends_with(&last) || *times >= SENDS_MANY)
 }
 
 /// What a look shows is another installation's.

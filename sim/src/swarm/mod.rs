@@ -90,7 +90,17 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     let kills: Vec<Step> = steps.iter().filter_map(|step| kill(step, &mut killed)).collect();
     steps.extend(kills);
     steps.sort_by_key(|step| step.at_ms);
-    Plan { world, steps }
+    let mut plan = Plan { world, steps };
+    let mut acts = plan.steps.iter().map(|step| &step.act);
+    if plan.has_disturbed_servers() || acts.any(|act| matches!(act, Act::Replay { .. })) {
+        // A hasty word that comes late would be about something that is parked by then, and false.
+        for step in &mut plan.steps {
+            if let Act::Pay(payment) = &mut step.act {
+                payment.hasty = false;
+            }
+        }
+    }
+    plan
 }
 
 fn kill(step: &Step, draw: &mut Draw) -> Option<Step> {

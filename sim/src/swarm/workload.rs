@@ -138,14 +138,16 @@ fn with_extras(
     let tells = !matches!(class, Class::Keyed | Class::Blind) && !world.lists_forbidden;
     let late_ms = draw.between(world.action_ms / 2, world.action_ms + 400);
     let is_late = draw.chance(500);
+    let is_slow = world.action_ms > SLOW_ACTION_MS;
     let token = match (other_token, plain.token) {
+        // Where customers are slow, many of them are asked.
+        (_, Token::Good) if is_slow && is_late && tells => Token::Secure(late_ms),
         (_, token) if is_secure(token) && !tells => Token::Good,
         // The last moments before the deadline are the ones that matter.
         (_, Token::Secure(_)) if is_late => Token::Secure(late_ms),
         (Some(other), Token::Good) => other,
         (_, token) => token,
     };
-    let is_slow = world.action_ms > SLOW_ACTION_MS;
     Payment {
         // In the third decimal of a dinar there is nothing that Stripe could express.
         amount_minor: match currency {
