@@ -44,7 +44,11 @@ fn document(psp: &str) -> String {
 fn is_clean(deployment: &Deployment, seeds: std::ops::Range<u64>, what: &str) {
     for seed in seeds {
         let plan = deployment.plan(seed);
-        assert_eq!(Plan::from_text(&plan.to_text()).unwrap(), plan, "{what}, seed {seed}");
+        assert_eq!(
+            Plan::from_text(&plan.to_text()).unwrap(),
+            plan,
+            "{what}, seed {seed}"
+        );
         let judged = carry_out(&plan, Tier::Model, false);
         assert_eq!(judged.violation, None, "{what}, seed {seed}");
     }
@@ -85,7 +89,10 @@ fn a_constant_that_is_declared_too_low_does_harm() {
     assert_eq!(again, failure.violation);
     assert!(rows.iter().all(|row| row.control.is_empty()));
     let page = limits::page(&rows, 20, "pay-once-sim dials --config pay-once.toml");
-    assert!(page.contains("| p | queryable | `max_in_flight_ms` | 40000 ms |"), "{page}");
+    assert!(
+        page.contains("| p | queryable | `max_in_flight_ms` | 40000 ms |"),
+        "{page}"
+    );
 }
 
 fn sim(arguments: &[&str]) -> Output {
@@ -99,14 +106,20 @@ fn sim(arguments: &[&str]) -> Output {
 fn fails(arguments: &[&str], words: &str) {
     let output = sim(arguments);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && told.contains(words), "{arguments:?}: {told}");
+    assert!(
+        !output.status.success() && told.contains(words),
+        "{arguments:?}: {told}"
+    );
 }
 
 #[test]
 fn the_commands_take_a_configuration() {
     let run = sim(&["run", "--config", EXAMPLE, "--seeds", "6"]);
     let told = String::from_utf8(run.stdout).unwrap();
-    assert!(run.status.success() && told.contains("model tier: 6 seeds"), "{told}");
+    assert!(
+        run.status.success() && told.contains("model tier: 6 seeds"),
+        "{told}"
+    );
     let plan = String::from_utf8(sim(&["plan", "3", "--config", EXAMPLE]).stdout).unwrap();
     assert!(plan.starts_with("# seed 3, psp \"stripe\"\n"), "{plan}");
     let whole = Deployment::read(Path::new(EXAMPLE)).unwrap().plan(3);
@@ -118,11 +131,20 @@ fn the_commands_take_a_configuration() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(replay.stdout, from_file.stdout, "a plan has its world in it");
     assert!(String::from_utf8(replay.stdout).unwrap().contains("no violation"));
-    fails(&["run", "--config", EXAMPLE, "--tier", "full"], "--config is for the model tier");
-    fails(&["run", "--config", "/no/such.toml"], "/no/such.toml cannot be read");
+    fails(
+        &["run", "--config", EXAMPLE, "--tier", "full"],
+        "--config is for the model tier",
+    );
+    fails(
+        &["run", "--config", "/no/such.toml"],
+        "/no/such.toml cannot be read",
+    );
     fails(&["run", "--seeds", "3", "--minutes", "1"], "cannot be used with");
     fails(&["run", "--minutes", "none"], "not a number of minutes");
     let minutes = sim(&["run", "--tier", "model", "--minutes", "0.01", "--json"]);
     let told: serde_json::Value = serde_json::from_slice(&minutes.stdout).unwrap();
-    assert!(told["outcome"]["seeds"].as_u64().is_some_and(|seeds| seeds > 0), "{told}");
+    assert!(
+        told["outcome"]["seeds"].as_u64().is_some_and(|seeds| seeds > 0),
+        "{told}"
+    );
 }

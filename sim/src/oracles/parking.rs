@@ -58,6 +58,11 @@ fn is_amount(case: &Case<'_>) -> bool {
 
 /// No look was answered for a day.
 fn is_unseen(case: &Case<'_>) -> bool {
+    let world = &case.run.plan.world;
+    // In a deployment's plan any fault may last that long.
+    if world.policy.is_some() && world.heal_ms >= DAY_MS {
+        return true;
+    }
     let mut steps = case.run.plan.steps.iter();
     steps.any(|step| match step.act {
         Act::Psp {

@@ -69,7 +69,10 @@ fn a_list_has_what_is_old_enough() {
     assert_eq!(bench.stripe_get("payment_intents").body["data"], json!([]));
     bench.wait(1);
     let data = bench.stripe_get("payment_intents?limit=1").body;
-    assert_eq!((&data["data"][0]["id"], &data["has_more"]), (&first, &json!(false)));
+    assert_eq!(
+        (&data["data"][0]["id"], &data["has_more"]),
+        (&first, &json!(false))
+    );
 }
 
 #[test]
