@@ -18,7 +18,7 @@ use crate::swarm;
 use crate::tier::{Tier, carry_out};
 
 /// Failures kept; the others are counted.
-const FAILURES_MAX: usize = 20;
+pub const FAILURES_MAX: usize = 20;
 /// From how many seeds on everything that must sometimes happen must have happened.
 pub const GATE_SEEDS: u64 = 300;
 

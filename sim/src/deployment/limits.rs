@@ -18,6 +18,15 @@ const AS_DECLARED: u64 = 1_000;
 /// What the network may add to a flight, in milliseconds.
 const ON_THE_WAY_MS: u64 = 100;
 
+/// What is no harm: an operation that is left to a person, or late.
+const NO_HARM: [&str; 5] = [
+    "parked for a reason",
+    "liveness",
+    "bounded work",
+    "answered in time",
+    "time budget",
+];
+
 /// A constant that a promise rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Constant {
@@ -88,7 +97,7 @@ pub struct Row {
     pub declared_ms: u64,
     /// The largest factor without harm, in thousandths; 1,000 is the truth.
     pub harmless: u64,
-    /// The first factor with harm, the first seed, and how many seeds were harmed.
+    /// The first factor with harm, in thousandths; the first seed; how many of the first failures were harm.
     pub harm: Option<(u64, Failure, u64)>,
     /// Seeds of the control.
     pub control_seeds: u64,
@@ -151,13 +160,13 @@ fn row(deployment: &Deployment, psp: &Simulated, constant: Constant, effort: Eff
         let outcome = run(permille);
         // What breaks with a PSP as declared as well is not the factor's.
         let is_known = |seed: u64| row.control.iter().any(|failure| failure.seed == seed);
-        let harmed = outcome.failed.saturating_sub(control.failed);
-        let first = outcome
+        let mut harms = outcome
             .failures
             .into_iter()
-            .find(|failure| !is_known(failure.seed));
-        if let Some(first) = first {
-            row.harm = Some((permille, first, harmed.max(1)));
+            .filter(|failure| !is_known(failure.seed) && !NO_HARM.contains(&failure.violation.oracle));
+        if let Some(first) = harms.next() {
+            let harmed = 1 + harms.count() as u64;
+            row.harm = Some((permille, first, harmed));
             return row;
         }
         row.harmless = permille;
@@ -240,6 +249,8 @@ fn aimed(deployment: &Deployment, psp: &Simulated, constant: Constant, permille:
 
 /// Makes the truth worse than what is declared.
 fn worsen(plan: &mut Plan, constant: Constant, permille: u64) {
+    // The PSP takes all of the flight for itself.
+    plan.steps.retain(|step| !matches!(step.act, Act::Hold { .. }));
     let world = &mut plan.world;
     let worse_ms = constant.worse_ms(constant.of(&world.declared), permille);
     match constant {
@@ -278,6 +289,3 @@ fn faults(psp: &Simulated, constant: Constant, is_long: bool, draw: &mut Draw) -
         (_, false) => vec![(PspFault::Late, share, draw.between(flight_ms, 3 * flight_ms))],
     }
 }
-
-#[cfg(test)]
-mod tests;

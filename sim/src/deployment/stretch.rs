@@ -6,7 +6,7 @@
 //! ordinary plan's are to that constant of theirs.
 
 use super::Simulated;
-use crate::plan::{Act, Payment, Plan, Step, Token, World};
+use crate::plan::{Act, Host, Payment, Plan, Step, Token, World};
 use crate::rng::{Concern, Draw};
 use crate::swarm::{HEAL_MS, LATENCY_MS_MAX};
 use crate::world::BUDGET_MS;
@@ -204,10 +204,15 @@ fn stretch_step(
 ) {
     match &mut step.act {
         Act::Pay(payment) => pay(payment, to, from, pace),
-        Act::Crash { down_ms: for_ms, .. } | Act::Pause { for_ms, .. } | Act::Partition { for_ms, .. } => {
-            *for_ms = fault.of(*for_ms)
+        // Servers ask a store that is away every second: an hour of that shows what a day would.
+        Act::Store { for_ms, .. } => *for_ms = fault.of(*for_ms).min(HOUR_MS),
+        Act::Partition { from, to, for_ms, .. } if [*from, *to].contains(&Host::Store) => {
+            *for_ms = fault.of(*for_ms).min(HOUR_MS);
         }
-        Act::Store { for_ms, .. } | Act::Psp { for_ms, .. } => {
+        Act::Crash { down_ms: for_ms, .. } | Act::Pause { for_ms, .. } | Act::Partition { for_ms, .. } => {
+            *for_ms = fault.of(*for_ms);
+        }
+        Act::Psp { for_ms, .. } => {
             let flight = Ratio::new(to.constants.max_in_flight_ms, from.truth.max_in_flight_ms);
             *for_ms = match *for_ms {
                 // Hours are hours.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_core::limits::RESENDS_MAX;
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Calls, Class, Hand, PspFault, Token};
@@ -89,6 +90,24 @@ fn is_spent(case: &Case<'_>) -> bool {
     times
         .iter()
         .any(|(key, times)| key.ends_with(&last) || *times >= SENDS_MANY)
+        || case.run.plan.world.policy.is_some() && is_worn_out(case)
+}
+
+/// In a deployment's plan: one operation was dispatched as often as it may be, under whatever numbers.
+fn is_worn_out(case: &Case<'_>) -> bool {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return false;
+    };
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in record.entries() {
+        if let Fact::Dispatched { psp_key, .. } = &entry.fact {
+            let operation = psp_key
+                .rsplit_once('-')
+                .map_or(&**psp_key, |(operation, _)| operation);
+            *times.entry(operation).or_default() += 1;
+        }
+    }
+    times.values().any(|times| *times >= RESENDS_MAX)
 }
 
 /// What a look shows is another installation's.

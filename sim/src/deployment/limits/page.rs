@@ -3,6 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Constant, FACTORS, Row};
+use crate::batch::rate_bound;
+
+/// So many failures of a batch are kept.
+const FAILURES_MAX: u64 = crate::batch::FAILURES_MAX as u64;
 
 /// The page. `command` begins the command that prints a row's plan.
 #[must_use]
@@ -10,8 +14,8 @@ pub fn page(rows: &[Row], seeds: u64, command: &str) -> String {
     let largest = FACTORS.last().copied().unwrap_or_default();
     let mut text = format!(
         "# How far this deployment's constants carry\n\nCore is told what the configuration declares. The PSP is worse than that by a factor: it forgets keys sooner, or takes longer.\nEach factor has {seeds} seeds that are aimed at the constant, until something breaks that holds with a PSP as declared. Factors: {}.\n\"No harm\" in {seeds} seeds bounds the share of such seeds that are harmed below {:.2} %, with 95 % confidence; it is no promise.\n\n| PSP | class | constant | declared | no harm up to | harm from | what broke | seeds harmed | seed |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-        FACTORS.map(times).join(", "),
-        100.0 * crate::batch::rate_bound(seeds),
+        FACTORS.map(factor).join(", "),
+        100.0 * rate_bound(seeds),
     );
     for row in rows {
         let declared = format!("{} ms", row.declared_ms);
@@ -23,7 +27,10 @@ pub fn page(rows: &[Row], seeds: u64, command: &str) -> String {
             Some((permille, failure, harmed)) => (
                 value(*permille),
                 failure.violation.to_string().replace('|', "\\|"),
-                harmed.to_string(),
+                match *harmed {
+                    FAILURES_MAX.. => format!("{FAILURES_MAX} or more"),
+                    harmed => harmed.to_string(),
+                },
                 failure.seed.to_string(),
             ),
             None => (
@@ -75,10 +82,6 @@ fn sign(constant: Constant) -> &'static str {
     } else {
         "\u{d7}"
     }
-}
-
-fn times(permille: u64) -> String {
-    factor(permille)
 }
 
 fn factor(permille: u64) -> String {
