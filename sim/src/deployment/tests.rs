@@ -88,7 +88,12 @@ fn times_go_with_the_constants() {
         assert!(world.patience_ms > world.authorization_ms + world.action_ms);
         assert_eq!(plan.steps.len(), ordinary.steps.len());
         assert!(plan.steps.is_sorted_by_key(|step| step.at_ms));
-        assert!(plan.steps.iter().all(|step| step.at_ms < world.heal_ms));
+        // A process that is paused may be killed when all else is over.
+        let mut before = plan
+            .steps
+            .iter()
+            .filter(|step| !matches!(step.act, Act::Crash { .. }));
+        assert!(before.all(|step| step.at_ms < world.heal_ms));
         for (step, was) in plan.steps.iter().zip(&ordinary.steps) {
             match (&step.act, &was.act) {
                 (Act::Hold { for_ms, .. }, _) => {
