@@ -10,6 +10,7 @@
 use pay_once_sim::full;
 use pay_once_sim::oracles::judge;
 use pay_once_sim::swarm;
+use pay_once_sim::tier::Tier;
 use pay_once_sim::trace::Traced;
 
 /// Moves tokio's process-wide count of tasks on.
