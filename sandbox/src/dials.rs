@@ -84,6 +84,8 @@ pub struct Dials {
     pub thin_webhooks: bool,
     /// The most objects on a page of a Stripe list, whatever its `limit`; at most 100.
     pub list_page_max: usize,
+    /// Age in milliseconds below which a Stripe list does not have a PaymentIntent yet.
+    pub list_lag_ms: u64,
     /// The `cancellation_reason` of a PaymentIntent whose authorization lapsed.
     pub lapse_reason: LapseReason,
 }
@@ -122,6 +124,7 @@ impl Default for Dials {
             refund_webhooks: false,
             thin_webhooks: false,
             list_page_max: 100,
+            list_lag_ms: 0,
             lapse_reason: LapseReason::Automatic,
         }
     }

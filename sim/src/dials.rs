@@ -99,6 +99,7 @@ pub fn turn(seeds: u64, threads: usize, has_bar: bool) -> Vec<Row<'static>> {
             threads: if is_over_at_first { 1 } else { threads },
             has_bar,
             change,
+            until: None,
             is_over_at_first,
             on_thread: &|| {},
         };

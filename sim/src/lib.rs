@@ -11,6 +11,7 @@
 
 pub mod batch;
 pub mod coverage;
+pub mod deployment;
 pub mod dials;
 pub mod explore;
 pub mod full;

@@ -182,6 +182,7 @@ fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
             threads: 1,
             has_bar: false,
             change: &|_| {},
+            until: None,
             is_over_at_first: true,
             // The thread ends with the batch, and the bug with it.
             on_thread: &|| std::mem::forget(select(Some(bug))),

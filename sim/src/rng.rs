@@ -38,6 +38,10 @@ pub enum Concern {
     Extras = 14,
     /// Which moments faults are aimed at.
     Aim = 15,
+    /// At what pace the plan of a deployment goes.
+    Deployment = 16,
+    /// What a PSP does that is worse than declared.
+    Limits = 17,
 }
 
 /// A stream of draws.

@@ -3,7 +3,7 @@
 use pay_once_core::config::{Class as CoreClass, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
 use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
-use crate::plan::{Calls, Class, PspFault, World};
+use crate::plan::{Calls, Class, Policy, PspFault, World};
 
 /// When a run begins: 2025-11-26T12:34:56Z, in milliseconds since the Unix epoch.
 pub const EPOCH_MS: u64 = 1_764_160_496_000;
@@ -26,6 +26,8 @@ const LISTS_FORBIDDEN: PspFault = PspFault::Rejected {
     calls: Calls::Lists,
 };
 const WEBHOOK_SECRET: &str = "whsec_simulated";
+/// How old a webhook's signed time may be, in milliseconds.
+const WEBHOOK_TOLERANCE_MS: u64 = 300_000;
 /// How long core waits for a PSP's answer, in milliseconds.
 const CALL_TIMEOUT_MS: u64 = 1_000;
 /// How long after a dispatch's commit it may be sent, in milliseconds.
@@ -48,8 +50,24 @@ impl Class {
             keyed_horizon_ms: self.is_keyed().then_some(world.declared.horizon_ms),
             addressable: self.is_stripe(),
             lookup_lag_ms: self.is_listed().then_some(world.declared.lookup_lag_ms),
-            prepare_first: false,
+            prepare_first: self.is_stripe() && world.policy().prepare_first,
         }
+    }
+}
+
+impl World {
+    /// What the deployment chose, or what the swarm's plans are made for.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy.unwrap_or(Policy {
+            time_budget_ms: BUDGET_MS,
+            send_window_ms: SEND_WINDOW_MS,
+            call_timeout_ms: CALL_TIMEOUT_MS.min(self.declared.max_in_flight_ms),
+            authorize_retry_ms: AUTHORIZE_RETRY_MS,
+            capture_margin_ms: self.authorization_ms / 10,
+            webhook_tolerance_ms: WEBHOOK_TOLERANCE_MS,
+            prepare_first: false,
+        })
     }
 }
 
@@ -70,7 +88,7 @@ pub fn config(world: &World, psp_url: &str) -> Config {
     });
     Config {
         installation: world.installation.clone(),
-        time_budget_ms: BUDGET_MS,
+        time_budget_ms: world.policy().time_budget_ms,
         merchants: merchants.collect(),
         psps: psps.collect(),
         open_merchant: None,
@@ -78,6 +96,7 @@ pub fn config(world: &World, psp_url: &str) -> Config {
 }
 
 fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
+    let policy = world.policy();
     Psp {
         face: match class.is_stripe() {
             true => Face::Stripe,
@@ -88,15 +107,15 @@ fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
         webhook_secrets: vec![Secret::new(WEBHOOK_SECRET)],
         class: class.core(world),
         timing: Timing {
-            send_window_ms: SEND_WINDOW_MS,
-            call_timeout_ms: CALL_TIMEOUT_MS.min(world.declared.max_in_flight_ms),
+            send_window_ms: policy.send_window_ms,
+            call_timeout_ms: policy.call_timeout_ms,
             max_in_flight_ms: world.declared.max_in_flight_ms,
             max_clock_skew_ms: world.declared.skew_ms,
-            webhook_tolerance_ms: 300_000,
+            webhook_tolerance_ms: policy.webhook_tolerance_ms,
             authorization_lifetime_ms: world.authorization_ms,
-            capture_margin_ms: world.authorization_ms / 10,
+            capture_margin_ms: policy.capture_margin_ms,
             action_timeout_ms: world.action_ms,
-            authorize_retry_ms: AUTHORIZE_RETRY_MS,
+            authorize_retry_ms: policy.authorize_retry_ms,
         },
     }
 }
@@ -135,6 +154,8 @@ pub fn dials(world: &World) -> Dials {
         webhook_delay_ms,
         webhook_duplicates,
         list_page_max: world.page_max,
+        // The swarm's own plans were made for a Stripe that lists at once.
+        list_lag_ms: world.policy.map_or(0, |_| world.truth.lookup_lag_ms),
         thin_webhooks: world.thin_webhooks,
         refund_webhooks: true,
         refund_status: match world.refund_ms {

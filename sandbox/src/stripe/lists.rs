@@ -1,16 +1,17 @@
 //! Lists, newest first.
 
 use crate::journal::State;
-use crate::sandbox::Settings;
-use crate::work::Outcome;
+use crate::work::{Outcome, Work};
 
 use super::errors::missing;
 use super::list_of;
 use super::parse::Page;
 use super::refunds;
 
-/// A page of PaymentIntents.
-pub(crate) fn intents(state: &State, settings: &Settings, page: &Page, expand_charge: bool) -> Outcome {
+/// A page of the PaymentIntents that are at least `list_lag_ms` old.
+pub(crate) fn intents(work: &Work<'_>, page: &Page, expand_charge: bool) -> Outcome {
+    let (state, settings) = (&*work.state, work.settings);
+    let made_by_ms = work.now_ms.saturating_sub(settings.dials.list_lag_ms);
     let place = |param: &str, id: &Option<String>| match id {
         None => Ok(None),
         Some(id) => match state.intents.get(id) {
@@ -39,7 +40,11 @@ pub(crate) fn intents(state: &State, settings: &Settings, page: &Page, expand_ch
     let range = state
         .intents_by_age
         .range(from..until)
-        .filter(|place| Some(*place) != newer_than.as_ref());
+        .filter(|place| Some(*place) != newer_than.as_ref())
+        .filter(|(_, _, id)| {
+            let made = state.intents.get(id);
+            made.is_some_and(|intent| intent.created_ms <= made_by_ms)
+        });
     // One more than asked for tells whether there are more.
     let wanted = page.limit.saturating_add(1);
     let mut ids: Vec<&String> = if newer_than.is_some() {

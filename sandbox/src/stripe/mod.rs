@@ -128,7 +128,7 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
         Action::Cancel { id, reason } => actions::cancel(work, id, reason.as_deref()),
         Action::Authenticate { id, success } => actions::authenticate(work, id, *success),
         Action::Retrieve { id } => actions::find(work, id),
-        Action::List(page) => return lists::intents(work.state, work.settings, page, call.expand_charge),
+        Action::List(page) => return lists::intents(work, page, call.expand_charge),
         Action::Refund {
             intent,
             amount_minor,

@@ -4,15 +4,20 @@ mod coverage;
 mod proofs;
 mod report;
 mod single;
+mod whose;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use pay_once_sim::batch::Batch;
-use pay_once_sim::tier::Tier;
+use pay_once_sim::batch::{Batch, GATE_SEEDS};
+use pay_once_sim::deployment::Deployment;
+use pay_once_sim::plan::Plan;
+
+use whose::Whose;
 
 /// Proves that money moves once, or shows where it does not.
 ///
@@ -36,9 +41,8 @@ enum Command {
     Plan {
         /// The seed, or a Git hash.
         seed: String,
-        /// The tier that it is for: days pass in the model alone.
-        #[arg(long, value_enum, default_value_t = Tier::Full)]
-        tier: Tier,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Explores every interleaving of a small world, exhaustively.
     Explore(proofs::Explore),
@@ -56,14 +60,16 @@ enum Command {
 #[derive(Debug, Args)]
 struct Run {
     /// How many seeds.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = GATE_SEEDS)]
     seeds: u64,
+    /// As many seeds as so many minutes allow, instead of a fixed number. No seed is begun after that.
+    #[arg(long, value_name = "M", conflicts_with = "seeds", value_parser = minutes)]
+    minutes: Option<Duration>,
     /// The first seed: a number, or a Git hash, so that every commit tries others.
     #[arg(long, default_value = "0")]
     from: String,
-    /// How plans are carried out.
-    #[arg(long, value_enum, default_value_t = Tier::Full)]
-    tier: Tier,
+    #[command(flatten)]
+    whose: Whose,
     /// Threads; all cores unless given.
     #[arg(long)]
     threads: Option<usize>,
@@ -84,8 +90,12 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Replay(replay) => replay.run(),
             Command::Shrink(shrink) => shrink.run(),
-            Command::Plan { seed, tier } => {
-                print!("{}", pay_once_sim::swarm::plan(seed_of(&seed)?, tier).to_text());
+            Command::Plan { seed, whose } => {
+                let (seed, source) = (seed_of(&seed)?, whose.source()?);
+                if let Some(deployment) = source.deployment() {
+                    println!("# seed {seed}, psp \"{}\"", deployment.psp_of(seed).name);
+                }
+                print!("{}", source.plan(seed).to_text());
                 Ok(ExitCode::SUCCESS)
             }
             Command::Explore(explore) => explore.run(),
@@ -99,27 +109,37 @@ impl Cli {
 
 impl Run {
     fn run(self) -> Result<ExitCode, String> {
+        let (from, source) = (seed_of(&self.from)?, self.whose.source()?);
+        let own = |plan: &mut Plan| *plan = source.plan(plan.world.seed);
         let batch = Batch {
-            tier: self.tier,
-            from: seed_of(&self.from)?,
-            seeds: self.seeds,
+            tier: source.tier,
+            from,
+            seeds: self.minutes.map_or(self.seeds, |_| u64::MAX),
             threads: self.threads.unwrap_or_else(threads),
             has_bar: std::io::stderr().is_terminal(),
-            change: &|_| {},
+            change: if source.deployment().is_some() {
+                &own
+            } else {
+                &|_| {}
+            },
+            until: self
+                .minutes
+                .and_then(|minutes| Instant::now().checked_add(minutes)),
             is_over_at_first: false,
             on_thread: &|| {},
         };
-        let outcome = batch.run();
+        let mut outcome = batch.run();
+        outcome.exempt = source.deployment().map(Deployment::exempt).unwrap_or_default();
         if self.json {
-            report::json(self.tier, &outcome)?;
+            report::json(&source, &outcome)?;
         } else {
-            report::table(self.tier, &outcome);
+            report::table(&source, &outcome);
         }
         if self.github || std::env::var_os("GITHUB_ACTIONS").is_some() {
-            report::annotations(self.tier, &outcome);
+            report::annotations(&source, &outcome);
         }
         for failure in outcome.failures.iter().take(3) {
-            report::failure(self.tier, failure, &self.pages)?;
+            report::failure(&source, failure, &self.pages)?;
         }
         Ok(exit(outcome.is_clean()))
     }
@@ -135,6 +155,15 @@ fn exit(is_fine: bool) -> ExitCode {
 
 fn threads() -> usize {
     available_parallelism().map_or(1, usize::from)
+}
+
+/// A time: minutes, or a part of one.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "not a number of minutes".to_owned())?;
+    if minutes <= 0.0 {
+        return Err("nothing can be run in no time".to_owned());
+    }
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| "not a number of minutes".to_owned())
 }
 
 /// A seed: a number, or the first 15 digits of a Git hash.

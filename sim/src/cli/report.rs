@@ -4,15 +4,15 @@ use std::path::Path;
 
 use pay_once_sim::batch::{Failure, GATE_SEEDS, Outcome, rate_bound};
 use pay_once_sim::met::Sometimes;
-use pay_once_sim::oracles::latency::P99_MS;
-use pay_once_sim::swarm;
-use pay_once_sim::tier::{Tier, carry_out};
+use pay_once_sim::tier::carry_out;
+
+use super::whose::Source;
 
 /// The table of what was done and met.
-pub(super) fn table(tier: Tier, outcome: &Outcome) {
+pub(super) fn table(source: &Source, outcome: &Outcome) {
     println!(
         "{} tier: {} seeds, {} payments, {} requests, {} s simulated, in {:.1} s ({:.0} seeds per processor second)",
-        tier.name(),
+        source.tier.name(),
         outcome.seeds,
         outcome.payments,
         outcome.requests,
@@ -21,7 +21,10 @@ pub(super) fn table(tier: Tier, outcome: &Outcome) {
         per_cpu_second(outcome),
     );
     if let Some((p99_ms, answers)) = outcome.calm_p99_ms() {
-        println!("without faults: p99 of {answers} answers {p99_ms} ms of simulated time (bound: {P99_MS})");
+        println!(
+            "without faults: p99 of {answers} answers {p99_ms} ms of simulated time (bound: {})",
+            outcome.p99_bound_ms
+        );
     }
     println!("\nmet:");
     for row in Sometimes::ALL.chunks(2) {
@@ -50,10 +53,10 @@ pub(super) fn table(tier: Tier, outcome: &Outcome) {
 }
 
 /// The outcome as one JSON object.
-pub(super) fn json(tier: Tier, outcome: &Outcome) -> Result<(), String> {
+pub(super) fn json(source: &Source, outcome: &Outcome) -> Result<(), String> {
     let missing: Vec<String> = outcome.missing().iter().map(|what| what.name()).collect();
     let whole = serde_json::json!({
-        "tier": tier.name(),
+        "tier": source.tier.name(),
         "clean": outcome.is_clean(),
         "missing": missing,
         "failure_rate_below": (outcome.failed == 0).then(|| rate_bound(outcome.seeds)),
@@ -66,14 +69,14 @@ pub(super) fn json(tier: Tier, outcome: &Outcome) -> Result<(), String> {
 }
 
 /// One line for each failure that GitHub shows beside the commit.
-pub(super) fn annotations(tier: Tier, outcome: &Outcome) {
+pub(super) fn annotations(source: &Source, outcome: &Outcome) {
     for failure in &outcome.failures {
         println!(
             "::error title=seed {} broke \"{}\"::{} \u{2014} replay: {}",
             failure.seed,
             failure.violation.oracle,
             failure.violation,
-            replay(tier, failure.seed)
+            source.command("replay", failure.seed)
         );
     }
     for what in outcome.missing() {
@@ -82,23 +85,19 @@ pub(super) fn annotations(tier: Tier, outcome: &Outcome) {
 }
 
 /// A failure with the command that replays it, and its page.
-pub(super) fn failure(tier: Tier, failure: &Failure, pages: &Path) -> Result<(), String> {
+pub(super) fn failure(source: &Source, failure: &Failure, pages: &Path) -> Result<(), String> {
     println!("\nseed {}: {}", failure.seed, failure.violation);
-    println!("  replay: {}", replay(tier, failure.seed));
-    println!(
-        "  shrink: cargo run --release -p pay-once-sim -- shrink {} --tier {}",
-        failure.seed,
-        tier.name()
-    );
-    let plan = swarm::plan(failure.seed, tier);
-    let judged = carry_out(&plan, tier, true);
-    let path = pages.join(format!("{}-{}.html", tier.name(), failure.seed));
+    println!("  replay: {}", source.command("replay", failure.seed));
+    println!("  shrink: {}", source.command("shrink", failure.seed));
+    let plan = source.plan(failure.seed);
+    let judged = carry_out(&plan, source.tier, true);
+    let path = pages.join(format!("{}-{}.html", source.tier.name(), failure.seed));
     page(
         &path,
         &format!("seed {}", failure.seed),
         &plan,
         &judged,
-        &replay(tier, failure.seed),
+        &source.command("replay", failure.seed),
     )?;
     println!("  page:   {}", path.display());
     Ok(())
@@ -124,13 +123,6 @@ pub(super) fn page(
         std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     }
     std::fs::write(path, html).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-pub(super) fn replay(tier: Tier, seed: u64) -> String {
-    format!(
-        "cargo run --release -p pay-once-sim -- replay {seed} --tier {}",
-        tier.name()
-    )
 }
 
 #[allow(clippy::cast_precision_loss)]

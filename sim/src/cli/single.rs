@@ -1,6 +1,6 @@
 //! One plan: replay and shrink.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,20 +8,19 @@ use pay_once_sim::plan::Plan;
 use pay_once_sim::seen::Heard;
 use pay_once_sim::shopper::Role;
 use pay_once_sim::shrink::shrink;
-use pay_once_sim::swarm;
-use pay_once_sim::tier::{Tier, carry_out};
+use pay_once_sim::tier::carry_out;
 use pay_once_sim::world::EPOCH_MS;
 
-use super::{exit, report, seed_of};
+use super::whose::{Whose, quoted};
+use super::{exit, report};
 
 /// One run, told line by line.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// A seed, or a file with a plan.
     what: String,
-    /// How it is carried out.
-    #[arg(long, value_enum, default_value_t = Tier::Full)]
-    tier: Tier,
+    #[command(flatten)]
+    whose: Whose,
     /// Only lines with this in them (an attempt's id, a key, a host).
     #[arg(long)]
     grep: Option<String>,
@@ -38,9 +37,8 @@ pub(super) struct Replay {
 pub(super) struct Shrink {
     /// A seed, or a file with a plan.
     what: String,
-    /// How it is carried out.
-    #[arg(long, value_enum, default_value_t = Tier::Full)]
-    tier: Tier,
+    #[command(flatten)]
+    whose: Whose,
     /// Where to write the small plan; standard output unless given.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -48,8 +46,8 @@ pub(super) struct Shrink {
 
 impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        let plan = plan_of(&self.what, self.tier)?;
-        let judged = carry_out(&plan, self.tier, true);
+        let (plan, source) = self.whose.plan_of(&self.what)?;
+        let judged = carry_out(&plan, source.tier, true);
         let about = self.payment.map(|number| words_of(&plan, number)).transpose()?;
         let is_meant = |text: &str| {
             let is_about = |words: &Vec<String>| words.iter().any(|word| text.contains(word.as_str()));
@@ -89,7 +87,7 @@ impl Replay {
         }
         println!("digest: {}", judged.traced.digest());
         if let Some(path) = &self.page {
-            let command = format!("pay-once-sim replay {} --tier {}", self.what, self.tier.name());
+            let command = source.command("replay", quoted(&self.what));
             report::page(path, &self.what, &plan, &judged, &command)?;
             println!("page: {}", path.display());
         }
@@ -103,15 +101,15 @@ impl Replay {
 
 impl Shrink {
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        let plan = plan_of(&self.what, self.tier)?;
+        let (plan, source) = self.whose.plan_of(&self.what)?;
         let bar = indicatif::ProgressBar::new_spinner();
         let tell =
             |steps: usize, tried: u32| bar.set_message(format!("{steps} steps left, {tried} plans tried"));
-        let Some(small) = shrink(&plan, self.tier, &tell) else {
+        let Some(small) = shrink(&plan, source.tier, &tell) else {
             return Err(format!(
                 "{} does not fail in the {} tier",
                 self.what,
-                self.tier.name()
+                source.tier.name()
             ));
         };
         bar.finish_and_clear();
@@ -121,7 +119,7 @@ impl Shrink {
             small.plan.steps.len(),
             small.tried
         );
-        if let Some(violation) = carry_out(&small.plan, self.tier, false).violation {
+        if let Some(violation) = carry_out(&small.plan, source.tier, false).violation {
             eprintln!("still: {violation}");
         }
         match &self.out {
@@ -168,15 +166,4 @@ fn timeline(heard: &[Heard], number: u32) {
         }
         Err(_) => println!("  {}", String::from_utf8_lossy(&told.body)),
     }
-}
-
-fn plan_of(what: &str, tier: Tier) -> Result<Plan, String> {
-    let path = Path::new(what);
-    if path.is_file() {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{what}: {error}"))?;
-        return Plan::from_text(&text).map_err(|error| format!("{what}: {error}"));
-    }
-    seed_of(what)
-        .map(|seed| swarm::plan(seed, tier))
-        .map_err(|_| format!("\"{what}\" is neither a seed nor a file with a plan"))
 }

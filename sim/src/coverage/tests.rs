@@ -44,7 +44,7 @@ fn what_a_world_reaches_is_in_the_list() {
 #[test]
 fn both_tiers_note_what_their_stores_take_in() {
     for tier in [Tier::Model, Tier::Full] {
-        let plan = swarm::plan(1, crate::tier::Tier::Model);
+        let plan = swarm::plan(1, tier);
         let (judged, reached) = collect(|| carry_out(&plan, tier, false));
         assert!(judged.violation.is_none());
         assert!(reached.len() > 5, "{}: {} shapes", tier.name(), reached.len());

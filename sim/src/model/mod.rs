@@ -147,7 +147,7 @@ impl<'a> Sim<'a> {
         for (shopper, ask) in asks {
             self.at(self.now_ms + 1, Event::Ask { shopper, ask });
         }
-        self.drain(self.now_ms + 10_000);
+        self.drain(self.now_ms + 10_000 + self.config.time_budget_ms);
     }
 
     /// Handles what is due until `until_ms`, or until only scans are left.
@@ -158,7 +158,8 @@ impl<'a> Sim<'a> {
                 break;
             }
             self.now_ms = self.now_ms.max(next.at_ms);
-            self.happened += 1;
+            // Scans end with the run, however many days it has.
+            self.happened += u64::from(!matches!(next.event, Event::Scan { .. }));
             if self.happened > EVENTS_MAX {
                 let what = format!("more than {EVENTS_MAX} events: something is repeated without pauses");
                 self.broken.push(what);

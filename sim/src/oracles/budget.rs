@@ -2,7 +2,6 @@
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, StoreFault};
-use crate::world::BUDGET_MS;
 
 /// What the store may add to an answer, in milliseconds: three swaps whose end is unknown and the reads after them, each up to
 /// its time-out.
@@ -38,7 +37,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         }
     }
     for heard in case.heard.iter().filter(|heard| heard.ask.wait_s.is_none()) {
-        let limit_ms = BUDGET_MS + NETWORK_MS_MAX + store_ms;
+        let limit_ms = case.run.plan.world.policy().time_budget_ms + NETWORK_MS_MAX + store_ms;
         let took_ms = heard.ended_ms.saturating_sub(heard.began_ms);
         if took_ms > limit_ms || heard.told.is_none() && heard.ask.timeout_ms > limit_ms {
             let what = format!(

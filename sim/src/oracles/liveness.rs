@@ -82,9 +82,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // than any real margin before an authorization lapses, and more than a simulated life.
     let mut steps = case.run.plan.steps.iter();
     let is_orphaned = steps.any(|step| matches!(step.act, Act::Die { .. })) || is_rejected_for_long(case);
+    // Pauses between two tries grow with what lasted before: up to hours in a deployment.
+    let grace_ms = GRACE_MS + world.policy.map_or(0, |policy| policy.capture_margin_ms);
     let left = |event: &&&LedgerEvent| {
         // Of two executions nobody need have seen the one that lapses.
-        let known_in_time = known_ms.is_some_and(|known_ms| known_ms + GRACE_MS < since(event.at_ms));
+        let known_in_time = known_ms.is_some_and(|known_ms| known_ms + grace_ms < since(event.at_ms));
         event.operation == Operation::Lapse && known_in_time && !is_orphaned && !case.has_extra
     };
     if let Some(event) = case.ledger.iter().find(left) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_core::limits::RESENDS_MAX;
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Calls, Class, Hand, PspFault, Token};
@@ -60,6 +61,11 @@ fn is_amount(case: &Case<'_>) -> bool {
 
 /// No look was answered for a day.
 fn is_unseen(case: &Case<'_>) -> bool {
+    let world = &case.run.plan.world;
+    // In a deployment's plan any fault may last that long.
+    if world.policy.is_some() && world.heal_ms >= DAY_MS {
+        return true;
+    }
     let mut steps = case.run.plan.steps.iter();
     steps.any(|step| match step.act {
         Act::Psp {
@@ -100,6 +106,24 @@ fn is_spent(case: &Case<'_>) -> bool {
     times
         .iter()
         .any(|(key, times)| key.ends_with(&last) || *times >= SENDS_MANY)
+        || case.run.plan.world.policy.is_some() && is_worn_out(case)
+}
+
+/// In a deployment's plan: one operation was dispatched as often as it may be, under whatever numbers.
+fn is_worn_out(case: &Case<'_>) -> bool {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return false;
+    };
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in record.entries() {
+        if let Fact::Dispatched { psp_key, .. } = &entry.fact {
+            let operation = psp_key
+                .rsplit_once('-')
+                .map_or(&**psp_key, |(operation, _)| operation);
+            *times.entry(operation).or_default() += 1;
+        }
+    }
+    times.values().any(|times| *times >= RESENDS_MAX)
 }
 
 /// What a look shows is another installation's.

@@ -13,7 +13,7 @@ use pay_once_core::id::AttemptId;
 
 pub use act::{Act, Calls, Hand, Host, PspFault, Step, StoreFault};
 pub use payment::{Flow, Payment, Token};
-pub use world::{Class, Constants, World};
+pub use world::{Class, Constants, Policy, World};
 
 /// A plan.
 #[derive(Clone, Debug, PartialEq, Eq)]

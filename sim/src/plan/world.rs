@@ -77,6 +77,26 @@ pub struct Constants {
     pub skew_ms: u64,
 }
 
+/// What a deployment chooses itself, or declares of a PSP beyond its [`Constants`], in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The budget of an answer.
+    pub time_budget_ms: u64,
+    /// How long after a dispatch's commit it may be sent.
+    pub send_window_ms: u64,
+    /// How long core waits for a PSP's answer.
+    pub call_timeout_ms: u64,
+    /// How long after its request an authorization may be sent again.
+    pub authorize_retry_ms: u64,
+    /// How long before it lapses an authorization is released.
+    pub capture_margin_ms: u64,
+    /// How old a webhook's signed time may be.
+    pub webhook_tolerance_ms: u64,
+    /// Whether the PSP's object is made by a call of its own, though a key would do.
+    pub prepare_first: bool,
+}
+
 /// The world of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +161,9 @@ pub struct World {
     /// A refund of Stripe's is pending for so long, in milliseconds, and then succeeds or fails. `None`: it succeeds at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_ms: Option<(u64, bool)>,
+    /// What a deployment chooses itself. `None`: what the swarm's plans are made for ([`World::policy`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 impl World {

@@ -5,7 +5,7 @@ mod aim;
 mod faults;
 mod strangers;
 mod workload;
-mod worlds;
+pub(crate) mod worlds;
 
 use crate::plan::{Act, Class, Payment, Plan, Step};
 use crate::rng::{Concern, Draw};
@@ -13,11 +13,11 @@ use crate::tier::Tier;
 use faults::FAULTS;
 
 /// What of a flight is for the messages' own latency, in milliseconds.
-const LATENCY_MS_MAX: u64 = 60;
+pub(crate) const LATENCY_MS_MAX: u64 = 60;
 /// When faults end, in milliseconds from the start.
-const HEAL_MS: u64 = 6_500;
+pub(crate) const HEAL_MS: u64 = 6_500;
 /// When the last payment begins, in milliseconds from the start.
-const LAST_PAYMENT_MS: u64 = 3_500;
+pub(crate) const LAST_PAYMENT_MS: u64 = 3_500;
 /// Payments in a plan: at least.
 const PAYMENTS_MIN: u64 = 10;
 /// At most.
@@ -26,9 +26,21 @@ const PAYMENTS_MAX: u64 = 14;
 /// The plan of a seed for a tier. Plans of the two tiers differ only where days pass.
 #[must_use]
 pub fn plan(seed: u64, tier: Tier) -> Plan {
+    plan_for(seed, tier, None)
+}
+
+/// The plan of a seed, with the classes of its PSPs if they are given.
+#[must_use]
+pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) -> Plan {
     let mut swarm = Draw::new(seed, Concern::Swarm);
-    let class = *swarm.pick(&Class::ALL);
-    let mut world = worlds::world(seed, class, tier, &mut swarm);
+    let drawn = *swarm.pick(&Class::ALL);
+    let class = classes.map_or(drawn, |(first, _)| first);
+    // A deployment brings its own constants.
+    let varied = classes.is_none().then_some(tier);
+    let mut world = worlds::world(seed, class, varied, &mut swarm);
+    if let Some((_, second)) = classes {
+        world.second = second;
+    }
     let lasting = worlds::lasting(&mut world, tier);
     let mut steps = workload::workload(seed, &world);
     let payments: Vec<(u64, Payment)> = steps

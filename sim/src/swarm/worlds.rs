@@ -29,11 +29,12 @@ const TRUTH: Constants = Constants {
     skew_ms: 150,
 };
 
-/// The world of a seed, without what lasts.
-pub(super) fn world(seed: u64, class: Class, tier: Tier, draw: &mut Draw) -> World {
+/// The world of a seed, without what lasts. Its constants are varied for the tier that is given.
+pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Draw) -> World {
     let servers = draw.between(1, 3);
     let more = &mut Draw::new(seed, Concern::World);
     let (is_skewed, is_extreme) = (more.chance(250), more.chance(600));
+    let (is_skewed, is_extreme) = (is_skewed && varied.is_some(), is_extreme && varied.is_some());
     let skew_ms = if is_skewed { LARGE_SKEW_MS } else { TRUTH.skew_ms };
     // The PSP's clock is the true one, so that each server is off by half of what two of them may differ by.
     let clocks_ms = (0..servers)
@@ -48,7 +49,7 @@ pub(super) fn world(seed: u64, class: Class, tier: Tier, draw: &mut Draw) -> Wor
         })
         .collect();
     // Keys of a day get old only where days pass.
-    let has_old_keys = more.chance(200) && tier == Tier::Model;
+    let has_old_keys = more.chance(200) && varied == Some(Tier::Model);
     let truth = Constants {
         skew_ms,
         horizon_ms: if has_old_keys { DAY_MS } else { TRUTH.horizon_ms },
@@ -103,11 +104,12 @@ pub(super) fn world(seed: u64, class: Class, tier: Tier, draw: &mut Draw) -> Wor
         thin_webhooks: is_thin && is_stripe,
         lists_forbidden: false,
         refund_ms: (is_pending && is_stripe).then_some((refund_ms, succeeds)),
+        policy: None,
     }
 }
 
 /// The classes of the other face that can be on one account with `class`. Keys are remembered equally long on both.
-fn others(class: Class) -> &'static [Class] {
+pub(crate) fn others(class: Class) -> &'static [Class] {
     match class {
         Class::Stripe => &[
             Class::Keyed,

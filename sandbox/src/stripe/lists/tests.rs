@@ -61,6 +61,21 @@ fn lists_are_paged_newest_first() {
 }
 
 #[test]
+fn a_list_has_what_is_old_enough() {
+    let mut bench = Bench::new(json!({"list_lag_ms": 1_000}));
+    let first = bench.pay("x", "").unwrap().body["id"].clone();
+    bench.wait(999);
+    bench.pay("x", "").unwrap();
+    assert_eq!(bench.stripe_get("payment_intents").body["data"], json!([]));
+    bench.wait(1);
+    let data = bench.stripe_get("payment_intents?limit=1").body;
+    assert_eq!(
+        (&data["data"][0]["id"], &data["has_more"]),
+        (&first, &json!(false))
+    );
+}
+
+#[test]
 fn the_dial_caps_a_page() {
     let mut bench = Bench::new(json!({"list_page_max": 2}));
     let ids: Vec<_> = (0..5)
