@@ -44,10 +44,13 @@ pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
             Tried::Rejected { at_ms } if planted(Bug::RejectedWithoutPause) => at_ms,
             // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
             // must not be asked for in a tight loop.
-            Tried::Unknown { at_ms }
-            | Tried::NotSent { at_ms }
-            | Tried::Answered { at_ms }
-            | Tried::Rejected { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
+            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => {
+                at_ms.saturating_add(backoff_ms(tries))
+            }
+            // A PSP that rejects us does not mind under which number: the pauses go on growing from one to the next.
+            Tried::Rejected { at_ms } => {
+                at_ms.saturating_add(backoff_ms(tries.max(running.rejections_in_a_row())))
+            }
         })
         .max()
         .unwrap_or(0)

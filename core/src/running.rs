@@ -206,6 +206,13 @@ impl Running {
         last.is_some_and(|call| matches!(call.tried, Tried::Rejected { .. }))
     }
 
+    /// How many calls up to the last one were rejected, whatever their number.
+    #[must_use]
+    pub fn rejections_in_a_row(&self) -> usize {
+        let is_rejected = |call: &&CallTrack| matches!(call.tried, Tried::Rejected { .. });
+        self.calls.iter().rev().take_while(is_rejected).count()
+    }
+
     /// The last moment at which any call of the current effect may have been sent (rule 6).
     #[must_use]
     pub fn last_send_ms(&self) -> Option<u64> {
