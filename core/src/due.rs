@@ -151,7 +151,7 @@ fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
     {
         return 0;
     }
-    let sent_ms = running.last_send_ms().unwrap_or(running.since_ms);
+    let sent_ms = running.last_dispatch_ms().unwrap_or(running.since_ms);
     let doublings = u32::from(2 * (used - 2)).min(EFFECT_PAUSE_DOUBLINGS_MAX);
     let due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << doublings);
     // Nor may a pause outlast what there is to act on.

@@ -213,6 +213,13 @@ impl Running {
         self.calls.iter().rev().take_while(is_rejected).count()
     }
 
+    /// The end of the last time to send that a call of the current effect had, whatever became of it: a rejected call counts, which
+    /// has had no effect.
+    #[must_use]
+    pub fn last_dispatch_ms(&self) -> Option<u64> {
+        self.current().map(|call| call.send_by_ms).max()
+    }
+
     /// The last moment at which any call of the current effect may have been sent (rule 6).
     #[must_use]
     pub fn last_send_ms(&self) -> Option<u64> {

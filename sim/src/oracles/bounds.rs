@@ -10,6 +10,9 @@ const WRITES_MAX: u64 = 120;
 /// Most calls of one attempt that can move money, whatever happens.
 const CALLS_MAX: usize = 60;
 
+/// How far clocks may be apart for work to be exact, in milliseconds.
+const SKEW_MS_MAX: u64 = 200;
+
 pub(super) const ORACLE: Oracle = Oracle {
     name: "bounded work",
     rule: "§3 Writes",
@@ -66,5 +69,7 @@ pub(crate) fn exact(run: &Run, payment: &Payment) -> Option<(u64, usize)> {
     let is_alone = !payment.rival && !payment.reuse && !payment.hasty;
     let mut steps = run.plan.steps.iter();
     let is_calm = steps.all(|step| matches!(step.act, Act::Pay(_)));
-    (is_one_call && is_plain && is_alone && is_calm).then_some(wanted)
+    // A server whose clock is far ahead takes another's call up too early, and writes a line about it.
+    let agrees = world.truth.skew_ms <= SKEW_MS_MAX;
+    (is_one_call && is_plain && is_alone && is_calm && agrees).then_some(wanted)
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Case, Oracle, Wrong};
+use crate::plan::Token;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "acknowledged events are kept",
@@ -14,6 +15,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let Some(journal) = case.run.records.get(&case.id) else {
         return Ok(());
     };
+    // What differs in its amount cannot be told to be ours where the installation has no name.
+    if case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty() {
+        return Ok(());
+    }
     // What another installation made may be told of before the attempt is there.
     let objects = case
         .foreign

@@ -83,7 +83,10 @@ pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'
         };
         let made_ms = own.iter().find(|event| event.id == id).map(|event| event.at_ms);
         // What came with the object is no later call.
-        let mut acts = own.iter().filter(acts).filter(|event| Some(event.at_ms) > made_ms);
+        let mut acts = own
+            .iter()
+            .filter(acts)
+            .filter(|event| Some(event.at_ms) > made_ms);
         acts.any(|event| event.authorization.as_deref() == Some(id))
     };
     let is_seen = |event: &&LedgerEvent| {
