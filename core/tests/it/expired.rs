@@ -90,6 +90,31 @@ fn a_release_that_is_rejected_ends_nothing() {
     }
 }
 
+/// A key that is rejected for hours, while looks show that the 3-D Secure is still open: the pauses between releases grow from one
+/// effect number to the next, so that there are numbers left when the key is mended. (They were used up within minutes.)
+#[test]
+fn a_release_that_is_rejected_for_hours_has_tries_left() {
+    for kind in Kind::ALL
+        .into_iter()
+        .filter(|kind| kind.class().addressable || kind.class().lookup_lag_ms.is_some())
+    {
+        let (mut world, id, over_ms) = waiting(kind);
+        let rejected = answered(401, REVOKED);
+        let mended_ms = over_ms + 8 * 3_600_000;
+        play(&mut world, id, mended_ms, Some(&rejected), None);
+        let said = format!("{kind:?}: {:#?}", world.story(id));
+        assert_eq!(world.status(id), "VOIDING", "{said}");
+        assert!(!world.is_parked(id), "{said}");
+        play(&mut world, id, mended_ms + 24 * 3_600_000, None, None);
+        assert_eq!(
+            (world.status(id), world.ledger.live()),
+            ("EXPIRED".to_owned(), 0),
+            "{kind:?}: {:#?}",
+            world.story(id)
+        );
+    }
+}
+
 /// A customer who finished one second before the deadline was voided: one more look is made before it is given up.
 #[test]
 fn a_customer_who_finished_in_time_is_seen_by_the_last_look() {
