@@ -126,6 +126,7 @@ fn world(code: &mut impl Coder, like: Option<&World>) -> World {
         thin_webhooks: false,
         lists_forbidden: false,
         refund_ms: None,
+        policy: None,
     }
 }
 
