@@ -8,6 +8,11 @@ use crate::batch::{Batch, Outcome};
 use crate::plan::{Act, Class, Plan, PspFault, Step};
 use crate::tier::Tier;
 
+/// How far two clocks are apart at most, in milliseconds.
+const SKEW_MS: u64 = 150;
+/// How far a server's clock is off at most, in milliseconds: half of that.
+const CLOCK_MS_MAX: i64 = 75;
+
 /// One lie.
 pub struct Dial {
     name: &'static str,
@@ -64,6 +69,27 @@ fn set_up(plan: &mut Plan, dial: &Dial) {
     // The rows are about one PSP each.
     plan.world.second = None;
     plan.world.lists_forbidden = false;
+    // Each row tells one untruth beside constants that are the same in all of them.
+    for constants in [&mut plan.world.truth, &mut plan.world.declared] {
+        if constants.skew_ms > SKEW_MS {
+            constants.skew_ms = SKEW_MS;
+        }
+    }
+    plan.steps.retain(|step| {
+        !matches!(
+            step.act,
+            Act::AtSend { .. }
+                | Act::ByHand { .. }
+                | Act::Foreign { .. }
+                | Act::Psp {
+                    fault: PspFault::Rejected { .. } | PspFault::Twice,
+                    ..
+                }
+        )
+    });
+    for clock_ms in &mut plan.world.clocks_ms {
+        *clock_ms = (*clock_ms).clamp(-CLOCK_MS_MAX, CLOCK_MS_MAX);
+    }
     let faults: &[(PspFault, u16)] = match dial.name {
         "lookup_lag_ms" => &[(PspFault::HangAfter, 400)],
         "horizon_ms" => {
@@ -129,6 +155,14 @@ pub fn plan_of(name: &str, seed: u64) -> Option<Plan> {
     set_up(&mut plan, dial);
     (dial.tell)(&mut plan, dial.lie_ms);
     Some(plan)
+}
+
+/// What broke though core was told the truth.
+pub fn broken_truths<'a>(rows: &'a [Row<'_>]) -> impl Iterator<Item = String> + 'a {
+    rows.iter().flat_map(|row| {
+        let failures = row.control.failures.iter();
+        failures.map(|failure| format!("{}: seed {}: {}", row.dial.name, failure.seed, failure.violation))
+    })
 }
 
 /// Whether the limit is where the page says: each lie breaks the promise, and the truth never does.

@@ -217,6 +217,9 @@ impl Dials {
             }
             None => println!("{text}"),
         }
+        for broken in dials::broken_truths(&rows) {
+            println!("with the truth, {broken}");
+        }
         let as_promised = dials::is_as_promised(&rows);
         println!(
             "{}",

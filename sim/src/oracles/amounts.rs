@@ -1,5 +1,8 @@
 //! The amount and the currency are the ones asked for. A PSP that takes another amount is shown.
 
+use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_core::status::Status as CoreStatus;
+use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
@@ -10,6 +13,35 @@ pub(super) const ORACLE: Oracle = Oracle {
     rule: "§1, §2",
     judge,
 };
+
+/// Where the PSP captured another amount than was asked for, the journal says so with both figures (rule 14).
+fn is_mismatch_noted(case: &Case<'_>) -> Result<(), Wrong> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(());
+    };
+    let whole = case.payment.sent_minor(case.class, case.payment.amount_minor);
+    let took_all = |event: &&&LedgerEvent| {
+        event.operation == Operation::Capture && event.declined.is_none() && event.amount_minor == whole
+    };
+    // An operator's word has no amount.
+    let has_operator = case.run.plan.world.operator_ms.is_some();
+    let is_other = !has_operator && case.captures_other() && !case.has_extra && !case.is_touched();
+    let taken = case.ledger.iter().find(took_all).filter(|_| is_other);
+    let is_noted = record.entries().iter().any(|entry| {
+        let is_mismatch = |conclusion: &Conclusion| matches!(conclusion, Conclusion::CaptureMismatch { .. });
+        matches!(&entry.fact, Fact::Inferred { conclusion } if is_mismatch(conclusion))
+    });
+    match taken {
+        Some(event) if record.state().status == CoreStatus::Captured && !is_noted => {
+            let what = format!(
+                "{} was captured instead of what was asked for, and the journal does not say so",
+                event.amount_minor
+            );
+            Err((since(event.at_ms), what))
+        }
+        _ => Ok(()),
+    }
+}
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let payment = case.payment;
@@ -40,6 +72,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             return Err((since(event.at_ms), what));
         }
     }
+    is_mismatch_noted(case)?;
     let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra;
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {

@@ -58,6 +58,7 @@ fn foreign(draw: &mut Draw, world: &World, payment: &Payment) -> Act {
         payment: payment.payment,
         is_taken,
         amount_minor: if is_same { sent_minor } else { other_minor },
-        age_s: *draw.pick(&[3, 10, 100, 3_600]),
+        // Before the first request by any clock.
+        age_s: *draw.pick(&[3, 10, 100, 3_600]) + 2 * world.truth.skew_ms / 1_000,
     }
 }
