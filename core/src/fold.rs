@@ -24,7 +24,7 @@ impl State {
                 request,
                 payment_method,
             } => {
-                self.keys.push(BoundKey::new(key, *fingerprint, *request));
+                self.keys.push(BoundKey::new(key, *fingerprint, *request, index));
                 if self.terms.payment_method.is_none() {
                     Arc::make_mut(&mut self.terms)
                         .payment_method
@@ -94,6 +94,7 @@ impl State {
                 for bound in self.keys.iter_mut().filter(|bound| *bound.key == **key) {
                     bound.is_withdrawn = false;
                     bound.is_superseded = false;
+                    bound.asked_at = index;
                 }
             }
         }

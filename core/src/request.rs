@@ -50,8 +50,9 @@ pub struct Ticket {
     pub(crate) has_waited: bool,
     /// Whether it waits for news of an open 3-D Secure, which its question has had read.
     pub(crate) expects_news: bool,
-    /// Whether this very ticket brought its key into the journal: its answer is no replay.
-    pub(crate) is_first: bool,
+    /// Index of the entry by which this very ticket asked, if it brought one into the journal. Its answer is no replay, unless
+    /// somebody asked again under the key since.
+    pub(crate) asked_at: Option<usize>,
 }
 
 /// What a ticket asks for.
@@ -249,7 +250,7 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
         has_waited: false,
         expects_news: false,
         dress: dress.clone(),
-        is_first: false,
+        asked_at: None,
     };
     Ok(Routed::Attempt {
         id,
@@ -266,7 +267,7 @@ fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<
         has_waited: false,
         expects_news: false,
         dress: dress.clone(),
-        is_first: false,
+        asked_at: None,
     };
     Ok(Routed::Attempt {
         id,

@@ -81,6 +81,8 @@ pub struct BoundKey {
     pub fingerprint: Fingerprint,
     /// What was asked.
     pub request: RequestKind,
+    /// Index of the entry by which it was asked for: for the first time, or again after a rejection.
+    pub asked_at: usize,
     /// Index of the entry by which its answer became final; the answer is the state as of there.
     pub settled_at: Option<usize>,
     /// Set while the PSP has rejected what was asked under it: nothing is under way for it until its client asks again.
@@ -92,8 +94,9 @@ pub struct BoundKey {
 }
 
 impl BoundKey {
-    pub(crate) fn new(key: &str, fingerprint: Fingerprint, request: RequestKind) -> Self {
+    pub(crate) fn new(key: &str, fingerprint: Fingerprint, request: RequestKind, asked_at: usize) -> Self {
         Self {
+            asked_at,
             key: key.into(),
             fingerprint,
             request,
@@ -243,7 +246,7 @@ impl State {
             status: Status::Created,
             keys: vec![BoundKey {
                 settled_at,
-                ..BoundKey::new(key, *fingerprint, *request)
+                ..BoundKey::new(key, *fingerprint, *request, 0)
             }],
             authorization: None,
             capture: None,

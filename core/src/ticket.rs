@@ -264,12 +264,17 @@ fn asked_again(state: &State, order: &Order) -> Option<(Operation, u64)> {
 
 /// The reply to the ticket that brought its key into the journal.
 fn answer_first(work: Work<'_>, ticket: &Ticket) -> Step {
-    let ticket = Ticket {
-        is_first: !planted(Bug::FirstAnswerMarked),
-        ..ticket.clone()
-    };
     let reply = match &*ticket.asked {
-        Asked::Do { key, .. } => answer_bound(&work, &ticket, key),
+        Asked::Do { key, .. } => {
+            let bound = work.state().bound(key);
+            let ticket = Ticket {
+                asked_at: bound
+                    .map(|bound| bound.asked_at)
+                    .filter(|_| !planted(Bug::FirstAnswerMarked)),
+                ..ticket.clone()
+            };
+            answer_bound(&work, &ticket, key)
+        }
         Asked::Read => Reply::Now(show(&work, &ticket.dress)),
     };
     work.finish(reply, true)
@@ -302,7 +307,7 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
 /// The answer of a key that was settled at this entry.
 fn settled_at(record: &Record, index: usize, bound: &BoundKey, ticket: &Ticket) -> Response {
     let dress = Dress {
-        replayed: !ticket.is_first && !planted(Bug::ReplayNotMarked),
+        replayed: ticket.asked_at != Some(bound.asked_at) && !planted(Bug::ReplayNotMarked),
         ..ticket.dress.clone()
     };
     let shows_now = planted(Bug::ReplayFromCurrentState);

@@ -588,7 +588,7 @@ impl<'a> Work<'a> {
 
     /// Whether the ticket waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
     pub(crate) fn expects_news(&self, ticket: &Ticket) -> bool {
-        let is_new = !ticket.has_waited && !ticket.is_first;
+        let is_new = !ticket.has_waited && ticket.asked_at.is_none();
         let is_readable = self.psp().is_some_and(|psp| psp.class.addressable);
         let is_open = self.state().status == Status::RequiresAction;
         is_open && (ticket.expects_news || (is_new && is_readable))

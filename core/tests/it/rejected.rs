@@ -2,6 +2,8 @@
 //! payment. The client's operation is taken back, and its retry sends it again.
 
 use pay_once_core::journal::{Fact, Operation};
+use pay_once_core::machine::{Input, Reply};
+use pay_once_core::request::Routed;
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, json as body, text, timeout};
@@ -298,4 +300,31 @@ fn the_retry_is_on_record() {
             .any(|line| line.contains("rejected it; it can be asked for again")),
         "{story:#?}"
     );
+}
+
+/// A request that still waits when another one asks again under its key, after a rejection, is not the first to be answered.
+#[test]
+fn of_a_waiting_request_and_the_retry_after_a_rejection_one_answer_is_no_replay() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create();
+    world.script.push_back(rejected(401));
+    let target = format!("/attempts/{id}/authorize");
+    let headers = [("idempotency-key", "k2"), ("prefer", "wait=30")];
+    let Routed::Attempt { input, .. } = world.route("POST", &target, &headers, b"") else {
+        panic!("routed");
+    };
+    let Reply::Wait { ticket, .. } = world.drive(id, input) else {
+        panic!("waits");
+    };
+    world.now_ms += 1_000;
+    let retry = world.op(id, "authorize", "k2");
+    assert_eq!((retry.status, retry.header("Idempotency-Replayed")), (200, None));
+    let Reply::Now(waited) = world.drive(id, Input::Request(ticket)) else {
+        panic!("answers");
+    };
+    assert_eq!(
+        (waited.status, waited.header("Idempotency-Replayed")),
+        (200, Some("true"))
+    );
+    assert_eq!(waited.body, retry.body);
 }

@@ -25,15 +25,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // A create whose swap ended unknown is handled again, and is a replay then.
     let is_copied =
         case.run.plan.has_disturbed_servers() || steps.any(|step| matches!(step.act, Act::Replay { .. }));
-    // A retry after a rejection begins anew, beside a request that still waits.
-    let may_return = case.run.plan.has_rejections();
     by_key.into_values().try_for_each(|heard| {
-        one_key(&heard, may_return)?;
+        one_key(&heard)?;
         if is_copied { Ok(()) } else { has_a_first(&heard) }
     })
 }
 
-fn one_key(heard: &[&Heard], may_return: bool) -> Result<(), Wrong> {
+fn one_key(heard: &[&Heard]) -> Result<(), Wrong> {
     let kept = heard.iter().filter_map(|heard| Some((*heard, kept(heard)?)));
     // A retry after a 202 gets the news, never a stale 202.
     let stale = |heard: &&&Heard| {
@@ -62,7 +60,7 @@ fn one_key(heard: &[&Heard], may_return: bool) -> Result<(), Wrong> {
             ));
         }
     }
-    if fresh > 1 && !may_return {
+    if fresh > 1 {
         return Err((
             first.ended_ms,
             format!(
