@@ -148,14 +148,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     async fn step(self: &Rc<Self>, guard: &Guard, input: &Input) -> Result<Reply, Stuck> {
         let id = guard.id();
         let mut patience = Patience::default();
-        let mut stale = None;
         loop {
             let turn = Arc::clone(&guard.slot.turn).lock_owned().await;
-            let record = match stale.filter(|_| planted(Bug::ConflictRetriedStale)) {
-                Some(record) => record,
-                None => self.load(id).await?,
-            };
-            stale = Some(record.clone());
+            let record = self.load(id).await?;
             let (now_ms, entropy) = (self.clock.now_ms(), self.clock.entropy());
             let step = handle(&self.config, id, record.as_deref(), input, now_ms, entropy)
                 .map_err(|why| self.refused(id, why))?;
@@ -163,10 +158,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             if step.write.is_none() && step.calls.is_empty() {
                 // Only ever sooner: clients that ask again and again must not push a timer before them.
                 if let Some(at_ms) = step.wake_at_ms {
-                    if planted(Bug::PollsPushTimers) {
-                        self.timers.set(id, Some(at_ms));
+                    match planted(Bug::PollsPushTimers) {
+                        true => self.timers.set(id, Some(at_ms)),
+                        false => self.timers.sooner(id, at_ms),
                     }
-                    self.timers.sooner(id, at_ms);
                 }
                 return Ok(step.reply);
             }
@@ -185,18 +180,15 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 drop(turn);
                 outcome
             };
-            let task = if planted(Bug::HangUpAbortsStep) {
-                Err(carrying.await)
+            let carried = if planted(Bug::HangUpAbortsStep) {
+                carrying.await
             } else {
-                Ok(spawn_local(carrying))
-            };
-            if let Some(response) = hasty {
-                return Ok(Reply::Now(response));
-            }
-            // A task ends without a result only with its runtime.
-            let carried = match task {
-                Ok(task) => task.await.unwrap_or(Err(Stuck::Unavailable)),
-                Err(carried) => carried,
+                let task = spawn_local(carrying);
+                if let Some(response) = hasty {
+                    return Ok(Reply::Now(response));
+                }
+                // A task ends without a result only with its runtime.
+                task.await.unwrap_or(Err(Stuck::Unavailable))
             };
             let swapped = match carried? {
                 Carried::Out(reply) => return Ok(reply),

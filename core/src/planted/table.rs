@@ -361,9 +361,6 @@ bugs! {
         "The time of the next wake-up is not stored beside the record.",
         "any class: the only server dies in an unknown, or a timer is further than a minute away; no scan finds it, \
          and the attempt stays in doubt";
-    ConflictRetriedStale, "conflict-retried-stale", "§1 liveness", "edge-local/server",
-        "A step that met another write is handled again with the record that it had.",
-        "any class, two servers: two requests of one attempt at once; 64 swaps and a 503 where one more would do";
     HangUpAbortsStep, "hang-up-aborts-step", "§1 liveness", "edge-local/server",
         "A client that hangs up stops the step that it set going.",
         "blind: the client hangs up while the dispatch is written; it is durable and never sent, and the attempt is \
