@@ -2,10 +2,10 @@
 //! hand the requests that are made here to the same sandbox.
 
 use pay_once_sandbox::tokens::Operation;
-use pay_once_sandbox::{Cause, LedgerEvent, Method, Request, Sandbox};
+use pay_once_sandbox::{Cause, Face, LedgerEvent, Method, Request, Sandbox};
 use serde_json::{Value, json};
 
-use crate::plan::{Class, Hand, World};
+use crate::plan::{Class, ForeignObject, Hand, World};
 use crate::world::EPOCH_MS;
 
 /// How often other programs of the account make objects, in milliseconds.
@@ -68,17 +68,23 @@ pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, foreig
 
 /// Another installation has made an object that carries an attempt's reference.
 #[must_use]
-pub fn foreign(class: Class, attempt_id: &str, currency: &str, made: Foreign, now_ms: u64) -> Request {
-    let created = ((EPOCH_MS + now_ms) / 1_000).saturating_sub(made.age_s);
+pub fn foreign(
+    class: Class,
+    attempt_id: &str,
+    currency: &str,
+    object: &ForeignObject,
+    now_ms: u64,
+) -> Request {
+    let created = ((EPOCH_MS + now_ms) / 1_000).saturating_sub(object.age_s);
     let mut body = json!({
-        "amount": made.amount_minor,
+        "amount": object.amount_minor,
         "currency": currency,
         "created": created,
         "webhooks": true,
     });
     let more = match class.is_stripe() {
         true => json!({
-            "status": if made.is_taken { "succeeded" } else { "requires_capture" },
+            "status": if object.is_taken { "succeeded" } else { "requires_capture" },
             "metadata": {"attempt_id": attempt_id},
         }),
         false => json!({"reference": attempt_id}),
@@ -93,17 +99,6 @@ pub fn foreign(class: Class, attempt_id: &str, currency: &str, made: Foreign, no
     post(format!("/dashboard/{objects}"), &body)
 }
 
-/// An object of another installation.
-#[derive(Clone, Copy, Debug)]
-pub struct Foreign {
-    /// Whether its money is taken; held otherwise. The acquirer's is always held.
-    pub is_taken: bool,
-    /// In the units that the PSP is sent.
-    pub amount_minor: u64,
-    /// How long ago it was made, in seconds.
-    pub age_s: u64,
-}
-
 /// `count` objects of other programs that name no attempt of ours.
 #[must_use]
 pub fn crowd(count: u32) -> Request {
@@ -111,7 +106,19 @@ pub fn crowd(count: u32) -> Request {
     post("/dashboard/payment_intents".to_owned(), &body)
 }
 
-/// The pending refunds of Stripe's end.
+/// The refunds of Stripe's that begin at this moment, in milliseconds from the start: their ids.
+#[must_use]
+pub fn refunds_begun(sandbox: &Sandbox, now_ms: u64) -> Vec<String> {
+    let begun = sandbox.ledger().filter(|event| {
+        event.operation == Operation::Refund
+            && event.face == Face::Stripe
+            && event.declined.is_none()
+            && event.at_ms == EPOCH_MS + now_ms
+    });
+    begun.map(|event| event.id.clone()).collect()
+}
+
+/// A pending refund of Stripe's ends.
 #[must_use]
 pub fn end_refund(refund_id: &str, succeeds: bool) -> Request {
     let verb = if succeeds { "succeed" } else { "fail" };

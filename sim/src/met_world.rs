@@ -2,13 +2,12 @@
 
 use crate::met::{Met, Sometimes};
 use crate::plan::{Act, Plan, PspFault, StoreFault, Token};
+use crate::world::DAY_MS;
 
 /// From how long on a fault outlasts what servers try by themselves at once, in milliseconds.
 const LONG_MS: u64 = 20_000;
 /// From how long on a customer is slow, in milliseconds.
 const SLOW_CUSTOMER_MS: u64 = 20_000;
-/// A day, in milliseconds.
-const DAY_MS: u64 = 86_400_000;
 
 /// Adds what the plan brings to what was met.
 pub(crate) fn plan(plan: &Plan, met: &mut Met) {

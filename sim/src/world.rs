@@ -5,6 +5,8 @@ use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
 use crate::plan::{Calls, Class, Policy, PspFault, World};
 
+/// A day, in milliseconds.
+pub const DAY_MS: u64 = 86_400_000;
 /// When a run begins: 2025-11-26T12:34:56Z, in milliseconds since the Unix epoch.
 pub const EPOCH_MS: u64 = 1_764_160_496_000;
 /// The budget of an answer, in milliseconds (DESIGN §2).

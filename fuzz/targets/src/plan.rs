@@ -60,7 +60,7 @@ fn plan(code: &mut impl Coder, like: Option<&Plan>) -> Plan {
         let at_ms = code.number(like.map_or(0, |step| step.at_ms), 0, HEAL_MS - 1_500);
         let payment = match like.map(|step| &step.act) {
             Some(Act::Pay(payment)) => payment.clone(),
-            _ => usual(),
+            _ => Payment::usual(0),
         };
         let number = u32::try_from(number).unwrap_or(0);
         let act = Act::Pay(payment_of(code, &payment, world.class, number));
@@ -163,14 +163,6 @@ fn is_strange(act: &Act) -> bool {
 
 const STATUSES: [u16; 3] = [401, 403, 400];
 const CALLS: [Calls; 4] = [Calls::Money, Calls::All, Calls::Reads, Calls::Lists];
-const HANDS: [Hand; 6] = [
-    Hand::Capture(1_000),
-    Hand::Capture(500),
-    Hand::Cancel,
-    Hand::Refund(1_000),
-    Hand::Refund(400),
-    Hand::Dispute,
-];
 
 fn strange_act(code: &mut impl Coder, like: Option<&Act>) -> Act {
     let (which, permille, for_ms) = match like {
@@ -223,34 +215,10 @@ fn strange_act(code: &mut impl Coder, like: Option<&Act>) -> Act {
             };
             Act::ByHand {
                 payment: u32::try_from(code.number(payment.into(), 0, PAYMENTS_MAX - 1)).unwrap_or(0),
-                hand: code.pick(hand, &HANDS),
+                hand: code.pick(hand, &Hand::ALL),
                 foreign: false,
             }
         }
-    }
-}
-
-fn usual() -> Payment {
-    Payment {
-        payment: 0,
-        flow: Flow::Manual,
-        amount_minor: 2_599,
-        token: Token::Good,
-        copies: 1,
-        tries: 4,
-        timeout_ms: 500,
-        pause_ms: 500,
-        think_ms: 100,
-        wait_s: None,
-        rival: false,
-        reuse: false,
-        looks: 0,
-        merchant: 0,
-        keys_of: None,
-        hang_up_ms: None,
-        stranger: false,
-        hasty: false,
-        currency: "EUR".to_owned(),
     }
 }
 
@@ -297,7 +265,7 @@ fn payment_of(code: &mut impl Coder, like: &Payment, class: Class, payment: u32)
         rival: code.flag(like.rival),
         reuse: code.flag(like.reuse),
         looks,
-        ..usual()
+        ..Payment::usual(0)
     }
 }
 

@@ -10,11 +10,11 @@ use crate::plan::{Act, Host, Payment, Plan, Step, Token, World};
 use crate::rng::{Concern, Draw};
 use crate::swarm::{HEAL_MS, LATENCY_MS_MAX};
 use crate::world::BUDGET_MS;
+use crate::world::DAY_MS;
 
 /// From how long on a fault of an ordinary plan is one that lasts, in milliseconds: what strikes and passes is shorter.
 const LASTING_MS: u64 = 10_000;
 const HOUR_MS: u64 = 3_600_000;
-const DAY_MS: u64 = 24 * HOUR_MS;
 /// What the network may add to a flight that is all the PSP's, in milliseconds.
 const ON_THE_WAY_MS: u64 = 100;
 
@@ -230,7 +230,7 @@ fn stretch_step(
             *for_ms = fault.of(*for_ms);
         }
         // Made well before, by the PSP's clock.
-        Act::Foreign { age_s, .. } => *age_s += 2 * to.constants.skew_ms.div_ceil(1_000),
+        Act::Foreign { object, .. } => object.age_s += 2 * to.constants.skew_ms.div_ceil(1_000),
         Act::Die { .. } | Act::Forge { .. } | Act::ByHand { .. } => {}
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Sim;
 use super::events::Event;
-use crate::hands::Foreign;
 use crate::met::Sometimes;
 use crate::plan::{Act, Host};
 use crate::shopper::Shopper;
@@ -96,19 +95,7 @@ impl Sim<'_> {
                 hand,
                 foreign,
             } => self.by_hand(*payment, *hand, *foreign),
-            Act::Foreign {
-                payment,
-                is_taken,
-                amount_minor,
-                age_s,
-            } => {
-                let made = Foreign {
-                    is_taken: *is_taken,
-                    amount_minor: *amount_minor,
-                    age_s: *age_s,
-                };
-                self.foreign(*payment, made);
-            }
+            Act::Foreign { payment, object } => self.foreign(*payment, object),
         }
     }
 }

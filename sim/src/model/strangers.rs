@@ -7,14 +7,13 @@ use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, may_be_settled, settled};
 use pay_once_core::record::Record;
-use pay_once_sandbox::tokens::Operation;
-use pay_once_sandbox::{Face, Request};
+use pay_once_sandbox::Request;
 
 use super::{Event, Sim};
 use crate::hands;
 use crate::met::Sometimes;
 use crate::operator;
-use crate::plan::{Hand, Host};
+use crate::plan::{ForeignObject, Hand, Host};
 use crate::shopper::Shopper;
 use crate::trace::Kind;
 use crate::world::EPOCH_MS;
@@ -74,7 +73,7 @@ impl Sim<'_> {
     }
 
     /// Another installation has an object that carries a payment's reference.
-    pub(super) fn foreign(&mut self, payment: u32, made: hands::Foreign) {
+    pub(super) fn foreign(&mut self, payment: u32, object: &ForeignObject) {
         let Some(paid) = self.plan.payment(payment) else {
             return;
         };
@@ -82,7 +81,7 @@ impl Sim<'_> {
             self.plan.attempt_of(paid).to_string(),
             self.plan.world.class_of(paid.merchant),
         );
-        let request = hands::foreign(class, &id, &paid.currency, made, self.now_ms);
+        let request = hands::foreign(class, &id, &paid.currency, object, self.now_ms);
         self.at_psp(&request, || format!("{id}: an object of another installation"));
     }
 
@@ -94,14 +93,7 @@ impl Sim<'_> {
         if self.effects() == effects_before {
             return;
         }
-        let pending = self.sandbox.ledger().filter(|event| {
-            event.operation == Operation::Refund
-                && event.face == Face::Stripe
-                && event.declined.is_none()
-                && event.at_ms == EPOCH_MS + self.now_ms
-        });
-        let ids: Vec<String> = pending.map(|event| event.id.clone()).collect();
-        for id in ids {
+        for id in hands::refunds_begun(&self.sandbox, self.now_ms) {
             self.at(self.now_ms + after_ms, Event::EndRefund(id));
         }
     }

@@ -16,28 +16,22 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
-    let mut store_ms = 0;
-    for step in &case.run.plan.steps {
-        match step.act {
-            // What stops servers or messages stops answers.
-            Act::Crash { .. }
-            | Act::Die { .. }
-            | Act::Pause { .. }
-            | Act::AtSend { .. }
-            | Act::Partition { .. }
-            | Act::Hold { .. }
-            | Act::Replay { .. } => return Ok(()),
-            Act::Store { fault, .. } => {
-                store_ms = match fault {
-                    StoreFault::Slow => STORE_MS_MAX * 2,
-                    _ => STORE_MS_MAX.max(store_ms),
-                }
-            }
-            _ => {}
-        }
+    let plan = &case.run.plan;
+    // What stops servers or messages stops answers.
+    if plan.has_stopped_servers() || plan.has_copies() {
+        return Ok(());
     }
+    let of_store = plan.steps.iter().map(|step| match step.act {
+        Act::Store {
+            fault: StoreFault::Slow,
+            ..
+        } => 2 * STORE_MS_MAX,
+        Act::Store { .. } => STORE_MS_MAX,
+        _ => 0,
+    });
+    let store_ms = of_store.max().unwrap_or(0);
     for heard in case.heard.iter().filter(|heard| heard.ask.wait_s.is_none()) {
-        let limit_ms = case.run.plan.world.policy().time_budget_ms + NETWORK_MS_MAX + store_ms;
+        let limit_ms = plan.world.policy().time_budget_ms + NETWORK_MS_MAX + store_ms;
         let took_ms = heard.ended_ms.saturating_sub(heard.began_ms);
         if took_ms > limit_ms || heard.told.is_none() && heard.ask.timeout_ms > limit_ms {
             let what = format!(

@@ -8,6 +8,7 @@ use super::money::Money;
 use super::{Case, Oracle, Wrong, since};
 use crate::plan::{Act, Flow, PspFault};
 use crate::seen::{Doubt, Status};
+use crate::world::DAY_MS;
 
 /// How long before it lapses an authorization must have been known, after healing, to be released in time, in
 /// milliseconds.
@@ -23,8 +24,6 @@ fn is_rejected_for_long(case: &Case<'_>) -> bool {
 
 /// See [`is_rejected_for_long`], in milliseconds.
 const LONG_REJECTION_MS: u64 = 15_000;
-/// A day, in milliseconds.
-const DAY_MS: u64 = 86_400_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "liveness",

@@ -3,21 +3,17 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Conclusion, Fact};
-use pay_once_core::limits::RESENDS_MAX;
+use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, RESENDS_MAX};
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Calls, Class, Hand, PspFault, Token};
 use crate::seen::Doubt;
-use crate::world::EPOCH_MS;
+use crate::world::{DAY_MS, EPOCH_MS};
 
-/// A day, in milliseconds.
-const DAY_MS: u64 = 86_400_000;
 /// Over how long the numbers of an operation are spread at least, in milliseconds.
 const SPENT_MS_MIN: u64 = 3_600_000;
 /// How many sendings of one number are many.
 const SENDS_MANY: usize = 16;
-/// How many numbers an operation has, of which nobody waits for the end.
-const EFFECTS_MAX: u16 = 8;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "parked for a reason",
@@ -93,14 +89,9 @@ fn is_spent(case: &Case<'_>) -> bool {
     if span_ms < SPENT_MS_MIN {
         return false;
     }
-    let last = format!("-{}", EFFECTS_MAX);
+    let last = format!("-{EFFECTS_PER_OPERATION_MAX}");
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    for call in case
-        .run
-        .sends
-        .iter()
-        .filter(|call| call.key.starts_with(&case.id))
-    {
+    for call in own() {
         *times.entry(&call.key).or_default() += 1;
     }
     times

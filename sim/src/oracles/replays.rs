@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{Case, Oracle, Wrong};
-use crate::plan::Act;
 use crate::seen::{Heard, Told};
 
 pub(super) const ORACLE: Oracle = Oracle {
@@ -21,10 +20,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for heard in asked {
         by_key.entry(&heard.ask.key).or_default().push(heard);
     }
-    let mut steps = case.run.plan.steps.iter();
     // A create whose swap ended unknown is handled again, and is a replay then.
-    let is_copied =
-        case.run.plan.has_disturbed_servers() || steps.any(|step| matches!(step.act, Act::Replay { .. }));
+    let is_copied = case.run.plan.has_disturbed_servers() || case.run.plan.has_copies();
     by_key.into_values().try_for_each(|heard| {
         one_key(&heard)?;
         if is_copied { Ok(()) } else { has_a_first(&heard) }

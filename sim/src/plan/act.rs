@@ -120,13 +120,21 @@ pub enum Act {
     Foreign {
         /// Which payment.
         payment: u32,
-        /// Whether its money is taken; held otherwise.
-        is_taken: bool,
-        /// In the units that the PSP is sent.
-        amount_minor: u64,
-        /// How long ago it was made, in seconds.
-        age_s: u64,
+        /// The object.
+        object: ForeignObject,
     },
+}
+
+/// An object of another installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignObject {
+    /// Whether its money is taken; held otherwise. The acquirer's is always held.
+    pub is_taken: bool,
+    /// In the units that the PSP is sent.
+    pub amount_minor: u64,
+    /// How long ago it was made, in seconds.
+    pub age_s: u64,
 }
 
 /// What a person does to an object at the PSP's dashboard.
@@ -141,6 +149,18 @@ pub enum Hand {
     Refund(u16),
     /// The cardholder's bank wants the money back: a dispute at Stripe, a reversal at the acquirer.
     Dispute,
+}
+
+impl Hand {
+    /// What plans draw from.
+    pub const ALL: [Self; 6] = [
+        Self::Capture(1_000),
+        Self::Capture(500),
+        Self::Cancel,
+        Self::Refund(1_000),
+        Self::Refund(400),
+        Self::Dispute,
+    ];
 }
 
 /// A host.

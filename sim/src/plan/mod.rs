@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use pay_once_core::id::AttemptId;
 
-pub use act::{Act, Calls, Hand, Host, PspFault, Step, StoreFault};
+pub use act::{Act, Calls, ForeignObject, Hand, Host, PspFault, Step, StoreFault};
 pub use payment::{Flow, Payment, Token};
 pub use world::{Class, Constants, Policy, World};
 
@@ -87,7 +87,7 @@ impl Plan {
                 }
                 Act::Die { server } => (1..servers).contains(server),
                 Act::Pay(payment) => payment.copies > 0 && payment.tries > 0 && payment.amount_minor > 0,
-                Act::Foreign { amount_minor, .. } => *amount_minor > 0,
+                Act::Foreign { object, .. } => object.amount_minor > 0,
                 Act::Store { .. }
                 | Act::Psp { .. }
                 | Act::Replay { .. }
@@ -161,10 +161,10 @@ impl Plan {
         })
     }
 
-    /// Whether a server may stop between two steps, or be kept from its store or its PSP.
+    /// Whether a server may stop between two steps, or its messages may be lost or wait.
     #[must_use]
-    pub fn has_disturbed_servers(&self) -> bool {
-        let disturbs = |act: &Act| {
+    pub fn has_stopped_servers(&self) -> bool {
+        let stops = |act: &Act| {
             matches!(
                 act,
                 Act::Crash { .. }
@@ -173,10 +173,23 @@ impl Plan {
                     | Act::AtSend { .. }
                     | Act::Partition { .. }
                     | Act::Hold { .. }
-                    | Act::Store { .. }
             )
         };
-        self.steps.iter().any(|step| disturbs(&step.act))
+        self.steps.iter().any(|step| stops(&step.act))
+    }
+
+    /// The same, or its store may misbehave.
+    #[must_use]
+    pub fn has_disturbed_servers(&self) -> bool {
+        let is_store = |act: &Act| matches!(act, Act::Store { .. });
+        self.has_stopped_servers() || self.steps.iter().any(|step| is_store(&step.act))
+    }
+
+    /// Whether the load balancer sends requests again.
+    #[must_use]
+    pub fn has_copies(&self) -> bool {
+        let is_replay = |act: &Act| matches!(act, Act::Replay { .. });
+        self.steps.iter().any(|step| is_replay(&step.act))
     }
 
     /// Whether core was told the truth, so that its promise holds.

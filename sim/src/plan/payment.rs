@@ -75,6 +75,32 @@ fn is_euro(currency: &String) -> bool {
 }
 
 impl Payment {
+    /// An ordinary payment of the first merchant: created, authorized and captured by a patient client.
+    #[must_use]
+    pub fn usual(payment: u32) -> Self {
+        Self {
+            payment,
+            flow: Flow::Manual,
+            amount_minor: 2_599,
+            token: Token::Good,
+            copies: 1,
+            tries: 4,
+            timeout_ms: 500,
+            pause_ms: 500,
+            think_ms: 100,
+            wait_s: None,
+            rival: false,
+            reuse: false,
+            looks: 0,
+            merchant: 0,
+            keys_of: None,
+            hang_up_ms: None,
+            stranger: false,
+            hasty: false,
+            currency: euro(),
+        }
+    }
+
     /// Its attempt: the key is the address (DESIGN §3).
     #[must_use]
     pub fn attempt_id(&self, installation: &str) -> AttemptId {

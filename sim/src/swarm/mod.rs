@@ -93,10 +93,9 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     steps.extend(kills);
     steps.sort_by_key(|step| step.at_ms);
     let mut plan = Plan { world, steps };
-    let mut acts = plan.steps.iter().map(|step| &step.act);
     // A server whose clock is far ahead parks what it takes for forgotten.
     let is_skewed = plan.world.truth.skew_ms > 200;
-    if is_skewed || plan.has_disturbed_servers() || acts.any(|act| matches!(act, Act::Replay { .. })) {
+    if is_skewed || plan.has_disturbed_servers() || plan.has_copies() {
         // A hasty word that comes late would be about something that is parked by then, and false.
         for step in &mut plan.steps {
             if let Act::Pay(payment) = &mut step.act {

@@ -1,7 +1,7 @@
 //! What strangers do at the PSP: other installations on the account, persons at its dashboard.
 
 use super::HEAL_MS;
-use crate::plan::{Act, Hand, Payment, Step, World};
+use crate::plan::{Act, ForeignObject, Hand, Payment, Step, World};
 use crate::rng::{Concern, Draw};
 
 /// The steps of strangers, given the payments.
@@ -12,7 +12,7 @@ pub(super) fn steps(world: &World, payments: &[(u64, Payment)]) -> Vec<Step> {
     for (at_ms, payment) in payments {
         let (is_foreign, is_touched, is_changed) = (draw.chance(300), draw.chance(300), draw.chance(500));
         let made = foreign(draw, world, payment);
-        let (hand, other_hand) = (hand(draw), hand(draw));
+        let (hand, other_hand) = (*draw.pick(&Hand::ALL), *draw.pick(&Hand::ALL));
         let (after_ms, other_after_ms) = (draw.between(100, 4_000), draw.between(300, 3_000));
         let by_hand = |hand: Hand, after_ms: u64, foreign: bool| Step {
             at_ms: (at_ms + after_ms).min(HEAL_MS - 100),
@@ -38,17 +38,6 @@ pub(super) fn steps(world: &World, payments: &[(u64, Payment)]) -> Vec<Step> {
     steps
 }
 
-fn hand(draw: &mut Draw) -> Hand {
-    *draw.pick(&[
-        Hand::Capture(1_000),
-        Hand::Capture(500),
-        Hand::Cancel,
-        Hand::Refund(1_000),
-        Hand::Refund(400),
-        Hand::Dispute,
-    ])
-}
-
 /// An object of another installation, made well before the payment's first request.
 fn foreign(draw: &mut Draw, world: &World, payment: &Payment) -> Act {
     let sent_minor = payment.sent_minor(world.class_of(payment.merchant), payment.amount_minor);
@@ -56,9 +45,11 @@ fn foreign(draw: &mut Draw, world: &World, payment: &Payment) -> Act {
     let (is_taken, is_same) = (draw.chance(400), draw.chance(600));
     Act::Foreign {
         payment: payment.payment,
-        is_taken,
-        amount_minor: if is_same { sent_minor } else { other_minor },
-        // Before the first request by any clock.
-        age_s: *draw.pick(&[3, 10, 100, 3_600]) + 2 * world.truth.skew_ms / 1_000,
+        object: ForeignObject {
+            is_taken,
+            amount_minor: if is_same { sent_minor } else { other_minor },
+            // Before the first request by any clock.
+            age_s: *draw.pick(&[3, 10, 100, 3_600]) + 2 * world.truth.skew_ms / 1_000,
+        },
     }
 }

@@ -80,7 +80,6 @@ fn payment_of(draw: &mut Draw, habits: &Habits, payment: u32) -> Payment {
     let (rival, reuse) = (draw.chance(500), draw.chance(400));
     let pause_ms = draw.between(100, 1_000);
     Payment {
-        payment,
         flow,
         amount_minor: draw.between(1, 500_000),
         token,
@@ -93,12 +92,7 @@ fn payment_of(draw: &mut Draw, habits: &Habits, payment: u32) -> Payment {
         rival: rival && habits.rival,
         reuse: reuse && habits.reuse,
         looks: if habits.look { looks } else { 0 },
-        merchant: 0,
-        keys_of: None,
-        hang_up_ms: None,
-        stranger: false,
-        hasty: false,
-        currency: "EUR".to_owned(),
+        ..Payment::usual(payment)
     }
 }
 

@@ -4,6 +4,7 @@ use super::HEAL_MS;
 use crate::plan::{Act, Calls, Class, Constants, PLAN_VERSION, PspFault, Step, StoreFault, World};
 use crate::rng::{Concern, Draw};
 use crate::tier::Tier;
+use crate::world::DAY_MS;
 
 /// How late a late request lands, in milliseconds. What is left of `max_in_flight_ms` is for messages that wait.
 const LATENESS_MS: [u64; 2] = [1_200, 1_900];
@@ -16,7 +17,6 @@ const OUTLIVES_OUTAGE_MS: u64 = 90_000;
 /// How long a customer may take where customers are slow, in milliseconds.
 const SLOW_ACTION_MS: u64 = 75_000;
 const HOUR_MS: u64 = 3_600_000;
-const DAY_MS: u64 = 24 * HOUR_MS;
 /// How long a run of days may go on after healing, in milliseconds.
 pub(super) const DAYS_MS: u64 = 4 * DAY_MS;
 /// How far two clocks are apart at most where they are far apart, in milliseconds.

@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use pay_once_sandbox::Face;
-use pay_once_sandbox::tokens::Operation;
 use tokio::task::spawn_local;
 
 use super::psp::by_hand;
@@ -12,7 +10,6 @@ use crate::full::wire::Pool;
 use crate::hands;
 use crate::met::Sometimes;
 use crate::plan::Act;
-use crate::world::EPOCH_MS;
 
 /// Does what the plan says, step by step.
 pub(super) async fn run(stage: Rc<Stage>, pool: Rc<Pool>) {
@@ -55,18 +52,8 @@ fn act(stage: &Rc<Stage>, pool: &Rc<Pool>, act: &Act) {
             }
             request
         }
-        Act::Foreign {
-            is_taken,
-            amount_minor,
-            age_s,
-            ..
-        } => {
-            let made = hands::Foreign {
-                is_taken: *is_taken,
-                amount_minor: *amount_minor,
-                age_s: *age_s,
-            };
-            Some(hands::foreign(class, &id, &paid.currency, made, stage.now_ms()))
+        Act::Foreign { object, .. } => {
+            Some(hands::foreign(class, &id, &paid.currency, object, stage.now_ms()))
         }
         _ => None,
     };
@@ -80,17 +67,7 @@ pub(super) fn end_refunds(stage: &Rc<Stage>, pool: &Rc<Pool>) {
     let Some((after_ms, succeeds)) = stage.plan.world.refund_ms else {
         return;
     };
-    let now_ms = EPOCH_MS + stage.now_ms();
-    let ids: Vec<String> = {
-        let bank = stage.bank.borrow();
-        let begun = bank.sandbox.ledger().filter(|event| {
-            event.operation == Operation::Refund
-                && event.face == Face::Stripe
-                && event.declined.is_none()
-                && event.at_ms == now_ms
-        });
-        begun.map(|event| event.id.clone()).collect()
-    };
+    let ids = hands::refunds_begun(&stage.bank.borrow().sandbox, stage.now_ms());
     for id in ids {
         let (stage, pool) = (Rc::clone(stage), Rc::clone(pool));
         spawn_local(async move {
