@@ -11,7 +11,8 @@ use super::refunds;
 /// A page of the PaymentIntents that are at least `list_lag_ms` old.
 pub(crate) fn intents(work: &Work<'_>, page: &Page, expand_charge: bool) -> Outcome {
     let (state, settings) = (&*work.state, work.settings);
-    let made_by_ms = work.now_ms.saturating_sub(settings.dials.list_lag_ms);
+    let is_old_enough =
+        |created_ms: u64| work.now_ms.saturating_sub(created_ms) >= settings.dials.list_lag_ms;
     let place = |param: &str, id: &Option<String>| match id {
         None => Ok(None),
         Some(id) => match state.intents.get(id) {
@@ -43,7 +44,7 @@ pub(crate) fn intents(work: &Work<'_>, page: &Page, expand_charge: bool) -> Outc
         .filter(|place| Some(*place) != newer_than.as_ref())
         .filter(|(_, _, id)| {
             let made = state.intents.get(id);
-            made.is_some_and(|intent| intent.created_ms <= made_by_ms)
+            made.is_some_and(|intent| is_old_enough(intent.created_ms))
         });
     // One more than asked for tells whether there are more.
     let wanted = page.limit.saturating_add(1);
