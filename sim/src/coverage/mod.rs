@@ -21,7 +21,7 @@ pub use page::page;
 pub use shape::Shape;
 pub use tally::{Row, Tally};
 
-/// The shapes that `explore` reaches, one a line as [`line`] writes them, sorted.
+/// The shapes that `explore` reaches, one a line as [`line()`] writes them, sorted.
 pub const KNOWN: &str = include_str!("../../coverage/explore.txt");
 
 thread_local! {

@@ -9,7 +9,7 @@ use super::{KNOWN, Shape, line};
 pub struct Tally {
     /// Runs that were made.
     pub runs: u64,
-    /// By line (see [`line`]): the runs that reached it.
+    /// By line (see [`line()`]): the runs that reached it.
     pub reached: BTreeMap<String, u64>,
 }
 

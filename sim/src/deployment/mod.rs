@@ -1,7 +1,7 @@
 //! A merchant's own deployment, simulated: the PSPs that its configuration declares, each as bad as the declaration permits.
 //!
 //! A seed is about one PSP of the deployment. Its plan is the seed's ordinary plan, with the times stretched to what the
-//! deployment declares ([`stretch`]), so that it is a text like any other, and can be replayed without the configuration.
+//! deployment declares (module `stretch`), so that it is a text like any other, and can be replayed without the configuration.
 
 mod exempt;
 pub mod limits;
