@@ -12,7 +12,7 @@ use pay_once_core::planted::{Bug, select};
 
 use crate::batch::Batch;
 use crate::swarm;
-use crate::tier::{Tier, carry_out};
+use crate::tier::{Judged, Tier, carry_out};
 
 /// Distance between the seeds at which trials begin.
 const TRIAL_STRIDE: u64 = 1_000_000;
@@ -296,6 +296,47 @@ fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
         }
     }
     caught
+}
+
+/// Where one bug changes what happens.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// The bug.
+    pub bug: Bug,
+    /// The seeds whose runs end otherwise with the bug, and the oracle that says so, if one does.
+    pub seeds: Vec<(u64, Option<&'static str>)>,
+}
+
+/// Carries out each seed with and without each bug, and compares answers, ledgers and journals. What no oracle names is either
+/// a bug that plans do not reach (no seed) or one that no oracle sees (seeds without an oracle).
+#[must_use]
+pub fn changes(bugs: &[Bug], tier: Tier, from: u64, seeds: u64) -> Vec<Changes> {
+    let mut all: Vec<Changes> = bugs
+        .iter()
+        .map(|bug| Changes {
+            bug: *bug,
+            seeds: Vec::new(),
+        })
+        .collect();
+    for seed in from..from + seeds {
+        let plan = swarm::plan(seed, tier);
+        let sound = seen(&carry_out(&plan, tier, false));
+        for one in &mut all {
+            let selected = select(Some(one.bug));
+            let judged = carry_out(&plan, tier, false);
+            drop(selected);
+            if seen(&judged) != sound {
+                one.seeds.push((seed, judged.violation.map(|it| it.oracle)));
+            }
+        }
+    }
+    all
+}
+
+/// Everything of a run that anybody sees, as text.
+fn seen(judged: &Judged) -> String {
+    let run = &judged.traced.run;
+    format!("{:?} {:?} {:?}", run.heard, run.ledger, run.records)
 }
 
 /// The table.

@@ -52,7 +52,7 @@ pub(super) struct Meta {
 /// Planted bugs.
 #[derive(Debug, Args)]
 pub(super) struct Planted {
-    /// Only bugs whose name has this in it.
+    /// Only bugs whose name has this, or one of these separated by commas, in it.
     #[arg(long)]
     only: Option<String>,
     /// Trials of each bug.
@@ -67,6 +67,13 @@ pub(super) struct Planted {
     /// Where the table is written.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Shows instead at which of --model-seeds (or --full-seeds with --tier full) each bug changes anything, and which oracle
+    /// says so.
+    #[arg(long)]
+    changes: bool,
+    /// The tier of --changes.
+    #[arg(long, value_enum, default_value_t = Tier::Model)]
+    tier: Tier,
 }
 
 /// The limit of the promise.
@@ -151,7 +158,7 @@ impl Planted {
     #[cfg(feature = "planted")]
     pub(super) fn run(self) -> Result<ExitCode, String> {
         use pay_once_core::planted::Bug;
-        use pay_once_sim::planted::{Effort, is_in_reach, page, plant};
+        use pay_once_sim::planted::{Effort, changes, is_in_reach, page, plant};
         let effort = Effort {
             trials: self.trials,
             model_seeds: self.model_seeds,
@@ -162,13 +169,26 @@ impl Planted {
             .iter()
             .copied()
             .filter(|bug| match &self.only {
-                Some(part) => bug.name().contains(part.as_str()),
+                Some(parts) => parts.split(',').any(|part| bug.name().contains(part)),
                 None => is_in_reach(*bug),
             })
             .collect();
-        let bar = indicatif::ProgressBar::new(bugs.len() as u64);
         // A bug that an invariant of core's stops is caught; its panic is told by the table.
         std::panic::set_hook(Box::new(|_| {}));
+        if self.changes {
+            let seeds = match self.tier {
+                Tier::Model => self.model_seeds,
+                Tier::Full => self.full_seeds,
+            };
+            for one in changes(&bugs, self.tier, 0, seeds) {
+                println!("{}: {} of {seeds} seeds", one.bug.name(), one.seeds.len());
+                for (seed, oracle) in &one.seeds {
+                    println!("  {seed}: {}", oracle.unwrap_or("nobody says so"));
+                }
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let bar = indicatif::ProgressBar::new(bugs.len() as u64);
         let all = plant(&bugs, effort, &bar);
         bar.finish_and_clear();
         let text = page(&all, effort);

@@ -7,6 +7,7 @@ use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
 use crate::plan::Token;
+use crate::seen::Status;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "amounts",
@@ -43,6 +44,45 @@ fn is_mismatch_noted(case: &Case<'_>) -> Result<(), Wrong> {
     }
 }
 
+/// Where the PSP holds another amount than was asked for, no answer says that the whole is authorized.
+fn is_held_as_shown(case: &Case<'_>, whole_minor: u64) -> Result<(), Wrong> {
+    let is_held = |event: &&&LedgerEvent| event.operation == Operation::Authorize && event.declined.is_none();
+    let mut held = case.ledger.iter().filter(is_held).peekable();
+    if held.peek().is_none() || held.any(|event| event.amount_minor == whole_minor) || !case.foreign.is_empty() {
+        return Ok(());
+    }
+    // An operator's word has no amount.
+    let has_operator = case.run.plan.world.operator_ms.is_some();
+    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own() && !has_operator) {
+        let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
+        let is_authorized = |status: Status| matches!(status, Status::Authorized | Status::Capturing);
+        if shown.is_some_and(|shown| is_authorized(shown.status)) {
+            let what = format!("an answer says that {whole_minor} is authorized, and the PSP holds another amount");
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}
+
+/// The captured amount of an answer is that of a capture in the ledger, whoever made it.
+fn is_taken_as_shown(case: &Case<'_>) -> Result<(), Wrong> {
+    let is_taken = |event: &&&LedgerEvent| event.operation == Operation::Capture && event.declined.is_none();
+    let has_operator = case.run.plan.world.operator_ms.is_some();
+    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own() && !has_operator) {
+        let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
+        let Some(capture) = shown.and_then(|shown| shown.capture.as_ref()) else {
+            continue;
+        };
+        let sent_minor = case.payment.sent_minor(case.class, capture.amount);
+        let mut taken = case.ledger.iter().filter(is_taken);
+        if !taken.any(|event| event.amount_minor == sent_minor) {
+            let what = format!("an answer shows {} as captured, and no capture took that", capture.amount);
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}
+
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let payment = case.payment;
     let currency = payment.currency.as_str();
@@ -73,6 +113,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         }
     }
     is_mismatch_noted(case)?;
+    is_held_as_shown(case, whole)?;
+    is_taken_as_shown(case)?;
     let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra;
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {

@@ -58,10 +58,12 @@ pub(crate) fn exact(run: &Run, payment: &Payment) -> Option<(u64, usize)> {
         Flow::Void | Flow::Race | Flow::Abandon => return None,
     };
     let world = &run.plan.world;
-    // Whose object is made first has one write and one call more; who captures by a call of its own, two and one.
-    let is_one_call = match world.class_of(payment.merchant) {
-        Class::Stripe => !world.policy().prepare_first,
-        Class::Addressable => false,
+    // Whose object is made first has one write more, and one call that moves nothing; who captures by a call of its own, two
+    // and one.
+    let class = world.class_of(payment.merchant);
+    let makes_first = class == Class::Addressable || class == Class::Stripe && world.policy().prepare_first;
+    let is_one_call = match class {
+        Class::Stripe | Class::Addressable => true,
         _ => !matches!(payment.flow, Flow::Charge | Flow::Automatic),
     };
     let is_plain = payment.token == Token::Good && world.webhooks.is_none();
@@ -71,5 +73,7 @@ pub(crate) fn exact(run: &Run, payment: &Payment) -> Option<(u64, usize)> {
     let is_calm = steps.all(|step| matches!(step.act, Act::Pay(_)));
     // A server whose clock is far ahead takes another's call up too early, and writes a line about it.
     let agrees = world.truth.skew_ms <= SKEW_MS_MAX;
+    let (writes, calls) = wanted;
+    let wanted = (writes + u64::from(makes_first), calls);
     (is_one_call && is_plain && is_alone && is_calm && agrees).then_some(wanted)
 }

@@ -3,6 +3,7 @@
 
 mod acks;
 mod amounts;
+mod approved;
 mod at_least_once;
 pub(crate) mod bounds;
 mod budget;
@@ -19,6 +20,7 @@ pub mod latency;
 mod linear;
 mod liveness;
 mod money;
+mod numbers;
 mod one_effect;
 mod operators;
 mod parking;
@@ -26,6 +28,8 @@ mod progress;
 mod rejections;
 mod replays;
 mod secure;
+mod settled;
+mod unwanted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,7 +83,11 @@ const ORACLES: &[Oracle] = &[
     acks::ORACLE,
     declines::ORACLE,
     dispatches::ORACLE,
+    approved::ORACLE,
+    numbers::ORACLE,
     replays::ORACLE,
+    settled::ORACLE,
+    unwanted::ORACLE,
     key_reuse::ORACLE,
     progress::ORACLE,
     doubt::ORACLE,

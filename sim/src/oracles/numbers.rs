@@ -1,0 +1,66 @@
+//! The numbers of PSP keys (rule 3): what is proven not to have happened goes out under a new number, and what the PSP rejected
+//! under the number that it had, for as long as the PSP knows that key.
+
+use std::collections::BTreeMap;
+
+use pay_once_core::journal::{CallStep, Conclusion, Fact, Operation};
+
+use super::{Case, Oracle, Wrong, since};
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "numbers follow proof",
+    rule: "rule 3",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(());
+    };
+    // Core stops to rely on a key before its horizon: a request may be in flight, and clocks differ.
+    let declared = &case.run.plan.world.declared;
+    let margin_ms = 2 * (declared.max_in_flight_ms + declared.skew_ms);
+    let known_ms = declared.horizon_ms.saturating_sub(margin_ms);
+    let mut absent: Vec<(Operation, u16)> = Vec::new();
+    // The number that was rejected last, and when its key was sent first. A capture of another amount is another request.
+    let mut rejected: BTreeMap<Operation, (u16, u64)> = BTreeMap::new();
+    let mut first_sent: BTreeMap<(Operation, u16), u64> = BTreeMap::new();
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Inferred {
+                conclusion: Conclusion::NoEffect { operation, effect },
+            } => absent.push((*operation, *effect)),
+            Fact::Inferred {
+                conclusion: Conclusion::Withdrawn { operation, effect, .. },
+            } => {
+                let sent_ms = first_sent.get(&(*operation, *effect)).copied().unwrap_or(0);
+                rejected.insert(*operation, (*effect, sent_ms));
+            }
+            Fact::Dispatched {
+                operation,
+                effect,
+                step: CallStep::Act,
+                sent_at_ms,
+                psp_key,
+                ..
+            } => {
+                first_sent.entry((*operation, *effect)).or_insert(*sent_at_ms);
+                if absent.contains(&(*operation, *effect)) {
+                    let what = format!("{psp_key} was dispatched again after it was proven absent");
+                    return Err((since(*sent_at_ms), what));
+                }
+                let before = rejected.remove(operation);
+                let is_other = |(number, first_ms): &(u16, u64)| {
+                    let is_known = case.class.is_keyed() && sent_at_ms.saturating_sub(*first_ms) < known_ms;
+                    is_known && number != effect && *operation == Operation::Authorize
+                };
+                if let Some((number, _)) = before.filter(is_other) {
+                    let what = format!("number {number} was rejected, and {psp_key} asks for it again");
+                    return Err((since(*sent_at_ms), what));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Whatever of an attempt's is undone beside its own authorization and capture is on record as unwanted (rule 8).
+
+use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_sandbox::tokens::Operation;
+
+use super::{Case, Oracle, Wrong, since};
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "what is undone is shown",
+    rule: "rule 8",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(());
+    };
+    // What a person takes need not have been seen before it is given back.
+    if case.is_touched() {
+        return Ok(());
+    }
+    let state = record.state();
+    let own = state.authorization.as_ref().map(|own| own.psp_reference.as_str());
+    let unwanted: Vec<&str> = record
+        .entries()
+        .iter()
+        .filter_map(|entry| match &entry.fact {
+            Fact::Inferred {
+                conclusion: Conclusion::Unwanted { reference, .. },
+            } => Some(reference.as_str()),
+            _ => None,
+        })
+        .collect();
+    let undone = case.ledger.iter().filter(|event| {
+        matches!(event.operation, Operation::Void | Operation::Refund)
+            && event.cause.is_none()
+            && event.declined.is_none()
+    });
+    for event in undone {
+        let Some(of) = event.authorization.as_deref() else { continue };
+        let object = case.run.objects.get(of).map_or(of, String::as_str);
+        // An attempt's own authorization is released; its own capture is given back only where it must not stand.
+        let is_own = own.is_none_or(|own| own == object || own == of) && event.operation == Operation::Void;
+        let is_captured = case.ledger.iter().any(|other| {
+            other.operation == Operation::Capture
+                && other.declined.is_none()
+                && other.authorization.as_deref() == Some(of)
+        });
+        let is_shown = unwanted.iter().any(|reference| {
+            let builds_on_it = |id: &str| {
+                id == *reference
+                    && case
+                        .ledger
+                        .iter()
+                        .any(|other| other.id == *id && other.authorization.as_deref() == Some(of))
+            };
+            *reference == object || *reference == of || builds_on_it(reference)
+        });
+        if !is_shown && (!is_own || is_captured) {
+            let what = format!("{:?} of {object} undid something that the journal does not call unwanted", event.operation);
+            return Err((since(event.at_ms), what));
+        }
+    }
+    Ok(())
+}
