@@ -62,6 +62,12 @@ pub struct Dials {
     pub read_only_permille: u16,
     /// Per mille of calls that move money and are executed twice. The answer is that of the first execution.
     pub twice_permille: u16,
+    /// Per mille of calls that move money and are delivered twice by the network. The answer is that of the second delivery: a key
+    /// that is honoured gives the first one's answer, and without one the call is executed a second time.
+    pub redelivered_permille: u16,
+    /// The status with which the second of two deliveries is refused before execution: 400, 401 or 403. 0: it is handled as any
+    /// call.
+    pub redelivered_status: u16,
     /// Per mille of calls that are not answered and land `max_in_flight_ms` later.
     pub late_permille: u16,
     /// Per mille of webhooks that are never sent.
@@ -76,6 +82,14 @@ pub struct Dials {
     pub reject_calls: RejectCalls,
     /// Per mille of those calls that are refused.
     pub reject_permille: u16,
+    /// Whether a refusal by `reject_status` 400 names the amount, as the refusal of a form does.
+    pub reject_names_amount: bool,
+    /// Per mille of reads of one PaymentIntent that are answered 404 though it is there.
+    pub read_missing_permille: u16,
+    /// Per mille of pages behind the first of a Stripe list that are the first page once more.
+    pub list_stuck_permille: u16,
+    /// Whether a PaymentIntent on the Stripe face tells of its creation by a webhook.
+    pub created_webhooks: bool,
     /// What a refund on the Stripe face is at its creation.
     pub refund_status: RefundStatus,
     /// Whether refunds on the Stripe face send webhooks.
@@ -113,6 +127,8 @@ impl Default for Dials {
             throttle_permille: 0,
             read_only_permille: 0,
             twice_permille: 0,
+            redelivered_permille: 0,
+            redelivered_status: 0,
             late_permille: 0,
             webhook_lost_permille: 0,
             stripe_default_version: stripe::NEWEST_VERSION.to_owned(),
@@ -120,6 +136,10 @@ impl Default for Dials {
             reject_status: 0,
             reject_calls: RejectCalls::All,
             reject_permille: 1000,
+            reject_names_amount: false,
+            read_missing_permille: 0,
+            list_stuck_permille: 0,
+            created_webhooks: false,
             refund_status: RefundStatus::Succeeded,
             refund_webhooks: false,
             thin_webhooks: false,
@@ -174,6 +194,12 @@ impl Dials {
                 self.reject_status
             ));
         }
+        if ![0, 400, 401, 403].contains(&self.redelivered_status) {
+            return Err(format!(
+                "redelivered_status: {} is none of 0, 400, 401, 403",
+                self.redelivered_status
+            ));
+        }
         if !(1..=100).contains(&self.list_page_max) {
             return Err(format!(
                 "list_page_max: {} is not between 1 and 100",
@@ -189,6 +215,9 @@ impl Dials {
             ("throttle_permille", self.throttle_permille),
             ("read_only_permille", self.read_only_permille),
             ("twice_permille", self.twice_permille),
+            ("redelivered_permille", self.redelivered_permille),
+            ("read_missing_permille", self.read_missing_permille),
+            ("list_stuck_permille", self.list_stuck_permille),
             ("late_permille", self.late_permille),
             ("webhook_lost_permille", self.webhook_lost_permille),
             ("reject_permille", self.reject_permille),

@@ -112,7 +112,9 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
         return reaction;
     }
 
-    if let Some(outcome) = reject::drawn(dials, &call, &mut draw).filter(|_| !arrival.landing) {
+    let refused = reject::drawn(dials, &call, &mut draw)
+        .or_else(|| reject::drawn_missing(dials, &call, &mut draw));
+    if let Some(outcome) = refused.filter(|_| !arrival.landing) {
         return Reaction {
             answer: altered(drawn, face, &outcome, latency_ms),
             ..Reaction::default()
@@ -204,6 +206,7 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
     if fault == Some(Behaviour::ErrorAfterCached) && outcome.keep {
         outcome = error_500(face);
     }
+    let is_kept = key.is_some() && outcome.keep && dials.key_horizon_ms > 0;
     if let Some(key) = key.filter(|_| outcome.keep && fault != Some(Behaviour::KeyForgotten)) {
         work.commit(Change::Key(Arc::new(KeptAnswer {
             face,
@@ -220,6 +223,10 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
         })));
     }
 
+    // What met another fault is not delivered a second time as well.
+    if !arrival.landing && fault.is_none() {
+        outcome = redelivered(&call, &mut work, is_kept).unwrap_or(outcome);
+    }
     let mut draw = work.draw.clone();
     let (log, notices) = work.finish();
     let sending = Sending {
@@ -289,6 +296,26 @@ fn execute(call: &Call, work: &mut Work<'_>, meets_faults: bool) -> Outcome {
         work.cause = None;
     }
     outcome
+}
+
+/// What the second delivery of a call is answered, if the network makes one and the key does not answer it as the first.
+fn redelivered(call: &Call, work: &mut Work<'_>, is_kept: bool) -> Option<Outcome> {
+    let dials = &work.settings.dials;
+    // Drawn only where it is turned up, as above.
+    let is_meant = call.moves_money() && dials.redelivered_permille > 0;
+    if !is_meant || !work.draw.chance(dials.redelivered_permille) {
+        return None;
+    }
+    if dials.redelivered_status != 0 {
+        return Some(reject::with_status(call, dials.redelivered_status));
+    }
+    if is_kept {
+        return None;
+    }
+    work.cause = Some(Cause::Repeated);
+    let outcome = call.execute(work);
+    work.cause = None;
+    Some(outcome)
 }
 
 /// How the token of this call behaves at it, and the note that a first-only token has acted.

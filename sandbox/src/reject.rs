@@ -13,10 +13,28 @@ pub(crate) fn drawn(dials: &Dials, call: &Call, draw: &mut Draw) -> Option<Outco
     if !is_meant || !draw.chance(dials.reject_permille) {
         return None;
     }
+    let names_amount = dials.reject_names_amount && dials.reject_status == 400;
     Some(match call {
-        Call::Stripe(call) => call.rejected(dials.reject_status),
-        Call::Acquirer(_) => crate::acquirer::rejected(dials.reject_status),
+        Call::Stripe(call) if names_amount => call.form_refused(),
+        Call::Acquirer(_) if names_amount => crate::acquirer::form_refused(),
+        _ => with_status(call, dials.reject_status),
     })
+}
+
+/// The refusal of this call with a status.
+pub(crate) fn with_status(call: &Call, status: u16) -> Outcome {
+    match call {
+        Call::Stripe(call) => call.rejected(status),
+        Call::Acquirer(_) => crate::acquirer::rejected(status),
+    }
+}
+
+/// The answer of a read that does not find an object which is there, if the dials and the draw say so.
+pub(crate) fn drawn_missing(dials: &Dials, call: &Call, draw: &mut Draw) -> Option<Outcome> {
+    let Call::Stripe(read) = call else { return None };
+    let id = read.read_id().filter(|_| dials.read_missing_permille > 0)?;
+    draw.chance(dials.read_missing_permille)
+        .then(|| crate::stripe::missing_intent(id))
 }
 
 fn kind(call: &Call) -> Kind {

@@ -19,16 +19,24 @@ pub fn is_crowded(world: &World, now_ms: u64) -> bool {
     world.crowd > 0 && now_ms < world.heal_ms.min(CROWD_UNTIL_MS)
 }
 
+/// What made the object that a person acts on: nobody takes another one for the payment's.
+#[must_use]
+pub fn whose(foreign: bool, extra: bool) -> Option<Cause> {
+    match (foreign, extra) {
+        (true, _) => Some(Cause::Foreign),
+        (false, true) => Some(Cause::Repeated),
+        (false, false) => None,
+    }
+}
+
 /// What a person does to the newest object of an attempt. `None`: there is nothing to do it to.
 #[must_use]
-pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, foreign: bool) -> Option<Request> {
+pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, cause: Option<Cause>) -> Option<Request> {
     let events = sandbox.ledger().filter(|event| event.attempt_id == attempt_id);
     let events: Vec<&LedgerEvent> = events.filter(|event| event.declined.is_none()).collect();
     let mut made = events
         .iter()
         .filter(|event| event.operation == Operation::Authorize);
-    // Nobody takes the PSP's second execution of a call for the payment.
-    let cause = foreign.then_some(Cause::Foreign);
     let authorization = made.rfind(|event| event.cause == cause)?;
     let object = sandbox.object_of(&authorization.id);
     let capture = events.iter().rfind(|event| {

@@ -14,6 +14,7 @@ pub mod coverage;
 pub mod deployment;
 pub mod dials;
 pub mod explore;
+pub mod forgery;
 pub mod full;
 pub mod hands;
 pub mod met;

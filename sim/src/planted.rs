@@ -1,6 +1,7 @@
 //! Planted bugs: the proof that the proof can fail. Each bug of core's catalogue is put in by itself, and the tiers are
 //! run from several places until an oracle names it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,6 +12,8 @@ use indicatif::ProgressBar;
 use pay_once_core::planted::{Bug, select};
 
 use crate::batch::Batch;
+use crate::oracles::Violation;
+use crate::plan::Payment;
 use crate::swarm;
 use crate::tier::{Judged, Tier, carry_out};
 
@@ -303,12 +306,23 @@ fn trials(bug: Bug, tier: Tier, effort: Effort) -> Caught {
 pub struct Changes {
     /// The bug.
     pub bug: Bug,
-    /// The seeds whose runs end otherwise with the bug, and the oracle that says so, if one does.
-    pub seeds: Vec<(u64, Option<&'static str>)>,
+    /// The seeds whose runs end otherwise with the bug.
+    pub seeds: Vec<Changed>,
+}
+
+/// A run that a bug changes.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The seed.
+    pub seed: u64,
+    /// The payments that end otherwise.
+    pub payments: Vec<u32>,
+    /// What an oracle says, if one does.
+    pub violation: Option<Violation>,
 }
 
 /// Carries out each seed with and without each bug, and compares answers, ledgers and journals. What no oracle names is either
-/// a bug that plans do not reach (no seed) or one that no oracle sees (seeds without an oracle).
+/// a bug that plans do not reach (no seed) or one that no oracle sees (seeds without a violation).
 #[must_use]
 pub fn changes(bugs: &[Bug], tier: Tier, from: u64, seeds: u64) -> Vec<Changes> {
     let mut all: Vec<Changes> = bugs
@@ -325,18 +339,38 @@ pub fn changes(bugs: &[Bug], tier: Tier, from: u64, seeds: u64) -> Vec<Changes> 
             let selected = select(Some(one.bug));
             let judged = carry_out(&plan, tier, false);
             drop(selected);
-            if seen(&judged) != sound {
-                one.seeds.push((seed, judged.violation.map(|it| it.oracle)));
+            let otherwise = seen(&judged);
+            let payments: Vec<u32> = sound
+                .iter()
+                .filter(|(payment, text)| otherwise.get(payment) != Some(text))
+                .map(|(payment, _)| *payment)
+                .collect();
+            if !payments.is_empty() {
+                one.seeds.push(Changed {
+                    seed,
+                    payments,
+                    violation: judged.violation,
+                });
             }
         }
     }
     all
 }
 
-/// Everything of a run that anybody sees, as text.
-fn seen(judged: &Judged) -> String {
+/// Everything of each payment that anybody sees, as text.
+fn seen(judged: &Judged) -> BTreeMap<u32, String> {
     let run = &judged.traced.run;
-    format!("{:?} {:?} {:?}", run.heard, run.ledger, run.records)
+    let text = |payment: &Payment| {
+        let id = run.plan.attempt_of(payment).to_string();
+        let heard = run.heard.iter().filter(|heard| heard.ask.payment == payment.payment);
+        let heard: Vec<_> = heard.map(|heard| &heard.told).collect();
+        let ledger: Vec<_> = run.ledger.iter().filter(|event| event.attempt_id == id).collect();
+        format!("{heard:?} {ledger:?} {:?}", run.records.get(&id))
+    };
+    run.plan
+        .payments()
+        .map(|payment| (payment.payment, text(payment)))
+        .collect()
 }
 
 /// The table.

@@ -42,6 +42,10 @@ pub enum Concern {
     Deployment = 16,
     /// What a PSP does that is worse than declared.
     Limits = 17,
+    /// Whether faults come together on purpose, and how.
+    Scene = 18,
+    /// What of a world and its payments was thought of later than the rest.
+    Later = 19,
 }
 
 /// A stream of draws.

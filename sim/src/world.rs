@@ -106,7 +106,7 @@ fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
         },
         base_url: psp_url.to_owned(),
         api_key: Secret::new("sk_simulated"),
-        webhook_secrets: vec![Secret::new(WEBHOOK_SECRET)],
+        webhook_secrets: webhook_secrets(world),
         class: class.core(world),
         timing: Timing {
             send_window_ms: policy.send_window_ms,
@@ -120,6 +120,18 @@ fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
             authorize_retry_ms: policy.authorize_retry_ms,
         },
     }
+}
+
+/// Oldest first: while a secret is replaced, a PSP may sign with either.
+fn webhook_secrets(world: &World) -> Vec<Secret> {
+    let before = world.second_secret.then(|| Secret::new("whsec_before"));
+    before.into_iter().chain([Secret::new(WEBHOOK_SECRET)]).collect()
+}
+
+/// The signature of a webhook, as the PSPs of a plan write it.
+#[must_use]
+pub fn webhook_signature(at_ms: u64, body: &[u8]) -> String {
+    pay_once_sandbox::signature(WEBHOOK_SECRET.as_bytes(), (EPOCH_MS + at_ms) / 1_000, body)
 }
 
 /// What the sandbox PSP is told. Webhooks go to `webhook_url`, `/stripe` or `/acquirer` added.
@@ -159,6 +171,9 @@ pub fn dials(world: &World) -> Dials {
         // The swarm's own plans were made for a Stripe that lists at once.
         list_lag_ms: world.policy.map_or(0, |_| world.truth.lookup_lag_ms),
         thin_webhooks: world.thin_webhooks,
+        created_webhooks: world.created_webhooks,
+        min_amount_minor: world.min_minor,
+        refuse_second_capture: world.captures_once,
         refund_webhooks: true,
         refund_status: match world.refund_ms {
             Some(_) => RefundStatus::Pending,
@@ -185,6 +200,18 @@ pub fn turn(dials: &mut Dials, fault: PspFault, permille: u16) {
         PspFault::Late => &mut dials.late_permille,
         PspFault::WebhookLost => &mut dials.webhook_lost_permille,
         PspFault::Twice => &mut dials.twice_permille,
+        PspFault::Redelivered { status } => {
+            dials.redelivered_status = status;
+            &mut dials.redelivered_permille
+        }
+        PspFault::ReadMissing => &mut dials.read_missing_permille,
+        PspFault::ListStuck => &mut dials.list_stuck_permille,
+        PspFault::FormRefused => {
+            dials.reject_status = 400;
+            dials.reject_calls = RejectCalls::Money;
+            dials.reject_names_amount = true;
+            &mut dials.reject_permille
+        }
         PspFault::Rejected { status, calls } => {
             dials.reject_status = status;
             dials.reject_calls = match calls {

@@ -402,6 +402,7 @@ fn fault(code: &mut impl Coder, like: Option<&Act>, servers: usize) -> Act {
         }
         7 => Act::Forge {
             payment: u32::try_from(code.number(0, 0, PAYMENTS_MAX - 1)).unwrap_or(0),
+            misdirected: false,
         },
         // The only server had better come back.
         _ => match u64::try_from(servers).unwrap_or(1) - 1 {

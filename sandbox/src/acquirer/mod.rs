@@ -159,6 +159,15 @@ pub(crate) fn rejected(status: u16) -> Outcome {
     refused(status, code, message)
 }
 
+/// 400: the amount is wrong.
+pub(crate) fn form_refused() -> Outcome {
+    let message = "The amount is not acceptable.";
+    Outcome::refused(
+        400,
+        &json!({"error": {"code": "invalid_amount", "field": "amount", "message": message}}),
+    )
+}
+
 /// A refusal before execution.
 pub(crate) fn refused(status: u16, code: &str, message: &str) -> Outcome {
     Outcome::refused(status, &json!({"error": {"code": code, "message": message}}))

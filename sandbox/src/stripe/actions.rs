@@ -13,7 +13,7 @@ use super::intent::{Failure, Intent, Status};
 use super::method_types::MethodTypes;
 use super::parse::Create;
 
-const AMOUNT_TO_CAPTURE: &str = "amount_to_capture";
+pub(super) const AMOUNT_TO_CAPTURE: &str = "amount_to_capture";
 
 /// The intent as it is.
 pub(crate) fn find(work: &Work<'_>, id: &str) -> Result<Arc<Intent>, Outcome> {
@@ -36,6 +36,9 @@ pub(crate) fn create(work: &mut Work<'_>, create: &Create) -> Result<Arc<Intent>
     intent.metadata = create.metadata.clone();
     intent.description = create.description.clone();
     intent.return_url = create.return_url.clone();
+    if work.settings.dials.created_webhooks {
+        events::of_intent(work, &intent, "payment_intent.created");
+    }
     if !create.confirm {
         return Ok(keep(work, intent));
     }

@@ -9,7 +9,21 @@ use super::parse::Page;
 use super::refunds;
 
 /// A page of the PaymentIntents that are at least `list_lag_ms` old.
-pub(crate) fn intents(work: &Work<'_>, page: &Page, expand_charge: bool) -> Outcome {
+pub(crate) fn intents(work: &mut Work<'_>, page: &Page, expand_charge: bool) -> Outcome {
+    // Drawn only where it is turned up: what is drawn after it would be another draw in every run without it.
+    let stuck_permille = work.settings.dials.list_stuck_permille;
+    if page.starting_after.is_some() && stuck_permille > 0 && work.draw.chance(stuck_permille) {
+        let first = Page {
+            starting_after: None,
+            ..page.clone()
+        };
+        return page_of(work, &first, expand_charge, true);
+    }
+    page_of(work, page, expand_charge, false)
+}
+
+/// `goes_on`: the page says that there are more, whatever is behind it.
+fn page_of(work: &Work<'_>, page: &Page, expand_charge: bool, goes_on: bool) -> Outcome {
     let (state, settings) = (&*work.state, work.settings);
     let is_old_enough =
         |created_ms: u64| work.now_ms.saturating_sub(created_ms) >= settings.dials.list_lag_ms;
@@ -54,7 +68,7 @@ pub(crate) fn intents(work: &Work<'_>, page: &Page, expand_charge: bool) -> Outc
     } else {
         range.rev().map(|(_, _, id)| id).take(wanted).collect()
     };
-    let has_more = ids.len() > page.limit;
+    let has_more = ids.len() > page.limit || goes_on;
     ids.truncate(page.limit);
     if newer_than.is_some() {
         ids.reverse();

@@ -80,6 +80,28 @@ impl Call {
         };
         errors::rejected(status, &format!("rak_{object}_{verb}"))
     }
+
+    /// 400: the amount is wrong.
+    pub(crate) fn form_refused(&self) -> Outcome {
+        let param = match &self.action {
+            Action::Capture { .. } => actions::AMOUNT_TO_CAPTURE,
+            _ => "amount",
+        };
+        errors::invalid("parameter_invalid_integer", param, "The amount is not acceptable.")
+    }
+
+    /// The PaymentIntent that is read, if one is.
+    pub(crate) fn read_id(&self) -> Option<&str> {
+        match &self.action {
+            Action::Retrieve { id } => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// 404: there is no such PaymentIntent.
+pub(crate) fn missing_intent(id: &str) -> Outcome {
+    errors::missing("intent", "payment_intent", id)
 }
 
 /// Where a token may act on this call.

@@ -72,6 +72,7 @@ pub(crate) struct Create {
 }
 
 /// Parameters of `GET /v1/payment_intents`.
+#[derive(Clone)]
 pub(crate) struct Page {
     pub(crate) limit: usize,
     pub(crate) starting_after: Option<String>,

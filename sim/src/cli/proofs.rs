@@ -182,8 +182,12 @@ impl Planted {
             };
             for one in changes(&bugs, self.tier, 0, seeds) {
                 println!("{}: {} of {seeds} seeds", one.bug.name(), one.seeds.len());
-                for (seed, oracle) in &one.seeds {
-                    println!("  {seed}: {}", oracle.unwrap_or("nobody says so"));
+                for changed in &one.seeds {
+                    let words = match &changed.violation {
+                        Some(violation) => violation.to_string(),
+                        None => format!("payments {:?}, and no oracle says so", changed.payments),
+                    };
+                    println!("  seed {}: {words}", changed.seed);
                 }
             }
             return Ok(ExitCode::SUCCESS);

@@ -30,6 +30,9 @@ pub(super) struct Replay {
     /// Where to write the page with the space-time diagram.
     #[arg(long)]
     page: Option<PathBuf>,
+    /// With this planted bug (needs the feature `planted`).
+    #[arg(long)]
+    bug: Option<String>,
 }
 
 /// A failing plan, made small.
@@ -44,10 +47,25 @@ pub(super) struct Shrink {
     out: Option<PathBuf>,
 }
 
+/// Puts a bug into this thread for as long as what is returned lives.
+#[cfg(feature = "planted")]
+fn plant(name: &str) -> Result<impl Drop + use<>, String> {
+    use pay_once_core::planted::{Bug, select};
+    let bug = Bug::named(name).ok_or_else(|| format!("there is no planted bug \"{name}\""))?;
+    Ok(select(Some(bug)))
+}
+
+#[cfg(not(feature = "planted"))]
+fn plant(_: &str) -> Result<(), String> {
+    Err("bugs are not in this build: add --features planted".to_owned())
+}
+
 impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let (plan, source) = self.whose.plan_of(&self.what)?;
+        let planted = self.bug.as_deref().map(plant).transpose()?;
         let judged = carry_out(&plan, source.tier, true);
+        drop(planted);
         let about = self.payment.map(|number| words_of(&plan, number)).transpose()?;
         let is_meant = |text: &str| {
             let is_about = |words: &Vec<String>| words.iter().any(|word| text.contains(word.as_str()));

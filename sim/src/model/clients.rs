@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{Event, Http, ReplyTo, Sim};
+use crate::forgery::{forgery, is_answered_well};
 use crate::met::Sometimes;
 use crate::plan::Host;
 use crate::seen::{Heard, Told};
@@ -21,6 +22,7 @@ impl Sim<'_> {
                     attempt_id,
                     success,
                 } => self.at(at_ms, Event::Authenticate { attempt_id, success }),
+                Todo::Return { at_ms } => self.at(at_ms, Event::Return(shopper)),
             }
         }
     }
@@ -118,10 +120,10 @@ impl Sim<'_> {
                     self.webhook_again(webhook, tries);
                 }
             }
-            ReplyTo::Forger => {
+            ReplyTo::Forger { is_signed } => {
                 if (400..500).contains(&status) {
                     self.met.meet(Sometimes::WebhookForgedRefused);
-                } else if status != 503 {
+                } else if !is_answered_well(is_signed, status) {
                     self.broken
                         .push(format!("a forged webhook was answered with {status}"));
                 }
@@ -156,40 +158,29 @@ impl Sim<'_> {
         self.carry(shopper, todo);
     }
 
-    /// A webhook that nobody signed, or not with our secret.
-    pub(super) fn forge(&mut self, payment: u32) {
-        let found = self
-            .shoppers
-            .iter()
-            .find(|shopper| shopper.payment().payment == payment);
-        let Some((id, class)) = found.and_then(|shopper| {
-            let class = self.plan.world.class_of(shopper.payment().merchant);
-            Some((shopper.attempt_id()?, class))
-        }) else {
+    /// A client that comes back.
+    pub(super) fn come_back(&mut self, shopper: usize) {
+        let now_ms = self.now_ms;
+        let client = self.shoppers.get_mut(shopper);
+        let todo = client.map(|client| client.come_back(now_ms)).unwrap_or_default();
+        self.carry(shopper, todo);
+    }
+
+    /// A webhook that nobody signed, or not with our secret; or another PSP of ours, about what is not its own.
+    pub(super) fn forge(&mut self, payment: u32, is_misdirected: bool) {
+        let mut shoppers = self.shoppers.iter();
+        let Some(found) = shoppers.find(|shopper| shopper.payment().payment == payment) else {
             return;
         };
-        let body = format!(
-            r#"{{"type":"payment_intent.succeeded","data":{{"object":{{"id":"pi_forged","object":"payment_intent","status":"succeeded","amount":1,"amount_received":1,"currency":"eur","metadata":{{"attempt_id":"{id}"}}}}}},"reference":"{id}","capture":[{{"id":"forged","amount":1}}]}}"#
-        );
-        let name = class.psp_name();
-        let header = if name == "stripe" {
-            "stripe-signature"
-        } else {
-            "acquirer-signature"
-        };
+        let Some(id) = found.attempt_id() else { return };
+        let forged = forgery(&self.plan.world, found.payment(), id, is_misdirected, self.now_ms);
         let http = Rc::new(Http {
             method: "POST",
-            target: format!("/webhooks/{name}"),
-            headers: vec![(
-                header,
-                format!(
-                    "t={},v1={}",
-                    (crate::world::EPOCH_MS + self.now_ms) / 1000,
-                    "0".repeat(64)
-                ),
-            )],
-            body: body.into_bytes(),
+            target: forged.target,
+            headers: vec![(forged.header, forged.signature)],
+            body: forged.body.into_bytes(),
         });
-        self.forward(&http, ReplyTo::Forger, 0);
+        let is_signed = is_misdirected && self.plan.world.second.is_some();
+        self.forward(&http, ReplyTo::Forger { is_signed }, 0);
     }
 }

@@ -48,7 +48,10 @@ pub(super) enum ReplyTo {
     /// The PSP, about a webhook.
     Psp { webhook: Rc<Webhook>, tries: u8 },
     /// The forger of a webhook.
-    Forger,
+    Forger {
+        /// Whether another PSP of ours signed it.
+        is_signed: bool,
+    },
     /// Nobody: a replay, or the machine itself.
     Nobody,
 }
@@ -66,6 +69,8 @@ pub(super) enum Event {
         success: bool,
     },
     Crowd,
+    /// A client comes back after healing.
+    Return(usize),
     Operator(AttemptId),
     EndRefund(String),
     ClientTimeout(usize),

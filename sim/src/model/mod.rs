@@ -213,6 +213,7 @@ impl<'a> Sim<'a> {
             Event::ClientTimeout(heard) => self.heard(heard, None),
             Event::Authenticate { attempt_id, success } => self.authenticate(&attempt_id, success),
             Event::Crowd => self.crowd(),
+            Event::Return(shopper) => self.come_back(shopper),
             Event::Operator(id) => self.operator(id),
             Event::EndRefund(id) => self.end_refund(&id),
             Event::Request {

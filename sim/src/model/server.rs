@@ -386,7 +386,7 @@ impl Sim<'_> {
                 None => String::new(),
             },
             ReplyTo::Psp { webhook, .. } => format!("{}webhook: ", attempt_in(&webhook.body)),
-            ReplyTo::Forger | ReplyTo::Nobody => String::new(),
+            ReplyTo::Forger { .. } | ReplyTo::Nobody => String::new(),
         }
     }
 }

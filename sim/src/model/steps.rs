@@ -2,6 +2,7 @@
 
 use super::Sim;
 use super::events::Event;
+use crate::hands;
 use crate::met::Sometimes;
 use crate::plan::{Act, Host};
 use crate::shopper::Shopper;
@@ -16,7 +17,7 @@ impl Sim<'_> {
         let until = |for_ms: &u64| (self.now_ms + for_ms).min(self.plan.world.heal_ms);
         match &step.act {
             Act::Pay(payment) => {
-                let mut shopper = Shopper::new(payment.clone(), &self.plan.world.installation);
+                let mut shopper = Shopper::new(payment.clone(), &self.plan.world);
                 let todo = shopper.begin(self.now_ms);
                 self.shoppers.push(shopper);
                 self.carry(self.shoppers.len() - 1, todo);
@@ -89,12 +90,13 @@ impl Sim<'_> {
                 self.faults.replay(*permille, *later_ms, until(for_ms));
                 self.note(Host::Balancer, Kind::Fault, || format!("replays for {for_ms} ms"));
             }
-            Act::Forge { payment } => self.forge(*payment),
+            Act::Forge { payment, misdirected } => self.forge(*payment, *misdirected),
             Act::ByHand {
                 payment,
                 hand,
                 foreign,
-            } => self.by_hand(*payment, *hand, *foreign),
+                extra,
+            } => self.by_hand(*payment, *hand, hands::whose(*foreign, *extra)),
             Act::Foreign { payment, object } => self.foreign(*payment, object),
         }
     }

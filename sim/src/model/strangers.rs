@@ -7,7 +7,7 @@ use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, may_be_settled, settled};
 use pay_once_core::record::Record;
-use pay_once_sandbox::Request;
+use pay_once_sandbox::{Cause, Request};
 
 use super::{Event, Sim};
 use crate::hands;
@@ -58,7 +58,7 @@ impl Sim<'_> {
     }
 
     /// A person acts on an object that carries a payment's reference.
-    pub(super) fn by_hand(&mut self, payment: u32, hand: Hand, foreign: bool) {
+    pub(super) fn by_hand(&mut self, payment: u32, hand: Hand, cause: Option<Cause>) {
         let Some(paid) = self.plan.payment(payment) else {
             return;
         };
@@ -66,7 +66,7 @@ impl Sim<'_> {
             self.plan.attempt_of(paid).to_string(),
             self.plan.world.class_of(paid.merchant),
         );
-        if let Some(request) = hands::act(&self.sandbox, class, &id, hand, foreign) {
+        if let Some(request) = hands::act(&self.sandbox, class, &id, hand, cause) {
             self.met.meet(Sometimes::ByHand);
             self.at_psp(&request, || format!("{id}: {hand:?} by hand"));
         }

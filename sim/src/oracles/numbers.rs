@@ -52,7 +52,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 let before = rejected.remove(operation);
                 let is_other = |(number, first_ms): &(u16, u64)| {
                     let is_known = case.class.is_keyed() && sent_at_ms.saturating_sub(*first_ms) < known_ms;
-                    is_known && number != effect && *operation == Operation::Authorize
+                    is_known && number != effect && *operation == Operation::Authorize && !absent.contains(&(*operation, *number))
                 };
                 if let Some((number, _)) = before.filter(is_other) {
                     let what = format!("number {number} was rejected, and {psp_key} asks for it again");

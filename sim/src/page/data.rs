@@ -228,6 +228,7 @@ fn answer(heard: &Heard) -> Answer {
         Role::Copy => "sent twice",
         Role::Rival => "rival client",
         Role::Reuse => "key reused",
+        Role::Back => "back after healing",
         Role::Reader => "",
         Role::Last => "after healing",
         Role::Again => "once more, long after",

@@ -117,11 +117,12 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                 payment,
                 hand,
                 foreign,
+                extra,
             } => {
-                let whose = if *foreign {
-                    "another installation's object"
-                } else {
-                    "our object"
+                let whose = match (*foreign, *extra) {
+                    (true, _) => "another installation's object",
+                    (false, true) => "the PSP's second execution",
+                    (false, false) => "our object",
                 };
                 add(
                     &[Host::Psp],
@@ -134,11 +135,12 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                     format!("another installation has an object with the reference of payment {payment}");
                 add(&[Host::Psp], 0, text);
             }
-            Act::Forge { payment } => {
+            Act::Forge { payment, misdirected } => {
+                let whose = if *misdirected { "another PSP's" } else { "a forged" };
                 add(
                     &[Host::Balancer],
                     0,
-                    format!("a forged webhook for payment {payment}"),
+                    format!("{whose} webhook for payment {payment}"),
                 );
             }
         }

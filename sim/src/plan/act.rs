@@ -104,6 +104,9 @@ pub enum Act {
     Forge {
         /// Which payment.
         payment: u32,
+        /// Another PSP of the configuration signed it, and it comes to that one's address.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        misdirected: bool,
     },
     /// A person acts at the PSP's dashboard on the newest object that carries a payment's reference.
     ByHand {
@@ -114,6 +117,9 @@ pub enum Act {
         /// On the object of another installation instead of ours.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         foreign: bool,
+        /// On what the PSP made by executing a call a second time.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        extra: bool,
     },
     /// Another installation on the same account has made an object that carries a payment's reference, before the payment's
     /// first request.
@@ -228,6 +234,17 @@ pub enum PspFault {
     },
     /// What moves money is executed twice.
     Twice,
+    /// No effect, and a 400 that names the amount, as if the form were wrong; of what moves money.
+    FormRefused,
+    /// The network delivers what moves money twice, and the answer is the second delivery's.
+    Redelivered {
+        /// 400, 401 or 403: the second delivery is refused so. 0: it is handled as any call.
+        status: u16,
+    },
+    /// A read of one object is answered 404 though it is there.
+    ReadMissing,
+    /// A page behind the first of a list is the first one again.
+    ListStuck,
 }
 
 /// A kind of calls to a PSP.

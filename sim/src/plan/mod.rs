@@ -139,12 +139,12 @@ impl Plan {
             matches!(
                 act,
                 Act::Psp {
-                    fault: PspFault::Rejected { .. },
+                    fault: PspFault::Rejected { .. } | PspFault::FormRefused | PspFault::Redelivered { .. },
                     ..
                 }
             )
         };
-        self.steps.iter().any(|step| rejects(&step.act))
+        self.world.min_minor > 0 || self.steps.iter().any(|step| rejects(&step.act))
     }
 
     /// For how long a server's process stands still at its `nth` sending, in milliseconds.

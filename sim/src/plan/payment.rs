@@ -55,6 +55,9 @@ pub struct Payment {
     /// An operator resolves before anything is parked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hasty: bool,
+    /// The client comes back after healing, and asks until it knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returns: bool,
     /// ISO 4217 code.
     #[serde(default = "euro", skip_serializing_if = "is_euro")]
     pub currency: String,
@@ -97,6 +100,7 @@ impl Payment {
             hang_up_ms: None,
             stranger: false,
             hasty: false,
+            returns: false,
             currency: euro(),
         }
     }

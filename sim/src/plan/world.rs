@@ -161,6 +161,18 @@ pub struct World {
     /// A refund of Stripe's is pending for so long, in milliseconds, and then succeeds or fails. `None`: it succeeds at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_ms: Option<(u64, bool)>,
+    /// The least amount that the PSP captures, in the units that it is sent.
+    #[serde(default, skip_serializing_if = "is_none_minor")]
+    pub min_minor: u64,
+    /// The acquirer refuses a second capture of an authorization; it captures again otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub captures_once: bool,
+    /// The webhook secret is the second of two that servers know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub second_secret: bool,
+    /// Stripe tells of an object's creation, before its authorization.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub created_webhooks: bool,
     /// What a deployment chooses itself. `None`: what the swarm's plans are made for ([`World::policy`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -199,6 +211,11 @@ fn is_page_max(page_max: &usize) -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(crowd: &u32) -> bool {
     *crowd == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none_minor(minor: &u64) -> bool {
+    *minor == 0
 }
 
 fn default_psp_late_ms() -> u64 {

@@ -40,6 +40,8 @@ pub enum Role {
     Rival,
     /// The key of a request, with another body or for another operation: must be refused.
     Reuse,
+    /// The client itself, which has come back after healing.
+    Back,
     /// Somebody looks.
     Reader,
     /// The look after healing.
@@ -98,6 +100,11 @@ pub enum Todo {
         at_ms: u64,
         /// Which.
         ask: Ask,
+    },
+    /// The client comes back.
+    Return {
+        /// When, in milliseconds from the start.
+        at_ms: u64,
     },
     /// The customer answers every 3-D Secure challenge of the attempt that is open then. The bank tells of them, whatever became
     /// of the PSP's answers.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 pub use ask::{Ask, Op, Role, Todo};
 
-use crate::plan::{Flow, Payment, Token};
+use crate::plan::{Flow, Payment, Token, World};
 use crate::seen::{Status, Told};
 
 /// One payment's client.
@@ -17,6 +17,8 @@ pub struct Shopper {
     payment: Payment,
     /// The attempt's address, which follows from the key.
     address: String,
+    /// When it comes back, in milliseconds from the start.
+    returns_ms: Option<u64>,
     attempt_id: Option<String>,
     begun: BTreeSet<Op>,
     reused: BTreeSet<Op>,
@@ -26,6 +28,12 @@ pub struct Shopper {
     has_seen_action: bool,
 }
 
+/// How long after healing a client comes back, in milliseconds.
+const AWAY_MS: u64 = 1_000;
+/// How often a client that has come back asks again at most. With pauses that double it asks for half a minute.
+pub const BACK_TRIES: u8 = 4;
+/// Its first pause, in milliseconds.
+const BACK_PAUSE_MS: u64 = 2_000;
 /// Most words that an operator says about one attempt.
 const RESOLUTIONS_MAX: u8 = 12;
 /// How long after an operation began a hasty operator resolves it, in milliseconds.
@@ -36,9 +44,10 @@ const BANK_MS: u64 = 600;
 impl Shopper {
     /// A client that has not begun.
     #[must_use]
-    pub fn new(payment: Payment, installation: &str) -> Self {
+    pub fn new(payment: Payment, world: &World) -> Self {
         Self {
-            address: payment.attempt_id(installation).to_string(),
+            address: payment.attempt_id(&world.installation).to_string(),
+            returns_ms: payment.returns.then_some(world.heal_ms + AWAY_MS),
             payment,
             attempt_id: None,
             begun: BTreeSet::new(),
@@ -74,7 +83,24 @@ impl Shopper {
         } else {
             Op::Create
         };
-        self.begin_op(now_ms, first)
+        let mut todo = self.begin_op(now_ms, first);
+        todo.extend(self.returns_ms.map(|at_ms| Todo::Return { at_ms }));
+        todo
+    }
+
+    /// The client comes back: each request that has no final answer yet is sent again, under its key.
+    pub fn come_back(&mut self, now_ms: u64) -> Vec<Todo> {
+        let open = self.begun.difference(&self.answered);
+        open.map(|op| {
+            let (target, body) = self.request(*op);
+            let ask = Ask {
+                tries_left: BACK_TRIES,
+                timeout_ms: self.timeout_ms(),
+                ..self.ask(*op, Role::Back, target, self.payment.key(op.word()), body)
+            };
+            Todo::Ask { at_ms: now_ms, ask }
+        })
+        .collect()
     }
 
     /// A request ended: with an answer, or with none in its time.
@@ -91,7 +117,8 @@ impl Shopper {
                 todo.extend(self.authenticate(now_ms));
             }
         }
-        if matches!(ask.role, Role::Main | Role::Copy) && told.is_some_and(Told::is_kept) {
+        let is_client = matches!(ask.role, Role::Main | Role::Copy | Role::Back);
+        if is_client && told.is_some_and(Told::is_kept) {
             self.answered.insert(ask.op);
         }
         todo.extend(self.reuse(now_ms, ask, told));
@@ -105,11 +132,15 @@ impl Shopper {
                 timeout_ms: self.timeout_ms(),
                 ..ask.clone()
             };
+            let pause_ms = match ask.role {
+                Role::Back => BACK_PAUSE_MS << (BACK_TRIES - 1).saturating_sub(ask.tries_left),
+                _ => self.payment.pause_ms,
+            };
             todo.push(Todo::Ask {
-                at_ms: now_ms + self.payment.pause_ms,
+                at_ms: now_ms + pause_ms,
                 ask,
             });
-        } else if let (Role::Main | Role::Copy, Some(shown)) = (ask.role, shown) {
+        } else if let (true, Some(shown)) = (is_client, shown) {
             todo.extend(self.go_on(now_ms, ask.op, shown.status));
         }
         todo
@@ -336,12 +367,14 @@ impl Shopper {
         let (look, _) = self.request(Op::Look);
         let (capture, _) = self.request(Op::Capture);
         let (void, _) = self.request(Op::Void);
+        let (resolve, _) = self.request(Op::Resolve);
         let key = || self.payment.key("strange");
         [
             (50, Op::Look, look.clone(), String::new()),
             (200, Op::Capture, capture, key()),
             (900, Op::Void, void, key()),
             (2_500, Op::Look, look, String::new()),
+            (5_000, Op::Resolve, resolve, key()),
         ]
         .into_iter()
         .map(|(after_ms, op, target, key)| Todo::Ask {
@@ -349,7 +382,7 @@ impl Shopper {
             ask: Ask {
                 merchant: 1 - self.payment.merchant.min(1),
                 tries_left: 0,
-                ..self.ask(op, Role::Stranger, target, key, String::new())
+                ..self.ask(op, Role::Stranger, target, key, strange_word(op).to_owned())
             },
         })
         .collect()
@@ -385,5 +418,13 @@ impl Shopper {
             attempt_id: self.address.clone(),
             success,
         })
+    }
+}
+
+/// The body of another merchant's request.
+fn strange_word(op: Op) -> &'static str {
+    match op {
+        Op::Resolve => r#"{"operator":"eve","reason":"it is not mine","outcome":"did_not_happen"}"#,
+        _ => "",
     }
 }

@@ -58,6 +58,7 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     |d, _| Act::Forge {
         payment: u32::try_from(d.between(0, PAYMENTS_MIN - 1)).unwrap_or(0),
+        misdirected: false,
     },
     |d, w| match (server(d, w), w.clocks_ms.len()) {
         // The only server had better come back.
@@ -80,6 +81,13 @@ pub(super) const FAULTS: &[Fault] = &[
     |d, _| store(d, StoreFault::NoWrites),
     |d, w| at_send(d, w),
     |d, w| at_send(d, w),
+    |d, _| psp(d, PspFault::Redelivered { status: 0 }),
+    |d, _| psp(d, PspFault::ReadMissing),
+    |d, _| psp(d, PspFault::ListStuck),
+    |d, _| Act::Forge {
+        payment: u32::try_from(d.between(0, PAYMENTS_MIN - 1)).unwrap_or(0),
+        misdirected: true,
+    },
 ];
 
 /// Past the time to send in, past an answer's time-out, past a flight.

@@ -3,6 +3,7 @@
 
 mod aim;
 mod faults;
+mod scenes;
 mod strangers;
 mod workload;
 pub(crate) mod worlds;
@@ -32,6 +33,10 @@ pub fn plan(seed: u64, tier: Tier) -> Plan {
 /// The plan of a seed, with the classes of its PSPs if they are given.
 #[must_use]
 pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) -> Plan {
+    // A deployment's plan is made of the constants that it brings.
+    if let Some(scene) = scenes::scene(seed, tier).filter(|_| classes.is_none()) {
+        return scene;
+    }
     let mut swarm = Draw::new(seed, Concern::Swarm);
     let drawn = *swarm.pick(&Class::ALL);
     let class = classes.map_or(drawn, |(first, _)| first);

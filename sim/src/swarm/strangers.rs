@@ -20,6 +20,7 @@ pub(super) fn steps(world: &World, payments: &[(u64, Payment)]) -> Vec<Step> {
                 payment: payment.payment,
                 hand,
                 foreign,
+                extra: false,
             },
         };
         if has_foreign && is_foreign {

@@ -18,6 +18,7 @@ pub(super) struct Habits {
     stranger: bool,
     hasty: bool,
     units: bool,
+    returns: bool,
 }
 
 impl Habits {
@@ -32,6 +33,7 @@ impl Habits {
             stranger: draw.chance(200),
             hasty: draw.chance(200),
             units: draw.chance(300),
+            returns: draw.chance(300),
         }
     }
 }
@@ -110,6 +112,7 @@ fn with_extras(
     let shared = before.filter(|before| merchant == 1 && before.merchant == 0 && shares_keys);
     let (hangs_up, hang_up_ms) = (draw.chance(500), draw.between(0, 20));
     let (stranger, hasty) = (draw.chance(400), draw.chance(400));
+    let returns = habits.returns && draw.chance(500);
     let (has_units, currency) = (draw.chance(400), *draw.pick(&["JPY", "ISK", "KWD", "UGX", "USD"]));
     let currency = if has_units && habits.units {
         currency
@@ -154,6 +157,7 @@ fn with_extras(
         hang_up_ms: (hangs_up && habits.hang_up).then_some(hang_up_ms),
         stranger: stranger && habits.stranger,
         hasty: hasty && habits.hasty,
+        returns,
         currency: currency.to_owned(),
         // A return page asks every second.
         looks: if is_slow && is_secure(token) {

@@ -69,6 +69,8 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
     let (has_operator, operator_ms) = (more.chance(500), more.between(4_000, 8_000));
     let (has_copies, copies_ms) = (more.chance(250), more.between(2_000, 60_000));
     let (is_named, is_thin) = (more.chance(500), more.chance(200));
+    let later = &mut Draw::new(seed, Concern::Later);
+    let (second_secret, created, once) = (later.chance(250), later.chance(200), later.chance(300));
     let (is_pending, refund_ms, succeeds) = (more.chance(250), more.between(300, 4_000), more.chance(700));
     World {
         plan: PLAN_VERSION,
@@ -104,6 +106,10 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         thin_webhooks: is_thin && is_stripe,
         lists_forbidden: false,
         refund_ms: (is_pending && is_stripe).then_some((refund_ms, succeeds)),
+        captures_once: once,
+        min_minor: 0,
+        second_secret,
+        created_webhooks: created && is_stripe,
         policy: None,
     }
 }

@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use pay_once_sandbox::signature;
 use tokio::task::spawn_local;
 
 use crate::full::stage::Stage;
 use crate::full::wire::{Pool, ask_within, said};
+use crate::forgery::{Forgery, forgery, is_answered_well};
 use crate::met::Sometimes;
-use crate::plan::{Class, Host, Payment};
+use crate::plan::{Host, Payment};
 use crate::seen::{Heard, Told};
 use crate::shopper::{Ask, Shopper, Todo};
-use crate::world::{EPOCH_MS, merchant_key};
+use crate::world::merchant_key;
 
 /// How long a customer waits for the PSP's page, in milliseconds.
 const PAGE_MS: u64 = 2_000;
@@ -73,7 +73,7 @@ pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
         })
         .collect();
     for (buyer, (at_ms, payment)) in payments.into_iter().enumerate() {
-        let mut shopper = Shopper::new(payment, &stage.plan.world.installation);
+        let mut shopper = Shopper::new(payment, &stage.plan.world);
         let todo = shopper.begin(at_ms);
         stage.clients.borrow_mut().buyers.push(Buyer {
             shopper,
@@ -88,8 +88,8 @@ pub(in crate::full) async fn run(stage: Rc<Stage>) -> turmoil::Result {
         spawn_local(ways.clone().look_on(buyer));
     }
     for (at_ms, act) in stage.plan.steps.iter().map(|step| (step.at_ms, &step.act)) {
-        if let crate::plan::Act::Forge { payment } = act {
-            spawn_local(ways.clone().forge(at_ms, *payment));
+        if let crate::plan::Act::Forge { payment, misdirected } = act {
+            spawn_local(ways.clone().forge(at_ms, *payment, *misdirected));
         }
     }
     std::future::pending().await
@@ -125,6 +125,12 @@ impl Ways {
                     self.authenticate(&path, success).await;
                 }
                 Vec::new()
+            }
+            Todo::Return { at_ms } => {
+                self.stage.sleep_until(at_ms).await;
+                let mut clients = self.stage.clients.borrow_mut();
+                let shopper = clients.buyers.get_mut(buyer).map(|buyer| &mut buyer.shopper);
+                shopper.map(|shopper| shopper.come_back(at_ms)).unwrap_or_default()
             }
         };
         self.take_on(buyer, next);
@@ -203,28 +209,28 @@ impl Ways {
     }
 
     /// Says that a payment was captured, as the PSP would if it had; signed with a secret that is not the PSP's.
-    async fn forge(self, at_ms: u64, payment: u32) {
+    async fn forge(self, at_ms: u64, payment: u32, is_misdirected: bool) {
         let stage = &self.stage;
         stage.sleep_until(at_ms).await;
-        let id = {
+        let found = {
             let clients = stage.clients.borrow();
             let mut buyers = clients.buyers.iter().map(|buyer| &buyer.shopper);
             let found = buyers.find(|shopper| shopper.payment().payment == payment);
             found.and_then(|shopper| Some((shopper.attempt_id()?.to_owned(), shopper.payment().clone())))
         };
         // Nobody can forge what nobody has heard of; an attempt that is not there will do.
-        let (id, amount, merchant) = id.map_or_else(
-            || ("pa_00000000000000000000000000".to_owned(), 1, 0),
-            |(id, payment)| (id, payment.amount_minor, payment.merchant),
-        );
-        let class = stage.plan.world.class_of(merchant);
-        let request = forgery(class, EPOCH_MS + stage.now_ms(), &id, amount);
-        let answer = ask_within(&self.balancer, FORGER_MS, request.as_bytes()).await;
+        let (id, paid) =
+            found.unwrap_or_else(|| ("pa_00000000000000000000000000".to_owned(), Payment::usual(payment)));
+        let world = &stage.plan.world;
+        let forged = forgery(world, &paid, &id, is_misdirected, stage.now_ms());
+        let answer = ask_within(&self.balancer, FORGER_MS, written(&forged).as_bytes()).await;
         let status = answer.map(|answer| answer.status());
+        let is_signed = is_misdirected && world.second.is_some();
         match status {
             Some(400..=499) => stage.meet(Sometimes::WebhookForgedRefused),
-            // No answer, or none because the store is down: nothing is said about the forgery.
-            None | Some(503) => {}
+            // No answer: nothing is said about the forgery.
+            None => {}
+            Some(status) if is_answered_well(is_signed, status) => {}
             Some(status) => stage.broke(format!("a forged webhook was answered with {status}")),
         }
         stage.pass(Host::Clients, Host::Balancer, || {
@@ -249,22 +255,16 @@ fn bytes(ask: &Ask) -> Vec<u8> {
     head.into_bytes()
 }
 
-fn forgery(class: Class, now_ms: u64, id: &str, amount: u64) -> String {
-    let (face, header) = match class.psp_name() {
-        "stripe" => ("stripe", "stripe-signature"),
-        _ => ("acquirer", "acquirer-signature"),
-    };
-    let body = match face {
-        "stripe" => format!(
-            r#"{{"id":"evt_forged","object":"event","type":"payment_intent.succeeded","data":{{"object":{{"id":"pi_forged","object":"payment_intent","status":"succeeded","amount":{amount},"amount_received":{amount},"currency":"eur","metadata":{{"attempt_id":"{id}"}}}}}}}}"#
-        ),
-        _ => format!(
-            r#"{{"type":"capture","reference":"{id}","operation":"capture","status":"approved","psp_reference":"forged","id":"forged","amount":{amount},"currency":"EUR"}}"#
-        ),
-    };
-    let signed = signature(b"whsec_somebody_elses", now_ms / 1_000, body.as_bytes());
+/// A webhook as bytes of HTTP.
+fn written(forged: &Forgery) -> String {
+    let Forgery {
+        target,
+        header,
+        signature,
+        body,
+    } = forged;
     format!(
-        "POST /webhooks/{face} HTTP/1.1\r\nhost: balancer\r\n{header}: {signed}\r\n\
+        "POST {target} HTTP/1.1\r\nhost: balancer\r\n{header}: {signature}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )

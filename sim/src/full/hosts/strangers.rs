@@ -44,9 +44,11 @@ fn act(stage: &Rc<Stage>, pool: &Rc<Pool>, act: &Act) {
         stage.plan.world.class_of(paid.merchant),
     );
     let request = match act {
-        Act::ByHand { hand, foreign, .. } => {
+        Act::ByHand {
+            hand, foreign, extra, ..
+        } => {
             let bank = stage.bank.borrow();
-            let request = hands::act(&bank.sandbox, class, &id, *hand, *foreign);
+            let request = hands::act(&bank.sandbox, class, &id, *hand, hands::whose(*foreign, *extra));
             if request.is_some() {
                 stage.meet(Sometimes::ByHand);
             }

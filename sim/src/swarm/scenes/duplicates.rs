@@ -1,0 +1,88 @@
+//! Two effects where one was asked for, seen and undone.
+
+use super::steps::Moment;
+use super::{LISTED, QUERYABLE, Scene, Stage};
+use crate::plan::{Act, Calls, Flow, Hand, PspFault, Step};
+
+/// The PSP authorizes twice, and the answer is lost until a list shows both.
+pub(super) const AUTHORIZATIONS: Scene = Scene {
+    classes: LISTED,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Void, Flow::Abandon, Flow::Charge, Flow::Automatic]);
+        authorize_twice(stage);
+    },
+};
+
+/// The PSP captures twice, the answer is lost, and so are answers to what undoes one of them.
+pub(super) const CAPTURES: Scene = Scene {
+    classes: QUERYABLE,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Part, Flow::Charge, Flow::Automatic]);
+        let moment = *stage.draw.pick(&[Moment::Capture, Moment::Authorize]);
+        stage.psp(moment, PspFault::Twice, 1_000);
+        stage.psp(moment, PspFault::HangAfter, 1_000);
+        silence(stage);
+        lose_answers(stage);
+    },
+};
+
+/// Somebody gives a part of a second capture back by hand.
+pub(super) const PART_REFUND: Scene = Scene {
+    classes: LISTED,
+    play: |stage| {
+        stage.flows(&[Flow::Charge, Flow::Automatic, Flow::Manual]);
+        authorize_twice(stage);
+        let at_ms = stage.from_ms + stage.draw.between(1_500, 5_000);
+        let hand = *stage.draw.pick(&[Hand::Refund(400), Hand::Refund(400), Hand::Dispute]);
+        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
+        for payment in numbers {
+            let act = Act::ByHand {
+                payment,
+                hand,
+                foreign: false,
+                extra: true,
+            };
+            stage.steps.push(Step { at_ms, act });
+        }
+    },
+};
+
+fn authorize_twice(stage: &mut Stage<'_>) {
+    stage.psp(Moment::Authorize, PspFault::Twice, 1_000);
+    stage.psp(Moment::Authorize, PspFault::HangAfter, 1_000);
+    silence(stage);
+    if stage.draw.chance(500) {
+        lose_answers(stage);
+    }
+    if stage.world.class.is_stripe() && stage.draw.chance(700) {
+        let (after_ms, succeeds) = (stage.draw.between(200, 3_000), stage.draw.chance(300));
+        stage.world.refund_ms = Some((after_ms, succeeds));
+    }
+}
+
+/// A key that is sent again would tell of one of the two alone: nothing that moves money is taken until keys are forgotten.
+fn silence(stage: &mut Stage<'_>) {
+    if stage.world.class.is_keyed() {
+        let horizon_ms = stage.world.truth.horizon_ms;
+        if horizon_ms > 10_000 {
+            // Keys of a day are looked up for other reasons.
+            stage.world.truth.horizon_ms = 5_000;
+            stage.world.declared.horizon_ms = 5_000;
+            stage.world.patience_ms = 600_000;
+        }
+        let status = 401;
+        let calls = Calls::Money;
+        let fault = *stage
+            .draw
+            .pick(&[PspFault::ReadOnly, PspFault::Rejected { status, calls }]);
+        let (at_ms, for_ms) = stage.moment(Moment::Capture);
+        stage.psp_at(at_ms, for_ms + 4_000, fault, 1_000);
+    }
+}
+
+/// The answers to what undoes a duplicate get lost.
+fn lose_answers(stage: &mut Stage<'_>) {
+    let (at_ms, _) = stage.moment(Moment::Look);
+    let fault = *stage.draw.pick(&[PspFault::HangAfter, PspFault::ErrorAfter]);
+    stage.psp_at(at_ms, 5_000, fault, 500);
+}

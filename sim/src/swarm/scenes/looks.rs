@@ -1,0 +1,138 @@
+//! Looks that fail, mislead, or are put off.
+
+use super::steps::Moment;
+use super::{LISTED, QUERYABLE, STRIPE, Scene, Stage};
+use crate::plan::{Act, Calls, Class, Flow, ForeignObject, Hand, PspFault, Step};
+use crate::world::DAY_MS;
+
+/// The answer is lost after the effect, and looks fail in one of the ways in which they can.
+pub(super) const FAIL: Scene = Scene {
+    classes: LISTED,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
+        lose(stage);
+        let status = *stage.draw.pick(&[401, 403]);
+        let calls = *stage.draw.pick(&[Calls::Reads, Calls::Lists]);
+        let fault = *stage.draw.pick(&[
+            PspFault::Rejected { status, calls },
+            PspFault::ListStuck,
+            PspFault::ListStuck,
+            PspFault::ReadMissing,
+            PspFault::ReadMissing,
+        ]);
+        if fault == PspFault::ListStuck {
+            stage.world.page_max = 1;
+            stage.world.crowd = 2;
+        }
+        let for_ms = stage.draw.between(3_000, 9_000);
+        let from_ms = stage.from_ms;
+        stage.psp_at(from_ms, for_ms, fault, 1_000);
+        // A key would tell as well.
+        if stage.world.class == Class::Stripe {
+            stage.psp_at(from_ms + 1_200, 5_500, PspFault::ReadOnly, 1_000);
+        }
+    },
+};
+
+/// Look-ups are refused for ever, and a key that is remembered for a day could tell.
+pub(super) const FORBIDDEN: Scene = Scene {
+    classes: &[Class::Stripe, Class::KeyedQueryable, Class::Addressable],
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
+        stage.world.lists_forbidden = true;
+        stage.world.patience_ms = 4 * DAY_MS;
+        if stage.world.class.is_keyed() {
+            stage.world.truth.horizon_ms = DAY_MS;
+            stage.world.declared.horizon_ms = DAY_MS;
+        }
+        let fault = *stage
+            .draw
+            .pick(&[PspFault::HangAfter, PspFault::HangBefore, PspFault::ErrorAfter]);
+        let for_ms = stage.draw.between(800, 6_000);
+        let from_ms = stage.from_ms;
+        stage.psp_at(from_ms.saturating_sub(50), for_ms, fault, 1_000);
+    },
+};
+
+/// Another installation makes an object with the payment's reference while ours is in doubt.
+pub(super) const FOREIGN: Scene = Scene {
+    classes: QUERYABLE,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Charge]);
+        stage.world.installation = String::new();
+        stage.world.patience_ms = 4 * DAY_MS;
+        lose(stage);
+        let (at_ms, spread_ms) = stage.moment(Moment::Authorize);
+        let (is_after, is_taken) = (stage.draw.chance(600), stage.draw.chance(300));
+        let age_s = if is_after { 0 } else { 3 + 2 * stage.world.truth.skew_ms / 1_000 };
+        // One that was made before the first request may have the same amount.
+        let at_ms = if is_after { at_ms + spread_ms } else { stage.from_ms };
+        let other_minor = stage.draw.between(1, 5_000) * 100;
+        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
+        for payment in numbers {
+            let object = ForeignObject {
+                is_taken,
+                amount_minor: other_minor,
+                age_s,
+            };
+            stage.steps.push(Step {
+                at_ms,
+                act: Act::Foreign { payment, object },
+            });
+        }
+    },
+};
+
+/// A person or a bank takes money back, and the event about it cannot be read at once.
+pub(super) const EVENTS: Scene = Scene {
+    classes: STRIPE,
+    play: |stage| {
+        stage.flows(&[Flow::Charge, Flow::Automatic]);
+        let is_thin = stage.draw.chance(500);
+        stage.world.thin_webhooks = is_thin;
+        let delay_ms = stage.draw.between(0, 200);
+        stage.world.webhooks = Some((delay_ms, 0));
+        let (at_ms, _) = stage.moment(Moment::Resend);
+        let hand = *stage.draw.pick(&[Hand::Dispute, Hand::Refund(1_000), Hand::Refund(400)]);
+        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
+        for payment in numbers {
+            stage.steps.push(Step {
+                at_ms,
+                act: Act::ByHand {
+                    payment,
+                    hand,
+                    foreign: false,
+                    extra: false,
+                },
+            });
+        }
+        let calls = Calls::Reads;
+        let fault = *stage.draw.pick(&[
+            PspFault::HangBefore,
+            PspFault::ErrorBefore,
+            PspFault::Rejected { status: 401, calls },
+        ]);
+        stage.psp_at(at_ms, 1_200, fault, 1_000);
+    },
+};
+
+/// The answer is lost, and somebody asks every second for as long as a look would take.
+pub(super) const POLLED: Scene = Scene {
+    classes: LISTED,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Charge]);
+        lose(stage);
+        stage.all(|payment| {
+            payment.looks = 60;
+            payment.tries = 8;
+        });
+    },
+};
+
+/// The answer to an authorization is lost after its effect.
+fn lose(stage: &mut Stage<'_>) {
+    let fault = *stage
+        .draw
+        .pick(&[PspFault::HangAfter, PspFault::ErrorAfter, PspFault::Garbage]);
+    stage.psp(Moment::Authorize, fault, 1_000);
+}

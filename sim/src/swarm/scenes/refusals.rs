@@ -1,0 +1,104 @@
+//! Refusals that are not about what they seem to be about.
+
+use super::steps::Moment;
+use super::{KEYED, LISTED, Scene, THINK_MS};
+use crate::plan::{Calls, Class, Flow, PspFault, Token};
+use crate::world::DAY_MS;
+
+/// The PSP rejects a call, and its server hears of it only when another server has proved absence and sent the next number, whose
+/// answer is lost.
+pub(super) const STALE: Scene = Scene {
+    classes: LISTED,
+    play: |stage| {
+        stage.servers(2);
+        stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
+        let status = *stage.draw.pick(&[400, 401, 403]);
+        let calls = Calls::Money;
+        stage.psp(Moment::Authorize, PspFault::Rejected { status, calls }, 1_000);
+        let for_ms = stage.draw.between(4_500, 8_000);
+        stage.stand_still(true, for_ms);
+        let fault = *stage
+            .draw
+            .pick(&[PspFault::ErrorAfter, PspFault::Garbage, PspFault::HangAfter]);
+        stage.psp(Moment::Look, fault, 500);
+    },
+};
+
+/// The answer is lost after the effect, and the next sending under the same key is refused.
+pub(super) const RESEND: Scene = Scene {
+    classes: KEYED,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
+        let is_charge = stage.draw.chance(500);
+        if is_charge {
+            stage.all(|payment| payment.flow = Flow::Charge);
+        }
+        let lost = *stage.draw.pick(&[PspFault::HangAfter, PspFault::ErrorAfter, PspFault::Garbage]);
+        let refused = *stage.draw.pick(&[
+            PspFault::FormRefused,
+            PspFault::FormRefused,
+            PspFault::Rejected {
+                status: 401,
+                calls: Calls::All,
+            },
+            PspFault::Rejected {
+                status: 400,
+                calls: Calls::Money,
+            },
+        ]);
+        let first_ms = if is_charge { 300 } else { 300 + THINK_MS };
+        let from_ms = stage.from_ms;
+        stage.psp_at(from_ms.saturating_sub(20), first_ms, lost, 1_000);
+        stage.psp_at(from_ms + first_ms, 2_500, refused, 1_000);
+    },
+};
+
+/// The PSP rejects what is asked for a while, and clients ask until it takes it.
+pub(super) const WITHDRAWN: Scene = Scene {
+    classes: &Class::ALL,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Part, Flow::Charge, Flow::Automatic]);
+        let status = *stage.draw.pick(&[400, 401, 403]);
+        let moment = *stage.draw.pick(&[Moment::Authorize, Moment::Capture]);
+        let calls = Calls::Money;
+        stage.psp(moment, PspFault::Rejected { status, calls }, 1_000);
+        stage.all(|payment| payment.returns = true);
+    },
+};
+
+/// The network delivers a call twice, and the second answer is the one that arrives. A second answer that is a rejection can be
+/// seen through only with a key that is remembered.
+pub(super) const REDELIVERED: Scene = Scene {
+    classes: &Class::ALL,
+    play: |stage| {
+        stage.flows(&[Flow::Manual, Flow::Part, Flow::Charge, Flow::Automatic]);
+        let moment = *stage.draw.pick(&[Moment::Authorize, Moment::Capture]);
+        let (is_refused, once) = (stage.draw.chance(500), stage.draw.chance(700));
+        let permille = *stage.draw.pick(&[500, 1_000]);
+        stage.world.captures_once = once;
+        let has_memory = stage.world.class.is_keyed() && is_refused;
+        let status = if has_memory { 401 } else { 0 };
+        if has_memory {
+            stage.world.truth.horizon_ms = DAY_MS;
+            stage.world.declared.horizon_ms = DAY_MS;
+            stage.all(|payment| payment.returns = true);
+        }
+        stage.psp(moment, PspFault::Redelivered { status }, permille);
+    },
+};
+
+/// A capture is below the PSP's minimum, and the authorization is not.
+pub(super) const SMALL_CAPTURE: Scene = Scene {
+    classes: &Class::ALL,
+    play: |stage| {
+        let least_minor = stage.draw.between(100, 1_000);
+        let sent_minor = least_minor * 100;
+        stage.world.min_minor = sent_minor;
+        for payment in stage.payments.iter_mut() {
+            payment.flow = Flow::Part;
+            payment.token = Token::Good;
+            payment.currency = "EUR".to_owned();
+            payment.amount_minor = sent_minor + stage.draw.between(0, sent_minor / 3);
+        }
+    },
+};
