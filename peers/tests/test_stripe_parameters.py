@@ -26,7 +26,8 @@ BASE = "http://psp.test"
 REFUSED_LATER = "payment_method_types"
 # The golden files have the calls that move money, and of those not the one that prepares a PaymentIntent. The others are these, as
 # core/tests/it has them: wire_stripe.rs (the prepared PaymentIntent, the read by id, the list), looking.rs (smaller pages),
-# rules_lookup.rs (later pages), events.rs (the refunds of a PaymentIntent); a refund's read by its id is in the driver's source alone.
+# rules_lookup.rs (later pages), events.rs (the refunds of a PaymentIntent); the reads of a refund and of a dispute by their ids are in
+# the driver's source alone.
 # `test_no_request_of_the_driver_is_left_out` fails when that has a path or a parameter that neither the golden file nor this table has.
 OTHERS = [
     "POST /v1/payment_intents amount=2599&currency=gbp&capture_method=manual&payment_method_types%5B%5D=card"
@@ -37,6 +38,7 @@ OTHERS = [
     "GET /v1/refunds?limit=100&payment_intent=pi_9",
     "GET /v1/refunds?limit=1&payment_intent=pi_9&starting_after=re_1",
     "GET /v1/refunds/re_1",
+    "GET /v1/disputes/dp_1",
 ]
 
 
@@ -54,7 +56,7 @@ class Written:
     @property
     def call(self) -> str:
         """The method, and the path with `{}` for ids."""
-        return f"{self.method} {re.sub(r'/(?:pi|re)_[^/]+', '/{}', self.path)}"
+        return f"{self.method} {re.sub(r'/(?:pi|re|dp)_[^/]+', '/{}', self.path)}"
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

@@ -210,7 +210,7 @@ impl Outcome {
                         kind,
                         id: clip(format!("{target}/{}", self.code.unwrap_or_default())),
                         of: Some(target.to_owned()),
-                        amount_minor: asked_minor,
+                        amount_minor: self.amount.unwrap_or(asked_minor),
                         currency: None,
                         listed: false,
                     }],

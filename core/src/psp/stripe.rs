@@ -125,9 +125,14 @@ pub(super) fn write_read(psp: &Psp, reference: &str) -> HttpCall {
     get(psp, format!("/v1/payment_intents/{}?{query}", segment(reference)))
 }
 
-/// Reads a refund or a dispute by its id.
-pub(super) fn write_read_other(psp: &Psp, collection: &str, reference: &str) -> HttpCall {
-    get(psp, format!("/v1/{collection}/{}", segment(reference)))
+/// Reads a refund by its id.
+pub(super) fn write_read_refund(psp: &Psp, id: &str) -> HttpCall {
+    get(psp, format!("/v1/refunds/{}", segment(id)))
+}
+
+/// Reads a dispute by its id.
+pub(super) fn write_read_dispute(psp: &Psp, id: &str) -> HttpCall {
+    get(psp, format!("/v1/disputes/{}", segment(id)))
 }
 
 /// Lists by time of creation: Stripe's search is not read-after-write, its list is. Nothing is expanded: a page of large objects

@@ -49,8 +49,8 @@ impl About {
     pub(super) fn write(&self, psp: &Psp) -> HttpCall {
         match self {
             Self::Intent(id, _) => stripe::write_read(psp, id),
-            Self::Refund(id) => stripe::write_read_other(psp, "refunds", id),
-            Self::Dispute(id) => stripe::write_read_other(psp, "disputes", id),
+            Self::Refund(id) => stripe::write_read_refund(psp, id),
+            Self::Dispute(id) => stripe::write_read_dispute(psp, id),
         }
     }
 }

@@ -297,6 +297,21 @@ fn a_capture_that_requires_action_is_unknown() {
 }
 
 /// An authorization cannot find itself expired: that it was refused so is a refusal, whatever else the notice names.
+/// A release that finds nothing to release is answered “declined”, and so is its event: both tell of the ledger.
+#[test]
+fn a_notice_of_a_void_refused_as_expired_shows_the_lapse() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    world.op(id, "authorize", "k2");
+    let reference = world.get(id)["authorization"]["psp_reference"].clone();
+    world.webhook(
+        &json!({"type": "void", "reference": id.to_string(), "status": "declined",
+        "code": "authorization_expired", "of": reference, "amount": 2599, "currency": "EUR",
+        "psp_reference": "void_1"}),
+    );
+    assert_eq!(world.status(id), "EXPIRED", "{:#?}", world.story(id));
+}
+
 #[test]
 fn a_notice_of_an_authorization_refused_as_expired_is_a_refusal() {
     let mut world = World::new(Kind::AcquirerQueryable);

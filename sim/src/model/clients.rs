@@ -117,6 +117,14 @@ impl Sim<'_> {
                 if (200..300).contains(&status) {
                     self.acknowledged.push((self.now_ms, webhook.body.clone()));
                 } else {
+                    // What its PSP signed is never a forgery.
+                    if (400..500).contains(&status) {
+                        let (words, event) =
+                            (String::from_utf8_lossy(&body), String::from_utf8_lossy(&webhook.body));
+                        self.broken.push(format!(
+                            "a webhook that its PSP signed was answered with {status}, {words}: {event}"
+                        ));
+                    }
                     self.webhook_again(webhook, tries);
                 }
             }

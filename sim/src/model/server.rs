@@ -359,7 +359,11 @@ impl Sim<'_> {
         let arrives = self.travel(Host::Server(server), Host::Balancer);
         let (whose, status) = (self.whose(&reply_to), response.status);
         self.message(Host::Server(server), Host::Balancer, arrives, || {
-            format!("{whose}{status}")
+            let words = match status {
+                400.. => String::from_utf8_lossy(&response.body),
+                _ => "".into(),
+            };
+            format!("{whose}{status} {words}").trim_end().to_owned()
         });
         let Some(at_ms) = arrives else { return };
         let is_replay = response.header("Idempotency-Replayed") == Some("true");

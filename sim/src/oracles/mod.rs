@@ -23,10 +23,13 @@ mod money;
 mod numbers;
 mod one_effect;
 mod operators;
+mod pages;
 mod parking;
 mod progress;
+mod reasons;
 mod rejections;
 mod replays;
+mod returns;
 mod secure;
 mod settled;
 mod unwanted;
@@ -88,6 +91,9 @@ const ORACLES: &[Oracle] = &[
     replays::ORACLE,
     settled::ORACLE,
     unwanted::ORACLE,
+    returns::ORACLE,
+    reasons::ORACLE,
+    pages::ORACLE,
     key_reuse::ORACLE,
     progress::ORACLE,
     doubt::ORACLE,

@@ -122,11 +122,27 @@ fn is_foreign(case: &Case<'_>) -> bool {
     !case.foreign.is_empty() && case.class.is_listed()
 }
 
+/// The answer to a second delivery says that something was done before, and not by what.
+fn is_second_answer(case: &Case<'_>) -> bool {
+    let mut steps = case.run.plan.steps.iter();
+    steps.any(|step| {
+        matches!(
+            step.act,
+            Act::Psp {
+                fault: PspFault::Redelivered { .. },
+                ..
+            }
+        )
+    })
+}
+
 /// What came of a call is not known, and nothing tells.
 fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
     let world = &case.run.plan.world;
     // A server that stops with a call under way leaves nobody who knows.
-    let unknown = case.run.unknown.contains_key(&case.id) || case.run.plan.has_disturbed_servers();
+    let unknown = case.run.unknown.contains_key(&case.id)
+        || case.run.plan.has_disturbed_servers()
+        || is_second_answer(case);
     let is_told_by_key_alone = match case.class {
         Class::Blind => return Ok(unknown),
         Class::Keyed => true,

@@ -1,6 +1,8 @@
 //! Whatever of an attempt's is undone beside its own authorization and capture is on record as unwanted (rule 8).
 
-use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_core::evidence::EffectKind;
+use pay_once_core::journal::{Conclusion, Entry, Fact};
+use pay_once_core::record::Record;
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
@@ -10,6 +12,43 @@ pub(super) const ORACLE: Oracle = Oracle {
     rule: "rule 8",
     judge,
 };
+
+/// How long a release may take where the PSP takes it, in milliseconds.
+const RELEASE_MS: u64 = 10_000;
+
+/// A second authorization that a look-up has shown is released, and not left to lapse.
+fn left_standing(case: &Case<'_>, record: &Record, own: Option<&str>) -> Result<(), Wrong> {
+    let world = &case.run.plan.world;
+    // After rejections the pauses between two tries outlast what is left of a simulated life.
+    if case.run.plan.has_rejections() {
+        return Ok(());
+    }
+    for event in &case.ledger {
+        let (Some(of), Operation::Lapse) = (event.authorization.as_deref(), event.operation) else {
+            continue;
+        };
+        let object = case.run.objects.get(of).map_or(of, String::as_str);
+        if own.is_none_or(|own| own == object || own == of) {
+            continue;
+        }
+        let shows_it = |entry: &&Entry| match &entry.fact {
+            Fact::Observed { evidence, .. } => evidence
+                .effects
+                .iter()
+                .any(|effect| effect.listed && effect.kind == EffectKind::Authorize && effect.id == object),
+            _ => false,
+        };
+        let Some(shown) = record.entries().iter().map(|entry| &**entry).find(shows_it) else {
+            continue;
+        };
+        let from_ms = since(shown.at_ms).max(world.heal_ms) + RELEASE_MS;
+        if from_ms < since(event.at_ms) {
+            let what = format!("{object}, a second authorization that was seen, was left to lapse");
+            return Err((since(event.at_ms), what));
+        }
+    }
+    Ok(())
+}
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let Some(Ok(record)) = case.run.journals().get(&case.id) else {
@@ -31,6 +70,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             _ => None,
         })
         .collect();
+    left_standing(case, record, own)?;
     let undone = case.ledger.iter().filter(|event| {
         matches!(event.operation, Operation::Void | Operation::Refund)
             && event.cause.is_none()

@@ -270,6 +270,10 @@ async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
         stage.pass(Host::Psp, Host::Balancer, || {
             format!("a webhook: {}", said(status))
         });
+        // What its PSP signed is never a forgery.
+        if let Some(status @ 400..=499) = status {
+            stage.broke(format!("a webhook that its PSP signed was answered with {status}"));
+        }
         if status.is_some_and(|status| status < 300) {
             let now_ms = stage.now_ms();
             stage

@@ -19,6 +19,7 @@ pub(super) const CAPTURES: Scene = Scene {
     play: |stage| {
         stage.flows(&[Flow::Manual, Flow::Part, Flow::Charge, Flow::Automatic]);
         let moment = *stage.draw.pick(&[Moment::Capture, Moment::Authorize]);
+        stage.world.captures_once = false;
         stage.psp(moment, PspFault::Twice, 1_000);
         stage.psp(moment, PspFault::HangAfter, 1_000);
         silence(stage);
@@ -82,7 +83,7 @@ fn silence(stage: &mut Stage<'_>) {
 
 /// The answers to what undoes a duplicate get lost.
 fn lose_answers(stage: &mut Stage<'_>) {
-    let (at_ms, _) = stage.moment(Moment::Look);
+    let (at_ms, for_ms) = stage.moment(Moment::Capture);
     let fault = *stage.draw.pick(&[PspFault::HangAfter, PspFault::ErrorAfter]);
-    stage.psp_at(at_ms, 5_000, fault, 500);
+    stage.psp_at(at_ms + for_ms, 6_000, fault, 500);
 }

@@ -1,0 +1,49 @@
+//! Every retry converges: a client that comes back after healing, and asks again under its keys, gets a final answer.
+
+use super::{Case, Oracle, Wrong};
+use crate::plan::{Act, Step, Token};
+use crate::seen::{Doubt, Told};
+use crate::shopper::Role;
+
+/// From how long on a fault of the PSP makes pauses that outlast a client's patience, in milliseconds.
+const LONG_FAULT_MS: u64 = 5_000;
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "who comes back is answered",
+    rule: "§1 liveness; §2 Replays",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    let mut steps = case.run.plan.steps.iter();
+    let lasts = |step: &Step| matches!(step.act, Act::Psp { for_ms, .. } if for_ms >= LONG_FAULT_MS);
+    let is_disturbed_for_long = steps.any(lasts);
+    // A PSP that keeps an error under a key tells nothing more by it.
+    if matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept) {
+        return Ok(());
+    }
+    // Another's object is believed to go away for a day.
+    if is_disturbed_for_long || !case.foreign.is_empty() || case.run.plan.world.policy.is_some() {
+        return Ok(());
+    }
+    let back = case.heard.iter().filter(|heard| heard.ask.role == Role::Back);
+    let last = back.filter(|heard| heard.ask.tries_left == 0);
+    for heard in last {
+        let is_final = |told: &Told| told.is_kept() || matches!(told.status, 400..=499);
+        let is_parked = |told: &Told| {
+            let operation = told.shown.as_ref().and_then(|shown| shown.operation.as_ref());
+            operation.is_some_and(|operation| operation.state == Doubt::Parked)
+        };
+        let told = heard.told.as_ref();
+        if told.is_some_and(|told| is_final(told) || is_parked(told)) {
+            continue;
+        }
+        let what = format!(
+            "{} was asked again and again long after all was healed, and was answered {:?}",
+            heard.ask.key,
+            told.map(|told| (told.status, told.code.clone()))
+        );
+        return Err((heard.ended_ms, what));
+    }
+    Ok(())
+}
