@@ -372,8 +372,9 @@ impl<'a> Work<'a> {
             return Ok(());
         };
         let step = recovery::first_step(self.state(), psp, running);
-        let effect = running.effect.saturating_add(1);
-        self.dispatch(psp, step, effect)
+        // What was parked before anything was sent has no number of its own yet; the numbers of the tries before it are spent.
+        let used = self.state().effects_used(running.operation).max(running.effect);
+        self.dispatch(psp, step, used.saturating_add(1))
     }
 
     /// Rule 1: the dispatch entry, and the call that it names.

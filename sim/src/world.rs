@@ -176,8 +176,8 @@ pub fn dials(world: &World) -> Dials {
         refuse_second_capture: world.captures_once,
         refund_webhooks: true,
         refund_status: match world.refund_ms {
-            Some(_) => RefundStatus::Pending,
-            None => RefundStatus::Succeeded,
+            Some(_) if !world.refunds_fail_late => RefundStatus::Pending,
+            Some(_) | None => RefundStatus::Succeeded,
         },
         ..Dials::default()
     };

@@ -1,8 +1,12 @@
 //! An event that was acknowledged is in the journal: the PSP does not send it again (rule 2).
 
+use pay_once_core::evidence::{Effect, EffectKind};
+use pay_once_core::journal::Fact;
+use pay_once_sandbox::Cause;
+use pay_once_sandbox::tokens::Operation;
 use serde_json::Value;
 
-use super::{Case, Oracle, Wrong};
+use super::{Case, Oracle, Wrong, since};
 use crate::plan::Token;
 
 pub(super) const ORACLE: Oracle = Oracle {
@@ -10,6 +14,9 @@ pub(super) const ORACLE: Oracle = Oracle {
     rule: "rule 2",
     judge,
 };
+
+/// How long after it was written down something is known for certain, in milliseconds.
+const KNOWN_MS: u64 = 100;
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let Some(journal) = case.run.records.get(&case.id) else {
@@ -43,7 +50,50 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             return Err((*at_ms, what));
         }
     }
+    is_reversal_kept(case, journal)
+}
+
+/// What was given back by hand, or is disputed, and was told by an acknowledged event, is in the journal.
+fn is_reversal_kept(case: &Case<'_>, journal: &[u8]) -> Result<(), Wrong> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(());
+    };
+    for (acknowledged_ms, body) in &case.run.acknowledged {
+        let Some(id) = reversal_of(case, body) else { continue };
+        // What was done to an object that nobody had heard of is looked up later.
+        let known_ms = record.entries().iter().find_map(|entry| match &entry.fact {
+            Fact::Observed { evidence, .. } => {
+                let is_capture = |effect: &Effect| effect.kind == EffectKind::Capture;
+                evidence.effects.iter().any(is_capture).then(|| since(entry.at_ms))
+            }
+            _ => None,
+        });
+        let margin_ms = 2 * case.run.plan.world.truth.skew_ms + KNOWN_MS;
+        let is_known = known_ms.is_some_and(|known_ms| known_ms + margin_ms < *acknowledged_ms);
+        if is_known && !journal.windows(id.len()).any(|bytes| bytes == id.as_bytes()) {
+            let what = format!("an event about {id} was acknowledged, and the journal does not know of it");
+            return Err((*acknowledged_ms, what));
+        }
+    }
     Ok(())
+}
+
+/// The refund or dispute of the attempt's that a Stripe event tells of.
+fn reversal_of(case: &Case<'_>, body: &[u8]) -> Option<String> {
+    let event: Value = serde_json::from_slice(body).ok()?;
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+    let id = text("/data/object/id").or_else(|| text("/related_object/id"))?;
+    let own = case.ledger.iter().filter(|event| event.cause != Some(Cause::Repeated));
+    let is_own_object = |object: &str| {
+        let mut made = own.clone().filter(|event| event.cause.is_none());
+        made.any(|event| case.run.objects.get(&event.id).is_some_and(|it| it == object))
+    };
+    let is_refund = id.starts_with("re_")
+        && own.clone().any(|event| {
+            event.id == id && event.operation == Operation::Refund && event.cause == Some(Cause::Dashboard)
+        });
+    let is_dispute = id.starts_with("dp_") && text("/data/object/payment_intent").is_some_and(is_own_object);
+    (is_refund || is_dispute).then(|| id.to_owned())
 }
 
 /// The effect or object of an attempt that an event tells of, if it is one that happened.

@@ -1,5 +1,6 @@
 //! What another installation made is left alone (rule 13): no call of ours changes it, and no answer shows it as ours.
 
+use pay_once_core::journal::{Conclusion, Fact, Operation as CoreOperation};
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
@@ -11,6 +12,7 @@ pub(super) const ORACLE: Oracle = Oracle {
 };
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
+    proves_nothing(case)?;
     let mut done = case.foreign.iter();
     let ours = done.find(|event| event.cause.is_none() && event.operation != Operation::Lapse);
     if let Some(event) = ours {
@@ -37,6 +39,37 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             let what =
                 "an answer shows another installation's object as the attempt's authorization".to_owned();
             return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}
+
+/// Where a look shows what is not ours, it proves nothing absent: one of the objects may be ours after all.
+fn proves_nothing(case: &Case<'_>) -> Result<(), Wrong> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(());
+    };
+    // Stripe's object is read by its own id.
+    if case.class.is_stripe() {
+        return Ok(());
+    }
+    let mut is_shown = false;
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Inferred {
+                conclusion: Conclusion::Foreign { .. },
+            } => is_shown = true,
+            Fact::Inferred {
+                conclusion:
+                    Conclusion::NoEffect {
+                        operation: CoreOperation::Authorize,
+                        ..
+                    },
+            } if is_shown => {
+                let what = "absence was concluded though a look showed an object with our reference".to_owned();
+                return Err((since(entry.at_ms), what));
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ pub(super) fn has_extra(own: &[&LedgerEvent]) -> bool {
 }
 
 /// Where the PSP executed a call a second time: leaves out what our journal does not show for certain. Certain is what a list
-/// has, and what a later call of ours, or a person, acted on. (A webhook may name one effect by another id than its answer does.)
+/// has, and what a later call of ours acted on. (A webhook may name one effect by another id than its answer does.)
 pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'a LedgerEvent> {
     if !has_extra(&own) {
         return own;
@@ -78,9 +78,8 @@ pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'
         })
     };
     let is_used = |id: &str| {
-        let acts = |event: &&&LedgerEvent| {
-            event.cause != Some(Cause::Repeated) && event.operation != Operation::Lapse
-        };
+        let acts =
+            |event: &&&LedgerEvent| event.cause.is_none() && event.operation != Operation::Lapse;
         let made_ms = own.iter().find(|event| event.id == id).map(|event| event.at_ms);
         // What came with the object is no later call.
         let mut acts = own
@@ -147,7 +146,16 @@ impl Case<'_> {
     }
 
     fn has_cause(&self, causes: &[Cause]) -> bool {
-        let mut found = self.ledger.iter().filter_map(|event| event.cause);
+        // Of two executions one is kept, and what is done to the other is nobody's payment.
+        let record = self.run.journals().get(&self.id).and_then(|record| record.as_ref().ok());
+        let kept = record.and_then(|record| record.state().authorization.as_ref());
+        let kept = kept.map(|kept| kept.psp_reference.as_str()).filter(|_| self.has_extra);
+        let is_own = |event: &&&LedgerEvent| {
+            let of = event.authorization.as_deref().unwrap_or(&event.id);
+            let object = self.run.objects.get(of).map_or(of, String::as_str);
+            kept.is_none_or(|kept| kept == object || kept == of)
+        };
+        let mut found = self.ledger.iter().filter(is_own).filter_map(|event| event.cause);
         found.any(|cause| causes.contains(&cause))
     }
 

@@ -1,5 +1,5 @@
 //! The numbers of PSP keys (rule 3): what is proven not to have happened goes out under a new number, and what the PSP rejected
-//! under the number that it had, for as long as the PSP knows that key.
+//! under the number that it had, for as long as the PSP knows that key. One key is one request.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,21 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // The number that was rejected last, and when its key was sent first. A capture of another amount is another request.
     let mut rejected: BTreeMap<Operation, (u16, u64)> = BTreeMap::new();
     let mut first_sent: BTreeMap<(Operation, u16), u64> = BTreeMap::new();
+    let mut targets: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for entry in record.entries() {
+        if let Fact::Dispatched {
+            psp_key,
+            target,
+            sent_at_ms,
+            ..
+        } = &entry.fact
+        {
+            let first = *targets.entry(psp_key).or_insert(target.as_deref());
+            if first != target.as_deref() {
+                let what = format!("{psp_key} was sent to {first:?} first, and to {target:?} later");
+                return Err((since(*sent_at_ms), what));
+            }
+        }
         match &entry.fact {
             Fact::Inferred {
                 conclusion: Conclusion::NoEffect { operation, effect },

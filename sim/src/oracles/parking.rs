@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_sandbox::LedgerEvent;
+use pay_once_sandbox::tokens::Operation as PspOperation;
 use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, RESENDS_MAX};
 
 use super::{Case, Oracle, Wrong};
@@ -12,6 +14,8 @@ use crate::world::{DAY_MS, EPOCH_MS};
 
 /// Over how long the numbers of an operation are spread at least, in milliseconds.
 const SPENT_MS_MIN: u64 = 3_600_000;
+/// Within how long after healing a key that is known has told, in milliseconds.
+const TOLD_MS_MAX: u64 = 2 * 3_600_000;
 /// How many sendings of one number are many.
 const SENDS_MANY: usize = 16;
 
@@ -86,6 +90,11 @@ fn is_spent(case: &Case<'_>) -> bool {
         .max()
         .unwrap_or(0)
         .saturating_sub(at_ms().min().unwrap_or(0));
+    // Refunds that fail after they went through use up their numbers as fast as they fail.
+    let fails = |event: &&&LedgerEvent| event.operation == PspOperation::Refund && event.declined.is_some();
+    if case.ledger.iter().filter(fails).count() >= usize::from(EFFECTS_PER_OPERATION_MAX) - 1 {
+        return true;
+    }
     if span_ms < SPENT_MS_MIN {
         return false;
     }
@@ -136,6 +145,14 @@ fn is_second_answer(case: &Case<'_>) -> bool {
     })
 }
 
+/// Whether the PSP keeps an error under the key, and tells nothing else by it.
+fn keeps_error(case: &Case<'_>) -> bool {
+    matches!(
+        case.payment.token,
+        Token::ErrorKept | Token::CaptureErrorKept
+    )
+}
+
 /// What came of a call is not known, and nothing tells.
 fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
     let world = &case.run.plan.world;
@@ -180,6 +197,11 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
                 let first_sent_ms = last_key.and_then(|key| sent.get(key)).copied();
                 let from_ms =
                     first_sent_ms.unwrap_or(0) + world.declared.horizon_ms.saturating_sub(margin_ms);
+                let long_after_ms = EPOCH_MS + world.heal_ms + TOLD_MS_MAX;
+                if from_ms > long_after_ms && first_sent_ms.is_some() && !keeps_error(case) {
+                    let what = "parked, though the key was known for hours after all was healed".to_owned();
+                    return Err((case.run.ended_ms, what));
+                }
                 if entry.at_ms < from_ms {
                     let at_ms = entry.at_ms.saturating_sub(EPOCH_MS);
                     return Err((at_ms, "parked while the key could still tell".to_owned()));

@@ -2,7 +2,7 @@
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Step, Token};
-use crate::seen::{Doubt, Told};
+use crate::seen::{Doubt, Status, Told};
 use crate::shopper::Role;
 
 /// From how long on a fault of the PSP makes pauses that outlast a client's patience, in milliseconds.
@@ -19,7 +19,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let lasts = |step: &Step| matches!(step.act, Act::Psp { for_ms, .. } if for_ms >= LONG_FAULT_MS);
     let is_disturbed_for_long = steps.any(lasts);
     // A PSP that keeps an error under a key tells nothing more by it.
-    if matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept) {
+    let keeps_error = matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept);
+    if keeps_error || case.run.plan.world.lists_forbidden {
         return Ok(());
     }
     // Another's object is believed to go away for a day.
@@ -30,12 +31,15 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let last = back.filter(|heard| heard.ask.tries_left == 0);
     for heard in last {
         let is_final = |told: &Told| told.is_kept() || matches!(told.status, 400..=499);
-        let is_parked = |told: &Told| {
-            let operation = told.shown.as_ref().and_then(|shown| shown.operation.as_ref());
-            operation.is_some_and(|operation| operation.state == Doubt::Parked)
+        let waits_for_people = |told: &Told| {
+            let Some(shown) = &told.shown else { return false };
+            let operation = shown.operation.as_ref();
+            // A customer may take longer than that.
+            shown.status == Status::RequiresAction
+                || operation.is_some_and(|operation| operation.state == Doubt::Parked)
         };
         let told = heard.told.as_ref();
-        if told.is_some_and(|told| is_final(told) || is_parked(told)) {
+        if told.is_some_and(|told| is_final(told) || waits_for_people(told)) {
             continue;
         }
         let what = format!(

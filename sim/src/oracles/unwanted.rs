@@ -1,7 +1,7 @@
 //! Whatever of an attempt's is undone beside its own authorization and capture is on record as unwanted (rule 8).
 
 use pay_once_core::evidence::EffectKind;
-use pay_once_core::journal::{Conclusion, Entry, Fact};
+use pay_once_core::journal::{Cause, Conclusion, Entry, Fact, Operation as CoreOperation};
 use pay_once_core::record::Record;
 use pay_once_sandbox::tokens::Operation;
 
@@ -71,6 +71,20 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         })
         .collect();
     left_standing(case, record, own)?;
+    // What a client, or the end of its time, wanted released.
+    let mut is_wanted = false;
+    let mut released: Vec<&str> = Vec::new();
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Intended { cause, .. } => is_wanted = *cause != Cause::Compensation,
+            Fact::Dispatched {
+                operation: CoreOperation::Void,
+                target: Some(target),
+                ..
+            } if is_wanted => released.push(target),
+            _ => {}
+        }
+    }
     let undone = case.ledger.iter().filter(|event| {
         matches!(event.operation, Operation::Void | Operation::Refund)
             && event.cause.is_none()
@@ -80,7 +94,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         let Some(of) = event.authorization.as_deref() else { continue };
         let object = case.run.objects.get(of).map_or(of, String::as_str);
         // An attempt's own authorization is released; its own capture is given back only where it must not stand.
-        let is_own = own.is_none_or(|own| own == object || own == of) && event.operation == Operation::Void;
+        let is_the_attempts = own.is_none_or(|own| own == object || own == of) || released.contains(&object);
+        let is_own = is_the_attempts && event.operation == Operation::Void;
         let is_captured = case.ledger.iter().any(|other| {
             other.operation == Operation::Capture
                 && other.declined.is_none()

@@ -128,7 +128,7 @@ impl Plan {
     #[must_use]
     pub fn is_disputed(&self, number: u32) -> bool {
         let is_dispute =
-            |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, .. } if *payment == number);
+            |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, extra: false, .. } if *payment == number);
         self.steps.iter().any(|step| is_dispute(&step.act))
     }
 

@@ -173,6 +173,9 @@ pub struct World {
     /// Stripe tells of an object's creation, before its authorization.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub created_webhooks: bool,
+    /// Such a refund has gone through at once, and fails after that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refunds_fail_late: bool,
     /// What a deployment chooses itself. `None`: what the swarm's plans are made for ([`World::policy`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,

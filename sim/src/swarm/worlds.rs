@@ -106,6 +106,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         thin_webhooks: is_thin && is_stripe,
         lists_forbidden: false,
         refund_ms: (is_pending && is_stripe).then_some((refund_ms, succeeds)),
+        refunds_fail_late: false,
         captures_once: once,
         min_minor: 0,
         second_secret,

@@ -5,6 +5,7 @@ use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, json as body, 
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::{Entry, Fact};
 use pay_once_core::machine::{Input, Outcome};
+use pay_once_core::psp::Call;
 use pay_once_core::record::Record;
 use serde_json::json;
 
@@ -175,6 +176,8 @@ fn a_refund_that_failed_is_not_taken_for_done_by_an_older_event() {
 #[test]
 fn refunds_that_fail_later_for_ever_come_to_an_operator() {
     let (mut world, id) = second_capture(Told::Hold);
+    let second = json!({"id": "pi_9", "object": "payment_intent", "status": "succeeded", "amount": 2599,
+        "amount_received": 2599, "currency": "gbp", "metadata": {"attempt_id": id.to_string()}});
     let mut n = 0;
     while n < 300 && !world.is_parked(id) {
         n += 1;
@@ -183,10 +186,14 @@ fn refunds_that_fail_later_for_ever_come_to_an_operator() {
                 "payment_intent": "pi_9", "metadata": {"attempt_id": id.to_string()}})
         };
         if let Some(call) = world.held.pop() {
-            world.script.push_back(Told::Hold);
             world.outcome(call, answered(200, told("succeeded").to_string()));
         }
         world.now_ms += 60_000;
+        // The event's PaymentIntent is read first; then it is refunded once more.
+        world.script.clear();
+        world
+            .script
+            .extend([Told::Instead(answered(200, second.to_string())), Told::Hold]);
         world.webhook(&json!({"id": "evt", "type": "refund.failed", "data": {"object": told("failed")}}));
         assert!(
             world.record(id).entries().len() < 300,
@@ -194,6 +201,23 @@ fn refunds_that_fail_later_for_ever_come_to_an_operator() {
             world.record(id).entries().len()
         );
     }
+    assert!(world.is_parked(id), "{n} {:#?}", world.story(id));
+    // The operator's own try has a number that no try before had: the PSP still answers an old key with the refund that failed.
+    let used: Vec<String> = world.calls.iter().filter_map(key_of).collect();
+    let said = json!({"operator": "ada", "reason": "by the books", "outcome": "did_not_happen"});
+    world.script.push_back(Told::Hold);
+    let resolved = world.post(&format!("/attempts/{id}/resolve"), "r1", &said.to_string());
+    assert_eq!(resolved.status, 200, "{}", text(&resolved));
+    let fresh = key_of(&world.held.pop().unwrap()).unwrap();
+    assert!(!used.contains(&fresh), "{fresh} was sent before");
+}
+
+/// The PSP key of a call.
+fn key_of(call: &Call) -> Option<String> {
+    let mut headers = call.http.headers.iter();
+    headers
+        .find(|(name, _)| *name == "idempotency-key")
+        .map(|(_, value)| value.clone())
 }
 
 /// Rewrites the record as an older build left it: form 0, and an amount that this build would have refused.

@@ -11,7 +11,11 @@ pub(super) const LATE: Scene = Scene {
         stage.flows(&[Flow::Manual, Flow::Charge, Flow::Charge, Flow::Automatic]);
         let action_ms = stage.world.action_ms;
         for payment in stage.payments.iter_mut() {
-            let after_ms = stage.draw.between(action_ms.saturating_sub(800), action_ms + 4_000);
+            // Near the end, or long after it: then the looks before it have shown an open page.
+            let after_ms = match stage.draw.chance(500) {
+                true => stage.draw.between(action_ms.saturating_sub(800), action_ms + 1_500),
+                false => stage.draw.between(action_ms + 3_000, action_ms + 9_000),
+            };
             payment.token = Token::Secure(after_ms);
         }
         if stage.draw.chance(700) {
@@ -21,12 +25,13 @@ pub(super) const LATE: Scene = Scene {
         let calls = Calls::Money;
         let fault = *stage.draw.pick(&[
             PspFault::Rejected { status, calls },
+            PspFault::ReadOnly,
             PspFault::HangBefore,
             PspFault::ErrorBefore,
             PspFault::ReadOnly,
         ]);
         let (at_ms, _) = stage.moment(Moment::Deadline);
-        let for_ms = stage.draw.between(1_000, 6_000);
+        let for_ms = stage.draw.between(1_000, 9_000);
         stage.psp_at(at_ms.saturating_sub(300), for_ms, fault, 1_000);
         if stage.draw.chance(300) {
             stage.psp_at(at_ms.saturating_sub(300), for_ms, PspFault::ReadMissing, 1_000);

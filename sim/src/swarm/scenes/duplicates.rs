@@ -34,7 +34,7 @@ pub(super) const PART_REFUND: Scene = Scene {
         stage.flows(&[Flow::Charge, Flow::Automatic, Flow::Manual]);
         authorize_twice(stage);
         let at_ms = stage.from_ms + stage.draw.between(1_500, 5_000);
-        let hand = *stage.draw.pick(&[Hand::Refund(400), Hand::Refund(400), Hand::Dispute]);
+        let hand = Hand::Refund(400);
         let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
         for payment in numbers {
             let act = Act::ByHand {
@@ -56,8 +56,13 @@ fn authorize_twice(stage: &mut Stage<'_>) {
         lose_answers(stage);
     }
     if stage.world.class.is_stripe() && stage.draw.chance(700) {
-        let (after_ms, succeeds) = (stage.draw.between(200, 3_000), stage.draw.chance(300));
+        let (after_ms, succeeds) = (stage.draw.between(200, 3_000), stage.draw.chance(200));
         stage.world.refund_ms = Some((after_ms, succeeds));
+        stage.world.refunds_fail_late = !succeeds && stage.draw.chance(400);
+        // Nobody tells of a refund that fails, where nothing but a look does.
+        if !stage.world.refunds_fail_late && stage.draw.chance(700) {
+            stage.world.webhooks = None;
+        }
     }
 }
 

@@ -15,8 +15,9 @@ pub(super) const STALE: Scene = Scene {
         let status = *stage.draw.pick(&[400, 401, 403]);
         let calls = Calls::Money;
         stage.psp(Moment::Authorize, PspFault::Rejected { status, calls }, 1_000);
-        let for_ms = stage.draw.between(4_500, 8_000);
-        stage.stand_still(true, for_ms);
+        let (nth, for_ms) = (stage.draw.between(1, 3), stage.draw.between(4_500, 8_000));
+        stage.stands_still(0, u32::try_from(nth).unwrap_or(1), true, for_ms);
+        stage.all(|payment| payment.tries = 12);
         let fault = *stage
             .draw
             .pick(&[PspFault::ErrorAfter, PspFault::Garbage, PspFault::HangAfter]);

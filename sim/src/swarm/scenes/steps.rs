@@ -88,16 +88,21 @@ impl Stage<'_> {
     pub(super) fn stand_still(&mut self, is_sent: bool, for_ms: u64) {
         for server in 0..self.world.clocks_ms.len() {
             let nth = u32::try_from(self.draw.between(1, 3)).unwrap_or(1);
-            self.steps.push(Step {
-                at_ms: self.from_ms,
-                act: Act::AtSend {
-                    server,
-                    nth,
-                    is_sent,
-                    for_ms,
-                },
-            });
+            self.stands_still(server, nth, is_sent, for_ms);
         }
+    }
+
+    /// A server stands still at one of its sendings.
+    pub(super) fn stands_still(&mut self, server: usize, nth: u32, is_sent: bool, for_ms: u64) {
+        self.steps.push(Step {
+            at_ms: self.from_ms,
+            act: Act::AtSend {
+                server,
+                nth,
+                is_sent,
+                for_ms,
+            },
+        });
     }
 
     /// There are so many servers at least.
