@@ -358,8 +358,15 @@ impl State {
         let sent_before = running.calls.iter().find(|call| call.effect == effect);
         match (sent_before, &running.target) {
             (Some(call), _) => call.amount_minor,
+            // Of the whole capture: refunds that had gone through when this one was intended may have failed since.
             (None, Some(target)) if running.operation == Operation::Refund => {
-                self.knowledge.left_to_refund_minor(target, running.amount_minor)
+                let captures = self.knowledge.of_kind(EffectKind::Capture);
+                let captured = captures
+                    .filter(|(id, _)| id == target)
+                    .map(|(_, seen)| seen.amount_minor);
+                let captured_minor = captured.max().filter(|minor| *minor > 0);
+                self.knowledge
+                    .left_to_refund_minor(target, captured_minor.unwrap_or(running.amount_minor))
             }
             (None, _) => running.amount_minor,
         }

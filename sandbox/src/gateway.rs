@@ -112,8 +112,8 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
         return reaction;
     }
 
-    let refused = reject::drawn(dials, &call, &mut draw)
-        .or_else(|| reject::drawn_missing(dials, &call, &mut draw));
+    let refused =
+        reject::drawn(dials, &call, &mut draw).or_else(|| reject::drawn_missing(dials, &call, &mut draw));
     if let Some(outcome) = refused.filter(|_| !arrival.landing) {
         return Reaction {
             answer: altered(drawn, face, &outcome, latency_ms),

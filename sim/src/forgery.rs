@@ -24,10 +24,19 @@ pub struct Forgery {
 
 /// A webhook that says that a payment was captured. `attempt_id` is the attempt that it names.
 #[must_use]
-pub fn forgery(world: &World, payment: &Payment, attempt_id: &str, is_misdirected: bool, now_ms: u64) -> Forgery {
+pub fn forgery(
+    world: &World,
+    payment: &Payment,
+    attempt_id: &str,
+    is_misdirected: bool,
+    now_ms: u64,
+) -> Forgery {
     let own = world.class_of(payment.merchant);
     // Without another PSP, it is the attempt's own that tells of what it did not do: nobody but a forger does.
-    let class = world.classes().find(|class| *class != own).filter(|_| is_misdirected);
+    let class = world
+        .classes()
+        .find(|class| *class != own)
+        .filter(|_| is_misdirected);
     let is_signed = class.is_some();
     let class = class.unwrap_or(own);
     let (amount, now_s) = (payment.amount_minor, (EPOCH_MS + now_ms) / 1_000);

@@ -31,7 +31,13 @@ pub fn whose(foreign: bool, extra: bool) -> Option<Cause> {
 
 /// What a person does to the newest object of an attempt. `None`: there is nothing to do it to.
 #[must_use]
-pub fn act(sandbox: &Sandbox, class: Class, attempt_id: &str, hand: Hand, cause: Option<Cause>) -> Option<Request> {
+pub fn act(
+    sandbox: &Sandbox,
+    class: Class,
+    attempt_id: &str,
+    hand: Hand,
+    cause: Option<Cause>,
+) -> Option<Request> {
     let events = sandbox.ledger().filter(|event| event.attempt_id == attempt_id);
     let events: Vec<&LedgerEvent> = events.filter(|event| event.declined.is_none()).collect();
     let mut made = events

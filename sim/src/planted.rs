@@ -362,7 +362,10 @@ fn seen(judged: &Judged) -> BTreeMap<u32, String> {
     let run = &judged.traced.run;
     let text = |payment: &Payment| {
         let id = run.plan.attempt_of(payment).to_string();
-        let heard = run.heard.iter().filter(|heard| heard.ask.payment == payment.payment);
+        let heard = run
+            .heard
+            .iter()
+            .filter(|heard| heard.ask.payment == payment.payment);
         let heard: Vec<_> = heard.map(|heard| &heard.told).collect();
         let ledger: Vec<_> = run.ledger.iter().filter(|event| event.attempt_id == id).collect();
         format!("{heard:?} {ledger:?} {:?}", run.records.get(&id))

@@ -87,7 +87,11 @@ impl Call {
             Action::Capture { .. } => actions::AMOUNT_TO_CAPTURE,
             _ => "amount",
         };
-        errors::invalid("parameter_invalid_integer", param, "The amount is not acceptable.")
+        errors::invalid(
+            "parameter_invalid_integer",
+            param,
+            "The amount is not acceptable.",
+        )
     }
 
     /// The PaymentIntent that is read, if one is.

@@ -119,8 +119,10 @@ impl Sim<'_> {
                 } else {
                     // What its PSP signed is never a forgery.
                     if (400..500).contains(&status) {
-                        let (words, event) =
-                            (String::from_utf8_lossy(&body), String::from_utf8_lossy(&webhook.body));
+                        let (words, event) = (
+                            String::from_utf8_lossy(&body),
+                            String::from_utf8_lossy(&webhook.body),
+                        );
                         self.broken.push(format!(
                             "a webhook that its PSP signed was answered with {status}, {words}: {event}"
                         ));

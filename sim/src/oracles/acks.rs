@@ -17,6 +17,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         };
         let money = case.money_at(heard.ended_ms);
         let is_true = match shown.status {
+            // A person may have taken the execution that the attempt does not count as its own.
+            Status::Captured if case.is_touched() && case.has_extra => true,
             Status::Captured if case.is_touched() || case.has_extra => money.all_captures >= 1,
             Status::Captured => money.captures == 1 && money.kept_minor == case.taken_minor(),
             Status::Authorized | Status::Capturing if case.has_extra => true,

@@ -48,16 +48,24 @@ fn is_mismatch_noted(case: &Case<'_>) -> Result<(), Wrong> {
 fn is_held_as_shown(case: &Case<'_>, whole_minor: u64) -> Result<(), Wrong> {
     let is_held = |event: &&&LedgerEvent| event.operation == Operation::Authorize && event.declined.is_none();
     let mut held = case.ledger.iter().filter(is_held).peekable();
-    if held.peek().is_none() || held.any(|event| event.amount_minor == whole_minor) || !case.foreign.is_empty() {
+    if held.peek().is_none()
+        || held.any(|event| event.amount_minor == whole_minor)
+        || !case.foreign.is_empty()
+    {
         return Ok(());
     }
     // An operator's word has no amount.
     let has_operator = case.run.plan.world.operator_ms.is_some();
-    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own() && !has_operator) {
+    for heard in case
+        .heard
+        .iter()
+        .filter(|heard| heard.ask.role.is_own() && !has_operator)
+    {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         let is_authorized = |status: Status| matches!(status, Status::Authorized | Status::Capturing);
         if shown.is_some_and(|shown| is_authorized(shown.status)) {
-            let what = format!("an answer says that {whole_minor} is authorized, and the PSP holds another amount");
+            let what =
+                format!("an answer says that {whole_minor} is authorized, and the PSP holds another amount");
             return Err((heard.ended_ms, what));
         }
     }
@@ -72,7 +80,11 @@ fn is_taken_as_shown(case: &Case<'_>) -> Result<(), Wrong> {
     }
     let is_taken = |event: &&&LedgerEvent| event.operation == Operation::Capture && event.declined.is_none();
     let has_operator = case.run.plan.world.operator_ms.is_some();
-    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own() && !has_operator) {
+    for heard in case
+        .heard
+        .iter()
+        .filter(|heard| heard.ask.role.is_own() && !has_operator)
+    {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         let Some(capture) = shown.and_then(|shown| shown.capture.as_ref()) else {
             continue;
@@ -80,7 +92,10 @@ fn is_taken_as_shown(case: &Case<'_>) -> Result<(), Wrong> {
         let sent_minor = case.payment.sent_minor(case.class, capture.amount);
         let mut taken = case.ledger.iter().filter(is_taken);
         if !taken.any(|event| event.amount_minor == sent_minor) {
-            let what = format!("an answer shows {} as captured, and no capture took that", capture.amount);
+            let what = format!(
+                "an answer shows {} as captured, and no capture took that",
+                capture.amount
+            );
             return Err((heard.ended_ms, what));
         }
     }

@@ -27,7 +27,11 @@ fn is_form_refused(case: &Case<'_>) -> bool {
         )
     };
     let is_automatic = matches!(case.payment.flow, Flow::Charge | Flow::Automatic);
-    let journal = case.run.journals().get(&case.id).and_then(|record| record.as_ref().ok());
+    let journal = case
+        .run
+        .journals()
+        .get(&case.id)
+        .and_then(|record| record.as_ref().ok());
     let captures = |fact: &Fact| {
         matches!(
             fact,
@@ -37,7 +41,8 @@ fn is_form_refused(case: &Case<'_>) -> bool {
             }
         )
     };
-    let has_captured = journal.is_some_and(|record| record.entries().iter().any(|entry| captures(&entry.fact)));
+    let has_captured =
+        journal.is_some_and(|record| record.entries().iter().any(|entry| captures(&entry.fact)));
     is_automatic && has_captured && plan.steps.iter().any(|step| refuses(&step.act))
 }
 
@@ -61,7 +66,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         if shown.is_some_and(|shown| shown.status == Status::Declined) {
-            let what = format!("DECLINED was answered, and the PSP approved it at {} ms", since(approved.at_ms));
+            let what = format!(
+                "DECLINED was answered, and the PSP approved it at {} ms",
+                since(approved.at_ms)
+            );
             return Err((heard.ended_ms, what));
         }
     }

@@ -59,12 +59,18 @@ fn is_reversal_kept(case: &Case<'_>, journal: &[u8]) -> Result<(), Wrong> {
         return Ok(());
     };
     for (acknowledged_ms, body) in &case.run.acknowledged {
-        let Some(id) = reversal_of(case, body) else { continue };
+        let Some(id) = reversal_of(case, body) else {
+            continue;
+        };
         // What was done to an object that nobody had heard of is looked up later.
         let known_ms = record.entries().iter().find_map(|entry| match &entry.fact {
             Fact::Observed { evidence, .. } => {
                 let is_capture = |effect: &Effect| effect.kind == EffectKind::Capture;
-                evidence.effects.iter().any(is_capture).then(|| since(entry.at_ms))
+                evidence
+                    .effects
+                    .iter()
+                    .any(is_capture)
+                    .then(|| since(entry.at_ms))
             }
             _ => None,
         });
@@ -83,7 +89,10 @@ fn reversal_of(case: &Case<'_>, body: &[u8]) -> Option<String> {
     let event: Value = serde_json::from_slice(body).ok()?;
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
     let id = text("/data/object/id").or_else(|| text("/related_object/id"))?;
-    let own = case.ledger.iter().filter(|event| event.cause != Some(Cause::Repeated));
+    let own = case
+        .ledger
+        .iter()
+        .filter(|event| event.cause != Some(Cause::Repeated));
     let is_own_object = |object: &str| {
         let mut made = own.clone().filter(|event| event.cause.is_none());
         made.any(|event| case.run.objects.get(&event.id).is_some_and(|it| it == object))

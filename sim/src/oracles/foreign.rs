@@ -66,7 +66,8 @@ fn proves_nothing(case: &Case<'_>) -> Result<(), Wrong> {
                         ..
                     },
             } if is_shown => {
-                let what = "absence was concluded though a look showed an object with our reference".to_owned();
+                let what =
+                    "absence was concluded though a look showed an object with our reference".to_owned();
                 return Err((since(entry.at_ms), what));
             }
             _ => {}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use pay_once_core::evidence::EffectKind;
+use pay_once_core::status::Status;
 use pay_once_sandbox::tokens::Operation;
 use pay_once_sandbox::{Cause, Face, LedgerEvent};
 
@@ -64,7 +65,7 @@ pub(super) fn has_extra(own: &[&LedgerEvent]) -> bool {
 }
 
 /// Where the PSP executed a call a second time: leaves out what our journal does not show for certain. Certain is what a list
-/// has, and what a later call of ours acted on. (A webhook may name one effect by another id than its answer does.)
+/// has, what a later call of ours acted on, and what is the attempt's own. (A webhook may name one effect by another id than its answer does.)
 pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'a LedgerEvent> {
     if !has_extra(&own) {
         return own;
@@ -78,8 +79,7 @@ pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'
         })
     };
     let is_used = |id: &str| {
-        let acts =
-            |event: &&&LedgerEvent| event.cause.is_none() && event.operation != Operation::Lapse;
+        let acts = |event: &&&LedgerEvent| event.cause.is_none() && event.operation != Operation::Lapse;
         let made_ms = own.iter().find(|event| event.id == id).map(|event| event.at_ms);
         // What came with the object is no later call.
         let mut acts = own
@@ -88,9 +88,15 @@ pub(super) fn seen<'a>(run: &Run, id: &str, own: Vec<&'a LedgerEvent>) -> Vec<&'
             .filter(|event| Some(event.at_ms) > made_ms);
         acts.any(|event| event.authorization.as_deref() == Some(id))
     };
+    // What a webhook alone has shown is not undone where another one was answered.
+    let is_over = |status: Status| matches!(status, Status::Voided | Status::Declined | Status::Expired);
+    let open = record.filter(|record| !is_over(record.state().status));
+    let kept = open.and_then(|record| record.state().authorization.as_ref());
+    let kept = kept.map(|kept| kept.psp_reference.as_str());
     let is_seen = |event: &&LedgerEvent| {
         let of = event.authorization.as_deref().unwrap_or(&event.id);
-        let is_known = is_listed(EffectKind::Authorize, of) || is_used(of);
+        let object = run.objects.get(of).map_or(of, String::as_str);
+        let is_known = is_listed(EffectKind::Authorize, of) || is_used(of) || kept == Some(object);
         let is_second_capture = event.operation == Operation::Capture && event.cause == Some(Cause::Repeated);
         // A capture of Stripe's is known by its PaymentIntent, the acquirer's by an id of its own.
         let is_capture_known = event.face == Face::Stripe || is_listed(EffectKind::Capture, &event.id);
@@ -146,16 +152,23 @@ impl Case<'_> {
     }
 
     fn has_cause(&self, causes: &[Cause]) -> bool {
-        // Of two executions one is kept, and what is done to the other is nobody's payment.
-        let record = self.run.journals().get(&self.id).and_then(|record| record.as_ref().ok());
+        // What the PSP made by executing a call a second time is nobody's payment, unless it is the one that is kept.
+        let record = self
+            .run
+            .journals()
+            .get(&self.id)
+            .and_then(|record| record.as_ref().ok());
         let kept = record.and_then(|record| record.state().authorization.as_ref());
-        let kept = kept.map(|kept| kept.psp_reference.as_str()).filter(|_| self.has_extra);
-        let is_own = |event: &&&LedgerEvent| {
+        let kept = kept.map(|kept| kept.psp_reference.as_str());
+        let all = || self.run.ledger.iter().filter(|event| event.attempt_id == self.id);
+        let is_authorization = |event: &&LedgerEvent| event.operation == Operation::Authorize;
+        let is_own = |event: &&LedgerEvent| {
             let of = event.authorization.as_deref().unwrap_or(&event.id);
             let object = self.run.objects.get(of).map_or(of, String::as_str);
-            kept.is_none_or(|kept| kept == object || kept == of)
+            let made = all().filter(is_authorization).find(|made| made.id == of);
+            made.is_none_or(|made| made.cause.is_none()) || kept == Some(object)
         };
-        let mut found = self.ledger.iter().filter(is_own).filter_map(|event| event.cause);
+        let mut found = all().filter(is_own).filter_map(|event| event.cause);
         found.any(|cause| causes.contains(&cause))
     }
 

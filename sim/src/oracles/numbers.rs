@@ -45,7 +45,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 conclusion: Conclusion::NoEffect { operation, effect },
             } => absent.push((*operation, *effect)),
             Fact::Inferred {
-                conclusion: Conclusion::Withdrawn { operation, effect, .. },
+                conclusion:
+                    Conclusion::Withdrawn {
+                        operation, effect, ..
+                    },
             } => {
                 let sent_ms = first_sent.get(&(*operation, *effect)).copied().unwrap_or(0);
                 rejected.insert(*operation, (*effect, sent_ms));
@@ -66,7 +69,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 let before = rejected.remove(operation);
                 let is_other = |(number, first_ms): &(u16, u64)| {
                     let is_known = case.class.is_keyed() && sent_at_ms.saturating_sub(*first_ms) < known_ms;
-                    is_known && number != effect && *operation == Operation::Authorize && !absent.contains(&(*operation, *number))
+                    is_known
+                        && number != effect
+                        && *operation == Operation::Authorize
+                        && !absent.contains(&(*operation, *number))
                 };
                 if let Some((number, _)) = before.filter(is_other) {
                     let what = format!("number {number} was rejected, and {psp_key} asks for it again");

@@ -32,14 +32,21 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         return Ok(());
     };
     let from_ms = answered_ms + 2 * case.run.plan.world.truth.skew_ms + 50;
-    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own() && heard.began_ms > from_ms) {
+    for heard in case
+        .heard
+        .iter()
+        .filter(|heard| heard.ask.role.is_own() && heard.began_ms > from_ms)
+    {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         let waits = shown.filter(|shown| shown.status == Status::RequiresAction);
         let Some(action) = waits.and_then(|shown| shown.next_action.as_ref()) else {
             continue;
         };
         if action.url != *url {
-            let what = format!("the customer is sent to {}, and the PSP's answer names {url}", action.url);
+            let what = format!(
+                "the customer is sent to {}, and the PSP's answer names {url}",
+                action.url
+            );
             return Err((heard.ended_ms, what));
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
-use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, RESENDS_MAX};
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Calls, Class, Hand, PspFault, Token};
@@ -147,10 +147,7 @@ fn is_second_answer(case: &Case<'_>) -> bool {
 
 /// Whether the PSP keeps an error under the key, and tells nothing else by it.
 fn keeps_error(case: &Case<'_>) -> bool {
-    matches!(
-        case.payment.token,
-        Token::ErrorKept | Token::CaptureErrorKept
-    )
+    matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept)
 }
 
 /// What came of a call is not known, and nothing tells.

@@ -16,7 +16,10 @@ pub(super) const ORACLE: Oracle = Oracle {
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let by_hand = [Cause::Dashboard, Cause::Reversal, Cause::Repeated];
     // An object that a person released is no more, and an operator's word is its own reason.
-    let is_released = case.ledger.iter().any(|event| event.cause.is_some_and(|cause| by_hand.contains(&cause)));
+    let is_released = case
+        .ledger
+        .iter()
+        .any(|event| event.cause.is_some_and(|cause| by_hand.contains(&cause)));
     if case.is_touched() || is_released && !case.has_extra || case.run.plan.world.operator_ms.is_some() {
         return Ok(());
     }
@@ -49,10 +52,15 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         let Some(status) = shown.map(|shown| shown.status) else {
             continue;
         };
-        let is_early = asked_ms.is_some_and(|asked_ms| heard.ended_ms < asked_ms + life_ms.saturating_sub(2 * world.truth.skew_ms));
+        let is_early = asked_ms.is_some_and(|asked_ms| {
+            heard.ended_ms < asked_ms + life_ms.saturating_sub(2 * world.truth.skew_ms)
+        });
         match status {
             Status::Expired if is_early => {
-                return Err((heard.ended_ms, "EXPIRED before anything's time was over".to_owned()));
+                return Err((
+                    heard.ended_ms,
+                    "EXPIRED before anything's time was over".to_owned(),
+                ));
             }
             Status::Voided if !is_void_asked && heard.ask.op != Op::Void => {
                 return Err((heard.ended_ms, "VOIDED, and no client asked for that".to_owned()));

@@ -6,7 +6,7 @@ use crate::seen::{Doubt, Status, Told};
 use crate::shopper::Role;
 
 /// From how long on a fault of the PSP makes pauses that outlast a client's patience, in milliseconds.
-const LONG_FAULT_MS: u64 = 5_000;
+const LONG_FAULT_MS: u64 = 3_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "who comes back is answered",

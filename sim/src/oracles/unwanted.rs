@@ -91,7 +91,9 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             && event.declined.is_none()
     });
     for event in undone {
-        let Some(of) = event.authorization.as_deref() else { continue };
+        let Some(of) = event.authorization.as_deref() else {
+            continue;
+        };
         let object = case.run.objects.get(of).map_or(of, String::as_str);
         // An attempt's own authorization is released; its own capture is given back only where it must not stand.
         let is_the_attempts = own.is_none_or(|own| own == object || own == of) || released.contains(&object);
@@ -112,7 +114,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             *reference == object || *reference == of || builds_on_it(reference)
         });
         if !is_shown && (!is_own || is_captured) {
-            let what = format!("{:?} of {object} undid something that the journal does not call unwanted", event.operation);
+            let what = format!(
+                "{:?} of {object} undid something that the journal does not call unwanted",
+                event.operation
+            );
             return Err((since(event.at_ms), what));
         }
     }

@@ -127,8 +127,7 @@ impl Plan {
     /// Whether the cardholder's bank wants a payment's money back: no ledger tells of it.
     #[must_use]
     pub fn is_disputed(&self, number: u32) -> bool {
-        let is_dispute =
-            |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, extra: false, .. } if *payment == number);
+        let is_dispute = |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, extra: false, .. } if *payment == number);
         self.steps.iter().any(|step| is_dispute(&step.act))
     }
 

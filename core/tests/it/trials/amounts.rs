@@ -51,6 +51,65 @@ fn after_a_partial_refund_by_hand_what_is_left_is_asked_for() {
     );
 }
 
+/// What was given back by hand fails while the rest is given back: the next try asks for that part, not for nothing.
+#[test]
+fn a_refund_by_hand_that_fails_is_made_up_for() {
+    let refusal =
+        r#"{"error":{"type":"invalid_request_error","param":"amount","message":"Invalid positive integer"}}"#;
+    let (mut world, id) = second_capture(Told::Instead(answered(400, refusal)));
+    let refund = |id: &str, amount: u64, status: &str| json!({"id": id, "object": "refund", "amount": amount, "currency": "gbp", "status": status, "payment_intent": "pi_9"});
+    let takes = |amount: &'static str, refund: serde_json::Value| {
+        move |call: &Call| {
+            let form = String::from_utf8_lossy(&call.http.body).into_owned();
+            let is_meant = form.split('&').any(|pair| pair == format!("amount={amount}"));
+            Some(if is_meant {
+                answered(200, refund.to_string())
+            } else {
+                answered(400, refusal)
+            })
+        }
+    };
+    // 600 by hand, and the rest by us.
+    let until_ms = world.now_ms + 3 * DAY_MS;
+    let rest = takes("1999", refund("re_1", 1999, "succeeded"));
+    let shown = [refund("re_hand", 600, "succeeded")];
+    play(&mut world, id, until_ms, &rest, &|_| Some(list(&shown)));
+    assert!(
+        world.record(id).state().running.is_none(),
+        "{:#?}",
+        world.story(id)
+    );
+    // Ours fails and is made again, and its answer is lost; by then the one by hand has failed as well.
+    let second = json!({"id": "pi_9", "object": "payment_intent", "status": "succeeded", "amount": 2599,
+        "amount_received": 2599, "currency": "gbp", "metadata": {"attempt_id": id.to_string()}});
+    world.script.extend([
+        Told::Instead(answered(200, second.to_string())),
+        Told::Instead(timeout()),
+    ]);
+    world.webhook(
+        &json!({"id": "evt", "type": "refund.failed", "data": {"object": refund("re_1", 1999, "failed")}}),
+    );
+    assert!(
+        world.record(id).state().running.is_some(),
+        "{:#?}",
+        world.story(id)
+    );
+    let until_ms = world.now_ms + 3 * DAY_MS;
+    let part = takes("600", refund("re_3", 600, "succeeded"));
+    let shown = [
+        refund("re_2", 1999, "succeeded"),
+        refund("re_1", 1999, "failed"),
+        refund("re_hand", 600, "failed"),
+    ];
+    play(&mut world, id, until_ms, &part, &|_| Some(list(&shown)));
+    assert!(
+        world.record(id).state().running.is_none(),
+        "{:#?}",
+        world.story(id)
+    );
+    assert!(!world.is_parked(id));
+}
+
 /// The issuer took a part back: the rest is still to be given back.
 #[test]
 fn a_partial_reversal_does_not_end_the_refund_of_the_rest() {

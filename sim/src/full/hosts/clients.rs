@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use tokio::task::spawn_local;
 
+use crate::forgery::{Forgery, forgery, is_answered_well};
 use crate::full::stage::Stage;
 use crate::full::wire::{Pool, ask_within, said};
-use crate::forgery::{Forgery, forgery, is_answered_well};
 use crate::met::Sometimes;
 use crate::plan::{Host, Payment};
 use crate::seen::{Heard, Told};
@@ -130,7 +130,9 @@ impl Ways {
                 self.stage.sleep_until(at_ms).await;
                 let mut clients = self.stage.clients.borrow_mut();
                 let shopper = clients.buyers.get_mut(buyer).map(|buyer| &mut buyer.shopper);
-                shopper.map(|shopper| shopper.come_back(at_ms)).unwrap_or_default()
+                shopper
+                    .map(|shopper| shopper.come_back(at_ms))
+                    .unwrap_or_default()
             }
         };
         self.take_on(buyer, next);
@@ -219,8 +221,12 @@ impl Ways {
             found.and_then(|shopper| Some((shopper.attempt_id()?.to_owned(), shopper.payment().clone())))
         };
         // Nobody can forge what nobody has heard of; an attempt that is not there will do.
-        let (id, paid) =
-            found.unwrap_or_else(|| ("pa_00000000000000000000000000".to_owned(), Payment::usual(payment)));
+        let (id, paid) = found.unwrap_or_else(|| {
+            (
+                "pa_00000000000000000000000000".to_owned(),
+                Payment::usual(payment),
+            )
+        });
         let world = &stage.plan.world;
         let forged = forgery(world, &paid, &id, is_misdirected, stage.now_ms());
         let answer = ask_within(&self.balancer, FORGER_MS, written(&forged).as_bytes()).await;

@@ -272,7 +272,9 @@ async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
         });
         // What its PSP signed is never a forgery.
         if let Some(status @ 400..=499) = status {
-            stage.broke(format!("a webhook that its PSP signed was answered with {status}"));
+            stage.broke(format!(
+                "a webhook that its PSP signed was answered with {status}"
+            ));
         }
         if status.is_some_and(|status| status < 300) {
             let now_ms = stage.now_ms();

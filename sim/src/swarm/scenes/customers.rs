@@ -13,7 +13,9 @@ pub(super) const LATE: Scene = Scene {
         for payment in stage.payments.iter_mut() {
             // Near the end, or long after it: then the looks before it have shown an open page.
             let after_ms = match stage.draw.chance(500) {
-                true => stage.draw.between(action_ms.saturating_sub(800), action_ms + 1_500),
+                true => stage
+                    .draw
+                    .between(action_ms.saturating_sub(800), action_ms + 1_500),
                 false => stage.draw.between(action_ms + 3_000, action_ms + 9_000),
             };
             payment.token = Token::Secure(after_ms);

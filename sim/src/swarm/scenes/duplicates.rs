@@ -8,7 +8,13 @@ use crate::plan::{Act, Calls, Flow, Hand, PspFault, Step};
 pub(super) const AUTHORIZATIONS: Scene = Scene {
     classes: LISTED,
     play: |stage| {
-        stage.flows(&[Flow::Manual, Flow::Void, Flow::Abandon, Flow::Charge, Flow::Automatic]);
+        stage.flows(&[
+            Flow::Manual,
+            Flow::Void,
+            Flow::Abandon,
+            Flow::Charge,
+            Flow::Automatic,
+        ]);
         authorize_twice(stage);
     },
 };
@@ -60,7 +66,10 @@ fn authorize_twice(stage: &mut Stage<'_>) {
         stage.world.refund_ms = Some((after_ms, succeeds));
         stage.world.refunds_fail_late = !succeeds && stage.draw.chance(400);
         // Nobody tells of a refund that fails, where nothing but a look does.
-        if !stage.world.refunds_fail_late && stage.draw.chance(700) {
+        if stage.world.refunds_fail_late {
+            // What had gone through is not looked at again: only an event tells.
+            stage.world.webhooks = stage.world.webhooks.or(Some((100, 0)));
+        } else if stage.draw.chance(700) {
             stage.world.webhooks = None;
         }
     }

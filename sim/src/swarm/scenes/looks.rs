@@ -64,9 +64,17 @@ pub(super) const FOREIGN: Scene = Scene {
         lose(stage);
         let (at_ms, spread_ms) = stage.moment(Moment::Authorize);
         let (is_after, is_taken) = (stage.draw.chance(600), stage.draw.chance(300));
-        let age_s = if is_after { 0 } else { 3 + 2 * stage.world.truth.skew_ms / 1_000 };
+        let age_s = if is_after {
+            0
+        } else {
+            3 + 2 * stage.world.truth.skew_ms / 1_000
+        };
         // One that was made before the first request may have the same amount.
-        let at_ms = if is_after { at_ms + spread_ms } else { stage.from_ms };
+        let at_ms = if is_after {
+            at_ms + spread_ms
+        } else {
+            stage.from_ms
+        };
         let other_minor = stage.draw.between(1, 5_000) * 100;
         let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
         for payment in numbers {
@@ -93,7 +101,9 @@ pub(super) const EVENTS: Scene = Scene {
         let delay_ms = stage.draw.between(0, 200);
         stage.world.webhooks = Some((delay_ms, 0));
         let (at_ms, _) = stage.moment(Moment::Resend);
-        let hand = *stage.draw.pick(&[Hand::Dispute, Hand::Refund(1_000), Hand::Refund(400)]);
+        let hand = *stage
+            .draw
+            .pick(&[Hand::Dispute, Hand::Refund(1_000), Hand::Refund(400)]);
         let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
         for payment in numbers {
             stage.steps.push(Step {

@@ -62,7 +62,9 @@ fn fault(stage: &mut Stage<'_>) {
     let moment = *stage.draw.pick(&Moment::ALL);
     let permille = *stage.draw.pick(&[500, 1_000, 1_000]);
     let status = *stage.draw.pick(&[400, 401, 403]);
-    let calls = *stage.draw.pick(&[Calls::All, Calls::Money, Calls::Reads, Calls::Lists]);
+    let calls = *stage
+        .draw
+        .pick(&[Calls::All, Calls::Money, Calls::Reads, Calls::Lists]);
     let psp = *stage.draw.pick(&FAULTS);
     let store = *stage.draw.pick(&[
         StoreFault::AppliedUnknown,

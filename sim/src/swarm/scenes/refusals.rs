@@ -34,7 +34,9 @@ pub(super) const RESEND: Scene = Scene {
         if is_charge {
             stage.all(|payment| payment.flow = Flow::Charge);
         }
-        let lost = *stage.draw.pick(&[PspFault::HangAfter, PspFault::ErrorAfter, PspFault::Garbage]);
+        let lost = *stage
+            .draw
+            .pick(&[PspFault::HangAfter, PspFault::ErrorAfter, PspFault::Garbage]);
         let refused = *stage.draw.pick(&[
             PspFault::FormRefused,
             PspFault::FormRefused,
