@@ -18,7 +18,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::Psp;
-use crate::evidence::{Effect, EffectKind, Evidence, Sighting};
+use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal};
 use crate::planted::{Bug, planted};
 use crate::state::State;
 
@@ -85,9 +85,30 @@ pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
             sorted.is_unclear = true;
             continue;
         }
+        if is_of_earlier_try(state, psp, sighting) {
+            continue;
+        }
         sorted.ours.absorb(sighting.evidence.clone());
     }
     sorted
+}
+
+/// Whether it is a refusal of a try that was proven to have had no effect: it names no object, and came about before the try that is
+/// under way (found by the simulator: the event of a declined try, whose answer was lost, ended a payment that was approved at
+/// the next one).
+fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
+    let is_refusal = matches!(sighting.evidence.signal, Signal::Refused { .. });
+    let Some(running) = state.running.as_ref().filter(|_| is_refusal && sighting.object.is_empty()) else {
+        return false;
+    };
+    let first_sent_ms = running.current().map(|call| call.sent_at_ms).min();
+    let (Some(first_sent_ms), Some(created_ms)) = (first_sent_ms, sighting.created_ms) else {
+        return false;
+    };
+    let earliest_ms = first_sent_ms
+        .saturating_sub(psp.timing.max_clock_skew_ms)
+        .saturating_sub(PSP_TIME_UNIT_MS);
+    running.effect > 1 && created_ms < earliest_ms
 }
 
 enum Whose {

@@ -62,6 +62,8 @@ pub struct Dials {
     pub read_only_permille: u16,
     /// Per mille of calls that move money and are executed twice. The answer is that of the first execution.
     pub twice_permille: u16,
+    /// Per mille of authorizations that the issuer declines, whatever the token does: as one that is out of order for a while.
+    pub decline_permille: u16,
     /// Per mille of calls that move money and are delivered twice by the network. The answer is that of the second delivery: a key
     /// that is honoured gives the first one's answer, and without one the call is executed a second time.
     pub redelivered_permille: u16,
@@ -127,6 +129,7 @@ impl Default for Dials {
             throttle_permille: 0,
             read_only_permille: 0,
             twice_permille: 0,
+            decline_permille: 0,
             redelivered_permille: 0,
             redelivered_status: 0,
             late_permille: 0,
@@ -215,6 +218,7 @@ impl Dials {
             ("throttle_permille", self.throttle_permille),
             ("read_only_permille", self.read_only_permille),
             ("twice_permille", self.twice_permille),
+            ("decline_permille", self.decline_permille),
             ("redelivered_permille", self.redelivered_permille),
             ("read_missing_permille", self.read_missing_permille),
             ("list_stuck_permille", self.list_stuck_permille),

@@ -91,6 +91,10 @@ pub(crate) fn find(token: &str, operation: Operation) -> Option<&'static Token> 
         .find(|row| row.operation == operation && row.name == token)
 }
 
+/// The code and message of an issuer that declines for a while, whatever the token does.
+pub(crate) const ISSUER_AWAY: (&str, &str) =
+    ("issuer_not_available", "The card issuer could not be reached.");
+
 /// The table as text, one token a line.
 pub fn help() -> String {
     let mut text = String::from("Test tokens (payment_method); any other token approves:\n");

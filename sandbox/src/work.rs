@@ -48,6 +48,13 @@ pub(crate) struct Entry<'a> {
 }
 
 impl<'a> Work<'a> {
+    /// Whether the issuer declines this authorization, by the dial `decline_permille`.
+    pub(crate) fn is_declined(&mut self) -> bool {
+        // Drawn only where it is turned up: what is drawn after it would be another draw in every run without it.
+        let permille = self.settings.dials.decline_permille;
+        permille > 0 && self.draw.chance(permille)
+    }
+
     pub(crate) fn new(state: &'a mut State, settings: &'a Settings, now_ms: u64, draw: Draw) -> Self {
         Self {
             state,

@@ -204,6 +204,7 @@ pub fn turn(dials: &mut Dials, fault: PspFault, permille: u16) {
             dials.redelivered_status = status;
             &mut dials.redelivered_permille
         }
+        PspFault::Declines => &mut dials.decline_permille,
         PspFault::ReadMissing => &mut dials.read_missing_permille,
         PspFault::ListStuck => &mut dials.list_stuck_permille,
         PspFault::FormRefused => {

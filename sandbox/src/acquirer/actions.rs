@@ -17,6 +17,13 @@ type Refusal = (&'static str, &'static str);
 
 /// `POST /authorize`.
 pub(crate) fn authorize(work: &mut Work<'_>, challenge: Challenge) -> Outcome {
+    if work.is_declined() {
+        return conclude(
+            work,
+            &told(Operation::Authorize, &challenge),
+            Some(tokens::ISSUER_AWAY),
+        );
+    }
     match tokens::find(&challenge.token, Operation::Authorize).map(|row| row.behaviour) {
         Some(Behaviour::Decline { code, message }) => conclude(
             work,

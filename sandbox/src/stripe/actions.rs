@@ -168,7 +168,11 @@ fn confirmed(work: &mut Work<'_>, mut intent: Intent) -> Result<Arc<Intent>, Out
     let token = intent.payment_method.clone().unwrap_or_default();
     let at_capture = tokens::find(&token, Operation::Capture).filter(|_| intent.automatic_capture);
     let found = tokens::find(&token, Operation::Authorize).or(at_capture);
-    match found.map(|row| row.behaviour) {
+    let away = work.is_declined().then(|| {
+        let (code, message) = tokens::ISSUER_AWAY;
+        Behaviour::Decline { code, message }
+    });
+    match away.or(found.map(|row| row.behaviour)) {
         Some(Behaviour::Decline { code, message }) => {
             let failure = decline(&token, code, message);
             let charge = work.new_id("ch");

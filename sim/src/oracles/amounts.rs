@@ -113,7 +113,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let capture = case.taken_minor();
     // Where a second execution is about, the PSP may also do as it was asked.
     let part = payment.sent_minor(case.class, payment.capture_minor());
-    for event in case.ledger.iter().filter(|event| event.cause.is_none()) {
+    // What an issuer declines is declined before its amount is looked at.
+    let is_partial = payment.token == Token::PartialApproval;
+    let by_call = |event: &&&LedgerEvent| event.cause.is_none() && !(is_partial && event.declined.is_some());
+    for event in case.ledger.iter().filter(by_call) {
         let whole_taken = case.captures_other() && event.operation == Operation::Capture;
         if whole_taken && event.amount_minor == part {
             continue;

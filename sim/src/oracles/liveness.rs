@@ -101,6 +101,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         return Ok(());
     }
     let agrees = match shown.status {
+        // A person may have taken the execution that the attempt does not count as its own.
+        Status::Captured if case.is_touched() && case.has_extra => true,
         Status::Captured if case.is_touched() => money.all_captures > 0,
         // Of two executions either may be the attempt's own.
         Status::Captured if case.has_extra => money.all_captures > 0 && money.live == 1,

@@ -13,6 +13,34 @@ pub(super) const ORACLE: Oracle = Oracle {
     judge,
 };
 
+/// What a list has shown to be given back is not given back once more.
+fn undone_again(record: &Record) -> Result<(), Wrong> {
+    let mut done: Vec<&str> = Vec::new();
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Observed { evidence, .. } => {
+                let voids = evidence
+                    .effects
+                    .iter()
+                    .filter(|effect| effect.listed && effect.kind == EffectKind::Void);
+                done.extend(voids.filter_map(|effect| effect.of.as_deref()));
+            }
+            Fact::Dispatched {
+                operation: CoreOperation::Refund,
+                target: Some(target),
+                psp_key,
+                sent_at_ms,
+                ..
+            } if done.contains(&target.as_str()) => {
+                let what = format!("{psp_key} undoes {target}, which a list has shown to be undone");
+                return Err((since(*sent_at_ms), what));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// How long a release may take where the PSP takes it, in milliseconds.
 const RELEASE_MS: u64 = 10_000;
 
@@ -71,6 +99,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         })
         .collect();
     left_standing(case, record, own)?;
+    undone_again(record)?;
     // What a client, or the end of its time, wanted released.
     let mut is_wanted = false;
     let mut released: Vec<&str> = Vec::new();

@@ -241,6 +241,8 @@ pub enum PspFault {
         /// 400, 401 or 403: the second delivery is refused so. 0: it is handled as any call.
         status: u16,
     },
+    /// The card's bank declines authorizations that it approves at other times.
+    Declines,
     /// A read of one object is answered 404 though it is there.
     ReadMissing,
     /// A page behind the first of a list is the first one again.

@@ -83,6 +83,7 @@ pub(super) const FAULTS: &[Fault] = &[
     |d, w| at_send(d, w),
     |d, _| psp(d, PspFault::Redelivered { status: 0 }),
     |d, _| psp(d, PspFault::ReadMissing),
+    |d, _| psp(d, PspFault::Declines),
     |d, _| psp(d, PspFault::ListStuck),
     |d, _| Act::Forge {
         payment: u32::try_from(d.between(0, PAYMENTS_MIN - 1)).unwrap_or(0),

@@ -5,31 +5,39 @@ use super::{LISTED, QUERYABLE, STRIPE, Scene, Stage};
 use crate::plan::{Act, Calls, Class, Flow, ForeignObject, Hand, PspFault, Step};
 use crate::world::DAY_MS;
 
+/// How long Stripe's answers are lost where a list is to tell, in milliseconds: longer than its key is sent again before that.
+const KEYS_TELL_MS: u64 = 6_500;
+/// How long the list is wrong, in milliseconds.
+const LOOKS_MS: u64 = 12_000;
+
 /// The answer is lost after the effect, and looks fail in one of the ways in which they can.
 pub(super) const FAIL: Scene = Scene {
     classes: LISTED,
     play: |stage| {
         stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
-        lose(stage);
+        let from_ms = stage.from_ms;
         let status = *stage.draw.pick(&[401, 403]);
         let calls = *stage.draw.pick(&[Calls::Reads, Calls::Lists]);
         let fault = *stage.draw.pick(&[
             PspFault::Rejected { status, calls },
             PspFault::ListStuck,
-            PspFault::ListStuck,
-            PspFault::ReadMissing,
             PspFault::ReadMissing,
         ]);
-        if fault == PspFault::ListStuck {
+        if stage.world.class == Class::Stripe {
+            // A key would tell as well, until it has been sent often enough.
+            stage.psp_at(
+                from_ms.saturating_sub(50),
+                KEYS_TELL_MS,
+                PspFault::HangAfter,
+                1_000,
+            );
             stage.world.page_max = 1;
             stage.world.crowd = 2;
-        }
-        let for_ms = stage.draw.between(3_000, 9_000);
-        let from_ms = stage.from_ms;
-        stage.psp_at(from_ms, for_ms, fault, 1_000);
-        // A key would tell as well.
-        if stage.world.class == Class::Stripe {
-            stage.psp_at(from_ms + 1_200, 5_500, PspFault::ReadOnly, 1_000);
+            stage.psp_at(from_ms, LOOKS_MS, PspFault::ListStuck, 1_000);
+        } else {
+            lose(stage);
+            let for_ms = stage.draw.between(3_000, 9_000);
+            stage.psp_at(from_ms, for_ms, fault, 1_000);
         }
     },
 };

@@ -9,7 +9,8 @@ pub(super) const PAIR: Scene = Scene {
     play,
 };
 
-const FAULTS: [PspFault; 14] = [
+const FAULTS: [PspFault; 15] = [
+    PspFault::Declines,
     PspFault::HangBefore,
     PspFault::HangAfter,
     PspFault::ErrorBefore,

@@ -1,27 +1,29 @@
 //! Refusals that are not about what they seem to be about.
 
 use super::steps::Moment;
-use super::{KEYED, LISTED, Scene, THINK_MS};
+use super::{KEYED, Scene, THINK_MS};
 use crate::plan::{Calls, Class, Flow, PspFault, Token};
 use crate::world::DAY_MS;
 
-/// The PSP rejects a call, and its server hears of it only when another server has proved absence and sent the next number, whose
+/// A call is declined, and its server hears of it only when another server has proved absence and sent the next number, whose
 /// answer is lost.
 pub(super) const STALE: Scene = Scene {
-    classes: LISTED,
+    classes: &[Class::Queryable],
     play: |stage| {
         stage.servers(2);
         stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
-        let status = *stage.draw.pick(&[400, 401, 403]);
-        let calls = Calls::Money;
-        stage.psp(Moment::Authorize, PspFault::Rejected { status, calls }, 1_000);
-        let (nth, for_ms) = (stage.draw.between(1, 3), stage.draw.between(4_500, 8_000));
-        stage.stands_still(0, u32::try_from(nth).unwrap_or(1), true, for_ms);
-        stage.all(|payment| payment.tries = 12);
-        let fault = *stage
-            .draw
-            .pick(&[PspFault::ErrorAfter, PspFault::Garbage, PspFault::HangAfter]);
-        stage.psp(Moment::Look, fault, 500);
+        stage.psp(Moment::Authorize, PspFault::Declines, 1_000);
+        // Just after the next number was sent, and before a look shows what became of it.
+        let truth = &stage.world.truth;
+        let proven_ms = truth.max_in_flight_ms + truth.lookup_lag_ms + truth.skew_ms;
+        let (nth, late_ms) = (stage.draw.between(1, 3), stage.draw.between(100, 2_500));
+        stage.stands_still(0, u32::try_from(nth).unwrap_or(1), true, proven_ms + late_ms);
+        let lost = *stage.draw.pick(&[PspFault::HangAfter, PspFault::ErrorAfter]);
+        stage.psp(Moment::Look, lost, 500);
+        stage.all(|payment| {
+            payment.tries = 12;
+            payment.pause_ms = 300;
+        });
     },
 };
 
