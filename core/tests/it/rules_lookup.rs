@@ -340,3 +340,28 @@ fn rule_06_nothing_yet_is_not_absence_while_the_customer_is_at_it() {
         Some(false)
     );
 }
+
+/// The event of a refusal names no object. It is about the try that was under way when it came about, not about the next one.
+#[test]
+fn a_refusal_that_came_about_before_the_try_under_way_is_not_of_it() {
+    let (mut world, id) = silent(Kind::AcquirerQueryable);
+    let first_ms = world.now_ms;
+    world.held.clear();
+    // The answer is lost, a look shows nothing, and the next number is under way.
+    let nothing = json!({"authorize": [], "capture": [], "void": []}).to_string();
+    world
+        .script
+        .extend([Told::Instead(answered(200, nothing)), Told::Hold]);
+    let proven_ms = first_ms + SEND_WINDOW_MS + IN_FLIGHT_MS + LOOKUP_LAG_MS + SKEW_MS;
+    world.wake_at(id, proven_ms);
+    assert_eq!(world.held.len(), 1, "{:#?}", world.story(id));
+    let second_ms = world.now_ms;
+    let refusal = |created_ms: u64| {
+        json!({"type": "authorize", "reference": id.to_string(), "status": "declined", "code": "insufficient_funds",
+            "created": created_ms / 1_000})
+    };
+    world.webhook(&refusal(first_ms));
+    assert_eq!(world.status(id), "AUTHORIZING", "{:#?}", world.story(id));
+    world.webhook(&refusal(second_ms));
+    assert_eq!(world.status(id), "DECLINED", "{:#?}", world.story(id));
+}
