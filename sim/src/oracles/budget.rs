@@ -15,6 +15,9 @@ pub(super) const ORACLE: Oracle = Oracle {
     judge,
 };
 
+/// How long servers take to start, in milliseconds.
+const START_MS: u64 = 50;
+
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let plan = &case.run.plan;
     // What stops servers or messages stops answers.
@@ -32,6 +35,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let store_ms = of_store.max().unwrap_or(0);
     for heard in case.heard.iter().filter(|heard| heard.ask.wait_s.is_none()) {
         let limit_ms = plan.world.policy().time_budget_ms + NETWORK_MS_MAX + store_ms;
+        // Nobody listens yet, or the run ended first.
+        if heard.began_ms < START_MS || heard.began_ms + limit_ms > case.run.ended_ms {
+            continue;
+        }
         let took_ms = heard.ended_ms.saturating_sub(heard.began_ms);
         if took_ms > limit_ms || heard.told.is_none() && heard.ask.timeout_ms > limit_ms {
             let what = format!(

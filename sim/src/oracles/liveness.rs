@@ -100,6 +100,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if is_short && !case.foreign.is_empty() && shown.operation.is_some() {
         return Ok(());
     }
+    // Refunds that are pending, or fail, are asked for and looked at with pauses of minutes.
+    let is_refund = shown.operation.as_ref().is_some_and(|operation| operation.name == "refund");
+    if is_short && is_refund && world.refund_ms.is_some() {
+        return Ok(());
+    }
     let agrees = match shown.status {
         // A person may have taken the execution that the attempt does not count as its own.
         Status::Captured if case.is_touched() && case.has_extra => true,
@@ -107,6 +112,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         // Of two executions either may be the attempt's own.
         Status::Captured if case.has_extra => money.all_captures > 0 && money.live == 1,
         Status::Captured => money.captures == 1 && money.kept_minor == case.taken_minor() && money.live == 1,
+        // Of two executions the one that only a webhook has shown is left to lapse (`FOUND.md`). What a list has shown is for the
+        // oracle of what is undone.
+        Status::Voided | Status::Expired | Status::Declined if case.has_extra => {
+            money.live <= 1 && money.kept_minor == 0
+        }
         Status::Voided | Status::Expired | Status::Declined => money.live == 0 && money.kept_minor == 0,
         Status::Created => money.live == 0 && money.all_captures == 0,
         Status::Authorizing

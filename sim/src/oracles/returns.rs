@@ -16,7 +16,12 @@ pub(super) const ORACLE: Oracle = Oracle {
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let mut steps = case.run.plan.steps.iter();
-    let lasts = |step: &Step| matches!(step.act, Act::Psp { for_ms, .. } if for_ms >= LONG_FAULT_MS);
+    // Who takes over from a server that is gone finds its timers within half a minute.
+    let lasts = |step: &Step| match step.act {
+        Act::Psp { for_ms, .. } => for_ms >= LONG_FAULT_MS,
+        Act::Die { .. } => true,
+        _ => false,
+    };
     let is_disturbed_for_long = steps.any(lasts);
     // A PSP that keeps an error under a key tells nothing more by it.
     let keeps_error = matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept);
@@ -39,7 +44,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 || operation.is_some_and(|operation| operation.state == Doubt::Parked)
         };
         let told = heard.told.as_ref();
-        if told.is_some_and(|told| is_final(told) || waits_for_people(told)) {
+        // No answer: its server may be gone, or its client in a hurry.
+        if told.is_none_or(|told| is_final(told) || waits_for_people(told)) {
             continue;
         }
         let what = format!(

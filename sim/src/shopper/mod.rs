@@ -30,8 +30,8 @@ pub struct Shopper {
 
 /// How long after healing a client comes back, in milliseconds.
 const AWAY_MS: u64 = 1_000;
-/// How often a client that has come back asks again at most. With pauses that double it asks for half a minute.
-pub const BACK_TRIES: u8 = 4;
+/// How often a client that has come back asks again at most. With pauses that double it asks for a quarter of a minute.
+pub const BACK_TRIES: u8 = 3;
 /// Its first pause, in milliseconds.
 const BACK_PAUSE_MS: u64 = 2_000;
 /// Most words that an operator says about one attempt.

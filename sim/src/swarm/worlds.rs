@@ -16,6 +16,8 @@ const OUTAGE_MS: u64 = 60_000;
 const OUTLIVES_OUTAGE_MS: u64 = 90_000;
 /// How long a customer may take where customers are slow, in milliseconds.
 const SLOW_ACTION_MS: u64 = 75_000;
+/// How long an authorization lives where customers are slow and the clock takes time, in milliseconds.
+const SLOW_CUSTOMERS_HOLD_MS: u64 = 25_000;
 const HOUR_MS: u64 = 3_600_000;
 /// How long a run of days may go on after healing, in milliseconds.
 pub(super) const DAYS_MS: u64 = 4 * DAY_MS;
@@ -157,6 +159,10 @@ pub(super) fn lasting(world: &mut World, tier: Tier) -> Option<Step> {
         2 | 3 => {
             world.action_ms = SLOW_ACTION_MS;
             outlast(world, SLOW_ACTION_MS);
+            if tier == Tier::Full {
+                // Nothing is out of order for long, and it begins when the customer comes.
+                world.authorization_ms = SLOW_CUSTOMERS_HOLD_MS;
+            }
             return None;
         }
         4 | 5 => {

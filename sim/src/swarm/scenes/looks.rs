@@ -141,7 +141,7 @@ pub(super) const POLLED: Scene = Scene {
         stage.flows(&[Flow::Manual, Flow::Charge]);
         lose(stage);
         stage.all(|payment| {
-            payment.looks = 60;
+            payment.looks = 40;
             payment.tries = 8;
         });
     },

@@ -89,7 +89,7 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
     let class = *draw.pick(scene.classes);
     let mut swarm = Draw::new(seed, Concern::Swarm);
     let mut world = worlds::world(seed, class, Some(tier), &mut swarm);
-    calm(&mut world);
+    calm(&mut world, tier);
     let mut payments: Vec<Payment> = super::workload::workload(seed, &world)
         .into_iter()
         .filter_map(|step| match step.act {
@@ -121,14 +121,14 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
 }
 
 /// A world in which nothing but the scene is out of the ordinary.
-fn calm(world: &mut World) {
+fn calm(world: &mut World, tier: Tier) {
     world.second = None;
     world.heal_ms = HEAL_MS;
     world.psp_ms = (5, 60);
     world.crowd = 0;
     world.page_max = 100;
-    // Long enough that what is found out late can be used.
-    world.authorization_ms = 30_000;
+    // Long enough that what is found out late can be used, and short enough to see it released where time costs something.
+    world.authorization_ms = if tier == Tier::Full { 20_000 } else { 30_000 };
     world.lists_forbidden = false;
 }
 
