@@ -46,16 +46,6 @@ fn is_form_refused(case: &Case<'_>) -> bool {
     is_automatic && has_captured && plan.steps.iter().any(|step| refuses(&step.act))
 }
 
-/// Whether an issuer may decline the first execution of a call and not the second, which the PSP makes by itself.
-fn is_executed_twice(case: &Case<'_>) -> bool {
-    let has = |is_meant: fn(&PspFault) -> bool| {
-        let mut steps = case.run.plan.steps.iter();
-        steps.any(|step| matches!(&step.act, Act::Psp { fault, .. } if is_meant(fault)))
-    };
-    let declines = has(|fault| *fault == PspFault::Declines);
-    declines && has(|fault| matches!(fault, PspFault::Twice | PspFault::Redelivered { .. }))
-}
-
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let is_good = matches!(
         case.payment.token,
@@ -70,7 +60,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         event.operation == Operation::Authorize && event.declined.is_none() && event.cause.is_none()
     });
     let Some(approved) = approved else { return Ok(()) };
-    if is_form_refused(case) || is_executed_twice(case) {
+    if is_form_refused(case) {
         return Ok(());
     }
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {

@@ -1,14 +1,14 @@
 //! Parking is for what no PSP can tell: each reason is looked for in what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::journal::{Conclusion, Fact};
-use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, RESENDS_MAX};
+use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 
 use super::{Case, Oracle, Wrong};
-use crate::plan::{Act, Calls, Class, Hand, PspFault, Token};
+use crate::plan::{Act, Calls, Class, Hand, Plan, PspFault, StoreFault, Token};
 use crate::seen::Doubt;
 use crate::world::{DAY_MS, EPOCH_MS};
 
@@ -131,6 +131,21 @@ fn is_foreign(case: &Case<'_>) -> bool {
     !case.foreign.is_empty() && case.class.is_listed()
 }
 
+/// Whether a store can lose a dispatch or an answer for good: only a swap that applies late, or two faults at once. A single
+/// fault that is over soon is read back, or tried again until it is.
+fn is_lost_by_store(plan: &Plan) -> bool {
+    let mut kinds: BTreeSet<StoreFault> = BTreeSet::new();
+    let mut is_long = false;
+    for step in &plan.steps {
+        if let Act::Store { fault, for_ms, .. } = step.act {
+            kinds.insert(fault);
+            is_long |= for_ms >= OUTCOME_RETRY_MS / 2;
+        }
+    }
+    let is_late = kinds.contains(&StoreFault::LateUnknown) || kinds.contains(&StoreFault::Slow);
+    is_long || is_late || kinds.len() > 1
+}
+
 /// The answer to a second delivery says that something was done before, and not by what.
 fn is_second_answer(case: &Case<'_>) -> bool {
     let mut steps = case.run.plan.steps.iter();
@@ -155,7 +170,8 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
     let world = &case.run.plan.world;
     // A server that stops with a call under way leaves nobody who knows.
     let unknown = case.run.unknown.contains_key(&case.id)
-        || case.run.plan.has_disturbed_servers()
+        || case.run.plan.has_stopped_servers()
+        || is_lost_by_store(&case.run.plan)
         || is_second_answer(case);
     let is_told_by_key_alone = match case.class {
         Class::Blind => return Ok(unknown),

@@ -1,8 +1,9 @@
-//! Every retry converges: a client that comes back after healing, and asks again under its keys, gets a final answer.
+//! Every retry converges: a client that comes back after healing, and asks again under its keys, gets a final answer, or the
+//! word that it is in doubt: never that nothing was done.
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Step, Token};
-use crate::seen::{Doubt, Status, Told};
+use crate::seen::Told;
 use crate::shopper::Role;
 
 /// From how long on a fault of the PSP makes pauses that outlast a client's patience, in milliseconds.
@@ -35,17 +36,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let back = case.heard.iter().filter(|heard| heard.ask.role == Role::Back);
     let last = back.filter(|heard| heard.ask.tries_left == 0);
     for heard in last {
-        let is_final = |told: &Told| told.is_kept() || matches!(told.status, 400..=499);
-        let waits_for_people = |told: &Told| {
-            let Some(shown) = &told.shown else { return false };
-            let operation = shown.operation.as_ref();
-            // A customer may take longer than that.
-            shown.status == Status::RequiresAction
-                || operation.is_some_and(|operation| operation.state == Doubt::Parked)
-        };
+        // What is in doubt is told so, and for how long it may be is for the oracle of liveness.
+        let is_answer = |told: &Told| told.is_kept() || matches!(told.status, 202 | 400..=499);
         let told = heard.told.as_ref();
         // No answer: its server may be gone, or its client in a hurry.
-        if told.is_none_or(|told| is_final(told) || waits_for_people(told)) {
+        if told.is_none_or(is_answer) {
             continue;
         }
         let what = format!(

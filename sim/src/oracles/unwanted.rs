@@ -6,6 +6,7 @@ use pay_once_core::record::Record;
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
+use crate::plan::{Act, Step};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "what is undone is shown",
@@ -41,14 +42,17 @@ fn undone_again(record: &Record) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// From how long on a fault of the PSP is long, in milliseconds.
+const LONG_FAULT_MS: u64 = 3_000;
 /// How long a release may take where the PSP takes it, in milliseconds.
 const RELEASE_MS: u64 = 10_000;
 
 /// A second authorization that a look-up has shown is released, and not left to lapse.
 fn left_standing(case: &Case<'_>, record: &Record, own: Option<&str>) -> Result<(), Wrong> {
     let world = &case.run.plan.world;
-    // After rejections the pauses between two tries outlast what is left of a simulated life.
-    if case.run.plan.has_rejections() {
+    // After rejections and long faults the pauses between two tries outlast what is left of a simulated life.
+    let lasts = |step: &Step| matches!(step.act, Act::Psp { for_ms, .. } if for_ms >= LONG_FAULT_MS);
+    if case.run.plan.has_rejections() || case.run.plan.steps.iter().any(lasts) {
         return Ok(());
     }
     for event in &case.ledger {

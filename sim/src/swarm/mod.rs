@@ -8,7 +8,7 @@ mod strangers;
 mod workload;
 pub(crate) mod worlds;
 
-use crate::plan::{Act, Class, Payment, Plan, Step};
+use crate::plan::{Act, Class, Payment, Plan, PspFault, Step};
 use crate::rng::{Concern, Draw};
 use crate::tier::Tier;
 use faults::FAULTS;
@@ -97,7 +97,10 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     let kills: Vec<Step> = steps.iter().filter_map(|step| kill(step, &mut killed)).collect();
     steps.extend(kills);
     steps.sort_by_key(|step| step.at_ms);
-    let mut plan = Plan { world, steps };
+    let mut plan = Plan {
+        world,
+        steps: decided_once(steps),
+    };
     if tier == Tier::Full && plan.world.heal_ms > HEAL_MS {
         // What begins after a long fault would not end in the time that such a run has.
         for step in &mut plan.steps {
@@ -117,6 +120,20 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
         }
     }
     plan
+}
+
+/// Leaves out an issuer's declines where the PSP may execute a call twice: what it declines at first and approves by itself right after
+/// is not one payment's story.
+fn decided_once(mut steps: Vec<Step>) -> Vec<Step> {
+    let fault = |step: &Step| match step.act {
+        Act::Psp { fault, .. } => Some(fault),
+        _ => None,
+    };
+    let is_twice = |step: &Step| matches!(fault(step), Some(PspFault::Twice | PspFault::Redelivered { .. }));
+    if steps.iter().any(is_twice) {
+        steps.retain(|step| fault(step) != Some(PspFault::Declines));
+    }
+    steps
 }
 
 fn kill(step: &Step, draw: &mut Draw) -> Option<Step> {

@@ -117,6 +117,7 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
         steps.push(Step { at_ms, act });
     }
     steps.sort_by_key(|step| step.at_ms);
+    let steps = super::decided_once(steps);
     Some(Plan { world, steps })
 }
 
