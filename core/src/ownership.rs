@@ -98,7 +98,11 @@ pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
 /// the next one).
 fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
     let is_refusal = matches!(sighting.evidence.signal, Signal::Refused { .. });
-    let Some(running) = state.running.as_ref().filter(|_| is_refusal && sighting.object.is_empty()) else {
+    let Some(running) = state
+        .running
+        .as_ref()
+        .filter(|_| is_refusal && sighting.object.is_empty())
+    else {
         return false;
     };
     let first_sent_ms = running.current().map(|call| call.sent_at_ms).min();

@@ -56,7 +56,15 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
 /// What was given back by hand, or is disputed, and was told by an acknowledged event, is in the journal.
 fn is_reversal_kept(case: &Case<'_>, journal: &[u8]) -> Result<(), Wrong> {
     // What the PSP says not to have is no concern of ours: an endpoint may be told of other accounts' objects as well.
-    let is_missing = |step: &Step| matches!(step.act, Act::Psp { fault: PspFault::ReadMissing, .. });
+    let is_missing = |step: &Step| {
+        matches!(
+            step.act,
+            Act::Psp {
+                fault: PspFault::ReadMissing,
+                ..
+            }
+        )
+    };
     if case.run.plan.steps.iter().any(is_missing) {
         return Ok(());
     }

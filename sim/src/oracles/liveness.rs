@@ -101,8 +101,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         return Ok(());
     }
     // Refunds that are pending, or fail, are asked for and looked at with pauses of minutes.
-    let is_refund = shown.operation.as_ref().is_some_and(|operation| operation.name == "refund");
-    if is_short && is_refund && world.refund_ms.is_some() {
+    let is_refund = shown
+        .operation
+        .as_ref()
+        .is_some_and(|operation| operation.name == "refund");
+    let takes_long = world.refund_ms.is_some() || case.run.plan.has_rejections();
+    if is_short && is_refund && takes_long {
         return Ok(());
     }
     let agrees = match shown.status {

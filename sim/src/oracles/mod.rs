@@ -12,6 +12,7 @@ mod dispatches;
 mod doubt;
 mod events;
 mod foreign;
+mod in_time;
 mod isolation;
 mod journal;
 mod key_reuse;
@@ -94,6 +95,7 @@ const ORACLES: &[Oracle] = &[
     returns::ORACLE,
     reasons::ORACLE,
     pages::ORACLE,
+    in_time::ORACLE,
     key_reuse::ORACLE,
     progress::ORACLE,
     doubt::ORACLE,

@@ -134,12 +134,14 @@ pub(super) const EVENTS: Scene = Scene {
     },
 };
 
-/// The answer is lost, and somebody asks every second for as long as a look would take.
+/// Answers are lost, and somebody asks every second for as long as a look would take.
 pub(super) const POLLED: Scene = Scene {
     classes: LISTED,
     play: |stage| {
         stage.flows(&[Flow::Manual, Flow::Charge]);
-        lose(stage);
+        // Looks go unanswered as well for a while, so that the pauses between them become longer than a second.
+        let (from_ms, for_ms) = (stage.from_ms, stage.draw.between(2_000, 6_000));
+        stage.psp_at(from_ms.saturating_sub(20), for_ms, PspFault::HangAfter, 1_000);
         stage.all(|payment| {
             payment.looks = 40;
             payment.tries = 8;

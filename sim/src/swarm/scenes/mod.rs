@@ -75,6 +75,7 @@ const HARD: &[Scene] = &[
     looks::POLLED,
     steps::LOST_SWAPS,
     steps::BUSY_STORE,
+    steps::OTHERS_WRITE,
 ];
 
 /// The scene of a seed, if it is one of those that have one.

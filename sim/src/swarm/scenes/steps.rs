@@ -1,7 +1,7 @@
 //! The steps that scenes are made of, and the scenes about the servers' own steps.
 
 use super::{SPREAD_MS, Scene, Stage, THINK_MS};
-use crate::plan::{Act, Class, Flow, Payment, PspFault, Step, StoreFault, Token};
+use crate::plan::{Act, Class, Flow, ForeignObject, Payment, PspFault, Step, StoreFault, Token};
 
 /// How long before and after the moments at which requests are expected a fault is on, in milliseconds.
 const MARGIN_MS: u64 = 60;
@@ -74,6 +74,11 @@ impl Stage<'_> {
     /// Something of the store's goes wrong at a moment.
     pub(super) fn store(&mut self, moment: Moment, fault: StoreFault, permille: u16, for_ms: u64) {
         let (at_ms, _) = self.moment(moment);
+        self.store_at(at_ms, fault, permille, for_ms);
+    }
+
+    /// Something of the store's goes wrong for a while.
+    pub(super) fn store_at(&mut self, at_ms: u64, fault: StoreFault, permille: u16, for_ms: u64) {
         self.steps.push(Step {
             at_ms,
             act: Act::Store {
@@ -128,23 +133,72 @@ impl Stage<'_> {
     }
 }
 
-/// A swap of unknown end at a dispatch or an answer, at PSPs that cannot be asked.
+/// The store fails at a dispatch, or while the PSP is at work, so that its answer finds nobody who could keep it. Nothing else
+/// tells at PSPs that cannot be asked.
 pub(super) const LOST_SWAPS: Scene = Scene {
-    classes: &[Class::Blind, Class::Keyed, Class::Queryable],
+    classes: &[Class::Blind, Class::Blind, Class::Keyed, Class::Queryable],
     play: |stage| {
         stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
         let fault = *stage.draw.pick(&[
             StoreFault::AppliedUnknown,
             StoreFault::LostUnknown,
             StoreFault::Down,
+            StoreFault::Down,
             StoreFault::NoWrites,
         ]);
-        let permille = *stage.draw.pick(&[300, 600, 1_000]);
+        let permille = *stage.draw.pick(&[500, 1_000, 1_000]);
         let for_ms = stage.draw.between(100, 900);
+        let is_while_psp_works = stage.draw.chance(600);
         stage.world.operator_ms = None;
-        stage.store(Moment::Authorize, fault, permille, for_ms);
+        stage.world.webhooks = None;
+        if is_while_psp_works {
+            stage.world.psp_ms = (250, 600);
+            stage.all(|payment| payment.flow = Flow::Charge);
+            let at_ms = stage.from_ms + SPREAD_MS + OPERATION_MS / 2;
+            stage.store_at(at_ms, fault, permille, for_ms);
+        } else {
+            stage.store(Moment::Authorize, fault, permille, for_ms);
+        }
     },
 };
+
+/// Others write to the record of a payment at the moment at which its answer comes: each write of theirs is about an object that
+/// is not the payment's, and tells nothing of it.
+pub(super) const OTHERS_WRITE: Scene = Scene {
+    classes: &[Class::Blind],
+    play: |stage| {
+        stage.flows(&[Flow::Charge]);
+        stage.servers(2);
+        stage.world.operator_ms = None;
+        stage.world.webhooks = Some((0, 0));
+        stage.world.store_ms = (3, 10);
+        stage.world.installation = "eu".to_owned();
+        let age_s = 10 + 2 * stage.world.truth.skew_ms / 1_000;
+        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
+        for payment in numbers {
+            for nth in 0..OTHERS {
+                let object = ForeignObject {
+                    is_taken: false,
+                    amount_minor: 1_000 + nth,
+                    age_s,
+                };
+                stage.steps.push(Step {
+                    at_ms: stage.from_ms + (nth + 1) * OTHERS_EVERY_MS,
+                    act: Act::Foreign { payment, object },
+                });
+            }
+        }
+        // The payment's own events would tell what its answer tells.
+        let from_ms = stage.from_ms;
+        let for_ms = SPREAD_MS + 4 * OPERATION_MS;
+        stage.psp_at(from_ms, for_ms, PspFault::WebhookLost, 500);
+    },
+};
+
+/// How many objects of others there are for each payment.
+const OTHERS: u64 = 10;
+/// How far apart they are made, in milliseconds.
+const OTHERS_EVERY_MS: u64 = 25;
 
 /// Answers and webhooks that meet at the store: each finds that the other was faster.
 pub(super) const BUSY_STORE: Scene = Scene {
