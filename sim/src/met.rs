@@ -86,11 +86,19 @@ pub enum Sometimes {
     ReplayedLongAfter,
     PausedAtSending,
     EventAcknowledged,
+    CameBack,
+    Redelivered,
+    ReadMissing,
+    ListStuck,
+    FormRefused,
+    IssuerDeclines,
+    SecondSecret,
+    MisdirectedWebhook,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 74] = [
+    pub const ALL: [Self; 82] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -165,6 +173,14 @@ impl Sometimes {
         Self::ReplayedLongAfter,
         Self::PausedAtSending,
         Self::EventAcknowledged,
+        Self::CameBack,
+        Self::Redelivered,
+        Self::ReadMissing,
+        Self::ListStuck,
+        Self::FormRefused,
+        Self::IssuerDeclines,
+        Self::SecondSecret,
+        Self::MisdirectedWebhook,
     ];
 
     /// Whether runs of a tier can meet it at all: servers hold no copies in the full stack, and no day passes there.

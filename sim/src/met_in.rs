@@ -57,6 +57,9 @@ fn answer(heard: &Heard, met: &mut Met) {
     if told.is_replay && heard.ask.role == Role::Again {
         met.meet(Sometimes::ReplayedLongAfter);
     }
+    if heard.ask.role == Role::Back && told.is_kept() {
+        met.meet(Sometimes::CameBack);
+    }
     match (heard.ask.role, told.code.as_deref()) {
         (Role::Stranger, Some("ATTEMPT_NOT_FOUND")) => met.meet(Sometimes::StrangerRefused),
         (Role::Hasty, Some("INVALID_STATE")) => met.meet(Sometimes::HastyRefused),

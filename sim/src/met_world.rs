@@ -22,6 +22,7 @@ pub(crate) fn plan(plan: &Plan, met: &mut Met) {
     meet_if(world.lists_forbidden, Sometimes::ListsForbidden);
     meet_if(world.refund_ms.is_some(), Sometimes::RefundPending);
     meet_if(world.patience_ms >= DAY_MS, Sometimes::Days);
+    meet_if(world.second_secret && world.webhooks.is_some(), Sometimes::SecondSecret);
     let mut faults = 0;
     for step in &plan.steps {
         match &step.act {
@@ -37,6 +38,17 @@ pub(crate) fn plan(plan: &Plan, met: &mut Met) {
                 for_ms,
                 ..
             } => meet_if(*for_ms >= LONG_MS, Sometimes::LongRejection),
+            Act::Psp { fault, .. } => match fault {
+                PspFault::Redelivered { .. } => meet_if(true, Sometimes::Redelivered),
+                PspFault::ReadMissing => meet_if(true, Sometimes::ReadMissing),
+                PspFault::ListStuck => meet_if(true, Sometimes::ListStuck),
+                PspFault::FormRefused => meet_if(true, Sometimes::FormRefused),
+                PspFault::Declines => meet_if(true, Sometimes::IssuerDeclines),
+                _ => {}
+            },
+            Act::Forge { misdirected, .. } => {
+                meet_if(*misdirected && world.second.is_some(), Sometimes::MisdirectedWebhook);
+            }
             Act::Store {
                 fault: StoreFault::Down | StoreFault::NoWrites,
                 for_ms,

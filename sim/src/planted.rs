@@ -30,8 +30,8 @@ pub const OUT_OF_REACH: &[(&str, &str)] = &[
     ),
     (
         "too-large-is-unknown",
-        "an answer is too large from 1 MiB on; pages of that size would take most of a run's time, and edge-local's own tests \
-         have one",
+        "an answer is too large from 1 MiB on; pages of that size would take most of a run's time. Core's own tests say what follows \
+         from one",
     ),
     (
         "polls-push-timers",
