@@ -342,3 +342,5 @@ fn token_fault(work: &mut Work<'_>, call: &Call, key: Option<&str>) -> Option<Be
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_network;

@@ -22,7 +22,10 @@ pub(crate) fn plan(plan: &Plan, met: &mut Met) {
     meet_if(world.lists_forbidden, Sometimes::ListsForbidden);
     meet_if(world.refund_ms.is_some(), Sometimes::RefundPending);
     meet_if(world.patience_ms >= DAY_MS, Sometimes::Days);
-    meet_if(world.second_secret && world.webhooks.is_some(), Sometimes::SecondSecret);
+    meet_if(
+        world.second_secret && world.webhooks.is_some(),
+        Sometimes::SecondSecret,
+    );
     let mut faults = 0;
     for step in &plan.steps {
         match &step.act {
@@ -47,7 +50,10 @@ pub(crate) fn plan(plan: &Plan, met: &mut Met) {
                 _ => {}
             },
             Act::Forge { misdirected, .. } => {
-                meet_if(*misdirected && world.second.is_some(), Sometimes::MisdirectedWebhook);
+                meet_if(
+                    *misdirected && world.second.is_some(),
+                    Sometimes::MisdirectedWebhook,
+                );
             }
             Act::Store {
                 fault: StoreFault::Down | StoreFault::NoWrites,
