@@ -13,10 +13,12 @@ pub(super) const STALE: Scene = Scene {
         stage.servers(2);
         stage.flows(&[Flow::Manual, Flow::Charge, Flow::Automatic]);
         stage.psp(Moment::Authorize, PspFault::Declines, 1_000);
+        // Slow enough that several answers are on their way when their server stands still.
+        stage.world.psp_ms = (150, 250);
         // Just after the next number was sent, and before a look shows what became of it.
         let truth = &stage.world.truth;
         let proven_ms = truth.max_in_flight_ms + truth.lookup_lag_ms + truth.skew_ms;
-        let (nth, late_ms) = (stage.draw.between(1, 3), stage.draw.between(100, 2_500));
+        let (nth, late_ms) = (stage.draw.between(2, 4), stage.draw.between(100, 2_000));
         stage.stands_still(0, u32::try_from(nth).unwrap_or(1), true, proven_ms + late_ms);
         let lost = *stage.draw.pick(&[PspFault::HangAfter, PspFault::ErrorAfter]);
         stage.psp(Moment::Look, lost, 500);
