@@ -126,6 +126,11 @@ fn world(code: &mut impl Coder, like: Option<&World>) -> World {
         thin_webhooks: false,
         lists_forbidden: false,
         refund_ms: None,
+        refunds_fail_late: false,
+        captures_once: false,
+        min_minor: 0,
+        second_secret: false,
+        created_webhooks: false,
         policy: None,
     }
 }
@@ -217,6 +222,7 @@ fn strange_act(code: &mut impl Coder, like: Option<&Act>) -> Act {
                 payment: u32::try_from(code.number(payment.into(), 0, PAYMENTS_MAX - 1)).unwrap_or(0),
                 hand: code.pick(hand, &Hand::ALL),
                 foreign: false,
+                extra: false,
             }
         }
     }

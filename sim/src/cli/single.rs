@@ -63,9 +63,10 @@ fn plant(_: &str) -> Result<(), String> {
 impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let (plan, source) = self.whose.plan_of(&self.what)?;
-        let planted = self.bug.as_deref().map(plant).transpose()?;
-        let judged = carry_out(&plan, source.tier, true);
-        drop(planted);
+        let judged = {
+            let _planted = self.bug.as_deref().map(plant).transpose()?;
+            carry_out(&plan, source.tier, true)
+        };
         let about = self.payment.map(|number| words_of(&plan, number)).transpose()?;
         let is_meant = |text: &str| {
             let is_about = |words: &Vec<String>| words.iter().any(|word| text.contains(word.as_str()));
