@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 # Modules of the SDK whose calls are declared.
-SERVICES = ["stripe._payment_intent_service", "stripe._refund_service"]
+SERVICES = ["stripe._payment_intent_service", "stripe._refund_service", "stripe._dispute_service"]
 # How long loading the SDK and printing its declarations may take, in seconds.
 DECLARES_WITHIN_S = 120.0
 
