@@ -102,6 +102,8 @@ pub struct ShownOperation {
 pub struct ShownCapture {
     pub capture_id: String,
     pub amount: u64,
+    #[serde(default)]
+    pub reversed_amount: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -66,7 +66,8 @@ impl World {
             send_window_ms: SEND_WINDOW_MS,
             call_timeout_ms: CALL_TIMEOUT_MS.min(self.declared.max_in_flight_ms),
             authorize_retry_ms: AUTHORIZE_RETRY_MS,
-            capture_margin_ms: self.authorization_ms / 10,
+            // Core takes at most a tenth of the life.
+            capture_margin_ms: self.authorization_ms / 2,
             webhook_tolerance_ms: WEBHOOK_TOLERANCE_MS,
             prepare_first: false,
         })

@@ -11,6 +11,9 @@ use crate::shopper::{Ask, Todo};
 use crate::trace::Kind;
 use crate::world::merchant_key;
 
+/// How long after healing servers and stores are at rest, in milliseconds.
+const CALM_MS: u64 = 3_000;
+
 impl Sim<'_> {
     /// Carries out what a client decided.
     pub(super) fn carry(&mut self, shopper: usize, todo: Vec<Todo>) {
@@ -125,6 +128,14 @@ impl Sim<'_> {
                         );
                         self.broken.push(format!(
                             "a webhook that its PSP signed was answered with {status}, {words}: {event}"
+                        ));
+                    }
+                    // Long after healing nothing is left that could keep it from being taken in.
+                    let calm_ms = self.plan.world.heal_ms + CALM_MS;
+                    if status >= 500 && self.now_ms > calm_ms && self.plan.world.policy.is_none() {
+                        let event = String::from_utf8_lossy(&webhook.body);
+                        self.broken.push(format!(
+                            "long after healing a webhook was answered with {status}: {event}"
                         ));
                     }
                     self.webhook_again(webhook, tries);

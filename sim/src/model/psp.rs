@@ -48,6 +48,10 @@ impl Sim<'_> {
             });
         }
         let answer = reaction.answer.clone();
+        if let Some(words) = answer.as_ref().and_then(key_reused) {
+            self.broken
+                .push(format!("one PSP key was sent with two requests: {words}"));
+        }
         self.psp_reacts(reaction);
         let Some(answer) = answer else { return };
         let (status, found) = (answer.status, self.found(call, &answer.body));
@@ -195,6 +199,13 @@ fn headers_of_interest(answer: &Answer) -> Vec<(String, String)> {
     named
         .filter(|(name, _)| ANSWER_HEADERS.contains(&name.as_str()))
         .collect()
+}
+
+/// What a PSP says to a key that it knows from another request.
+pub(crate) fn key_reused(answer: &Answer) -> Option<String> {
+    let words = String::from_utf8_lossy(&answer.body);
+    let is_reuse = words.contains("\"idempotency_error\"") || words.contains("\"idempotency_key_reuse\"");
+    (answer.status == 400 && is_reuse).then(|| words.into_owned())
 }
 
 /// Header names as core sees them.

@@ -6,7 +6,7 @@ use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
-use crate::plan::Token;
+use crate::plan::{Act, Hand, Token};
 use crate::seen::Status;
 
 pub(super) const ORACLE: Oracle = Oracle {
@@ -102,6 +102,41 @@ fn is_taken_as_shown(case: &Case<'_>) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// A dispute by hand is about the whole capture, and an answer shows as much of it, in the client's units.
+fn is_reversed_as_shown(case: &Case<'_>) -> Result<(), Wrong> {
+    let hands = case.run.plan.steps.iter().filter_map(|step| match step.act {
+        Act::ByHand {
+            payment,
+            hand,
+            foreign: false,
+            extra: false,
+        } if payment == case.payment.payment => Some(hand),
+        _ => None,
+    });
+    let hands: Vec<Hand> = hands.collect();
+    let is_dispute_alone = !hands.is_empty() && hands.iter().all(|hand| *hand == Hand::Dispute);
+    if !is_dispute_alone || case.has_extra || !case.class.is_stripe() {
+        return Ok(());
+    }
+    for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
+        let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
+        let Some(capture) = shown.and_then(|shown| shown.capture.as_ref()) else {
+            continue;
+        };
+        if capture
+            .reversed_amount
+            .is_some_and(|reversed| reversed != capture.amount)
+        {
+            let what = format!(
+                "{:?} is shown as taken back, and the whole of {} is disputed",
+                capture.reversed_amount, capture.amount
+            );
+            return Err((heard.ended_ms, what));
+        }
+    }
+    Ok(())
+}
+
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let payment = case.payment;
     let currency = payment.currency.as_str();
@@ -137,6 +172,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     is_mismatch_noted(case)?;
     is_held_as_shown(case, whole)?;
     is_taken_as_shown(case)?;
+    is_reversed_as_shown(case)?;
     let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra;
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {

@@ -4,6 +4,7 @@ use pay_once_core::journal::{Cause as CoreCause, Fact, Operation};
 use pay_once_sandbox::Cause;
 
 use super::{Case, Oracle, Wrong, since};
+use crate::plan::Token;
 use crate::seen::Status;
 use crate::shopper::Op;
 
@@ -46,7 +47,14 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         )
     });
     // Nothing that was sent can end before either time is over; clocks differ.
-    let life_ms = world.authorization_ms.min(world.action_ms) * 8 / 10;
+    let is_secure = matches!(
+        case.payment.token,
+        Token::Secure(_) | Token::SecureFails(_) | Token::SecureAbandoned
+    );
+    let life_ms = match is_secure {
+        true => world.authorization_ms.min(world.action_ms) * 8 / 10,
+        false => world.authorization_ms * 8 / 10,
+    };
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         let Some(status) = shown.map(|shown| shown.status) else {

@@ -260,6 +260,9 @@ fn carry_out(stage: &Rc<Stage>, pool: &Rc<Pool>, reaction: Reaction) -> Option<A
     reaction.answer
 }
 
+/// How long after healing servers and stores are at rest, in milliseconds.
+const CALM_MS: u64 = 3_000;
+
 /// Delivers one webhook: a few tries, with growing pauses.
 async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
     stage.sleep(webhook.after_ms).await;
@@ -275,6 +278,10 @@ async fn deliver(stage: Rc<Stage>, pool: Rc<Pool>, webhook: Webhook) {
             stage.broke(format!(
                 "a webhook that its PSP signed was answered with {status}"
             ));
+        }
+        let calm_ms = stage.plan.world.heal_ms + CALM_MS;
+        if let Some(status @ 500..) = status.filter(|_| stage.now_ms() > calm_ms) {
+            stage.broke(format!("long after healing a webhook was answered with {status}"));
         }
         if status.is_some_and(|status| status < 300) {
             let now_ms = stage.now_ms();
