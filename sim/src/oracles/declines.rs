@@ -19,6 +19,14 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     });
     let Some(said) = said else { return Ok(()) };
     let money = case.money();
+    // What a person took of a hold that was being released is still being given back, or waits for an operator.
+    let last = case.last().and_then(|last| last.told.as_ref());
+    let is_open = last
+        .and_then(|told| told.shown.as_ref())
+        .is_some_and(|shown| shown.operation.is_some());
+    if case.is_touched() && is_open {
+        return Ok(());
+    }
     // A person may give back at the dashboard what a capture under way takes.
     let is_taken = match case.is_touched() {
         true => money.kept_minor > 0,
