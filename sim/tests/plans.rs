@@ -48,7 +48,8 @@ fn a_plan_is_its_text() {
         let plan = swarm::plan(seed, Tier::Model);
         assert_eq!(Plan::from_text(&plan.to_text()).unwrap(), plan);
         assert!(plan.is_honest(), "seed {seed}");
-        assert!(plan.payments().count() >= 10);
+        // A scene has eight; the others have ten at least.
+        assert!(plan.payments().count() >= 8);
     }
 }
 
