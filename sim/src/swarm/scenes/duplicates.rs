@@ -2,7 +2,7 @@
 
 use super::steps::Moment;
 use super::{LISTED, QUERYABLE, Scene, Stage};
-use crate::plan::{Act, Calls, Flow, Hand, PspFault, Step};
+use crate::plan::{Calls, Flow, Hand, PspFault};
 
 /// The PSP authorizes twice, and the answer is lost until a list shows both.
 pub(super) const AUTHORIZATIONS: Scene = Scene {
@@ -40,17 +40,7 @@ pub(super) const PART_REFUND: Scene = Scene {
         stage.flows(&[Flow::Charge, Flow::Automatic, Flow::Manual]);
         authorize_twice(stage);
         let at_ms = stage.from_ms + stage.draw.between(1_500, 5_000);
-        let hand = Hand::Refund(400);
-        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
-        for payment in numbers {
-            let act = Act::ByHand {
-                payment,
-                hand,
-                foreign: false,
-                extra: true,
-            };
-            stage.steps.push(Step { at_ms, act });
-        }
+        stage.by_hand(at_ms, Hand::Refund(400), true);
     },
 };
 

@@ -2,7 +2,7 @@
 
 use super::steps::Moment;
 use super::{LISTED, QUERYABLE, STRIPE, Scene, Stage};
-use crate::plan::{Act, Calls, Class, Flow, ForeignObject, Hand, PspFault, Step};
+use crate::plan::{Act, Calls, Class, Flow, ForeignObject, Hand, PspFault};
 use crate::world::DAY_MS;
 
 /// How long Stripe's answers are lost where a list is to tell, in milliseconds: longer than its key is sent again before that.
@@ -84,18 +84,12 @@ pub(super) const FOREIGN: Scene = Scene {
             stage.from_ms
         };
         let other_minor = stage.draw.between(1, 5_000) * 100;
-        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
-        for payment in numbers {
-            let object = ForeignObject {
-                is_taken,
-                amount_minor: other_minor,
-                age_s,
-            };
-            stage.steps.push(Step {
-                at_ms,
-                act: Act::Foreign { payment, object },
-            });
-        }
+        let object = ForeignObject {
+            is_taken,
+            amount_minor: other_minor,
+            age_s,
+        };
+        stage.at_each(at_ms, |payment| Act::Foreign { payment, object });
     },
 };
 
@@ -112,18 +106,7 @@ pub(super) const EVENTS: Scene = Scene {
         let hand = *stage
             .draw
             .pick(&[Hand::Dispute, Hand::Refund(1_000), Hand::Refund(400)]);
-        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
-        for payment in numbers {
-            stage.steps.push(Step {
-                at_ms,
-                act: Act::ByHand {
-                    payment,
-                    hand,
-                    foreign: false,
-                    extra: false,
-                },
-            });
-        }
+        stage.by_hand(at_ms, hand, false);
         let calls = Calls::Reads;
         let fault = *stage.draw.pick(&[
             PspFault::HangBefore,

@@ -1,6 +1,6 @@
 //! Faults that come together on purpose. A rule that needs two things to go wrong at the same payment is met by a storm once in
 //! many thousand seeds; a scene brings about just these, at all payments of its plan at once, and leaves the rest of the world
-//! quiet. Half of the scenes are drawn freely: two or three faults at moments that matter. The others are known to be hard.
+//! quiet. Four scenes of ten are drawn freely: two or three faults at moments that matter. The others are known to be hard.
 
 mod customers;
 mod duplicates;
@@ -10,12 +10,12 @@ mod refusals;
 mod steps;
 
 use super::worlds;
-use crate::plan::{Class, Payment, Plan, Step, World};
+use crate::plan::{Act, Class, Payment, Plan, Step, World};
 use crate::rng::{Concern, Draw};
 use crate::tier::Tier;
 
 /// How many seeds of a thousand are scenes.
-const PERMILLE: u64 = 300;
+const PERMILLE: u16 = 300;
 /// How many payments a scene has at most.
 const PAYMENTS_MAX: usize = 8;
 /// How far apart the payments of a scene begin at most, in milliseconds.
@@ -81,7 +81,7 @@ const HARD: &[Scene] = &[
 /// The scene of a seed, if it is one of those that have one.
 pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
     let mut draw = Draw::new(seed, Concern::Scene);
-    if !draw.chance(u16::try_from(PERMILLE).unwrap_or(0)) {
+    if !draw.chance(PERMILLE) {
         return None;
     }
     let (is_drawn, number) = (draw.chance(400), draw.between(0, HARD.len() as u64 - 1));
@@ -94,7 +94,7 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
     let mut payments: Vec<Payment> = super::workload::workload(seed, &world)
         .into_iter()
         .filter_map(|step| match step.act {
-            crate::plan::Act::Pay(payment) => Some(payment),
+            Act::Pay(payment) => Some(payment),
             _ => None,
         })
         .take(PAYMENTS_MAX)
@@ -114,8 +114,10 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
     let mut steps = stage.steps;
     for payment in payments {
         let at_ms = from_ms + draw.between(0, SPREAD_MS);
-        let act = crate::plan::Act::Pay(payment);
-        steps.push(Step { at_ms, act });
+        steps.push(Step {
+            at_ms,
+            act: Act::Pay(payment),
+        });
     }
     steps.sort_by_key(|step| step.at_ms);
     let steps = super::decided_once(steps);

@@ -83,16 +83,7 @@ fn fault(stage: &mut Stage<'_>) {
         4 => {
             let (at_ms, spread_ms) = stage.moment(moment);
             let at_ms = at_ms + stage.draw.between(0, spread_ms);
-            let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
-            for payment in numbers {
-                let act = Act::ByHand {
-                    payment,
-                    hand,
-                    foreign: false,
-                    extra: false,
-                };
-                stage.steps.push(Step { at_ms, act });
-            }
+            stage.by_hand(at_ms, hand, false);
         }
         5 => {
             let (at_ms, _) = stage.moment(moment);

@@ -1,7 +1,7 @@
 //! The steps that scenes are made of, and the scenes about the servers' own steps.
 
 use super::{SPREAD_MS, Scene, Stage, THINK_MS};
-use crate::plan::{Act, Class, Flow, ForeignObject, Payment, PspFault, Step, StoreFault, Token};
+use crate::plan::{Act, Class, Flow, ForeignObject, Hand, Payment, PspFault, Step, StoreFault, Token};
 
 /// How long before and after the moments at which requests are expected a fault is on, in milliseconds.
 const MARGIN_MS: u64 = 60;
@@ -110,6 +110,25 @@ impl Stage<'_> {
         });
     }
 
+    /// The same happens to each payment.
+    pub(super) fn at_each(&mut self, at_ms: u64, act: impl Fn(u32) -> Act) {
+        let acts = self.payments.iter().map(|payment| Step {
+            at_ms,
+            act: act(payment.payment),
+        });
+        self.steps.extend(acts);
+    }
+
+    /// A person acts on what belongs to each payment; `extra`: on what the PSP made by executing a call a second time.
+    pub(super) fn by_hand(&mut self, at_ms: u64, hand: Hand, extra: bool) {
+        self.at_each(at_ms, |payment| Act::ByHand {
+            payment,
+            hand,
+            foreign: false,
+            extra,
+        });
+    }
+
     /// There are so many servers at least.
     pub(super) fn servers(&mut self, least: usize) {
         while self.world.clocks_ms.len() < least {
@@ -174,19 +193,14 @@ pub(super) const OTHERS_WRITE: Scene = Scene {
         stage.world.store_ms = (3, 10);
         stage.world.installation = "eu".to_owned();
         let age_s = 10 + 2 * stage.world.truth.skew_ms / 1_000;
-        let numbers: Vec<u32> = stage.payments.iter().map(|payment| payment.payment).collect();
-        for payment in numbers {
-            for nth in 0..OTHERS {
-                let object = ForeignObject {
-                    is_taken: false,
-                    amount_minor: 1_000 + nth,
-                    age_s,
-                };
-                stage.steps.push(Step {
-                    at_ms: stage.from_ms + (nth + 1) * OTHERS_EVERY_MS,
-                    act: Act::Foreign { payment, object },
-                });
-            }
+        for nth in 0..OTHERS {
+            let object = ForeignObject {
+                is_taken: false,
+                amount_minor: 1_000 + nth,
+                age_s,
+            };
+            let at_ms = stage.from_ms + (nth + 1) * OTHERS_EVERY_MS;
+            stage.at_each(at_ms, |payment| Act::Foreign { payment, object });
         }
         // The payment's own events would tell what its answer tells.
         let from_ms = stage.from_ms;
