@@ -109,10 +109,15 @@ fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
     let (Some(first_sent_ms), Some(created_ms)) = (first_sent_ms, sighting.created_ms) else {
         return false;
     };
-    let earliest_ms = first_sent_ms
+    running.effect > 1 && created_ms < earliest_ms(psp, first_sent_ms)
+}
+
+/// The earliest time that a PSP can give to what a request of ours brought about, by when that was sent: clocks differ, and the PSP
+/// counts in whole seconds.
+fn earliest_ms(psp: &Psp, sent_ms: u64) -> u64 {
+    sent_ms
         .saturating_sub(psp.timing.max_clock_skew_ms)
-        .saturating_sub(PSP_TIME_UNIT_MS);
-    running.effect > 1 && created_ms < earliest_ms
+        .saturating_sub(PSP_TIME_UNIT_MS)
 }
 
 enum Whose {
@@ -141,10 +146,7 @@ fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
     let Some(creation) = state.creation.filter(|_| !is_foreign) else {
         return Whose::Foreign;
     };
-    let earliest_ms = creation
-        .first_sent_ms
-        .saturating_sub(psp.timing.max_clock_skew_ms)
-        .saturating_sub(PSP_TIME_UNIT_MS);
+    let earliest_ms = earliest_ms(psp, creation.first_sent_ms);
     if sighting
         .created_ms
         .is_some_and(|created_ms| created_ms < earliest_ms)

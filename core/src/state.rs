@@ -360,13 +360,10 @@ impl State {
             (Some(call), _) => call.amount_minor,
             // Of the whole capture: refunds that had gone through when this one was intended may have failed since.
             (None, Some(target)) if running.operation == Operation::Refund => {
-                let captures = self.knowledge.of_kind(EffectKind::Capture);
-                let captured = captures
-                    .filter(|(id, _)| id == target)
-                    .map(|(_, seen)| seen.amount_minor);
-                let captured_minor = captured.max().filter(|minor| *minor > 0);
+                let captured_minor = self.seen_minor(EffectKind::Capture, target);
+                let whole_minor = captured_minor.filter(|minor| *minor > 0);
                 self.knowledge
-                    .left_to_refund_minor(target, captured_minor.unwrap_or(running.amount_minor))
+                    .left_to_refund_minor(target, whole_minor.unwrap_or(running.amount_minor))
             }
             (None, _) => running.amount_minor,
         }
@@ -454,17 +451,20 @@ impl State {
             .collect()
     }
 
+    /// The amount that an effect was seen to have, in minor units.
+    fn seen_minor(&self, kind: EffectKind, id: &str) -> Option<u64> {
+        let mut seen = self.knowledge.of_kind(kind);
+        seen.find(|(known, _)| *known == id)
+            .map(|(_, seen)| seen.amount_minor)
+    }
+
     fn amount_of(&self, operation: Operation, id: &str) -> u64 {
         let kind = if operation == Operation::Refund {
             EffectKind::Capture
         } else {
             EffectKind::Authorize
         };
-        let seen_minor = self
-            .knowledge
-            .of_kind(kind)
-            .find(|(known, _)| *known == id)
-            .map_or(0, |(_, seen)| seen.amount_minor);
+        let seen_minor = self.seen_minor(kind, id).unwrap_or(0);
         if operation == Operation::Refund {
             self.knowledge.left_to_refund_minor(id, seen_minor)
         } else {
