@@ -2,7 +2,7 @@
 //! however often clients ask meanwhile.
 
 use super::{Case, Oracle, Wrong};
-use crate::plan::{Act, PspFault, Token};
+use crate::plan::{Act, PspFault};
 use crate::seen::Doubt;
 
 /// How long after the last fault an operation may be in doubt, in milliseconds: a few looks, each after its pause.
@@ -16,7 +16,7 @@ pub(super) const ORACLE: Oracle = Oracle {
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let world = &case.run.plan.world;
-    let keeps_error = matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept);
+    let keeps_error = case.payment.token.keeps_error();
     if !case.class.is_listed() || world.lists_forbidden || world.policy.is_some() || keeps_error {
         return Ok(());
     }

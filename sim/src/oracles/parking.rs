@@ -160,11 +160,6 @@ fn is_second_answer(case: &Case<'_>) -> bool {
     })
 }
 
-/// Whether the PSP keeps an error under the key, and tells nothing else by it.
-fn keeps_error(case: &Case<'_>) -> bool {
-    matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept)
-}
-
 /// What came of a call is not known, and nothing tells.
 fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
     let world = &case.run.plan.world;
@@ -211,7 +206,7 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
                 let from_ms =
                     first_sent_ms.unwrap_or(0) + world.declared.horizon_ms.saturating_sub(margin_ms);
                 let long_after_ms = EPOCH_MS + world.heal_ms + TOLD_MS_MAX;
-                if from_ms > long_after_ms && first_sent_ms.is_some() && !keeps_error(case) {
+                if from_ms > long_after_ms && first_sent_ms.is_some() && !case.payment.token.keeps_error() {
                     let what = "parked, though the key was known for hours after all was healed".to_owned();
                     return Err((case.run.ended_ms, what));
                 }

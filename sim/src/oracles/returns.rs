@@ -2,7 +2,7 @@
 //! word that it is in doubt: never that nothing was done.
 
 use super::{Case, Oracle, Wrong};
-use crate::plan::{Act, Step, Token};
+use crate::plan::{Act, Step};
 use crate::seen::Told;
 use crate::shopper::Role;
 
@@ -25,8 +25,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     };
     let is_disturbed_for_long = steps.any(lasts);
     // A PSP that keeps an error under a key tells nothing more by it.
-    let keeps_error = matches!(case.payment.token, Token::ErrorKept | Token::CaptureErrorKept);
-    if keeps_error || case.run.plan.world.lists_forbidden {
+    if case.payment.token.keeps_error() || case.run.plan.world.lists_forbidden {
         return Ok(());
     }
     // Another's object is believed to go away for a day.

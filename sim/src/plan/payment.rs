@@ -220,6 +220,12 @@ pub enum Token {
 }
 
 impl Token {
+    /// Whether the PSP keeps an error under the key, and tells nothing else by it.
+    #[must_use]
+    pub fn keeps_error(self) -> bool {
+        matches!(self, Self::ErrorKept | Self::CaptureErrorKept)
+    }
+
     /// The sandbox's name for it.
     #[must_use]
     pub fn payment_method(self) -> &'static str {
