@@ -388,7 +388,8 @@ pub(crate) fn read(psp: &Psp, reading: Reading<'_>, purpose: &Purpose, result: &
             _ => Answer::unknown(format!("HTTP {status}")),
         };
     }
-    if is_refusal && result.header("stripe-should-retry") == Some("true") {
+    let says_retry = result.header("stripe-should-retry") == Some("true");
+    if is_refusal && says_retry && !planted(Bug::ShouldRetryIgnored) {
         return Answer::unknown(format!("HTTP {status}, to be tried again"));
     }
     let mut answer = match psp.face {

@@ -86,6 +86,8 @@ pub struct Dials {
     pub reject_permille: u16,
     /// Whether a refusal by `reject_status` 400 names the amount, as the refusal of a form does.
     pub reject_names_amount: bool,
+    /// Whether a refusal by `reject_status` says `Stripe-Should-Retry: true`.
+    pub reject_should_retry: bool,
     /// Per mille of reads of one PaymentIntent that are answered 404 though it is there.
     pub read_missing_permille: u16,
     /// Per mille of pages behind the first of a Stripe list that are the first page once more.
@@ -140,6 +142,7 @@ impl Default for Dials {
             reject_calls: RejectCalls::All,
             reject_permille: 1000,
             reject_names_amount: false,
+            reject_should_retry: false,
             read_missing_permille: 0,
             list_stuck_permille: 0,
             created_webhooks: false,

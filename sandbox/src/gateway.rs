@@ -115,8 +115,12 @@ fn answered(sandbox: &mut Sandbox, face: Face, arrival: &Arrival<'_>) -> Reactio
     let refused =
         reject::drawn(dials, &call, &mut draw).or_else(|| reject::drawn_missing(dials, &call, &mut draw));
     if let Some(outcome) = refused.filter(|_| !arrival.landing) {
+        let mut answer = altered(drawn, face, &outcome, latency_ms);
+        if let Some(answer) = answer.as_mut().filter(|answer| answer.status == outcome.status) {
+            answer.headers.extend(reject::try_again(dials));
+        }
         return Reaction {
-            answer: altered(drawn, face, &outcome, latency_ms),
+            answer,
             ..Reaction::default()
         };
     }

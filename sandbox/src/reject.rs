@@ -29,6 +29,12 @@ pub(crate) fn with_status(call: &Call, status: u16) -> Outcome {
     }
 }
 
+/// The header by which a refusal says that the same request may succeed later (`reject_should_retry`).
+pub(crate) fn try_again(dials: &Dials) -> Option<(&'static str, String)> {
+    let is_meant = dials.reject_should_retry && dials.reject_status != 0;
+    is_meant.then(|| ("Stripe-Should-Retry", "true".to_owned()))
+}
+
 /// The answer of a read that does not find an object which is there, if the dials and the draw say so.
 pub(crate) fn drawn_missing(dials: &Dials, call: &Call, draw: &mut Draw) -> Option<Outcome> {
     let Call::Stripe(read) = call else { return None };

@@ -94,11 +94,12 @@ pub enum Sometimes {
     IssuerDeclines,
     SecondSecret,
     MisdirectedWebhook,
+    TryAgain,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 82] = [
+    pub const ALL: [Self; 83] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -181,6 +182,7 @@ impl Sometimes {
         Self::IssuerDeclines,
         Self::SecondSecret,
         Self::MisdirectedWebhook,
+        Self::TryAgain,
     ];
 
     /// Whether runs of a tier can meet it at all: servers hold no copies in the full stack, and no day passes there.

@@ -45,6 +45,7 @@ pub(crate) fn plan(plan: &Plan, met: &mut Met) {
                 PspFault::Redelivered { .. } => meet_if(true, Sometimes::Redelivered),
                 PspFault::ReadMissing => meet_if(true, Sometimes::ReadMissing),
                 PspFault::ListStuck => meet_if(true, Sometimes::ListStuck),
+                PspFault::TryAgain => meet_if(true, Sometimes::TryAgain),
                 PspFault::FormRefused => meet_if(true, Sometimes::FormRefused),
                 PspFault::Declines => meet_if(true, Sometimes::IssuerDeclines),
                 _ => {}

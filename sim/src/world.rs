@@ -214,6 +214,13 @@ pub fn turn(dials: &mut Dials, fault: PspFault, permille: u16) {
             dials.reject_names_amount = true;
             &mut dials.reject_permille
         }
+        PspFault::TryAgain => {
+            dials.reject_status = 400;
+            dials.reject_calls = RejectCalls::Money;
+            dials.reject_names_amount = true;
+            dials.reject_should_retry = true;
+            &mut dials.reject_permille
+        }
         PspFault::Rejected { status, calls } => {
             dials.reject_status = status;
             dials.reject_calls = match calls {

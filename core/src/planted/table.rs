@@ -309,6 +309,9 @@ bugs! {
     RejectedWithoutPause, "rejected-without-pause", "§1 liveness", "core/due",
         "What the PSP rejected is sent again at once, each time.",
         "any class: voids are answered 401 for a while; all tries are spent in it, and the void is parked";
+    ShouldRetryIgnored, "should-retry-ignored", "rule 9", "core/psp",
+        "A refusal that the PSP says is worth another try ends the operation.",
+        "any class: a 400 that names the amount, with Stripe-Should-Retry: true; declined, though nothing was refused";
 
     // Rule 10
     FinalOverwritten, "final-overwritten", "rule 10", "core/status",

@@ -95,6 +95,20 @@ fn a_refusal_may_name_the_amount() {
 }
 
 #[test]
+fn a_refusal_may_ask_for_a_retry() {
+    let mut bench =
+        Bench::new(json!({"reject_status": 400, "reject_names_amount": true, "reject_should_retry": true}));
+    let refused = bench.pay("pm_card_visa", "k").unwrap();
+    assert_eq!(
+        (refused.status, refused.header("Stripe-Should-Retry")),
+        (400, Some("true"))
+    );
+    bench.turn(json!({"reject_permille": 0}));
+    let paid = bench.pay("pm_card_visa", "k").unwrap();
+    assert_eq!((paid.status, paid.header("Stripe-Should-Retry")), (200, None));
+}
+
+#[test]
 fn an_issuer_may_decline_what_it_approves_at_other_times() {
     let mut bench = Bench::new(json!({"decline_permille": 1000}));
     assert_eq!(bench.authorize("x").unwrap().body["code"], "issuer_not_available");

@@ -236,6 +236,8 @@ pub enum PspFault {
     Twice,
     /// No effect, and a 400 that names the amount, as if the form were wrong; of what moves money.
     FormRefused,
+    /// No effect, and the same 400, which the PSP says to be worth another try; of what moves money.
+    TryAgain,
     /// The network delivers what moves money twice, and the answer is the second delivery's.
     Redelivered {
         /// 400, 401 or 403: the second delivery is refused so. 0: it is handled as any call.

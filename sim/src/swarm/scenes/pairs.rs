@@ -9,7 +9,7 @@ pub(super) const PAIR: Scene = Scene {
     play,
 };
 
-const FAULTS: [PspFault; 15] = [
+const FAULTS: [PspFault; 16] = [
     PspFault::Declines,
     PspFault::HangBefore,
     PspFault::HangAfter,
@@ -25,6 +25,7 @@ const FAULTS: [PspFault; 15] = [
     PspFault::ReadMissing,
     PspFault::ListStuck,
     PspFault::WebhookLost,
+    PspFault::TryAgain,
 ];
 
 fn play(stage: &mut Stage<'_>) {

@@ -44,6 +44,7 @@ pub(super) const RESEND: Scene = Scene {
         let refused = *stage.draw.pick(&[
             PspFault::FormRefused,
             PspFault::FormRefused,
+            PspFault::TryAgain,
             PspFault::Rejected {
                 status: 401,
                 calls: Calls::All,
