@@ -63,6 +63,17 @@ pub const SWAPS_LOST_MAX: usize = 2;
 pub const OUTCOME_RETRY_MS: u64 = 60_000;
 /// First pause between two such offers, in milliseconds; it doubles.
 pub const OUTCOME_PAUSE_FIRST_MS: u64 = 50;
+/// After how long a timer is tried again on a store that did not answer, in milliseconds.
+pub const STORE_FAILED_RETRY_MS: u64 = 1_000;
+/// After how long a record that cannot be used is looked at again, in milliseconds: a later build may be able to use it.
+pub const RECORD_REFUSED_RETRY_MS: u64 = 60 * 60 * 1000;
+/// How soon a host that does not live long wakes an attempt that a request asked about, in milliseconds: once for all that ask
+/// until then.
+pub const ASKED_ABOUT_MS: u64 = 1_000;
+/// First pause before a waiting request looks into a store that tells of no change, in milliseconds; it doubles.
+pub const LOOK_PAUSE_FIRST_MS: u64 = 20;
+/// Longest such pause, in milliseconds.
+pub const LOOK_PAUSE_MAX_MS: u64 = 160;
 /// Re-sends under one key before reads and look-ups are asked as well: an error that the PSP has cached
 /// under the key would be answered for ever.
 pub const RESENDS_BEFORE_LOOKUP: usize = 3;

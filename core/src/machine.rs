@@ -3,6 +3,8 @@
 //! The adapter carries the step out in this order: *persist* (compare-and-swap; on conflict load and handle again),
 //! *call the PSP* and *arm the timer*, feed results back, *reply*.
 
+use std::sync::Arc;
+
 use crate::config::Config;
 use crate::evidence::{EffectKind, Evidence, Signal};
 use crate::http::Response;
@@ -59,12 +61,12 @@ pub struct Step {
 }
 
 /// A compare-and-swap of one record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Write {
     /// The version that must be there; `None` if no record may be there.
     pub expected_version: Option<u64>,
-    /// What to put there.
-    pub record: Record,
+    /// What to put there. Shared: the swap, the host's copy and the log line have it at the same time.
+    pub record: Arc<Record>,
     /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
     pub wake_at_ms: Option<u64>,
 }
@@ -131,7 +133,7 @@ impl Write {
 }
 
 /// What to tell whoever asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Reply {
     /// Nobody is waiting.
     Nothing,

@@ -320,7 +320,7 @@ impl Record {
     }
 
     /// Whether this record, read back after a swap of `written` onto `expected_version` ended unknown, proves that the
-    /// swap was this writer's ([`crate::store::Swapped::read_back`]). Then, and only then, the writer carries out what it
+    /// swap was this writer's ([`crate::host::store::Swapped::read_back`]). Then, and only then, the writer carries out what it
     /// dispatched; otherwise the input is handled again. Without a dispatch there is nothing to carry out and nothing that
     /// tells two writers apart: two servers that created one attempt in the same millisecond wrote the same bytes (found
     /// by the simulator).

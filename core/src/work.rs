@@ -537,7 +537,7 @@ impl<'a> Work<'a> {
             );
             Write {
                 expected_version: self.expected_version,
-                record,
+                record: record.into(),
                 wake_at_ms,
             }
         });

@@ -1,18 +1,19 @@
-//! The loop (ARCHITECTURE.md, “The loop”) in one attempt's own object: load, decide, persist, perform, arm, reply.
+//! What the loop of core ([`Turn`]) asks for, in one attempt's own object. [`Object::run`] carries a turn out.
 //!
-//! Requests, outcomes and alarms of one object interleave wherever one of them awaits. So nothing is carried over an
-//! await: [`Object::step`], which loads, decides and writes, has none in it, and everything that comes back from a PSP
-//! goes through it again with the record as it is then. That is this adapter's compare-and-swap.
+//! Requests, outcomes and alarms of one object interleave wherever one of them awaits. Between a load and the swap that it leads
+//! to nothing is awaited, so what was loaded is what is there: that is this adapter's compare-and-swap.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::select;
+use pay_once_core::config::Config;
+use pay_once_core::host::store::Swapped;
+use pay_once_core::host::turn::{Action, Note, Turn};
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
-use pay_once_core::limits::PSP_ABSENT_RETRY_MS;
-use pay_once_core::machine::{Input, Outcome, Reply, Write, handle};
+use pay_once_core::machine::Write;
 use pay_once_core::psp::questions::Questions;
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
@@ -23,9 +24,9 @@ use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, Request, State};
 
-use crate::concern::{Concern, concern, log_rejection};
+use crate::concern::log_rejection;
 use crate::finals::Copy;
-use crate::journal::{Arming, Failed, Journal};
+use crate::journal::{Failed, Journal};
 use crate::wire::{Asked, translate};
 use crate::{finals, psp_client, settings, system};
 
@@ -36,36 +37,37 @@ pub(crate) struct Object {
     journal: Journal,
     /// Told whenever the record has changed.
     changed: Notify,
+    /// How often the record has changed in this life.
+    changes: Cell<u64>,
     /// The copy in the cache, as far as this life knows.
     copy: Copy,
     /// What was asked in this life.
     questions: RefCell<Questions>,
 }
 
-/// Why a step came to nothing.
-enum Stuck {
+/// Why a record could not be loaded.
+enum LoadError {
     Unavailable(Failed),
     Refused(RecordError),
 }
 
-impl From<Failed> for Stuck {
-    fn from(why: Failed) -> Self {
-        Self::Unavailable(why)
-    }
-}
-
-impl From<RecordError> for Stuck {
-    fn from(why: RecordError) -> Self {
-        Self::Refused(why)
-    }
-}
-
-/// A step that has been written, and what is to be done once it is durable.
-struct Written {
-    arming: Option<Arming>,
-    wake_at_ms: Option<u64>,
+/// What a turn came to.
+#[derive(Default)]
+struct Ran {
+    reply: Option<Response>,
+    /// Calls that are to be seen to their end by whoever carried the turn.
     calls: Vec<Call>,
-    reply: Reply,
+    /// What the storage said, if it was of no use.
+    failed: Option<Failed>,
+}
+
+/// Who sees to a turn's calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    /// They are performed behind the request that set them going.
+    Behind,
+    /// Whoever carries the turn performs them.
+    Returned,
 }
 
 /// Answers one request to this attempt.
@@ -79,12 +81,10 @@ pub(crate) async fn fetch(object: &Rc<Object>, mut request: Request) -> worker::
     let config = settings::config(&object.env);
     // Its time began at the Worker.
     let since_ms = system::now_ms().saturating_sub(asked.spent_ms());
-    let response = match concern(&config, &asked, since_ms).await {
-        Concern::Reply(response) => response,
-        // Of another attempt there is no record here, and an event that is about no record changes nothing.
-        Concern::Attempt(id, input) => object.drive(id, input).await.unwrap_or_else(not_answered),
-    };
-    translate(response)
+    // Of another attempt there is no record here, and an event that is about no record changes nothing.
+    let mut turn = asked.with_request(|request| Turn::request(&config, request, since_ms));
+    let ran = object.run(&config, &mut turn, Calls::Behind).await;
+    translate(ran.reply.unwrap_or_else(not_answered))
 }
 
 /// Core's timer has gone off. What it sets going is seen to its end here: nobody else may be keeping the object awake.
@@ -96,23 +96,14 @@ pub(crate) async fn alarm(object: &Rc<Object>) -> worker::Result<()> {
     let Some(id) = object.journal.whose().await? else {
         return Ok(());
     };
-    match object.step(id, &Input::Wake) {
-        Ok(written) => {
-            let (calls, _) = object.settle(written).await?;
-            for call in calls {
-                Rc::clone(object).perform(id, call).await;
-            }
-            Ok(())
-        }
-        // The next build may be able to read it, or the storage to answer; this alarm must not be the last.
-        Err(Stuck::Refused(why)) => {
-            refused(id, &why);
-            object.again_later().await
-        }
-        Err(Stuck::Unavailable(why)) => {
-            unavailable(id, &why);
-            object.again_later().await
-        }
+    let config = settings::config(&object.env);
+    let ran = object.run(&config, &mut Turn::wake(id), Calls::Returned).await;
+    for call in ran.calls {
+        Rc::clone(object).perform(call).await;
+    }
+    match ran.failed {
+        Some(why) => Err(why.into()),
+        None => Ok(()),
     }
 }
 
@@ -123,109 +114,107 @@ impl Object {
             state,
             env,
             changed: Notify::new(),
+            changes: Cell::new(0),
             copy: Copy::default(),
             questions: RefCell::default(),
         }
     }
 
-    /// Looks again when a deployment that lacks something would.
-    async fn again_later(&self) -> worker::Result<()> {
-        let at_ms = system::now_ms().saturating_add(PSP_ABSENT_RETRY_MS);
-        Ok(self.journal.sooner(at_ms).await?)
-    }
-
-    /// Carries one input through, waiting where the machine says so, to its reply.
-    async fn drive(self: &Rc<Self>, id: AttemptId, mut input: Input) -> Option<Response> {
+    /// Carries a turn to its end.
+    async fn run(self: &Rc<Self>, config: &Config, turn: &mut Turn, calls: Calls) -> Ran {
+        let mut ran = Ran::default();
+        let mut changes = self.changes.get();
         loop {
-            let written = match self.step(id, &input) {
-                Ok(written) => written,
-                Err(Stuck::Refused(why)) => {
-                    refused(id, &why);
-                    return input.record_refused(&why);
+            let action = turn.next(system::now_ms(), &mut self.questions.borrow_mut());
+            match action {
+                Action::Read(call) => {
+                    let result = psp_client::send(&call).await;
+                    turn.read(config, &result, system::now_ms());
                 }
-                Err(Stuck::Unavailable(why)) => {
-                    unavailable(id, &why);
-                    return input.store_unavailable();
+                // No await from here to the end of `put`.
+                Action::Load => {
+                    let Some(id) = turn.id() else { return ran };
+                    changes = self.changes.get();
+                    match (self.load(id), system::entropy()) {
+                        (Ok(record), Ok(entropy)) => {
+                            turn.loaded(config, record.as_ref(), system::now_ms(), entropy);
+                        }
+                        (Ok(_), Err(error)) => ran.failed = Some(failed(turn, error.to_string())),
+                        (Err(LoadError::Unavailable(why)), _) => ran.failed = Some(failed(turn, why)),
+                        (Err(LoadError::Refused(why)), _) => turn.refused(why, system::now_ms()),
+                    }
                 }
-            };
-            // Listening begins before the first await, so that no change falls in between.
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            let reply = match self.settle(written).await {
-                Ok((calls, reply)) => {
-                    self.start(id, calls);
-                    reply
+                Action::Swap => match self.put(turn.write()).await {
+                    Ok(()) => turn.swapped(Swapped::Applied, system::now_ms()),
+                    Err(why) => ran.failed = Some(failed(turn, why)),
+                },
+                Action::Committed(write) => {
+                    // Its own write is no news to a turn that waits.
+                    changes = changes.wrapping_add(1);
+                    self.committed(&write);
                 }
-                Err(why) => {
-                    unavailable(id, &why);
-                    return input.store_unavailable();
+                Action::Perform(call) if calls == Calls::Returned => ran.calls.push(*call),
+                Action::Perform(call) => self.in_background(Rc::clone(self).perform(*call)),
+                Action::Arm { at_ms, .. } => {
+                    if let Err(why) = self.journal.sooner(at_ms).await {
+                        unavailable(turn.id(), &why);
+                        ran.failed = Some(why);
+                    }
                 }
-            };
-            match reply {
-                Reply::Nothing => return None,
-                Reply::Now(response) => return Some(response),
-                Reply::Wait { until_ms, ticket } => {
+                Action::Note(note) => log_note(turn.id(), note),
+                Action::Wait { until_ms } => {
+                    let changed = pin!(async {
+                        if self.changes.get() == changes {
+                            self.changed.notified().await;
+                        }
+                    });
                     select(changed, pin!(system::sleep_until(until_ms))).await;
-                    input = Input::Request(ticket);
+                    turn.woken();
                 }
+                Action::Pause { until_ms } => {
+                    system::sleep_until(until_ms).await;
+                    turn.woken();
+                }
+                Action::Reply(response) => ran.reply = Some(response),
+                Action::Done => return ran,
             }
         }
     }
 
-    /// Load, decide, write. No await: nothing of this object can come in between, so what was loaded is what is there.
-    fn step(self: &Rc<Self>, id: AttemptId, input: &Input) -> Result<Written, Stuck> {
-        let config = settings::config(&self.env);
-        let record = self.journal.load(id)?;
-        let record = record.map(|bytes| Record::decode(id, &bytes)).transpose()?;
-        let entropy = system::entropy().map_err(|error| error.to_string())?;
-        let step = handle(&config, id, record.as_ref(), input, system::now_ms(), entropy)?;
-        log_rejection(Some(id), step.report);
-        let is_final = step.write.as_ref().map(|write| write.is_final());
-        let is_final = is_final.unwrap_or_else(|| record.is_some_and(|record| record.is_final()));
-        if is_final && self.copy.is_due(step.write.is_some()) {
+    fn load(self: &Rc<Self>, id: AttemptId) -> Result<Option<Record>, LoadError> {
+        let bytes = self.journal.load(id).map_err(LoadError::Unavailable)?;
+        let record = bytes
+            .map(|bytes| Record::decode(id, &bytes))
+            .transpose()
+            .map_err(LoadError::Refused)?;
+        if record.as_ref().is_some_and(Record::is_final) && self.copy.is_due(false) {
             self.in_background(Rc::clone(self).copy(id));
         }
-        let arming = step.write.map(|write| self.persist(id, &write)).transpose()?;
-        Ok(Written {
-            wake_at_ms: step.wake_at_ms.filter(|_| arming.is_none()),
-            arming,
-            calls: step.calls,
-            reply: step.reply,
-        })
+        Ok(record)
     }
 
-    fn persist(self: &Rc<Self>, id: AttemptId, write: &Write) -> Result<Arming, Failed> {
-        let bytes = write.record.encode();
+    /// Writes record and alarm, and sees them taken. (That they are on disk before any answer leaves is the platform's output
+    /// gate.)
+    async fn put(&self, write: Option<&Write>) -> Result<(), Failed> {
+        // A turn that asks for a swap has a write.
+        let Some(write) = write else { return Ok(()) };
+        let (id, bytes) = (write.record.id(), write.record.encode());
         let is_first = write.expected_version.is_none();
         let arming = self.journal.put(id, &bytes, write.wake_at_ms, is_first)?;
+        arming.taken().await
+    }
+
+    fn committed(self: &Rc<Self>, write: &Write) {
         log(write);
+        self.changes.set(self.changes.get().wrapping_add(1));
         self.changed.notify_waiters();
-        Ok(arming)
-    }
-
-    /// Sees a step's writes taken. Then, and only then, come its calls and its reply.
-    async fn settle(&self, written: Written) -> Result<(Vec<Call>, Reply), Failed> {
-        if let Some(arming) = written.arming {
-            arming.taken().await?;
-        }
-        if let Some(at_ms) = written.wake_at_ms {
-            self.journal.sooner(at_ms).await?;
-        }
-        Ok((written.calls, written.reply))
-    }
-
-    /// Performs calls behind the request that set them going.
-    fn start(self: &Rc<Self>, id: AttemptId, calls: Vec<Call>) {
-        for call in calls {
-            self.in_background(Rc::clone(self).perform(id, call));
+        if write.is_final() && self.copy.is_due(true) {
+            self.in_background(Rc::clone(self).copy(write.record.id()));
         }
     }
 
     /// Performs one PSP call and feeds back what came of it. If that cannot be written, the alarm finds it out again.
-    async fn perform(self: Rc<Self>, id: AttemptId, call: Call) {
-        if !self.questions.borrow_mut().may_ask(&call, system::now_ms()) {
-            return;
-        }
+    async fn perform(self: Rc<Self>, call: Call) {
         // Rule 1: durable first; only then is the time left to send it looked at.
         let result = match self.journal.durable().await {
             Ok(()) => psp_client::send(&call).await,
@@ -235,18 +224,14 @@ impl Object {
         };
         if let CallResult::Unknown { reason } = &result {
             let message = "a PSP call's outcome is unknown";
-            let line = json!({"level": "WARN", "message": message, "attempt": id.to_string(), "call": format!("{:?}", call.http), "reason": reason});
+            let attempt = call.attempt.map(|id| id.to_string());
+            let line = json!({"level": "WARN", "message": message, "attempt": attempt, "call": format!("{:?}", call.http), "reason": reason});
             system::error(&line);
         }
-        let input = Input::Outcome(Box::new(Outcome { call, result }));
-        let settled = match self.step(id, &input) {
-            Ok(written) => self.settle(written).await.map_err(Stuck::Unavailable),
-            Err(stuck) => Err(stuck),
-        };
-        match settled {
-            Ok((calls, _)) => self.start(id, calls),
-            Err(Stuck::Refused(why)) => refused(id, &why),
-            Err(Stuck::Unavailable(why)) => unavailable(id, &why),
+        let config = settings::config(&self.env);
+        if let Some(mut turn) = Turn::outcome(call, result, system::now_ms()) {
+            // Boxed, since what it performs may carry another turn.
+            Box::pin(self.run(&config, &mut turn, Calls::Behind)).await;
         }
     }
 
@@ -302,14 +287,30 @@ fn log(write: &Write) {
     }));
 }
 
-fn refused(id: AttemptId, why: &RecordError) {
-    let message = "a record was refused and left as it is";
-    system::error(
-        &json!({"level": "ERROR", "message": message, "attempt": id.to_string(), "why": why.to_string()}),
-    );
+fn log_note(id: Option<AttemptId>, note: Note) {
+    match note {
+        Note::Psp(report) => log_rejection(id, Some(report)),
+        note => {
+            let level = if matches!(note, Note::SwapUnknown) {
+                "WARN"
+            } else {
+                "ERROR"
+            };
+            let attempt = id.map(|id| id.to_string());
+            system::error(&json!({"level": level, "message": note.message(), "attempt": attempt}));
+        }
+    }
 }
 
-fn unavailable(id: AttemptId, why: &str) {
+/// The storage is of no use.
+fn failed(turn: &mut Turn, why: Failed) -> Failed {
+    unavailable(turn.id(), &why);
+    turn.store_failed(system::now_ms());
+    why
+}
+
+fn unavailable(id: Option<AttemptId>, why: &str) {
     let message = "the object's storage did not answer";
-    system::error(&json!({"level": "ERROR", "message": message, "attempt": id.to_string(), "why": why}));
+    let attempt = id.map(|id| id.to_string());
+    system::error(&json!({"level": "ERROR", "message": message, "attempt": attempt, "why": why}));
 }

@@ -3,7 +3,7 @@
 //! The turn only saves work: within one process it keeps steps on one attempt from running into each other's swaps.
 //! That money moves once rests on the swap alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -18,6 +18,16 @@ pub struct Slot {
     pub turn: Arc<Mutex<()>>,
     /// Told whenever the record has changed.
     pub changed: Notify,
+    /// How often the record has changed.
+    pub changes: Cell<u64>,
+}
+
+impl Slot {
+    /// The record has changed.
+    pub fn has_changed(&self) {
+        self.changes.set(self.changes.get().wrapping_add(1));
+        self.changed.notify_waiters();
+    }
 }
 
 /// All attempts in use.

@@ -4,9 +4,9 @@
 use std::fmt;
 use std::future::Future;
 
+pub use pay_once_core::host::store::{Swap, Swapped};
 use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_core::psp::{Call, CallResult};
-pub use pay_once_core::store::{Swap, Swapped};
 
 /// The clock, and randomness.
 pub trait Clock: 'static {

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::record::Record;
@@ -14,23 +14,23 @@ const GENERATION_MAX: usize = 1_024;
 /// Two generations: when the young one is full it becomes the old one, and what was old is let go.
 #[derive(Debug, Default)]
 pub struct Recent {
-    young: RefCell<BTreeMap<AttemptId, Rc<Record>>>,
-    old: RefCell<BTreeMap<AttemptId, Rc<Record>>>,
+    young: RefCell<BTreeMap<AttemptId, Arc<Record>>>,
+    old: RefCell<BTreeMap<AttemptId, Arc<Record>>>,
 }
 
 impl Recent {
     /// The record, if it is held.
-    pub fn get(&self, id: AttemptId) -> Option<Rc<Record>> {
+    pub fn get(&self, id: AttemptId) -> Option<Arc<Record>> {
         if let Some(record) = self.young.borrow().get(&id) {
-            return Some(Rc::clone(record));
+            return Some(Arc::clone(record));
         }
         let record = self.old.borrow_mut().remove(&id)?;
-        self.put(Rc::clone(&record));
+        self.put(Arc::clone(&record));
         Some(record)
     }
 
     /// Holds a record that is durable.
-    pub fn put(&self, record: Rc<Record>) {
+    pub fn put(&self, record: Arc<Record>) {
         let mut young = self.young.borrow_mut();
         if young.len() >= GENERATION_MAX {
             self.old.replace(std::mem::take(&mut *young));

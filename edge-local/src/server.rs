@@ -1,33 +1,29 @@
-//! The loop (ARCHITECTURE.md, “The loop”): load, decide, persist, perform, arm, reply. It fits one screen, in
-//! `Server::step` and `Server::carry_out`.
+//! What the loop of core ([`Turn`]) asks for, on tokio. [`Server::run`] carries a turn out.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use pay_once_core::config::Config;
+use pay_once_core::host::turn::{Action, Note, Turn};
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::limits::{OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS};
-use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
+use pay_once_core::limits::STORE_FAILED_RETRY_MS;
+use pay_once_core::machine::Write;
 use pay_once_core::planted::{Bug, planted};
 use pay_once_core::psp::questions::Questions;
-use pay_once_core::psp::report::{PspProblem, PspProblems, PspReport};
+use pay_once_core::psp::report::{PspProblem, PspProblems};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::{Record, RecordError};
-use pay_once_core::request::{EventRead, Routed, event_read, route};
-use pay_once_core::store::Patience;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
 use tokio::task::spawn_local;
 
 use crate::counters::{Count, Counters};
-use crate::hub::{Guard, Hub, Slot};
+use crate::hub::{Guard, Hub};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
-/// After how long a timer, or the scan for timers, is tried again on a store that did not answer, in milliseconds.
-pub const AGAIN_MS: u64 = 1_000;
 const A_YEAR_MS: u64 = 365 * 24 * 3_600_000;
 
 /// One server process: any number of them may share a store.
@@ -46,18 +42,19 @@ pub struct Server<C, S, P> {
     problems: RefCell<PspProblems>,
 }
 
-/// Why a step came to nothing.
-#[derive(Debug)]
-enum Stuck {
-    Unavailable,
-    Refused(RecordError),
+/// A turn's hold on its attempt.
+struct Hold {
+    guard: Guard,
+    /// Held from the load to the end of what it leads to: nobody else of this process swaps in between.
+    mine: Option<OwnedMutexGuard<()>>,
+    /// How often the record had changed when it was loaded.
+    changes: u64,
 }
 
-/// What became of carrying a step out.
-enum Carried {
-    Out(Reply),
-    /// Its swap came to this, and nothing was done.
-    Not(Swapped),
+/// Why a record could not be loaded.
+enum LoadError {
+    Unavailable,
+    Refused(RecordError),
 }
 
 impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
@@ -92,169 +89,103 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// Answers one request. Once accepted, the work goes on though the client may hang up.
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
         self.counters.add(Count::Request);
-        match route(&self.config, request, self.clock.now_ms()) {
-            Routed::Reply(response) => Some(response),
-            Routed::Attempt { id, input } => self.drive(id, input).await,
-            Routed::Read(read) => self.read_event(*read).await,
+        let mut turn = Turn::request(&self.config, request, self.clock.now_ms());
+        let (mut hold, mut reply) = (None, None);
+        let may_stop = !planted(Bug::HangUpAbortsStep);
+        if self
+            .run(&mut turn, &mut hold, may_stop, |response| reply = Some(response))
+            .await
+        {
+            return reply;
+        }
+        // From the first swap on it is a task of its own: this future is dropped if the client hangs up.
+        let (answer, answered) = oneshot::channel();
+        let server = Rc::clone(self);
+        spawn_local(async move {
+            let mut answer = Some(answer);
+            let send = |response| {
+                // Whoever asked may be gone.
+                answer.take().map(|answer| answer.send(response));
+            };
+            server.run(&mut turn, &mut hold, false, send).await;
+        });
+        match reply {
+            Some(response) => Some(response),
+            None => answered.await.ok(),
         }
     }
 
-    /// Reads the object of an event, which names the attempt that the event is about.
-    async fn read_event(self: &Rc<Self>, mut read: EventRead) -> Option<Response> {
+    /// Carries a turn to its end, and says that it is there; or stops before a swap, if it may.
+    async fn run(
+        self: &Rc<Self>,
+        turn: &mut Turn,
+        hold: &mut Option<Hold>,
+        may_stop: bool,
+        mut reply: impl FnMut(Response),
+    ) -> bool {
         loop {
-            let result = self.send(&read.call).await;
-            let now_ms = self.clock.now_ms();
-            let (routed, report) = event_read(&self.config, read, &result, now_ms);
-            self.note(report);
-            match routed {
-                Routed::Reply(response) => return Some(response),
-                Routed::Attempt { id, input } => return self.drive(id, input).await,
-                Routed::Read(next) => read = *next,
-            }
-        }
-    }
-
-    /// Carries one input through, waiting where the machine says so, to its reply.
-    async fn drive(self: &Rc<Self>, id: AttemptId, mut input: Input) -> Option<Response> {
-        let guard = self.hub.slot(id);
-        loop {
-            // Listening begins before the step, so that no change falls in between.
-            let changed = guard.slot.changed.notified();
-            match self.step(&guard, &input).await {
-                Err(Stuck::Unavailable) if planted(Bug::OutageSaysNothingDone) => {
-                    return input.store_unsafe("it did not answer");
+            let action = turn.next(self.clock.now_ms(), &mut self.questions.borrow_mut());
+            match action {
+                Action::Read(call) => {
+                    let result = self.send(&call).await;
+                    turn.read(&self.config, &result, self.clock.now_ms());
                 }
-                Err(Stuck::Unavailable) => return input.store_unavailable(),
-                Err(Stuck::Refused(why)) => return input.record_refused(&why),
-                Ok(Reply::Nothing) => return None,
-                Ok(Reply::Now(response)) => return Some(response),
-                Ok(Reply::Wait { until_ms, ticket }) => {
-                    let late_ms = if planted(Bug::WaitsPastBudget) { 10_000 } else { 0 };
+                Action::Load => {
+                    let Some(id) = turn.id() else { return true };
+                    self.hold(hold, id).await;
+                    let loaded = self.load(id).await;
+                    let now_ms = self.clock.now_ms();
+                    match loaded {
+                        Ok(record) => {
+                            turn.loaded(&self.config, record.as_deref(), now_ms, self.clock.entropy());
+                        }
+                        Err(LoadError::Unavailable) => turn.store_failed(now_ms),
+                        Err(LoadError::Refused(why)) => turn.refused(why, now_ms),
+                    }
+                }
+                Action::Swap if may_stop => return false,
+                Action::Swap => {
+                    let swapped = self.swap(turn.write()).await;
+                    turn.swapped(swapped, self.clock.now_ms());
+                }
+                Action::Committed(write) => self.committed(write, hold.as_mut()),
+                Action::Perform(call) => self.start(*call),
+                Action::Arm { at_ms, is_latest } => self.arm(turn.id(), at_ms, is_latest),
+                Action::Note(note) => self.note(turn.id(), &note),
+                Action::Wait { until_ms } => {
                     tokio::select! {
                         biased;
-                        () = changed => {}
-                        () = self.clock.sleep_until(until_ms.saturating_add(late_ms)) => {}
+                        () = changed(hold) => {}
+                        () = self.clock.sleep_until(until_ms) => {}
                     }
-                    if !planted(Bug::WaitingTicketForgotten) {
-                        input = Input::Request(ticket);
-                    }
+                    turn.woken();
                 }
+                Action::Pause { until_ms } => {
+                    *hold = None;
+                    self.clock.sleep_until(until_ms).await;
+                    turn.woken();
+                }
+                Action::Reply(response) => reply(response),
+                Action::Done => return true,
             }
         }
     }
 
-    /// One turn of the loop. It may be dropped at any await (a client hung up): what must not stop half-way is in
-    /// [`Server::carry_out`], on a task of its own.
-    async fn step(self: &Rc<Self>, guard: &Guard, input: &Input) -> Result<Reply, Stuck> {
-        let id = guard.id();
-        let mut patience = Patience::default();
-        loop {
-            let turn = Arc::clone(&guard.slot.turn).lock_owned().await;
-            let record = self.load(id).await?;
-            let (now_ms, entropy) = (self.clock.now_ms(), self.clock.entropy());
-            let step = handle(&self.config, id, record.as_deref(), input, now_ms, entropy)
-                .map_err(|why| self.refused(id, why))?;
-            self.note(step.report.clone());
-            if step.write.is_none() && step.calls.is_empty() {
-                // Only ever sooner: clients that ask again and again must not push a timer before them.
-                if let Some(at_ms) = step.wake_at_ms {
-                    match planted(Bug::PollsPushTimers) {
-                        true => self.timers.set(id, Some(at_ms)),
-                        false => self.timers.sooner(id, at_ms),
-                    }
-                }
-                return Ok(step.reply);
-            }
-            let hasty = match &step.reply {
-                Reply::Now(response) if planted(Bug::ReplyBeforeDurable) => Some(response.clone()),
-                Reply::Now(response)
-                    if matches!(input, Input::Webhook(_)) && planted(Bug::WebhookAckedFirst) =>
-                {
-                    Some(response.clone())
-                }
-                Reply::Now(_) | Reply::Wait { .. } | Reply::Nothing => None,
-            };
-            let (server, slot) = (Rc::clone(self), Rc::clone(&guard.slot));
-            let carrying = async move {
-                let outcome = server.carry_out(id, &slot, step).await;
-                drop(turn);
-                outcome
-            };
-            let carried = if planted(Bug::HangUpAbortsStep) {
-                carrying.await
-            } else {
-                let task = spawn_local(carrying);
-                if let Some(response) = hasty {
-                    return Ok(Reply::Now(response));
-                }
-                // A task ends without a result only with its runtime.
-                task.await.unwrap_or(Err(Stuck::Unavailable))
-            };
-            let swapped = match carried? {
-                Carried::Out(reply) => return Ok(reply),
-                Carried::Not(Swapped::Conflict)
-                    if matches!(input, Input::Outcome(_)) && planted(Bug::OutcomeDroppedOnConflict) =>
-                {
-                    return Ok(Reply::Nothing);
-                }
-                Carried::Not(swapped) => swapped,
-            };
-            if let Some(why) = patience.ended_by(swapped) {
-                tracing::error!(attempt = %id, why, "the store is given up for this step");
-                return Err(Stuck::Unavailable);
-            }
+    /// Keeps others of this process off the attempt, and listens for changes from here on.
+    async fn hold(&self, hold: &mut Option<Hold>, id: AttemptId) {
+        let hold = hold.get_or_insert_with(|| Hold {
+            guard: self.hub.slot(id),
+            mine: None,
+            changes: 0,
+        });
+        if hold.mine.is_none() {
+            hold.mine = Some(Arc::clone(&hold.guard.slot.turn).lock_owned().await);
         }
-    }
-
-    /// Persist, then perform and arm, then reply.
-    async fn carry_out(
-        self: &Rc<Self>,
-        id: AttemptId,
-        slot: &Slot,
-        mut step: Step,
-    ) -> Result<Carried, Stuck> {
-        if planted(Bug::CallBeforeCommit) {
-            self.start(std::mem::take(&mut step.calls));
-        }
-        if let Some(write) = step.write {
-            let swapped = self.persist(id, &write).await?;
-            if swapped != Swapped::Applied {
-                return Ok(Carried::Not(swapped));
-            }
-            self.log(&write);
-            // A far timer is in the store already.
-            let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
-            self.timers
-                .set(id, write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms));
-            if self.store.is_exclusive() || planted(Bug::StaleCacheOverSharedStore) {
-                self.recent.put(Rc::new(write.record));
-            }
-            slot.changed.notify_waiters();
-        } else if let Some(at_ms) = step.wake_at_ms {
-            self.timers.set(id, Some(at_ms));
-        }
-        self.start(step.calls);
-        Ok(Carried::Out(step.reply))
-    }
-
-    /// Performs calls, each on a task of its own.
-    fn start(self: &Rc<Self>, calls: Vec<Call>) {
-        for call in calls {
-            if !self.questions.borrow_mut().may_ask(&call, self.clock.now_ms()) {
-                continue;
-            }
-            self.calls_under_way.set(self.calls_under_way.get() + 1);
-            let server = Rc::clone(self);
-            spawn_local(async move {
-                server.perform(call).await;
-                server.calls_under_way.set(server.calls_under_way.get() - 1);
-                server.call_ended.notify_waiters();
-            });
-        }
+        hold.changes = hold.guard.slot.changes.get();
     }
 
     /// What is durable now.
-    async fn load(&self, id: AttemptId) -> Result<Option<Rc<Record>>, Stuck> {
+    async fn load(&self, id: AttemptId) -> Result<Option<Arc<Record>>, LoadError> {
         if let Some(record) = self.recent.get(id) {
             return Ok(Some(record));
         }
@@ -264,47 +195,70 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         };
         let bytes = loaded.map_err(|error| {
             tracing::error!(attempt = %id, %error, "the store cannot be read");
-            Stuck::Unavailable
+            LoadError::Unavailable
         })?;
         let record = bytes
             .map(|bytes| Record::decode(id, &bytes))
             .transpose()
-            .map_err(|why| self.refused(id, why))?;
-        let record = record.map(Rc::new);
+            .map_err(LoadError::Refused)?;
+        let record = record.map(Arc::new);
         if let Some(record) = record.as_ref().filter(|_| self.store.is_exclusive()) {
-            self.recent.put(Rc::clone(record));
+            self.recent.put(Arc::clone(record));
         }
         Ok(record)
     }
 
-    /// Swaps, and finds out what became of it.
-    async fn persist(&self, id: AttemptId, write: &Write) -> Result<Swapped, Stuck> {
-        let swap = Swap::from(write);
-        let swapped = self.store.swap(swap).await;
-        if swapped != Swapped::Applied && !planted(Bug::CacheKeptAfterUnknown) {
-            self.recent.forget(id);
-        }
-        let swapped = match swapped {
-            Swapped::Conflict if planted(Bug::ConflictIsApplied) => Swapped::Applied,
-            Swapped::Unknown if planted(Bug::UnknownSwapIsApplied) => Swapped::Applied,
-            Swapped::Unknown if planted(Bug::UnknownSwapIsLost) => Swapped::Conflict,
-            Swapped::Applied | Swapped::Conflict => swapped,
-            Swapped::Unknown => {
-                tracing::warn!(attempt = %id, "a swap ended unknown; reading back");
-                // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
-                if let Some(at_ms) = write.wake_at_ms {
-                    self.timers.sooner(id, at_ms);
-                }
-                let now = self.load(id).await?;
-                Swapped::read_back(now.as_deref(), &write.record, write.expected_version)
-            }
+    async fn swap(&self, write: Option<&Write>) -> Swapped {
+        // A turn that asks for a swap has a write.
+        let Some(write) = write else {
+            return Swapped::Conflict;
         };
-        self.counters.add(if swapped == Swapped::Applied {
-            Count::DurableWrite
+        let swapped = self.store.swap(Swap::from(write)).await;
+        if swapped != Swapped::Applied && !planted(Bug::CacheKeptAfterUnknown) {
+            self.recent.forget(write.record.id());
+        }
+        if swapped == Swapped::Conflict {
+            self.counters.add(Count::Conflict);
+        }
+        swapped
+    }
+
+    /// A write is durable.
+    fn committed(&self, write: Write, hold: Option<&mut Hold>) {
+        self.counters.add(Count::DurableWrite);
+        self.log(&write);
+        // A far timer is in the store already.
+        let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
+        let near_ms = write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms);
+        self.timers.set(write.record.id(), near_ms);
+        if self.store.is_exclusive() || planted(Bug::StaleCacheOverSharedStore) {
+            self.recent.put(write.record);
+        }
+        if let Some(hold) = hold {
+            hold.guard.slot.has_changed();
+            // Its own write is no news to a turn that waits.
+            hold.changes = hold.changes.wrapping_add(1);
+        }
+    }
+
+    fn arm(&self, id: Option<AttemptId>, at_ms: u64, is_latest: bool) {
+        let Some(id) = id else { return };
+        if is_latest {
+            self.timers.set(id, Some(at_ms));
         } else {
-            Count::Conflict
+            self.timers.sooner(id, at_ms);
+        }
+    }
+
+    /// Performs a call on a task of its own.
+    fn start(self: &Rc<Self>, call: Call) {
+        self.calls_under_way.set(self.calls_under_way.get() + 1);
+        let server = Rc::clone(self);
+        spawn_local(async move {
+            server.perform(call).await;
+            server.calls_under_way.set(server.calls_under_way.get() - 1);
+            server.call_ended.notify_waiters();
         });
-        Ok(swapped)
     }
 
     /// Performs one PSP call.
@@ -328,20 +282,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// Performs one PSP call and feeds back what came of it.
     async fn perform(self: &Rc<Self>, call: Call) {
         let result = self.send(&call).await;
-        // A call of no attempt is a webhook's read (`read_event`).
-        let Some(id) = call.attempt else { return };
-        let input = Input::Outcome(Box::new(Outcome { call, result }));
-        let give_up_ms = self.clock.now_ms().saturating_add(OUTCOME_RETRY_MS);
-        let mut pause_ms = OUTCOME_PAUSE_FIRST_MS;
-        let guard = self.hub.slot(id);
-        while let Err(Stuck::Unavailable) = self.step(&guard, &input).await {
-            let now_ms = self.clock.now_ms();
-            if now_ms >= give_up_ms || planted(Bug::OutcomeOfferedOnce) {
-                tracing::error!(attempt = %id, "a PSP's answer could not be stored; recovery will ask again");
-                return;
-            }
-            self.clock.sleep_until(now_ms.saturating_add(pause_ms)).await;
-            pause_ms = pause_ms.saturating_mul(2);
+        if let Some(mut turn) = Turn::outcome(call, result, self.clock.now_ms()) {
+            self.run(&mut turn, &mut None, false, |_| {}).await;
         }
     }
 
@@ -370,7 +312,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                         if planted(Bug::ScanStopsAfterOutage) {
                             A_YEAR_MS
                         } else {
-                            AGAIN_MS
+                            STORE_FAILED_RETRY_MS
                         }
                     }
                 };
@@ -379,11 +321,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             for id in self.timers.take_due(now_ms) {
                 let server = Rc::clone(&self);
                 spawn_local(async move {
-                    let guard = server.hub.slot(id);
-                    if let Err(Stuck::Unavailable) = server.step(&guard, &Input::Wake).await {
-                        let again_ms = server.clock.now_ms().saturating_add(AGAIN_MS);
-                        server.timers.sooner(id, again_ms);
-                    }
+                    server.run(&mut Turn::wake(id), &mut None, false, |_| {}).await;
                 });
             }
             let next_ms = self.timers.next_ms().unwrap_or(u64::MAX).min(scan_at_ms);
@@ -402,33 +340,31 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    /// Notes what an answer said of its PSP as such.
-    fn note(&self, report: Option<PspReport>) {
-        let Some(report) = report else { return };
-        if let Some(rejection) = &report.rejection {
-            self.counters.add(Count::RejectedRequest);
-            tracing::error!(
-                psp = report.psp,
-                call = ?report.call,
-                status = rejection.status,
-                code = rejection.code,
-                param = rejection.param,
-                permission = rejection.permission,
-                "a PSP rejected our credentials, our account or our request"
-            );
+    /// Tells the operators.
+    fn note(&self, id: Option<AttemptId>, note: &Note) {
+        if let Note::Psp(report) = note {
+            self.problems.borrow_mut().note(report, self.clock.now_ms());
         }
-        self.problems.borrow_mut().note(&report, self.clock.now_ms());
+        let Some(message) = note.message() else { return };
+        let attempt = id.map(|id| id.to_string());
+        match note {
+            Note::Psp(report) => {
+                self.counters.add(Count::RejectedRequest);
+                let rejection = report.rejection.as_ref();
+                tracing::error!(attempt, psp = report.psp, call = ?report.call, ?rejection, message);
+            }
+            Note::RecordRefused(_) => {
+                self.counters.add(Count::RefusedRecord);
+                tracing::error!(attempt, message);
+            }
+            Note::SwapUnknown => tracing::warn!(attempt, message),
+            Note::StoreGivenUp(_) | Note::OutcomeLost => tracing::error!(attempt, message),
+        }
     }
 
     /// What PSPs reject at present.
     pub fn psp_problems(&self) -> Vec<PspProblem> {
         self.problems.borrow().open().cloned().collect()
-    }
-
-    fn refused(&self, id: AttemptId, why: RecordError) -> Stuck {
-        self.counters.add(Count::RefusedRecord);
-        tracing::error!(attempt = %id, %why, "a record was refused and left as it is");
-        Stuck::Refused(why)
     }
 
     /// One line for each write, with the attempt's id and what is new.
@@ -447,5 +383,17 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let (events, status) = (write.events().join("; "), write.status());
             tracing::info!(attempt = %write.record.id(), version = write.record.version(), events, ?status);
         }
+    }
+}
+
+/// Returns once the record may have changed since it was loaded. Others may work on the attempt from here on.
+async fn changed(hold: &mut Option<Hold>) {
+    let Some(hold) = hold else {
+        return std::future::pending().await;
+    };
+    hold.mine = None;
+    let slot = &hold.guard.slot;
+    if slot.changes.get() == hold.changes {
+        slot.changed.notified().await;
     }
 }

@@ -1,5 +1,4 @@
-//! The loop (ARCHITECTURE.md, “The loop”): load, decide, persist, perform, arm, reply. It fits one screen, in
-//! `Server::step` and `Server::carry_out`.
+//! What the loop of core ([`Turn`]) asks for, on Spin's interfaces. [`Server::run`] carries a turn out.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,28 +7,22 @@ use std::rc::Rc;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use pay_once_core::config::Config;
+use pay_once_core::host::turn::{Action, Note, Turn};
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, Reply, Step, Write, handle, may_be_settled, settled};
+use pay_once_core::machine::Write;
+use pay_once_core::psp::Call;
 use pay_once_core::psp::questions::Questions;
 use pay_once_core::record::{Record, RecordError};
-use pay_once_core::request::{Routed, route};
-use pay_once_core::store::Patience;
 
 use crate::ports::{Finals, FinalsWhen, Line, PspTransport, Store, StoreError, Swap, Swapped, World, within};
 use crate::reports::Reports;
 
 /// How long one call of the store may take, in milliseconds.
 pub const STORE_TIMEOUT_MS: u64 = 8_000;
-/// First pause before a request looks into the store for what another instance is doing, in milliseconds; it doubles.
-const LOOK_FIRST_MS: u64 = 20;
-/// Longest such pause, in milliseconds.
-const LOOK_MAX_MS: u64 = 160;
 /// A record that wants to be woken within this time is woken by the instance that saw it, in milliseconds. What is
 /// further away is left to the sweep: an instance does not live long.
 pub const NEAR_MS: u64 = 5_000;
-/// How soon an instance wakes a record that a request asked about, in milliseconds: once for all that ask until then.
-const ASKED_ABOUT_MS: u64 = 1_000;
 
 /// One instance of the component. Any number of them share a store.
 pub struct Server<W, S, P, F> {
@@ -43,32 +36,29 @@ pub struct Server<W, S, P, F> {
     pub(crate) reports: RefCell<Reports>,
 }
 
-/// Why a step came to nothing.
-#[derive(Debug)]
-pub(crate) enum Stuck {
+/// Why a record could not be loaded.
+enum LoadError {
     Store(StoreError),
     Refused(RecordError),
 }
 
-/// What became of carrying a step out.
-enum Carried {
-    Out(Stepped),
-    /// Its swap came to this, and nothing was done.
-    Not(Swapped),
-}
-
-/// What a step came to.
-pub(crate) struct Stepped {
-    pub(crate) reply: Reply,
+/// What a turn came to.
+#[derive(Debug, Default)]
+pub(crate) struct Ran {
     /// Whether it wrote. A write tells the store when the record wants to be woken.
     pub(crate) wrote: bool,
-    /// When the record wants to be woken.
+    /// When the record wants to be woken, if nothing was written.
     pub(crate) wake_at_ms: Option<u64>,
+    /// What the store said, if it was of no use.
+    pub(crate) store_error: Option<StoreError>,
 }
 
 /// Tells the request that began something whenever that has come further. Both ends belong to one request's task: the
 /// component model wakes no task for another.
 pub(crate) type News = mpsc::UnboundedSender<()>;
+
+/// Both ends.
+type Ears = (News, mpsc::UnboundedReceiver<()>);
 
 impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     /// Puts a server together. [`Config::check`] is the caller's to have passed.
@@ -87,165 +77,168 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
 
     /// Answers one request. Once accepted, the work goes on though the client may hang up.
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
-        let mut routed = route(&self.config, request, self.world.now_ms());
-        let (id, input) = loop {
-            routed = match routed {
-                Routed::Reply(response) => return Some(response),
-                Routed::Attempt { id, input } => break (id, input),
-                Routed::Read(read) => self.read_event(*read).await,
-            };
-        };
-        if self.finals.when() == FinalsWhen::First
-            && may_be_settled(&input)
-            && let Some(response) = self.kept_answer(id, &input).await
-        {
-            return Some(response);
+        let mut turn = Turn::request(&self.config, request, self.world.now_ms()).polling();
+        let mut ears = mpsc::unbounded();
+        let mut reply = None;
+        let (_, is_over) = self
+            .run(&mut turn, &mut ears, true, &mut |r| reply = Some(r))
+            .await;
+        if is_over {
+            return reply;
         }
-        self.drive(id, input).await
-    }
-
-    /// Carries one input through, waiting where the machine says so, to its reply.
-    async fn drive(self: &Rc<Self>, id: AttemptId, mut input: Input) -> Option<Response> {
-        let (news, mut heard) = mpsc::unbounded();
-        let mut pause_ms = LOOK_FIRST_MS;
-        loop {
-            match self.step(id, &input, &news).await {
-                Err(Stuck::Store(StoreError::Unavailable(_))) => {
-                    let kept = self.kept_answer(id, &input).await;
-                    return kept.or_else(|| input.store_unavailable());
-                }
-                Err(Stuck::Store(StoreError::Unsafe(why))) => return input.store_unsafe(&why),
-                Err(Stuck::Refused(why)) => return input.record_refused(&why),
-                Ok(Stepped { reply, .. }) => match reply {
-                    Reply::Nothing => return None,
-                    Reply::Now(response) => return Some(response),
-                    Reply::Wait { until_ms, ticket } => {
-                        let left_ms = until_ms.saturating_sub(self.world.now_ms());
-                        within(&*self.world, left_ms.min(pause_ms), heard.next()).await;
-                        pause_ms = pause_ms.saturating_mul(2).min(LOOK_MAX_MS);
-                        input = Input::Request(ticket);
-                    }
-                },
-            }
-        }
-    }
-
-    /// One turn of the loop. It may be dropped at any await (a client hung up): what must not stop half-way is in
-    /// [`Server::carry_out`], on a task of its own.
-    pub(crate) async fn step(
-        self: &Rc<Self>,
-        id: AttemptId,
-        input: &Input,
-        news: &News,
-    ) -> Result<Stepped, Stuck> {
-        let mut patience = Patience::default();
-        let mut is_reported = false;
-        loop {
-            let record = self.load(id).await?;
-            let (now_ms, entropy) = (self.world.now_ms(), self.world.entropy());
-            let mut step = handle(&self.config, id, record.as_ref(), input, now_ms, entropy)
-                .map_err(|why| self.refused(id, why))?;
-            // Once, however often the swap is lost to others.
-            let report = step.report.take().filter(|_| !is_reported);
-            is_reported |= report.is_some();
-            self.note_report(Some(id), report);
-            if step.write.is_none() && step.calls.is_empty() {
-                self.arm(id, self.sooner(input, step.wake_at_ms));
-                return Ok(Stepped {
-                    reply: step.reply,
-                    wrote: false,
-                    wake_at_ms: step.wake_at_ms,
-                });
-            }
-            let (done, outcome) = oneshot::channel();
-            let (server, news) = (Rc::clone(self), news.clone());
-            self.world.spawn(async move {
+        // From the first swap on it is a task of its own: this future is dropped if the client hangs up.
+        let (answer, answered) = oneshot::channel();
+        let server = Rc::clone(self);
+        self.world.spawn(async move {
+            let mut answer = Some(answer);
+            let mut send = |response| {
                 // Whoever asked may be gone.
-                let _ = done.send(server.carry_out(id, step, news).await);
-            });
-            let gone = Stuck::Store(StoreError::Unavailable("the instance ended".to_owned()));
-            let swapped = match outcome.await.unwrap_or(Err(gone))? {
-                Carried::Out(stepped) => return Ok(stepped),
-                Carried::Not(swapped) => swapped,
+                answer.take().map(|answer| answer.send(response));
             };
-            if let Some(why) = patience.ended_by(swapped) {
-                return Err(Stuck::Store(StoreError::Unavailable(why.to_owned())));
+            server.run(&mut turn, &mut ears, false, &mut send).await;
+        });
+        answered.await.ok()
+    }
+
+    /// Carries a turn to its end, and says that it is there; or stops before a swap, if it may.
+    pub(crate) async fn run(
+        self: &Rc<Self>,
+        turn: &mut Turn,
+        ears: &mut Ears,
+        may_stop: bool,
+        reply: &mut impl FnMut(Response),
+    ) -> (Ran, bool) {
+        let mut ran = Ran::default();
+        // What is to be woken once it is known that no call of this turn will do it.
+        let mut unarmed = None;
+        loop {
+            let action = turn.next(self.world.now_ms(), &mut self.questions.borrow_mut());
+            match action {
+                Action::Read(call) => {
+                    let result = self.send(&call).await;
+                    turn.read(&self.config, &result, self.world.now_ms());
+                }
+                Action::Load => {
+                    let Some(id) = turn.id() else { return (ran, true) };
+                    if self.finals.when() == FinalsWhen::First
+                        && turn.may_use_copy()
+                        && self.offer_copy(turn, id).await
+                    {
+                        continue;
+                    }
+                    let loaded = self.load(id).await;
+                    let now_ms = self.world.now_ms();
+                    match loaded {
+                        Ok(record) => {
+                            turn.loaded(&self.config, record.as_ref(), now_ms, self.world.entropy());
+                        }
+                        Err(LoadError::Store(error)) => {
+                            ran.store_error = Some(self.failed(turn, id, error).await)
+                        }
+                        Err(LoadError::Refused(why)) => turn.refused(why, now_ms),
+                    }
+                }
+                Action::Swap if may_stop => return (ran, false),
+                Action::Swap => {
+                    let Some(id) = turn.id() else { return (ran, true) };
+                    match self.swap(turn.write()).await {
+                        Ok(swapped) => turn.swapped(swapped, self.world.now_ms()),
+                        Err(error) => ran.store_error = Some(self.failed(turn, id, error).await),
+                    }
+                }
+                Action::Committed(write) => {
+                    (ran.wrote, unarmed) = (true, write.wake_at_ms);
+                    self.committed(write);
+                    // Nobody may be waiting for news.
+                    let _ = ears.0.unbounded_send(());
+                }
+                Action::Perform(call) => {
+                    unarmed = None;
+                    let (server, news) = (Rc::clone(self), ears.0.clone());
+                    self.world.spawn(async move { server.perform(*call, news).await });
+                }
+                Action::Arm { at_ms, is_latest } => {
+                    ran.wake_at_ms = Some(at_ms);
+                    unarmed = Some(at_ms).filter(|_| !is_latest);
+                }
+                Action::Note(note) => self.note(turn.id(), &note),
+                Action::Wait { until_ms } => {
+                    self.arm(turn.id(), unarmed.take());
+                    let left_ms = until_ms.saturating_sub(self.world.now_ms());
+                    within(&*self.world, left_ms, ears.1.next()).await;
+                    turn.woken();
+                }
+                Action::Pause { until_ms } => {
+                    let left_ms = until_ms.saturating_sub(self.world.now_ms());
+                    self.world.sleep_ms(left_ms).await;
+                    turn.woken();
+                }
+                Action::Reply(response) => reply(response),
+                Action::Done => {
+                    self.arm(turn.id(), unarmed);
+                    return (ran, true);
+                }
             }
         }
     }
 
-    /// Whoever asks about what wants to be woken has it looked at soon: the sweep that would do it may have much to do.
-    fn sooner(&self, input: &Input, wake_at_ms: Option<u64>) -> Option<u64> {
-        let soon_ms = self.world.now_ms().saturating_add(ASKED_ABOUT_MS);
-        match input {
-            Input::Request(_) => wake_at_ms.map(|at_ms| at_ms.min(soon_ms)),
-            Input::Webhook(_) | Input::Outcome(_) | Input::Wake => wake_at_ms,
+    /// Performs one PSP call of an attempt and feeds back what came of it.
+    async fn perform(self: Rc<Self>, call: Call, news: News) {
+        let result = self.send(&call).await;
+        if let Some(turn) = Turn::outcome(call, result, self.world.now_ms()) {
+            let mut ears = (news, mpsc::unbounded().1);
+            self.run(&mut turn.polling(), &mut ears, false, &mut |_| {}).await;
         }
     }
 
-    /// Persist, then perform and arm, then reply.
-    async fn carry_out(self: &Rc<Self>, id: AttemptId, step: Step, news: News) -> Result<Carried, Stuck> {
-        let wrote = step.write.is_some();
-        if let Some(write) = step.write {
-            let swapped = self.persist(id, &write).await?;
-            if swapped != Swapped::Applied {
-                return Ok(Carried::Not(swapped));
+    /// The store is of no use: a copy may still answer for good.
+    async fn failed(&self, turn: &mut Turn, id: AttemptId, error: StoreError) -> StoreError {
+        match &error {
+            StoreError::Unsafe(why) => turn.store_unsafe(why, self.world.now_ms()),
+            StoreError::Unavailable(_) => {
+                self.world.log(&Line::error(Some(id), &error.to_string()));
+                if !self.offer_copy(turn, id).await {
+                    turn.store_failed(self.world.now_ms());
+                }
             }
-            self.note(id, write);
-            // Nobody may be waiting for news.
-            let _ = news.unbounded_send(());
         }
-        let mut calls = step.calls;
-        let now_ms = self.world.now_ms();
-        calls.retain(|call| self.questions.borrow_mut().may_ask(call, now_ms));
-        // Otherwise what comes of them arms it.
-        if calls.is_empty() {
-            self.arm(id, step.wake_at_ms);
+        error
+    }
+
+    /// Lets a copy answer for good, if there is one that does.
+    async fn offer_copy(&self, turn: &mut Turn, id: AttemptId) -> bool {
+        if self.finals.when() == FinalsWhen::Off {
+            return false;
         }
-        for call in calls {
-            let (server, news) = (Rc::clone(self), news.clone());
-            self.world
-                .spawn(async move { server.perform(id, call, news).await });
-        }
-        Ok(Carried::Out(Stepped {
-            reply: step.reply,
-            wrote,
-            wake_at_ms: step.wake_at_ms,
-        }))
+        let copy = within(&*self.world, STORE_TIMEOUT_MS, self.finals.get(id)).await;
+        let record = copy.flatten().and_then(|bytes| Record::decode(id, &bytes).ok());
+        record.is_some_and(|record| turn.offer_copy(&record))
     }
 
     /// What is durable now.
-    async fn load(&self, id: AttemptId) -> Result<Option<Record>, Stuck> {
+    async fn load(&self, id: AttemptId) -> Result<Option<Record>, LoadError> {
         let loaded = within(&*self.world, STORE_TIMEOUT_MS, self.store.load(id)).await;
-        let bytes = loaded.unwrap_or_else(|| Err(too_slow())).map_err(|error| {
-            self.world.log(&Line::error(Some(id), &error.to_string()));
-            Stuck::Store(error)
-        })?;
+        let bytes = loaded
+            .unwrap_or_else(|| Err(too_slow()))
+            .map_err(LoadError::Store)?;
         bytes
             .map(|bytes| Record::decode(id, &bytes))
             .transpose()
-            .map_err(|why| self.refused(id, why))
+            .map_err(LoadError::Refused)
     }
 
-    /// Swaps, and finds out what became of it.
-    async fn persist(&self, id: AttemptId, write: &Write) -> Result<Swapped, Stuck> {
-        let swap = Swap::from(write);
-        let swapped = within(&*self.world, STORE_TIMEOUT_MS, self.store.swap(swap)).await;
-        match swapped.unwrap_or(Ok(Swapped::Unknown)).map_err(Stuck::Store)? {
-            Swapped::Unknown => {
-                let now = self.load(id).await?;
-                Ok(Swapped::read_back(
-                    now.as_ref(),
-                    &write.record,
-                    write.expected_version,
-                ))
-            }
-            known => Ok(known),
-        }
+    async fn swap(&self, write: Option<&Write>) -> Result<Swapped, StoreError> {
+        // A turn that asks for a swap has a write.
+        let Some(write) = write else {
+            return Ok(Swapped::Conflict);
+        };
+        let swapped = within(&*self.world, STORE_TIMEOUT_MS, self.store.swap(Swap::from(write))).await;
+        swapped.unwrap_or(Ok(Swapped::Unknown))
     }
 
-    /// What is worth noting of a write: what was seen at the PSP that should not be there, for people; the end, for the copies.
-    fn note(self: &Rc<Self>, id: AttemptId, write: Write) {
+    /// A write is durable: people learn of what should not be there, and the copies of the end.
+    fn committed(self: &Rc<Self>, write: Write) {
+        let id = write.record.id();
         let unwanted = write.unwanted_effects();
         let (foreign, reversals) = (write.foreign_objects(), write.reversals());
         if unwanted + foreign + reversals > 0 {
@@ -264,10 +257,27 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         }
     }
 
+    fn note(&self, id: Option<AttemptId>, note: &Note) {
+        let problem = match note {
+            Note::Psp(report) => self.reports.borrow_mut().note(report, self.world.now_ms()),
+            _ => None,
+        };
+        let Some(message) = note.message() else { return };
+        let line = match note {
+            Note::SwapUnknown => Line::warn(id, &message),
+            _ => Line::error(id, &message),
+        };
+        match &problem {
+            Some(problem) => self.world.log(&line.with(problem)),
+            None => self.world.log(&line),
+        }
+    }
+
     /// Wakes a record that wants it soon, once; what is further away is in the store's index.
-    fn arm(self: &Rc<Self>, id: AttemptId, wake_at_ms: Option<u64>) {
+    fn arm(self: &Rc<Self>, id: Option<AttemptId>, wake_at_ms: Option<u64>) {
         let now_ms = self.world.now_ms();
-        let Some(at_ms) = wake_at_ms.filter(|at_ms| *at_ms <= now_ms.saturating_add(NEAR_MS)) else {
+        let is_near = |at_ms: &u64| *at_ms <= now_ms.saturating_add(NEAR_MS);
+        let (Some(id), Some(at_ms)) = (id, wake_at_ms.filter(is_near)) else {
             return;
         };
         let mut near = self.near.borrow_mut();
@@ -284,26 +294,16 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 return;
             }
             server.near.borrow_mut().remove(&id);
-            let (news, _nobody) = mpsc::unbounded();
-            if let Err(Stuck::Store(error)) = server.step(id, &Input::Wake, &news).await {
-                server.world.log(&Line::error(Some(id), &error.to_string()));
-            }
+            server.wake(id).await;
         });
     }
 
-    /// The answer that a copy gives for good.
-    async fn kept_answer(&self, id: AttemptId, input: &Input) -> Option<Response> {
-        if self.finals.when() == FinalsWhen::Off {
-            return None;
-        }
-        let copy = within(&*self.world, STORE_TIMEOUT_MS, self.finals.get(id)).await??;
-        settled(id, &Record::decode(id, &copy).ok()?, input)
-    }
-
-    fn refused(&self, id: AttemptId, why: RecordError) -> Stuck {
-        let line = format!("a record was refused and left as it is: {why}");
-        self.world.log(&Line::error(Some(id), &line));
-        Stuck::Refused(why)
+    /// Hands the attempt to core because its time has come.
+    pub(crate) async fn wake(self: &Rc<Self>, id: AttemptId) -> Ran {
+        let mut turn = Turn::wake(id).polling();
+        self.run(&mut turn, &mut mpsc::unbounded(), false, &mut |_| {})
+            .await
+            .0
     }
 }
 

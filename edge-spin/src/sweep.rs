@@ -3,12 +3,10 @@
 
 use std::rc::Rc;
 
-use futures::channel::mpsc;
-use pay_once_core::machine::Input;
 use serde::Serialize;
 
 use crate::ports::{Finals, PspTransport, Store, StoreError, World, within};
-use crate::server::{STORE_TIMEOUT_MS, Server, Stuck, too_slow};
+use crate::server::{STORE_TIMEOUT_MS, Server, too_slow};
 
 /// Most records that a sweep behind an ordinary request wakes.
 pub const BEHIND_REQUEST_MAX: usize = 4;
@@ -18,8 +16,6 @@ pub const ASKED_MAX: usize = 100;
 pub const EVERY_MS: u64 = 1_000;
 /// Nobody else wakes a record for this long after a sweep took it up, in milliseconds: its owner may have died.
 const TAKEN_MS: u64 = 10_000;
-/// A record that cannot be read is looked at again after this long, in milliseconds.
-const REFUSED_MS: u64 = 3_600_000;
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -55,15 +51,15 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 continue;
             }
             swept.woken += 1;
-            let (news, _nobody) = mpsc::unbounded();
-            let next_ms = match self.step(id, &Input::Wake, &news).await {
-                // The write has told the store.
-                Ok(stepped) if stepped.wrote => continue,
-                Ok(stepped) => stepped.wake_at_ms,
-                Err(Stuck::Refused(_)) => Some(taken_ms.saturating_add(REFUSED_MS)),
-                Err(Stuck::Store(error)) => return Err(error),
-            };
-            let moved = self.store.move_wake(id, taken_ms, next_ms);
+            let ran = self.wake(id).await;
+            if let Some(error) = ran.store_error {
+                return Err(error);
+            }
+            // A write has told the store.
+            if ran.wrote {
+                continue;
+            }
+            let moved = self.store.move_wake(id, taken_ms, ran.wake_at_ms);
             within(&*self.world, STORE_TIMEOUT_MS, moved)
                 .await
                 .unwrap_or_else(|| Err(too_slow()))?;

@@ -10,7 +10,7 @@ bugs! {
         "The time to send by is checked before the connection is made, not right before the first byte.",
         "any class: connecting takes longer than send_window_ms (SYN held); a request after its send_by, and with \
          short constants two effects on queryable";
-    CallBeforeCommit, "call-before-commit", "rule 1", "edge-local/server",
+    CallBeforeCommit, "call-before-commit", "rule 1", "core/host/turn",
         "The PSP is called before the dispatch is durable.",
         "queryable or blind, two servers: the same request at both, one swap conflicts, both call; or a crash, or an \
          unknown swap that was lost, after the call: nothing in the journal tells of it";
@@ -23,29 +23,29 @@ bugs! {
         "queryable or blind: 500 after the effect; two effects of one call";
 
     // Rule 2
-    ReplyBeforeDurable, "reply-before-durable", "rule 2", "edge-local/server",
+    ReplyBeforeDurable, "reply-before-durable", "rule 2", "core/host/turn",
         "An answer that is ready goes out while its write is still under way.",
         "any class: a create or webhook whose swap is lost, or a crash within it; 201 and then 404";
-    UnknownSwapIsApplied, "unknown-swap-is-applied", "rule 2", "edge-local/server",
+    UnknownSwapIsApplied, "unknown-swap-is-applied", "rule 2", "core/host/turn",
         "A swap of unknown outcome counts as applied.",
         "any class: a create whose swap times out unapplied; 201 and then 404. queryable: the same at an authorize; \
          called without a journal, and called again on the retry";
-    UnknownSwapIsLost, "unknown-swap-is-lost", "§1 liveness", "edge-local/server",
+    UnknownSwapIsLost, "unknown-swap-is-lost", "§1 liveness", "core/host/turn",
         "A swap of unknown outcome counts as lost, without reading back.",
         "any class: a dispatch whose swap times out after it applied; nobody calls until the lease is over (extra \
          writes, 32 s of 202), and on blind the attempt is parked though nothing was ever sent; a create answers 200";
-    ConflictIsApplied, "conflict-is-applied", "rule 2", "edge-local/server",
+    ConflictIsApplied, "conflict-is-applied", "rule 2", "core/host/turn",
         "A swap that found another version counts as applied.",
         "queryable or blind, two servers: the same request at both at once; two calls, two effects";
     WebhookAckedInOutage, "webhook-acked-in-outage", "rule 2", "core/request",
         "A webhook that could not be stored is acknowledged.",
         "blind: the answer is lost after the effect and the store is down when the webhook comes; it is not sent \
          again, and the attempt stays parked";
-    WebhookAckedFirst, "webhook-acked-first", "rule 2", "edge-local/server",
+    WebhookAckedFirst, "webhook-acked-first", "rule 2", "core/host/turn",
         "A webhook is answered while its write is still under way.",
         "any class: the swap of a webhook is lost, or the server dies within it; the PSP does not send it again, \
          and on blind the attempt stays parked";
-    OutageSaysNothingDone, "outage-says-nothing-done", "rule 2", "edge-local/server",
+    OutageSaysNothingDone, "outage-says-nothing-done", "rule 2", "core/host/turn",
         "An outage of the store is told as a request that did nothing.",
         "any class: a swap times out after it applied; 503 STORE_UNSAFE that says “did nothing” and not to retry, \
          and the money moves";
@@ -183,7 +183,7 @@ bugs! {
         "A listing's intents count for whoever asked, not for the attempt they name.",
         "stripe queryable: two attempts at about the same time, one answer lost; it takes the other's authorization, \
          or releases it";
-    OutcomeOfferedOnce, "outcome-offered-once", "rule 7", "edge-local/server",
+    OutcomeOfferedOnce, "outcome-offered-once", "rule 7", "core/host/turn",
         "A PSP's answer that the store cannot take at once is thrown away.",
         "any class: the store is down when the answer comes; on keyed an extra call, on blind parked though it was \
          answered";
@@ -212,7 +212,7 @@ bugs! {
         "The challenge that was heard of first stays, though the answer to our own call names another.",
         "any class without keys, 3-D Secure: a webhook names another challenge before the answer comes; the \
          customer is sent to the wrong page";
-    OutcomeDroppedOnConflict, "outcome-dropped-on-conflict", "rule 7", "edge-local/server",
+    OutcomeDroppedOnConflict, "outcome-dropped-on-conflict", "rule 7", "core/host/turn",
         "A PSP's answer whose swap finds another version is thrown away.",
         "blind, two servers, or a webhook at the same moment: the answer meets another write; parked though it was \
          answered";
@@ -352,7 +352,7 @@ bugs! {
         "A record held in memory is kept after a swap whose outcome is not known.",
         "any class, exclusive store: a swap times out after it applied; every later swap of the attempt conflicts, \
          503 until a restart";
-    PollsPushTimers, "polls-push-timers", "rule 11", "edge-local/server",
+    PollsPushTimers, "polls-push-timers", "rule 11", "core/host/turn",
         "A request that changes nothing moves the timer of its attempt back.",
         "queryable or addressable: the answer is lost and a client asks again every second; the look is put off \
          each time, and the attempt stays in doubt";
@@ -360,7 +360,7 @@ bugs! {
         "A timer that has fired still counts as one that is to come.",
         "any class: the store is down when a timer fires; neither the next try nor a scan sets it again, and the \
          attempt stays in doubt";
-    WakeNotStored, "wake-not-stored", "rule 11", "core/store",
+    WakeNotStored, "wake-not-stored", "rule 11", "core/host/store",
         "The time of the next wake-up is not stored beside the record.",
         "any class: the only server dies in an unknown, or a timer is further than a minute away; no scan finds it, \
          and the attempt stays in doubt";
@@ -454,7 +454,7 @@ bugs! {
     ResolveBeforeParked, "resolve-before-parked", "§2 resolve", "core/condition",
         "An operator may end an operation that is not parked.",
         "any class: did_not_happen while the call is in flight; DECLINED, and then the effect";
-    WaitsPastBudget, "waits-past-budget", "§2 time budget", "edge-local/server",
+    WaitsPastBudget, "waits-past-budget", "§2 time budget", "core/host/turn",
         "An answer is waited for beyond the time budget.",
         "any class: the PSP takes 800 ms; the answer takes as long instead of 150 ms";
     ReadsAcrossMerchants, "reads-across-merchants", "§2 merchants", "core/ticket",
@@ -477,7 +477,7 @@ bugs! {
     FirstAnswerMarked, "first-answer-marked", "§2 replays", "core/ticket",
         "The first answer goes out as if it were a replay.",
         "any class: a create; 200 and Idempotency-Replayed where nothing was made before";
-    WaitingTicketForgotten, "waiting-ticket-forgotten", "§2 replays", "edge-local/server",
+    WaitingTicketForgotten, "waiting-ticket-forgotten", "§2 replays", "core/host/turn",
         "A request that has waited is handed in again as it came, as another request.",
         "any class: the answer comes within the time budget, or Prefer: wait; the first answer is marked as a \
          replay";

@@ -44,7 +44,7 @@ impl News {
 }
 
 /// An event that says of which object it is, and not of which attempt: the object is read first, and names it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EventRead {
     /// The read. Perform it, and hand what comes of it to [`event_read`].
     pub call: Call,

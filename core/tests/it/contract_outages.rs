@@ -1,5 +1,6 @@
 //! What adapters say and ask when something else than the machine fails (DESIGN §2, “Errors”; §3, “Stores”).
 
+use pay_once_core::host::store::{Patience, Swap, Swapped};
 use pay_once_core::http::Response;
 use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_core::limits::{PSP_ABSENT_RETRY_MS, SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
@@ -7,7 +8,6 @@ use pay_once_core::machine::{Input, Outcome, Reply, handle};
 use pay_once_core::record::{Record, RecordError};
 use pay_once_core::request::{Routed, body_bytes_max, body_did_not_arrive, not_answered};
 use pay_once_core::status::Status;
-use pay_once_core::store::{Patience, Swap, Swapped};
 
 use crate::support::{CREATE, Kind, START_MS, Told, World, code, config, json, sign, timeout};
 

@@ -162,7 +162,7 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
                 Record::decode(id, &write.record.encode()).as_ref() == Ok(&write.record),
                 "a record reads back as it was"
             );
-            record = Some(Arc::new(write.record));
+            record = Some(write.record);
         }
         assert!(
             is_written || step.calls.iter().all(|call| !call.moves_money),

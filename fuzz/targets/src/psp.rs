@@ -216,7 +216,7 @@ fn taken_in(moment: &Moment, before: &Record, input: &Input) -> Option<Record> {
     let write = step(moment, before, input).write?;
     assert_eq!(pay_once_core::invariant::check(&write.record), Ok(()));
     assert!(write.record.grew_from(before), "a journal only grows");
-    Some(write.record)
+    Some((*write.record).clone())
 }
 
 /// Rule 7: the same once more is nothing new.

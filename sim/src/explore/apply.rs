@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
+use pay_once_core::host::turn;
 use pay_once_core::id::Entropy;
-use pay_once_core::machine::{Input, Outcome, Reply, Step, handle};
+use pay_once_core::machine::{Input, Outcome, Reply};
 use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::store::Swapped;
 
 use super::action::{Action, Unknown};
+use super::carry;
 use super::digest;
-use super::lab::{Lab, Thought};
+use super::lab::Lab;
 use super::mix::Budget;
 use super::operator;
 use super::oracle::{self, Violation};
-use super::world::{Decision, Job, Known, Origin, Phase, Scene, Server, World};
-use crate::coverage::Shape;
+use super::world::{Decision, Job, Known, Origin, Phase, Scene, Server, Then, World};
 
 /// A step's outcome: the next state, or what is wrong with it.
 pub(super) type Stepped = Result<World, Violation>;
@@ -89,18 +89,17 @@ impl Turn<'_> {
                     return self.persisted(server, origin, &decision);
                 }
                 self.lab.covered.swap_conflict += 1;
+                carry::conflicts(&decision.it, self.world.clock(server))?;
                 self.ready(server, origin, input);
                 Ok(())
             }
             Phase::ReadBack(input, decision) => {
-                let (now, it) = (self.world.store.as_deref(), &decision.it);
-                match Swapped::read_back(now, &it.record, it.expected_version) {
-                    Swapped::Applied => self.persisted(server, origin, &decision),
-                    Swapped::Conflict | Swapped::Unknown => {
-                        self.ready(server, origin, input);
-                        Ok(())
-                    }
+                let (now, clock_ms) = (self.world.store.clone(), self.world.clock(server));
+                if carry::is_applied(self.scene, &decision.it, now.as_deref(), clock_ms)? {
+                    return self.persisted(server, origin, &decision);
                 }
+                self.ready(server, origin, input);
+                Ok(())
             }
             Phase::Awaiting { call, .. } => {
                 self.outcome(server, &call.it, unknown("timeout"));
@@ -126,16 +125,9 @@ impl Turn<'_> {
         let thought = match self.lab.recall(entropy) {
             Some(thought) => thought,
             None => {
-                let step = handle(
-                    &scene.config,
-                    scene.id,
-                    base.as_deref(),
-                    &input.it,
-                    clock_ms,
-                    Entropy(entropy),
-                )
-                .map_err(|why| Violation::new("§3 evidence always finds room", why.to_string()))?;
-                let thought = Arc::new(think(step, entropy));
+                let mut turn = turn::Turn::of(scene.id, input.it.clone());
+                turn.loaded(&scene.config, base.as_deref(), clock_ms, Entropy(entropy));
+                let thought = Arc::new(carry::think(turn, clock_ms, entropy)?);
                 if let Some(decision) = &thought.decision {
                     oracle::decision(&decision.it, base.as_deref())?;
                     oracle::foreign_is_left_alone(&self.world.ledger.it, decision.it.record.state())?;
@@ -145,22 +137,17 @@ impl Turn<'_> {
             }
         };
         if origin == Origin::Operator {
-            let reply = thought
-                .decision
-                .as_ref()
-                .map_or(&thought.reply, |decision| &decision.it.reply);
-            operator::answer(base.as_deref(), reply)?;
+            let then = thought.decision.as_ref().map(|decision| &decision.it.then);
+            if let Some(then) = then.or(thought.then.as_ref()) {
+                operator::answer(base.as_deref(), &then.reply)?;
+            }
+        }
+        if let Some(then) = &thought.then {
+            self.follow(server, then);
+            return self.reply(server, origin, &then.reply, base.as_deref());
         }
         let Some(decision) = &thought.decision else {
-            // Only ever sooner, unless a look was taken just now: as the server does it.
-            let looks = !thought.calls.is_empty();
-            let timer_ms = &mut self.server(server).timer_ms;
-            if let Some(at_ms) = thought.wake_at_ms {
-                let known = timer_ms.filter(|known_ms| !looks && *known_ms < at_ms);
-                *timer_ms = Some(known.unwrap_or(at_ms));
-            }
-            self.give(server, &thought.calls);
-            return self.reply(server, origin, &thought.reply, base.as_deref());
+            return Ok(());
         };
         let phase = Phase::Decided(input, Arc::clone(decision));
         self.server(server).add(Job { origin, phase });
@@ -194,8 +181,17 @@ impl Turn<'_> {
         }
         let jobs = std::mem::take(&mut at.jobs);
         jobs.into_iter().for_each(|(_, job)| at.add(job));
-        self.give(server, &decision.it.calls);
-        self.reply(server, origin, &decision.it.reply, Some(&decision.it.record))
+        self.follow(server, &decision.it.then);
+        self.reply(server, origin, &decision.it.then.reply, Some(&decision.it.record))
+    }
+
+    fn follow(&mut self, server: usize, then: &Then) {
+        let timer_ms = &mut self.server(server).timer_ms;
+        if let Some((at_ms, is_latest)) = then.arm {
+            let known = timer_ms.filter(|known_ms| !is_latest && *known_ms < at_ms);
+            *timer_ms = Some(known.unwrap_or(at_ms));
+        }
+        self.give(server, &then.calls);
     }
 
     fn give(&mut self, server: usize, calls: &[Arc<Known<Call>>]) {
@@ -262,12 +258,11 @@ impl Turn<'_> {
             Unknown::AppliesLater => self.world.slow_swap = Some(Arc::clone(&decision)),
             Unknown::Applied | Unknown::NotApplied => {}
         }
-        // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
-        let at = self.server(server);
-        if let Some(at_ms) = decision.it.wake_at_ms {
-            at.timer_ms = Some(at.timer_ms.map_or(at_ms, |known| known.min(at_ms)));
+        if let Some(at_ms) = carry::ends_unknown(&decision.it, self.world.clock(server)) {
+            let timer_ms = &mut self.server(server).timer_ms;
+            *timer_ms = Some(timer_ms.map_or(at_ms, |known| known.min(at_ms)));
         }
-        at.add(Job {
+        self.server(server).add(Job {
             origin,
             phase: Phase::ReadBack(input, decision),
         });
@@ -322,35 +317,6 @@ impl Turn<'_> {
     }
 }
 
-/// A step as it is kept: with digests, and shared.
-fn think(step: Step, entropy: u128) -> Thought {
-    let calls: Vec<Arc<Known<Call>>> = step.calls.into_iter().map(known_call).collect();
-    let Some(write) = step.write else {
-        return Thought {
-            decision: None,
-            calls,
-            wake_at_ms: step.wake_at_ms,
-            reply: step.reply,
-        };
-    };
-    let decision = Decision {
-        expected_version: write.expected_version,
-        shape: Shape::of(&write.record),
-        record: Arc::new(write.record),
-        wake_at_ms: write.wake_at_ms,
-        calls,
-        reply: step.reply,
-    };
-    // Decided on this record, at this time, with this entropy: that says all of it.
-    let digest = digest::of(&(entropy, decision.record.head()));
-    Thought {
-        decision: Some(Arc::new(Known { it: decision, digest })),
-        calls: Vec::new(),
-        wake_at_ms: None,
-        reply: Reply::Nothing,
-    }
-}
-
 pub(super) fn known_input(input: Input) -> Arc<Known<Input>> {
     let body = match &input {
         Input::Outcome(outcome) => outcome.call.http.body.clone(),
@@ -360,7 +326,7 @@ pub(super) fn known_input(input: Input) -> Arc<Known<Input>> {
     Arc::new(Known { it: input, digest })
 }
 
-fn known_call(call: Call) -> Arc<Known<Call>> {
+pub(super) fn known_call(call: Call) -> Arc<Known<Call>> {
     let digest = digest::of(&(digest::of_shown(&call), &call.http.headers, &call.http.body));
     Arc::new(Known { it: call, digest })
 }

@@ -3,12 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use pay_once_core::machine::Reply;
-use pay_once_core::psp::Call;
-
 use super::digest::{ByDigest, Digest};
 use super::report::Covered;
-use super::world::{Decision, Known};
+use super::world::{Decision, Known, Then};
 use crate::coverage::Shape;
 
 /// Decisions kept in one generation. Two are kept, some hundred megabytes at most.
@@ -17,9 +14,8 @@ const KEPT_MAX: usize = 30_000;
 /// What the core said to one input on one record at one time: with a decision where there is something to write.
 pub(super) struct Thought {
     pub(super) decision: Option<Arc<Known<Decision>>>,
-    pub(super) calls: Vec<Arc<Known<Call>>>,
-    pub(super) wake_at_ms: Option<u64>,
-    pub(super) reply: Reply,
+    /// Where there is nothing to write.
+    pub(super) then: Option<Then>,
 }
 
 /// `handle` is a function, so the same decision is not taken twice: most states differ in what other servers, clients

@@ -12,6 +12,7 @@
 
 mod action;
 mod apply;
+mod carry;
 mod cell;
 mod digest;
 mod faces;

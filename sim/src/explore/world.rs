@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use pay_once_core::config::Config;
+use pay_once_core::host::turn::Turn;
 use pay_once_core::id::AttemptId;
 use pay_once_core::machine::{Input, Reply};
 use pay_once_core::psp::Call;
@@ -46,7 +47,18 @@ pub(super) struct Decision {
     pub(super) shape: Shape,
     /// The timer that is kept beside the record.
     pub(super) wake_at_ms: Option<u64>,
+    /// What follows once it is durable.
+    pub(super) then: Then,
+    /// The turn, which waits for the end of its swap.
+    pub(super) turn: Turn,
+}
+
+/// What a turn asks for once nothing is left to be written.
+#[derive(Debug)]
+pub(super) struct Then {
     pub(super) calls: Vec<Arc<Known<Call>>>,
+    /// When to wake the attempt, and whether that replaces a timer that comes before.
+    pub(super) arm: Option<(u64, bool)>,
     pub(super) reply: Reply,
 }
 

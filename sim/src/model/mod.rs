@@ -32,7 +32,6 @@ use crate::world::{EPOCH_MS, config, psp_settings};
 use events::{Event, Http, Queued, ReplyTo, attempt_in};
 use faults::Faults;
 use process::Server;
-use server::{Job, Work};
 use store::Store;
 
 /// Most events of a run, some hundred times what a run of days has. What needs more never rests.
@@ -284,11 +283,5 @@ impl<'a> Sim<'a> {
 
     fn message(&mut self, from: Host, to: Host, arrives_ms: Option<u64>, text: impl FnOnce() -> String) {
         self.trace.message(self.now_ms, arrives_ms, (from, to), text);
-    }
-
-    /// A new job at a server, at once.
-    fn begin(&mut self, server: usize, job: Job) {
-        let epoch = self.servers.get(server).map_or(0, |s| s.epoch);
-        self.work(server, epoch, Work::Begin(job));
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pay_once::timers::SCAN_EVERY_MS;
 use pay_once_core::id::AttemptId;
 use pay_once_core::psp::Call;
 use pay_once_core::psp::questions::Questions;
 use pay_once_core::record::Record;
-use pay_once_core::request::EventRead;
 
 use super::server::{Job, Waiting, Work};
-use super::{Event, ReplyTo, Sim};
+use super::{Event, Sim};
 use crate::met::Sometimes;
 use crate::plan::Host;
 use crate::trace::Kind;
@@ -29,14 +29,14 @@ pub(super) struct Server {
     /// Down for good.
     pub(super) is_gone: bool,
     /// Whose turn it is, and who waits for it.
-    pub(super) turns: BTreeMap<AttemptId, VecDeque<Job>>,
+    pub(super) turns: BTreeMap<AttemptId, VecDeque<Box<Job>>>,
     pub(super) waiting: BTreeMap<AttemptId, Vec<Waiting>>,
     pub(super) timers: BTreeMap<AttemptId, u64>,
     pub(super) calls: BTreeMap<u64, Rc<Call>>,
     /// Webhooks whose object is being read, by the number of the call.
-    pub(super) reads: BTreeMap<u64, (EventRead, ReplyTo)>,
+    pub(super) reads: BTreeMap<u64, Box<Job>>,
     /// Copies of records, however old, and until when they are believed.
-    pub(super) copies: BTreeMap<AttemptId, (Rc<Record>, u64)>,
+    pub(super) copies: BTreeMap<AttemptId, (Arc<Record>, u64)>,
     pub(super) questions: Questions,
     pub(super) numbers: u64,
 }

@@ -1,17 +1,16 @@
-//! The servers: the loop of `edge-local/src/server.rs` once more, as events. Load, decide, persist, perform, arm, reply.
+//! The servers: what the loop of core ([`Turn`]) asks for, as events.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use pay_once::server::AGAIN_MS;
+use pay_once_core::host::store::Swapped;
+use pay_once_core::host::turn::{Action, Note, Turn};
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::AttemptId;
-use pay_once_core::limits::OUTCOME_RETRY_MS;
-use pay_once_core::machine::{Input, Reply, Step, handle};
+use pay_once_core::machine::Write;
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
-use pay_once_core::request::{EventRead, Routed, Ticket, event_read, route};
-use pay_once_core::store::{Patience, Swapped};
 
 use super::store::Swap;
 use super::{Event, Http, ReplyTo, Sim, attempt_in};
@@ -21,43 +20,38 @@ use crate::plan::Host;
 /// Longest pause between a commit and the sending of what it dispatched, in milliseconds.
 const SEND_PAUSE_MS_MAX: u64 = 3;
 
+/// A turn that waits for news of its attempt.
 #[derive(Debug)]
 pub(super) struct Waiting {
     number: u64,
-    ticket: Box<Ticket>,
-    reply_to: ReplyTo,
+    job: Box<Job>,
 }
 
 /// One input on its way through a server.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(super) id: AttemptId,
-    pub(super) input: Input,
+    pub(super) turn: Turn,
     pub(super) reply_to: ReplyTo,
-    patience: Patience,
-    /// When the outcome of a call is no longer offered to the store.
-    give_up_ms: u64,
+    /// Whether nobody else of this server may work on the attempt.
+    is_alone: bool,
 }
 
 impl Job {
-    pub(super) fn new(id: AttemptId, input: Input, reply_to: ReplyTo, now_ms: u64) -> Self {
-        Self {
-            id,
-            input,
+    pub(super) fn new(turn: Turn, reply_to: ReplyTo) -> Box<Self> {
+        Box::new(Self {
+            turn,
             reply_to,
-            patience: Patience::default(),
-            give_up_ms: now_ms + OUTCOME_RETRY_MS,
-        }
+            is_alone: false,
+        })
     }
 }
 
 /// Where a job stands.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Begin(Job),
-    Loaded(Job, Result<Option<Rc<Record>>, ()>),
-    Swapped(Job, Box<Step>, Swap, Swapped),
-    ReadBack(Job, Box<Step>, Swap, Result<Option<Rc<Record>>, ()>),
+    Woken(Box<Job>),
+    Loaded(Box<Job>, Result<Option<Arc<Record>>, ()>),
+    Swapped(Box<Job>, Swapped),
     Send(u64, Rc<Call>),
     CallTimeout(u64),
     WaitOver(AttemptId, u64),
@@ -86,44 +80,9 @@ impl Sim<'_> {
             headers: &headers,
             body: &http.body,
         };
-        match route(&self.config, &request, self.clock_ms(server)) {
-            Routed::Reply(response) => self.reply(server, reply_to, response),
-            Routed::Attempt { id, input } => {
-                if let Some(response) = self.answer_of_copy(server, id, &input) {
-                    return self.reply(server, reply_to, response);
-                }
-                let job = Job::new(id, input, reply_to, self.now_ms);
-                self.begin(server, job);
-            }
-            Routed::Read(read) => self.read_event(server, *read, reply_to),
-        }
-    }
-
-    /// An event that names an object and no attempt: the object is read first.
-    fn read_event(&mut self, server: usize, read: EventRead, reply_to: ReplyTo) {
-        self.met.meet(Sometimes::EventRead);
-        let number = self.server(server).number();
-        let call = Rc::new(read.call.clone());
-        self.server(server).reads.insert(number, (read, reply_to));
-        self.send(server, number, call);
-    }
-
-    pub(super) fn event_was_read(
-        &mut self,
-        server: usize,
-        read: EventRead,
-        result: &CallResult,
-        reply_to: ReplyTo,
-    ) {
-        let now_ms = self.clock_ms(server);
-        match event_read(&self.config, read, result, now_ms).0 {
-            Routed::Reply(response) => self.reply(server, reply_to, response),
-            Routed::Attempt { id, input } => {
-                let job = Job::new(id, input, reply_to, self.now_ms);
-                self.begin(server, job);
-            }
-            Routed::Read(next) => self.read_event(server, *next, reply_to),
-        }
+        let mut turn = Turn::request(&self.config, &request, self.clock_ms(server));
+        self.offer_copy(server, &mut turn);
+        self.advance(server, Job::new(turn, reply_to));
     }
 
     /// Everything that happens inside a server.
@@ -138,16 +97,18 @@ impl Sim<'_> {
             return self.at(until_ms, Event::Work { server, epoch, work });
         }
         match work {
-            Work::Begin(job) => self.take_turn(server, job),
-            Work::Loaded(job, record) => self.decide(server, job, record),
-            Work::Swapped(job, step, swap, swapped) => self.swapped(server, job, step, swap, swapped),
-            Work::ReadBack(job, step, swap, now) => match now {
-                Ok(now) => match Swapped::read_back(now.as_deref(), &swap.record, swap.expected_version) {
-                    Swapped::Applied => self.carried_out(server, job, *step),
-                    not_applied => self.again(server, job, not_applied),
-                },
-                Err(()) => self.unavailable(server, job),
-            },
+            Work::Woken(mut job) => {
+                job.turn.woken();
+                self.advance(server, job);
+            }
+            Work::Loaded(job, record) => self.loaded(server, job, record),
+            Work::Swapped(mut job, swapped) => {
+                if swapped == Swapped::Conflict {
+                    self.met.meet(Sometimes::SwapConflict);
+                }
+                job.turn.swapped(swapped, self.clock_ms(server));
+                self.advance(server, job);
+            }
             Work::Send(number, call) => self.send(server, number, call),
             Work::CallTimeout(number) => {
                 let reason = "no answer in time".to_owned();
@@ -158,156 +119,152 @@ impl Sim<'_> {
                 if self.server(server).timers.get(&id) == Some(&at_ms) {
                     self.server(server).timers.remove(&id);
                     self.met.meet(Sometimes::TimerFired);
-                    let job = Job::new(id, Input::Wake, ReplyTo::Nobody, self.now_ms);
-                    self.take_turn(server, job);
+                    self.advance(server, Job::new(Turn::wake(id), ReplyTo::Nobody));
                 }
             }
         }
     }
 
-    pub(super) fn take_turn(&mut self, server: usize, job: Job) {
-        let turns = &mut self.server(server).turns;
-        if let Some(queue) = turns.get_mut(&job.id) {
-            queue.push_back(job);
-            return;
+    /// Carries a turn on until it waits for something or has ended.
+    pub(super) fn advance(&mut self, server: usize, mut job: Box<Job>) {
+        loop {
+            let now_ms = self.clock_ms(server);
+            let at = self.server(server);
+            match job.turn.next(now_ms, &mut at.questions) {
+                Action::Read(call) => return self.read_event(server, job, *call),
+                Action::Load => return self.load(server, job),
+                Action::Swap => return self.swap(server, job),
+                Action::Committed(write) => self.committed(server, &write),
+                Action::Perform(call) => self.perform(server, *call),
+                Action::Arm { at_ms, is_latest } => match job.turn.id() {
+                    Some(id) if is_latest => self.set_timer(server, id, Some(at_ms)),
+                    Some(id) => self.sooner(server, id, at_ms),
+                    None => {}
+                },
+                Action::Note(Note::RecordRefused(why)) => {
+                    self.broken.push(format!("{:?}: {why}", job.turn.id()));
+                }
+                Action::Note(_) => {}
+                Action::Wait { until_ms } => return self.wait(server, job, until_ms),
+                Action::Pause { until_ms } => {
+                    self.end_turn(server, &mut job);
+                    let until_ms = self.true_ms(server, until_ms);
+                    return self.after(server, until_ms, Work::Woken(job));
+                }
+                Action::Reply(response) => {
+                    let reply_to = job.reply_to.clone();
+                    self.reply(server, reply_to, response);
+                }
+                Action::Done => return self.end_turn(server, &mut job),
+            }
         }
-        turns.insert(job.id, VecDeque::new());
-        self.load(server, job);
     }
 
-    fn end_turn(&mut self, server: usize, id: AttemptId) {
-        let turns = &mut self.server(server).turns;
-        match turns.get_mut(&id).and_then(VecDeque::pop_front) {
-            Some(next) => self.load(server, next),
-            None => drop(turns.remove(&id)),
-        }
+    /// An event that names an object and no attempt: the object is read first.
+    fn read_event(&mut self, server: usize, job: Box<Job>, call: Call) {
+        self.met.meet(Sometimes::EventRead);
+        let number = self.server(server).number();
+        self.server(server).reads.insert(number, job);
+        self.send(server, number, Rc::new(call));
     }
 
-    fn load(&mut self, server: usize, job: Job) {
-        let id = job.id;
+    pub(super) fn event_was_read(&mut self, server: usize, mut job: Box<Job>, result: &CallResult) {
+        let now_ms = self.clock_ms(server);
+        job.turn.read(&self.config, result, now_ms);
+        self.advance(server, job);
+    }
+
+    fn load(&mut self, server: usize, mut job: Box<Job>) {
+        let Some(id) = job.turn.id() else { return };
+        if !job.is_alone {
+            let turns = &mut self.server(server).turns;
+            if let Some(queue) = turns.get_mut(&id) {
+                queue.push_back(job);
+                return;
+            }
+            turns.insert(id, VecDeque::new());
+            job.is_alone = true;
+        }
         let (at_ms, record) = self.read_store(server, id);
         self.after(server, at_ms, Work::Loaded(job, record));
     }
 
-    fn decide(&mut self, server: usize, job: Job, record: Result<Option<Rc<Record>>, ()>) {
-        let Ok(record) = record else {
-            return self.unavailable(server, job);
+    fn end_turn(&mut self, server: usize, job: &mut Job) {
+        let (Some(id), true) = (job.turn.id(), std::mem::take(&mut job.is_alone)) else {
+            return;
         };
-        let (now_ms, entropy) = (self.clock_ms(server), self.fresh_entropy());
-        match handle(
-            &self.config,
-            job.id,
-            record.as_deref(),
-            &job.input,
-            now_ms,
-            entropy,
-        ) {
-            Err(why) => {
-                let response = job.input.record_refused(&why);
-                self.broken.push(format!("{}: {why}", job.id));
-                self.end_turn(server, job.id);
-                if let Some(response) = response {
-                    self.reply(server, job.reply_to, response);
-                }
+        let turns = &mut self.server(server).turns;
+        match turns.get_mut(&id).and_then(VecDeque::pop_front) {
+            Some(mut next) => {
+                next.is_alone = true;
+                self.load(server, next);
             }
-            Ok(step) if step.write.is_none() => self.carried_out(server, job, step),
-            Ok(step) => self.swap(server, job, step),
+            None => drop(turns.remove(&id)),
         }
     }
 
-    fn swap(&mut self, server: usize, job: Job, mut step: Step) {
-        // The record is shared with the store; what carries out later needs only the wake-up.
-        let Some(write) = step.write.take() else { return };
-        step.wake_at_ms = write.wake_at_ms;
+    fn loaded(&mut self, server: usize, mut job: Box<Job>, record: Result<Option<Arc<Record>>, ()>) {
+        let (now_ms, entropy) = (self.clock_ms(server), self.fresh_entropy());
+        match record {
+            Ok(record) => job.turn.loaded(&self.config, record.as_deref(), now_ms, entropy),
+            Err(()) => job.turn.store_failed(now_ms),
+        }
+        self.advance(server, job);
+    }
+
+    fn swap(&mut self, server: usize, job: Box<Job>) {
+        let (Some(id), Some(write)) = (job.turn.id(), job.turn.write()) else {
+            return;
+        };
         let swap = Swap {
             expected_version: write.expected_version,
-            record: Rc::new(write.record),
+            record: Arc::clone(&write.record),
             wake_at_ms: write.wake_at_ms,
         };
-        let (at_ms, swapped) = self.offer(server, job.id, &swap);
+        let (at_ms, swapped) = self.offer(server, id, &swap);
         let label = match swapped {
             Swapped::Applied => "",
             Swapped::Conflict => " (conflict)",
             Swapped::Unknown => " (ended unknown)",
         };
         self.message(Host::Server(server), Host::Store, Some(at_ms), || {
-            format!("{}: version {}{label}", job.id, swap.record.version())
+            format!("{id}: version {}{label}", swap.record.version())
         });
-        self.after(server, at_ms, Work::Swapped(job, Box::new(step), swap, swapped));
+        self.after(server, at_ms, Work::Swapped(job, swapped));
     }
 
-    fn swapped(&mut self, server: usize, job: Job, step: Box<Step>, swap: Swap, swapped: Swapped) {
-        match swapped {
-            Swapped::Applied => self.written(server, job, *step, &swap.record),
-            Swapped::Conflict => self.again(server, job, swapped),
-            Swapped::Unknown => {
-                if let Some(at_ms) = step.wake_at_ms {
-                    self.sooner(server, job.id, at_ms);
-                }
-                let (at_ms, now) = self.read_store(server, job.id);
-                self.after(server, at_ms, Work::ReadBack(job, step, swap, now));
-            }
-        }
-    }
-
-    fn again(&mut self, server: usize, mut job: Job, swapped: Swapped) {
-        if swapped == Swapped::Conflict {
-            self.met.meet(Sometimes::SwapConflict);
-        }
-        if job.patience.ended_by(swapped).is_some() {
-            return self.unavailable(server, job);
-        }
-        self.load(server, job);
-    }
-
-    /// It is durable: arm, tell whoever waits, perform, reply.
-    fn written(&mut self, server: usize, job: Job, mut step: Step, record: &Rc<Record>) {
-        let id = job.id;
-        self.keep_copy(id, record);
-        self.set_timer(server, id, step.wake_at_ms.take());
-        self.carried_out(server, job, step);
+    /// It is durable: arm, and tell whoever waits.
+    fn committed(&mut self, server: usize, write: &Write) {
+        let id = write.record.id();
+        self.keep_copy(id, &write.record);
+        self.set_timer(server, id, write.wake_at_ms);
         self.wait_over(server, id, None);
     }
 
-    fn carried_out(&mut self, server: usize, job: Job, step: Step) {
-        match step.wake_at_ms {
-            Some(at_ms) if step.calls.is_empty() => self.sooner(server, job.id, at_ms),
-            Some(at_ms) => self.set_timer(server, job.id, Some(at_ms)),
-            None => {}
+    fn perform(&mut self, server: usize, call: Call) {
+        if call.moves_money {
+            self.stand_still(server, false);
         }
-        let clock_ms = self.clock_ms(server);
-        for call in step.calls {
-            if !self.server(server).questions.may_ask(&call, clock_ms) {
-                continue;
-            }
-            if call.moves_money {
-                self.stand_still(server, false);
-            }
-            let number = self.server(server).number();
-            // The task that sends comes to its turn a moment later: a process can end in between.
-            let at_ms = self.now_ms + self.net_draw.between(0, SEND_PAUSE_MS_MAX);
-            self.after(server, at_ms, Work::Send(number, Rc::new(call)));
-        }
-        self.end_turn(server, job.id);
-        match step.reply {
-            Reply::Nothing => {}
-            Reply::Now(response) => self.reply(server, job.reply_to, response),
-            Reply::Wait { until_ms, ticket } => {
-                let number = self.server(server).number();
-                let (id, reply_to) = (job.id, job.reply_to);
-                let until_ms = self.true_ms(server, until_ms);
-                let waiting = Waiting {
-                    number,
-                    ticket,
-                    reply_to,
-                };
-                self.server(server).waiting.entry(id).or_default().push(waiting);
-                self.after(server, until_ms, Work::WaitOver(id, number));
-            }
-        }
+        let number = self.server(server).number();
+        // The task that sends comes to its turn a moment later: a process can end in between.
+        let at_ms = self.now_ms + self.net_draw.between(0, SEND_PAUSE_MS_MAX);
+        self.after(server, at_ms, Work::Send(number, Rc::new(call)));
     }
 
-    /// Tickets are handed in again: one whose time is over, or all as the record has changed.
+    fn wait(&mut self, server: usize, mut job: Box<Job>, until_ms: u64) {
+        let Some(id) = job.turn.id() else { return };
+        self.end_turn(server, &mut job);
+        let number = self.server(server).number();
+        let until_ms = self.true_ms(server, until_ms);
+        self.server(server)
+            .waiting
+            .entry(id)
+            .or_default()
+            .push(Waiting { number, job });
+        self.after(server, until_ms, Work::WaitOver(id, number));
+    }
+
+    /// Turns look again: one whose time is over, or all as the record has changed.
     fn wait_over(&mut self, server: usize, id: AttemptId, number: Option<u64>) {
         let Some(all) = self.server(server).waiting.remove(&id) else {
             return;
@@ -318,37 +275,9 @@ impl Sim<'_> {
         if !later.is_empty() {
             self.server(server).waiting.insert(id, later);
         }
-        for waiting in now {
-            let job = Job::new(id, Input::Request(waiting.ticket), waiting.reply_to, self.now_ms);
-            self.take_turn(server, job);
-        }
-    }
-
-    /// The store did not answer: whoever asks is told so, what must not be lost is tried again.
-    fn unavailable(&mut self, server: usize, job: Job) {
-        self.end_turn(server, job.id);
-        match &job.input {
-            Input::Wake => {
-                let again_ms = self.clock_ms(server) + AGAIN_MS;
-                self.sooner(server, job.id, again_ms);
-            }
-            Input::Outcome(_) if self.now_ms < job.give_up_ms => {
-                let at_ms = self.now_ms + AGAIN_MS / 4;
-                self.after(
-                    server,
-                    at_ms,
-                    Work::Begin(Job {
-                        patience: Patience::default(),
-                        ..job
-                    }),
-                );
-            }
-            Input::Outcome(_) => {}
-            Input::Request(_) | Input::Webhook(_) => {
-                if let Some(response) = job.input.store_unavailable() {
-                    self.reply(server, job.reply_to, response);
-                }
-            }
+        for Waiting { mut job, .. } in now {
+            job.turn.woken();
+            self.advance(server, job);
         }
     }
 

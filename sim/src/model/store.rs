@@ -1,7 +1,7 @@
 //! The store: one register per attempt with a compare-and-swap, slow, unavailable and ambiguous on request.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::invariant;
@@ -12,7 +12,7 @@ const DECODE_ONE_IN: u64 = 8;
 
 #[derive(Debug)]
 struct Row {
-    record: Rc<Record>,
+    record: Arc<Record>,
     bytes: Vec<u8>,
     wake_at_ms: Option<u64>,
     writes: u64,
@@ -22,7 +22,7 @@ struct Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Swap {
     pub(super) expected_version: Option<u64>,
-    pub(super) record: Rc<Record>,
+    pub(super) record: Arc<Record>,
     pub(super) wake_at_ms: Option<u64>,
 }
 
@@ -37,23 +37,23 @@ pub(super) struct Store {
 
 impl Store {
     /// What is durable.
-    pub(super) fn load(&mut self, id: AttemptId) -> Option<Rc<Record>> {
+    pub(super) fn load(&mut self, id: AttemptId) -> Option<Arc<Record>> {
         let row = self.rows.get(&id)?;
         self.loads += 1;
         if self.loads.is_multiple_of(DECODE_ONE_IN) {
             match Record::decode(id, &row.bytes) {
-                Ok(record) => return Some(Rc::new(record)),
+                Ok(record) => return Some(Arc::new(record)),
                 Err(why) => self
                     .wrong
                     .push(format!("{id}: a stored record is refused: {why}")),
             }
         }
-        Some(Rc::clone(&row.record))
+        Some(Arc::clone(&row.record))
     }
 
     /// What is durable, for those who are no server.
-    pub(super) fn peep(&self, id: AttemptId) -> Option<Rc<Record>> {
-        self.rows.get(&id).map(|row| Rc::clone(&row.record))
+    pub(super) fn peep(&self, id: AttemptId) -> Option<Arc<Record>> {
+        self.rows.get(&id).map(|row| Arc::clone(&row.record))
     }
 
     /// Puts the record in place if the version that it expects is there.
@@ -71,7 +71,7 @@ impl Store {
                 .push(format!("{id}: a journal did not grow but change"));
         }
         let row = Row {
-            record: Rc::clone(&swap.record),
+            record: Arc::clone(&swap.record),
             bytes: swap.record.encode(),
             wake_at_ms: swap.wake_at_ms,
             writes: before.map_or(0, |row| row.writes) + 1,

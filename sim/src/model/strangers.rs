@@ -1,11 +1,10 @@
 //! Everybody but the merchants' clients: cardholders, persons at the PSP's dashboard, other programs of the account,
 //! operators; and the copies of records that servers answer from.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use pay_once_core::http::Response;
+use pay_once_core::host::turn::Turn;
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, may_be_settled, settled};
 use pay_once_core::record::Record;
 use pay_once_sandbox::{Cause, Request};
 
@@ -137,7 +136,7 @@ impl Sim<'_> {
     }
 
     /// Every server keeps a copy of what is written, final or not: core says what a copy may answer.
-    pub(super) fn keep_copy(&mut self, id: AttemptId, record: &Rc<Record>) {
+    pub(super) fn keep_copy(&mut self, id: AttemptId, record: &Arc<Record>) {
         let Some(kept_ms) = self.plan.world.copies_ms else {
             return;
         };
@@ -147,24 +146,24 @@ impl Sim<'_> {
             let copy = server
                 .copies
                 .entry(id)
-                .or_insert_with(|| (Rc::clone(record), until_ms));
+                .or_insert_with(|| (Arc::clone(record), until_ms));
             if copy.1 <= self.now_ms {
-                *copy = (Rc::clone(record), until_ms);
+                *copy = (Arc::clone(record), until_ms);
             }
         }
     }
 
-    /// The answer that a copy gives for good, if there is one.
-    pub(super) fn answer_of_copy(&mut self, server: usize, id: AttemptId, input: &Input) -> Option<Response> {
-        if self.plan.world.copies_ms.is_none() || !may_be_settled(input) {
-            return None;
+    /// Lets a copy answer for good, if there is one that does.
+    pub(super) fn offer_copy(&mut self, server: usize, turn: &mut Turn) {
+        if self.plan.world.copies_ms.is_none() || !turn.may_use_copy() {
+            return;
         }
-        let (record, until_ms) = self.server(server).copies.get(&id)?.clone();
-        if until_ms <= self.now_ms {
-            return None;
+        let copy = turn
+            .id()
+            .and_then(|id| self.server(server).copies.get(&id).cloned());
+        let Some((record, until_ms)) = copy else { return };
+        if until_ms > self.now_ms && turn.offer_copy(&record) {
+            self.met.meet(Sometimes::AnsweredFromCopy);
         }
-        let response = settled(id, &record, input)?;
-        self.met.meet(Sometimes::AnsweredFromCopy);
-        Some(response)
     }
 }

@@ -1,12 +1,13 @@
 //! The ways from a server to its store and to the PSP, with everything that can happen on them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
+use pay_once_core::host::store::Swapped;
+use pay_once_core::host::turn::Turn;
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, Outcome};
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
-use pay_once_core::store::Swapped;
 
 use super::psp::named;
 use super::server::{Job, Work};
@@ -30,7 +31,7 @@ impl Sim<'_> {
         &mut self,
         server: usize,
         id: AttemptId,
-    ) -> (u64, Result<Option<Rc<Record>>, ()>) {
+    ) -> (u64, Result<Option<Arc<Record>>, ()>) {
         let (latency_ms, fault) = self.store_fault();
         let there = self.travel(Host::Server(server), Host::Store);
         let back = self.travel(Host::Store, Host::Server(server));
@@ -210,17 +211,18 @@ impl Sim<'_> {
         let Some(call) = self.server(server).calls.remove(&number) else {
             return;
         };
-        if let Some((read, reply_to)) = self.server(server).reads.remove(&number) {
-            return self.event_was_read(server, read, &result, reply_to);
+        if let Some(job) = self.server(server).reads.remove(&number) {
+            return self.event_was_read(server, job, &result);
         }
         let call = Call::clone(&call);
         let Some(id) = call.attempt else { return };
         if call.moves_money && is_unknown(&result) {
             *self.unknown.entry(id.to_string()).or_default() += 1;
         }
-        let input = Input::Outcome(Box::new(Outcome { call, result }));
-        let job = Job::new(id, input, ReplyTo::Nobody, self.now_ms);
-        self.take_turn(server, job);
+        let now_ms = self.clock_ms(server);
+        if let Some(turn) = Turn::outcome(call, result, now_ms) {
+            self.advance(server, Job::new(turn, ReplyTo::Nobody));
+        }
     }
 }
 

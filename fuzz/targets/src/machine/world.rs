@@ -7,9 +7,13 @@ mod psp;
 use std::sync::Arc;
 
 use pay_once_core::config::Config;
+use pay_once_core::host::store::Swapped;
+use pay_once_core::host::turn::{Action, Note, Turn};
+use pay_once_core::http::Response;
 use pay_once_core::id::Entropy;
 use pay_once_core::journal::{CallStep, Fact};
-use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
+use pay_once_core::machine::{Input, Outcome, Write};
+use pay_once_core::psp::questions::Questions;
 use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
 use pay_once_core::status::Status;
@@ -147,47 +151,112 @@ impl World {
 
     // -- servers
 
-    /// One decision on what some server believes the record to be.
-    fn decide(&mut self, base: Option<&Record>, input: &Input) -> Step {
+    fn entropy(&mut self) -> Entropy {
         self.steps += 1;
         self.entropy += 1;
-        let entropy = Entropy(
+        Entropy(
             self.entropy
                 .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
-        );
-        let step = handle(self.config, attempt(), base, input, self.now_ms, entropy);
-        let step = step.unwrap_or_else(|error| panic!("an honest PSP's evidence finds room: {error}"));
-        let dispatched = step.write.as_ref().map_or(0, dispatched_acts);
-        let moving = step.calls.iter().filter(|call| call.moves_money).count();
-        assert!(moving <= dispatched, "rule 1: a call that no entry names");
-        step
+        )
+    }
+
+    /// The loop: nobody else is there. A first swap that is `in_doubt` applies, and its server does not learn of it.
+    fn carry(&mut self, input: &Input, in_doubt: bool) -> Option<Response> {
+        let mut turn = Turn::of(attempt(), input.clone());
+        let (mut in_doubt, mut is_unproven, mut dispatched, mut moving) = (in_doubt, false, 0, 0);
+        loop {
+            match turn.next(self.now_ms, &mut Questions::default()) {
+                Action::Load => {
+                    let (record, entropy) = (self.record.clone(), self.entropy());
+                    turn.loaded(self.config, record.as_deref(), self.now_ms, entropy);
+                }
+                Action::Swap => {
+                    let write = turn.write().unwrap_or_else(|| panic!("a swap has a write"));
+                    assert!(!is_unproven, "a dispatch proves whose swap it was");
+                    dispatched = dispatched_acts(write);
+                    is_unproven = in_doubt && dispatched > 0;
+                    assert!(
+                        Self::commit(&mut self.record, &mut self.old, &mut self.due_ms, write),
+                        "nobody else was there"
+                    );
+                    let swapped = match std::mem::take(&mut in_doubt) {
+                        true => Swapped::Unknown,
+                        false => Swapped::Applied,
+                    };
+                    turn.swapped(swapped, self.now_ms);
+                }
+                Action::Committed(_) => is_unproven = false,
+                Action::Perform(call) => {
+                    moving += usize::from(call.moves_money);
+                    assert!(moving <= dispatched, "rule 1: a call that no entry names");
+                    self.held.push(*call);
+                }
+                Action::Arm { at_ms, .. } => self.due_ms = Some(at_ms),
+                Action::Note(Note::RecordRefused(error)) => {
+                    panic!("an honest PSP's evidence finds room: {error}")
+                }
+                Action::Note(_) => {}
+                ended @ (Action::Reply(_) | Action::Wait { .. } | Action::Done) => {
+                    assert!(!is_unproven, "a dispatch proves whose swap it was");
+                    return match ended {
+                        Action::Reply(response) => Some(response),
+                        _ => None,
+                    };
+                }
+                other @ (Action::Read(_) | Action::Pause { .. }) => panic!("no reason for {other:?}"),
+            }
+        }
     }
 
     /// Compare-and-swap: whether it applied.
-    fn commit(&mut self, write: &Write) -> bool {
-        if write.expected_version != self.record().map(Record::version) {
+    fn commit(
+        record: &mut Option<Arc<Record>>,
+        old: &mut Vec<Arc<Record>>,
+        due_ms: &mut Option<u64>,
+        write: &Write,
+    ) -> bool {
+        if write.expected_version != record.as_ref().map(|record| record.version()) {
             return false;
         }
-        if let Some(before) = self.record.take() {
+        if let Some(before) = record.take() {
             assert!(write.record.grew_from(&before), "a journal only grows");
-            self.old.push(before);
+            old.push(before);
         }
-        self.record = Some(Arc::new(write.record.clone()));
-        self.due_ms = write.wake_at_ms;
+        *record = Some(Arc::clone(&write.record));
+        *due_ms = write.wake_at_ms;
         true
     }
 
     /// Load, decide, swap, and what follows; calls are held until the story lets them go.
-    pub(super) fn input(&mut self, input: &Input) -> Reply {
-        let base = self.record.clone();
-        let step = self.decide(base.as_deref(), input);
-        if let Some(write) = &step.write {
-            assert!(self.commit(write), "nobody else was there");
-        } else if step.wake_at_ms.is_some() {
-            self.due_ms = step.wake_at_ms;
+    pub(super) fn input(&mut self, input: &Input) -> Option<Response> {
+        self.carry(input, false)
+    }
+
+    /// A server that has fallen behind decides: its swap conflicts, and nothing else of its step happens.
+    fn decide_behind(&mut self, base: &Record, input: &Input) {
+        let mut turn = Turn::of(attempt(), input.clone());
+        let mut has_loaded = false;
+        loop {
+            match turn.next(self.now_ms, &mut Questions::default()) {
+                Action::Load if has_loaded => return,
+                Action::Load => {
+                    has_loaded = true;
+                    let entropy = self.entropy();
+                    turn.loaded(self.config, Some(base), self.now_ms, entropy);
+                }
+                Action::Swap => {
+                    let is_applied = turn.write().is_some_and(|write| {
+                        Self::commit(&mut self.record, &mut self.old, &mut self.due_ms, write)
+                    });
+                    assert!(!is_applied, "a stale swap conflicts");
+                    turn.swapped(Swapped::Conflict, self.now_ms);
+                }
+                Action::Committed(_) => panic!("a stale swap conflicts"),
+                Action::Perform(call) => assert!(!call.moves_money, "rule 1: a call that no entry names"),
+                Action::Wait { .. } | Action::Pause { .. } | Action::Done => return,
+                Action::Reply(_) | Action::Arm { .. } | Action::Note(_) | Action::Read(_) => {}
+            }
         }
-        self.held.extend(step.calls);
-        step.reply
     }
 
     pub(super) fn outcome(&mut self, call: Call, result: CallResult) {

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use pay_once_core::http::{Request, Response};
 use pay_once_core::journal::Operation;
-use pay_once_core::machine::{Input, Reply};
+use pay_once_core::machine::Input;
 use pay_once_core::request::{Routed, route};
-use pay_once_core::store::Swapped;
 
-use super::{World, dispatched_acts};
+use super::World;
 use crate::machine::ledger::Stands;
 use crate::machine::requests::{Asked, RESOLVE};
 use crate::setup::attempt;
@@ -21,7 +20,7 @@ impl World {
         if let Some(choice) = behind {
             self.stale(&input, usize::from(choice));
         }
-        if let Reply::Now(answer) = self.input(&input) {
+        if let Some(answer) = self.input(&input) {
             self.believe(which, &answer);
         }
     }
@@ -29,18 +28,7 @@ impl World {
     /// A server writes, and never learns that it did.
     pub(in crate::machine) fn request_in_doubt(&mut self, which: usize) {
         let Some(input) = self.routed(which) else { return };
-        let base = self.record.clone();
-        let step = self.decide(base.as_deref(), &input);
-        let Some(write) = step.write else { return };
-        assert!(self.commit(&write), "nobody else was there");
-        let acts = dispatched_acts(&write);
-        let read_back = Swapped::read_back(self.record(), &write.record, write.expected_version);
-        let is_ours = read_back == Swapped::Applied;
-        assert!(is_ours || acts == 0, "a dispatch proves whose swap it was");
-        if is_ours {
-            self.held.extend(step.calls);
-        } else if let Reply::Now(answer) = self.input(&input) {
-            // A conflict, as far as this server knows: the same input once more.
+        if let Some(answer) = self.carry(&input, true) {
             self.believe(which, &answer);
         }
     }
@@ -49,10 +37,7 @@ impl World {
         let Some(base) = self.old.get(choice % self.old.len().max(1)).cloned() else {
             return;
         };
-        let step = self.decide(Some(&base), input);
-        if let Some(write) = &step.write {
-            assert!(!self.commit(write), "a stale swap conflicts");
-        }
+        self.decide_behind(&base, input);
     }
 
     pub(in crate::machine) fn routed(&mut self, which: usize) -> Option<Input> {

@@ -1,0 +1,4 @@
+//! What hosts the machine: the loop around it, and what that loop asks of a store.
+
+pub mod store;
+pub mod turn;
