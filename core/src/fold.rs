@@ -57,10 +57,12 @@ impl State {
                 }
                 let wire_form = self.wire_form;
                 let amount_minor = self.amount_to_ask_minor(*effect);
+                let key_used_since_ms = self.rejected_number_since_ms(*operation, *effect);
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
                     if running.effect != *effect {
                         running.key_is_useless = false;
                         running.was_rejected = false;
+                        running.key_used_since_ms = key_used_since_ms;
                     }
                     running.effect = *effect;
                     running.proven_absent = false;
@@ -553,10 +555,16 @@ impl State {
         let before = self.rejections.take().filter(|row| row.operation == operation);
         // What a look has proven without effect goes out under the next number.
         let first = rejected.current().min_by_key(|call| call.sent_at_ms);
+        // However often it is rejected, its key is as old as its first sending (rule 5).
+        let since_ms = rejected.first_send_ms();
+        let first = first.map(|call| CallTrack {
+            sent_at_ms: since_ms.unwrap_or(call.sent_at_ms),
+            ..call.clone()
+        });
         self.rejections = Some(Rejections {
             operation,
             count: before.map_or(0, |row| row.count).saturating_add(1),
-            call: first.filter(|_| !rejected.proven_absent).cloned(),
+            call: first.filter(|_| !rejected.proven_absent),
             amount_minor: rejected.amount_minor,
             had_return_url: self.return_url.is_some(),
             last_ms: at_ms,

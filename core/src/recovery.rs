@@ -223,7 +223,8 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         && matches!(running.operation, Operation::Authorize | Operation::Capture);
     // Rejected and without effect, by the rejection itself or by a look since: a client's operation waits for its client.
     let is_without_effect = running.proven_absent || (no_act_left && running.is_rejected());
-    let is_withdrawn = running.was_rejected && (is_without_effect || planted(Bug::RejectionWithdrawsUnknown));
+    let is_withdrawn = running.was_rejected && (is_without_effect || planted(Bug::RejectionWithdrawsUnknown))
+        || no_act_left && !running.proven_absent && is_rejected_key_forgotten(running, psp, at_ms);
     if is_withdrawn && is_of_client {
         return Plan {
             due_ms: 0,
@@ -242,6 +243,12 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
         reconcile(state, running, psp, at_ms, is_stale)
     };
     Plan { due_ms, what }
+}
+
+/// Whether nothing has left since an earlier request was rejected under the current number, and its key is too old to be sent.
+fn is_rejected_key_forgotten(running: &Running, psp: &Psp, at_ms: u64) -> bool {
+    let is_keyed = psp.class.keyed_horizon_ms.is_some();
+    is_keyed && running.key_used_since_ms.is_some() && !due::within_horizon(running, psp, at_ms)
 }
 
 /// An operation without a waiting client stays open while the PSP rejects it. It is sent again with growing pauses: under its key

@@ -30,6 +30,9 @@ pub struct Running {
     pub was_rejected: bool,
     /// Whether the current PSP key can tell nothing more: it is not sent again.
     pub key_is_useless: bool,
+    /// When the current effect number was sent first, if that was by an earlier request that the PSP rejected, in milliseconds since
+    /// the Unix epoch.
+    pub key_used_since_ms: Option<u64>,
     /// Why nothing more is tried, if so.
     pub parked: Option<String>,
     /// Its calls, oldest first.
@@ -126,6 +129,7 @@ impl Running {
             refused: None,
             was_rejected: false,
             key_is_useless: false,
+            key_used_since_ms: None,
             parked: None,
             calls: Vec::new(),
         }
@@ -233,7 +237,7 @@ impl Running {
         let used = self
             .current()
             .filter(|call| !matches!(call.tried, Tried::NotSent { .. }));
-        let sent = used.map(|call| call.sent_at_ms);
+        let sent = used.map(|call| call.sent_at_ms).chain(self.key_used_since_ms);
         if planted(Bug::HorizonFromLastSend) {
             sent.max()
         } else {

@@ -378,6 +378,16 @@ impl State {
         row.call.as_ref().filter(|_| is_same)
     }
 
+    /// When this number was sent first, if the PSP rejected it then, in milliseconds since the Unix epoch.
+    pub(crate) fn rejected_number_since_ms(&self, operation: Operation, effect: u16) -> Option<u64> {
+        let row = self
+            .rejections
+            .as_ref()
+            .filter(|row| row.operation == operation)?;
+        let call = row.call.as_ref().filter(|call| call.effect == effect)?;
+        Some(call.sent_at_ms)
+    }
+
     /// Rule 14: whether an observation shows another captured amount or currency than was asked for. Each capture is found out
     /// once: `None` if it was before.
     #[must_use]

@@ -98,6 +98,8 @@ pub struct Dials {
     pub refund_status: RefundStatus,
     /// Whether refunds on the Stripe face send webhooks.
     pub refund_webhooks: bool,
+    /// Whether `refund.updated` is among them: an endpoint chooses the events that it is sent.
+    pub refund_updated_webhooks: bool,
     /// Whether Stripe's webhooks are thin events.
     pub thin_webhooks: bool,
     /// The most objects on a page of a Stripe list, whatever its `limit`; at most 100.
@@ -148,6 +150,7 @@ impl Default for Dials {
             created_webhooks: false,
             refund_status: RefundStatus::Succeeded,
             refund_webhooks: false,
+            refund_updated_webhooks: true,
             thin_webhooks: false,
             list_page_max: 100,
             list_lag_ms: 0,

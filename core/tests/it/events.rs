@@ -151,9 +151,13 @@ fn to_be_refunded() -> (World, pay_once_core::id::AttemptId) {
 }
 
 fn second_capture(world: &mut World, id: pay_once_core::id::AttemptId) {
-    let other = json!({"id": "pi_9", "object": "payment_intent", "status": "succeeded", "amount": 2599, "amount_received": 2599,
-        "currency": "gbp", "metadata": {"attempt_id": id.to_string()}});
+    let other = other_intent(id);
     world.webhook(&json!({"type": "payment_intent.succeeded", "data": {"object": other}}));
+}
+
+fn other_intent(id: pay_once_core::id::AttemptId) -> Value {
+    json!({"id": "pi_9", "object": "payment_intent", "status": "succeeded", "amount": 2599, "amount_received": 2599,
+        "currency": "gbp", "metadata": {"attempt_id": id.to_string()}})
 }
 
 fn refund(status: &str) -> Value {
@@ -312,4 +316,28 @@ fn asking_about_an_open_action_has_it_read() {
     let calls = world.calls.len();
     world.get(id);
     assert_eq!(world.calls.len(), calls);
+}
+
+/// What the cardholder's bank takes back of a capture that must not stand is not given back once more.
+#[test]
+fn what_a_bank_has_taken_back_is_not_refunded() {
+    let (mut world, id) = to_be_refunded();
+    let error =
+        json!({"error": {"type": "invalid_request_error", "code": "charge_disputed", "message": "No."}});
+    world
+        .script
+        .push_back(Told::Instead(answered(400, error.to_string())));
+    second_capture(&mut world, id);
+    assert!(world.record(id).state().running.is_some());
+    let dispute = json!({"id": "dp_9", "object": "dispute", "amount": 2599, "currency": "gbp", "payment_intent": "pi_9"});
+    let other = other_intent(id).to_string();
+    world.script.push_back(Told::Instead(answered(200, other)));
+    let answer = world.webhook(&json!({"type": "charge.dispute.created", "data": {"object": dispute}}));
+    assert_eq!(answer.status, 200);
+    assert!(
+        world.record(id).state().running.is_none(),
+        "{:#?}",
+        world.story(id)
+    );
+    assert_eq!(world.money_calls, 2, "nothing more is given back");
 }

@@ -6,7 +6,7 @@ use pay_once_core::machine::{Input, Reply};
 use pay_once_core::request::Routed;
 use serde_json::json;
 
-use crate::support::{CREATE, Kind, Told, World, answered, code, json as body, text, timeout};
+use crate::support::{CREATE, Kind, Told, World, answered, code, json as body, not_sent, text, timeout};
 
 const REVOKED: &str = r#"{"error":{"type":"invalid_request_error","code":"k","message":"Invalid API Key provided: sk_test_*****case"}}"#;
 
@@ -327,4 +327,64 @@ fn of_a_waiting_request_and_the_retry_after_a_rejection_one_answer_is_no_replay(
         (200, Some("true"))
     );
     assert_eq!(waited.body, retry.body);
+}
+
+/// Rule 5: a PSP forgets a key some time after its first use, however often it has rejected requests under it.
+#[test]
+fn a_key_is_as_old_as_its_first_rejection() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.authorized();
+    world.script.extend(std::iter::repeat_n(rejected(401), 3));
+    for _ in 0..3 {
+        assert_eq!(world.op(id, "capture", "k3").status, 502);
+        world.now_ms += 10 * 3_600_000;
+    }
+    assert_eq!(world.op(id, "capture", "k3").status, 200);
+    let sent: Vec<u16> = world
+        .dispatches(id, Operation::Capture)
+        .into_iter()
+        .map(|(number, _)| number)
+        .collect();
+    assert_eq!(sent, [1, 1, 1, 2], "after 30 hours a key of a day is forgotten");
+}
+
+/// A retry that never left does not make the key younger either.
+#[test]
+fn a_retry_that_never_left_does_not_renew_a_rejected_key() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.authorized();
+    world.script.push_back(rejected(401));
+    assert_eq!(world.op(id, "capture", "k3").status, 502);
+    world.now_ms += 10 * 3_600_000;
+    world.script.push_back(Told::Instead(not_sent()));
+    assert_eq!(world.op(id, "capture", "k3").status, 202);
+    world.now_ms += 20 * 3_600_000;
+    world.wake(id);
+    assert_eq!(world.ledger.captures(), 0, "the client asks again");
+    world.now_ms += 2_000;
+    assert_eq!(world.op(id, "capture", "k3").status, 200);
+    let sent = world.dispatches(id, Operation::Capture);
+    assert_eq!(sent.last().map(|(number, _)| *number), Some(2));
+    assert_eq!(world.ledger.captures(), 1);
+}
+
+/// Two keys asked for different captures, and both were rejected. When the later one turns out to have happened, the earlier one
+/// is still told that it did not.
+#[test]
+fn evidence_of_a_capture_revives_the_key_that_asked_for_it_alone() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    world.script.extend(std::iter::repeat_n(rejected(401), 2));
+    let target = format!("/attempts/{id}/capture");
+    assert_eq!(world.post(&target, "k3", r#"{"amount":600}"#).status, 502);
+    world.now_ms += 1_000;
+    assert_eq!(world.op(id, "capture", "k4").status, 502);
+    let mut object = world.ledger.intent("pi_3N00001");
+    object["status"] = "succeeded".into();
+    object["amount_received"] = 2599.into();
+    world.webhook(&json!({"type": "payment_intent.succeeded", "data": {"object": object}}));
+    assert_eq!(world.status(id), "CAPTURED");
+    assert_eq!(world.op(id, "capture", "k4").status, 200);
+    let answer = world.post(&target, "k3", r#"{"amount":600}"#);
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "INVALID_STATE"));
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::dials::RefundStatus;
+use crate::journal::State;
 use crate::tokens::Operation;
 use crate::work::{Outcome, Work};
 
@@ -76,6 +77,18 @@ fn dispute(work: &mut Work<'_>, id: &str, amount_minor: Option<u64>) -> Result<A
         render_dispute(&intent, &dispute)
     });
     Ok(intent)
+}
+
+/// `GET /v1/disputes/{id}`.
+pub(crate) fn find_dispute(state: &State, id: &str) -> Outcome {
+    let disputes = state
+        .intents
+        .values()
+        .filter_map(|intent| Some((intent, intent.dispute.as_ref()?)));
+    match disputes.into_iter().find(|(_, dispute)| dispute.id == id) {
+        Some((intent, dispute)) => Outcome::kept(200, &render_dispute(intent, dispute)),
+        None => errors::missing("id", "dispute", id),
+    }
 }
 
 /// A dispute in Stripe's words. It does not have the PaymentIntent's metadata.

@@ -49,6 +49,7 @@ impl Call {
             Action::Authenticate { .. }
             | Action::Retrieve { .. }
             | Action::RetrieveRefund { .. }
+            | Action::RetrieveDispute { .. }
             | Action::List(_)
             | Action::Refunds { .. } => false,
         }
@@ -62,7 +63,9 @@ impl Call {
             | Action::Capture { .. }
             | Action::Cancel { .. }
             | Action::Refund { .. } => Kind::Change,
-            Action::Retrieve { .. } | Action::RetrieveRefund { .. } => Kind::Read,
+            Action::Retrieve { .. } | Action::RetrieveRefund { .. } | Action::RetrieveDispute { .. } => {
+                Kind::Read
+            }
             Action::List(_) | Action::Refunds { .. } => Kind::List,
             Action::Authenticate { .. } => Kind::Own,
         }
@@ -72,6 +75,7 @@ impl Call {
     pub(crate) fn rejected(&self, status: u16) -> Outcome {
         let object = match &self.action {
             Action::Refund { .. } | Action::RetrieveRefund { .. } | Action::Refunds { .. } => "refund",
+            Action::RetrieveDispute { .. } => "dispute",
             _ => "payment_intent",
         };
         let verb = match self.kind() {
@@ -135,6 +139,7 @@ pub(crate) fn site(call: &Call, state: &State) -> Option<Site> {
         | Action::Authenticate { .. }
         | Action::Retrieve { .. }
         | Action::RetrieveRefund { .. }
+        | Action::RetrieveDispute { .. }
         | Action::List(_)
         | Action::Refunds { .. } => None,
     }
@@ -170,6 +175,7 @@ pub(crate) fn execute(call: &Call, work: &mut Work<'_>) -> Outcome {
             return refunds::create(work, intent, &asked);
         }
         Action::RetrieveRefund { id } => return refunds::find(work.state, id),
+        Action::RetrieveDispute { id } => return by_hand::find_dispute(work.state, id),
         Action::Refunds { intent, limit } => return lists::refunds(work.state, intent, *limit),
     };
     match done {

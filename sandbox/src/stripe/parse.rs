@@ -49,6 +49,9 @@ pub(crate) enum Action {
         reason: Option<String>,
         metadata: BTreeMap<String, String>,
     },
+    RetrieveDispute {
+        id: String,
+    },
     RetrieveRefund {
         id: String,
     },
@@ -133,6 +136,7 @@ pub(crate) fn parse(request: &Request, dials: &Dials) -> Result<Call, Outcome> {
             intent: params.required("payment_intent")?,
             limit: limit(&mut params, dials)?,
         },
+        (Method::Get, Some("disputes"), Some(id), None) => Action::RetrieveDispute { id: id.to_owned() },
         (_, Some("payment_intents" | "refunds"), None, None) => return Err(unknown(405)),
         _ => return Err(unknown(404)),
     };

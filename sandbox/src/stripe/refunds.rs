@@ -120,7 +120,9 @@ pub(crate) fn end(work: &mut Work<'_>, id: &str, status: RefundStatus) -> Outcom
         known.status = status;
     }
     let intent = keep(work, intent);
-    tell(work, &intent, &refund, "refund.updated");
+    if work.settings.dials.refund_updated_webhooks {
+        tell(work, &intent, &refund, "refund.updated");
+    }
     if status == RefundStatus::Failed {
         tell(work, &intent, &refund, "refund.failed");
     }

@@ -183,3 +183,23 @@ fn what_is_no_request_by_hand_is_refused() {
     assert_eq!(bench.get("/dashboard/payment_intents").status, 405);
     assert_eq!(bench.get("/ledger").body, json!({}));
 }
+
+#[test]
+fn a_dispute_can_be_read() {
+    let mut bench = Bench::new(json!({"thin_webhooks": true}));
+    let id = held(&mut bench);
+    by_hand(&mut bench, &format!("payment_intents/{id}/capture"), &json!({}));
+    by_hand(
+        &mut bench,
+        &format!("payment_intents/{id}/dispute"),
+        &json!({"amount": 400}),
+    );
+    let url = last_event(&bench)["related_object"]["url"].clone();
+    let path = url.as_str().unwrap().trim_start_matches("/v1/").to_owned();
+    let dispute = bench.stripe_get(&path).body;
+    assert_eq!(
+        (&dispute["object"], &dispute["payment_intent"], &dispute["amount"]),
+        (&json!("dispute"), &json!(id), &json!(400))
+    );
+    assert_eq!(bench.stripe_get("disputes/dp_nobody").status, 404);
+}

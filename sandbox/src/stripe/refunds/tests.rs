@@ -190,3 +190,17 @@ fn refund_webhooks_carry_their_objects() {
     refund(&mut bench, &id, "");
     assert_eq!(bench.told(), ["payment_intent.succeeded"], "off at start");
 }
+
+#[test]
+fn an_endpoint_may_be_told_of_failed_refunds_alone() {
+    let mut bench = Bench::new(
+        json!({"refund_status": "pending", "refund_webhooks": true, "refund_updated_webhooks": false}),
+    );
+    let id = captured(&mut bench);
+    let made = refund(&mut bench, &id, "").body;
+    let path = format!("refunds/{}/fail", made["id"].as_str().unwrap());
+    assert_eq!(by_hand(&mut bench, &path).status, 200);
+    let told = bench.told();
+    assert!(told.contains(&"refund.failed".to_owned()), "{told:?}");
+    assert!(!told.contains(&"refund.updated".to_owned()), "{told:?}");
+}
