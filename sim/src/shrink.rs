@@ -134,6 +134,7 @@ fn simpler(step: &Step) -> Vec<Step> {
         with(|payment| payment.tries = 1),
         with(|payment| payment.looks = 0),
         with(|payment| payment.rival = false),
+        with(|payment| payment.rival_takes_half = false),
         with(|payment| payment.reuse = false),
         with(|payment| payment.wait_s = None),
         with(|payment| payment.think_ms = 0),

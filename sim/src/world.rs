@@ -176,6 +176,7 @@ pub fn dials(world: &World) -> Dials {
         min_amount_minor: world.min_minor,
         refuse_second_capture: world.captures_once,
         refund_webhooks: true,
+        refund_updated_webhooks: !world.no_refund_updates,
         refund_status: match world.refund_ms {
             Some(_) if !world.refunds_fail_late => RefundStatus::Pending,
             Some(_) | None => RefundStatus::Succeeded,

@@ -127,6 +127,7 @@ fn world(code: &mut impl Coder, like: Option<&World>) -> World {
         lists_forbidden: false,
         refund_ms: None,
         refunds_fail_late: false,
+        no_refund_updates: false,
         captures_once: false,
         min_minor: 0,
         second_secret: false,

@@ -20,7 +20,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             // A person may have taken the execution that the attempt does not count as its own.
             Status::Captured if case.is_touched() && case.has_extra => true,
             Status::Captured if case.is_touched() || case.has_extra => money.all_captures >= 1,
-            Status::Captured => money.captures == 1 && money.kept_minor == case.taken_minor(),
+            Status::Captured => money.captures == 1 && case.may_take(money.kept_minor),
             Status::Authorized | Status::Capturing if case.has_extra => true,
             Status::Authorized | Status::Capturing => money.authorizations >= 1,
             // What was executed twice may be seen and undone later.

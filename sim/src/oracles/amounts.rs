@@ -8,6 +8,7 @@ use pay_once_sandbox::tokens::Operation;
 use super::{Case, Oracle, Wrong, since};
 use crate::plan::{Act, Hand, Token};
 use crate::seen::Status;
+use crate::shopper::{Op, Role};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "amounts",
@@ -156,6 +157,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         if whole_taken && event.amount_minor == part {
             continue;
         }
+        let by_rival = event.operation == Operation::Capture && case.may_take(event.amount_minor);
+        let capture = if by_rival { event.amount_minor } else { capture };
         let wanted = match event.operation {
             Operation::Authorize => authorize,
             Operation::Capture => capture,
@@ -179,13 +182,42 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             continue;
         };
         let taken = shown.capture.as_ref().map(|capture| capture.amount);
+        let may_take = |taken: u64| taken == payment.capture_minor() || taken == payment.rival_minor();
         if shown.amount != payment.amount_minor
             || shown.currency != currency
-            || taken.is_some_and(|taken| taken != payment.capture_minor() && is_shown_as_asked)
+            || taken.is_some_and(|taken| !may_take(taken) && is_shown_as_asked)
         {
             let what = format!(
                 "an answer shows {} {}, captured {taken:?}",
                 shown.amount, shown.currency
+            );
+            return Err((heard.ended_ms, what));
+        }
+    }
+    is_answered_as_asked(case, is_shown_as_asked)
+}
+
+/// A capture that is answered 200 took what its own request asked for: another client's capture is a conflict.
+fn is_answered_as_asked(case: &Case<'_>, is_shown_as_asked: bool) -> Result<(), Wrong> {
+    let payment = case.payment;
+    if !is_shown_as_asked || payment.rival_minor() == payment.capture_minor() {
+        return Ok(());
+    }
+    for heard in case.heard.iter().filter(|heard| heard.ask.op == Op::Capture) {
+        let asked_minor = match heard.ask.role {
+            Role::Main | Role::Copy | Role::Back | Role::Again => payment.capture_minor(),
+            Role::Rival => payment.rival_minor(),
+            _ => continue,
+        };
+        let told = heard.told.as_ref().filter(|told| told.status == 200);
+        let shown = told.and_then(|told| told.shown.as_ref());
+        let taken = shown
+            .and_then(|shown| shown.capture.as_ref())
+            .map(|capture| capture.amount);
+        if taken.is_some_and(|taken| taken != asked_minor) {
+            let what = format!(
+                "{} asked for {asked_minor} and was told {taken:?} as its own",
+                heard.ask.key
             );
             return Err((heard.ended_ms, what));
         }

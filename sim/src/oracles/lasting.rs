@@ -28,7 +28,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         let at_ms = since(event.at_ms);
         let money = case.money_at(at_ms);
         let agrees = match status {
-            Status::Captured => money.kept_minor == case.taken_minor() && money.live == 1,
+            Status::Captured => case.may_take(money.kept_minor) && money.live == 1,
             // A refused capture leaves a hold, which is being released.
             Status::Declined => money.kept_minor == 0,
             _ => money.kept_minor == 0 && (money.live == 0 || may_come_late),

@@ -109,13 +109,18 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if is_short && is_refund && takes_long {
         return Ok(());
     }
+    let is_extra_disputed = case.has_extra && case.run.plan.is_extra_disputed(case.payment.payment);
     let agrees = match shown.status {
         // A person may have taken the execution that the attempt does not count as its own.
         Status::Captured if case.is_touched() && case.has_extra => true,
         Status::Captured if case.is_touched() => money.all_captures > 0,
+        // No ledger tells that a bank has taken money back; the attempt knows, and has nothing left to do.
+        Status::Captured | Status::Voided | Status::Expired | Status::Declined if is_extra_disputed => {
+            shown.operation.is_none()
+        }
         // Of two executions either may be the attempt's own.
         Status::Captured if case.has_extra => money.all_captures > 0 && money.live == 1,
-        Status::Captured => money.captures == 1 && money.kept_minor == case.taken_minor() && money.live == 1,
+        Status::Captured => money.captures == 1 && case.may_take(money.kept_minor) && money.live == 1,
         // Of two executions the one that only a webhook has shown is left to lapse (`FOUND.md`). What a list has shown is for the
         // oracle of what is undone.
         Status::Voided | Status::Expired | Status::Declined if case.has_extra => {

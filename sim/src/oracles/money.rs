@@ -181,6 +181,12 @@ impl Case<'_> {
         self.payment.sent_minor(self.class, minor)
     }
 
+    /// Whether a capture that a client asked for can have taken so much, in the units that the PSP is sent.
+    pub(super) fn may_take(&self, minor: u64) -> bool {
+        let rival_minor = self.payment.sent_minor(self.class, self.payment.rival_minor());
+        minor == self.taken_minor() || minor == rival_minor && !self.captures_other()
+    }
+
     /// Whether the PSP captures another amount than is asked for.
     pub(super) fn captures_other(&self) -> bool {
         self.payment.token == crate::plan::Token::CapturesAll && self.payment.flow == crate::plan::Flow::Part

@@ -1,5 +1,6 @@
 //! The numbers of PSP keys (rule 3): what is proven not to have happened goes out under a new number, and what the PSP rejected
-//! under the number that it had, for as long as the PSP knows that key. One key is one request.
+//! under the number that it had, for as long as the PSP knows that key. One key is one request, and is not sent again once the PSP
+//! may have forgotten it (rule 5).
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // The number that was rejected last, and when its key was sent first. A capture of another amount is another request.
     let mut rejected: BTreeMap<Operation, (u16, u64)> = BTreeMap::new();
     let mut first_sent: BTreeMap<(Operation, u16), u64> = BTreeMap::new();
+    // When each key arrived at the PSP first.
+    let mut keys: BTreeMap<&str, u64> = BTreeMap::new();
+    for call in &case.run.psp_calls {
+        keys.entry(&call.key).or_insert(call.at_ms);
+    }
     let mut targets: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for entry in record.entries() {
         if let Fact::Dispatched {
@@ -62,6 +68,14 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 ..
             } => {
                 first_sent.entry((*operation, *effect)).or_insert(*sent_at_ms);
+                let arrived_ms = keys.get(&**psp_key).copied();
+                let age_ms = arrived_ms.map_or(0, |at_ms| since(*sent_at_ms).saturating_sub(at_ms));
+                let is_late =
+                    case.class.is_keyed() && *operation != Operation::Void && age_ms > declared.horizon_ms;
+                if is_late {
+                    let what = format!("{psp_key} was sent again after the PSP may have forgotten it");
+                    return Err((since(*sent_at_ms), what));
+                }
                 if absent.contains(&(*operation, *effect)) {
                     let what = format!("{psp_key} was dispatched again after it was proven absent");
                     return Err((since(*sent_at_ms), what));

@@ -131,6 +131,13 @@ impl Plan {
         self.steps.iter().any(|step| is_dispute(&step.act))
     }
 
+    /// Whether the bank wants back what the PSP took by executing a call a second time.
+    #[must_use]
+    pub fn is_extra_disputed(&self, number: u32) -> bool {
+        let is_dispute = |act: &Act| matches!(act, Act::ByHand { payment, hand: Hand::Dispute, extra: true, .. } if *payment == number);
+        self.steps.iter().any(|step| is_dispute(&step.act))
+    }
+
     /// Whether PSPs may reject a sending of ours, so that an operation returns to where it began.
     #[must_use]
     pub fn has_rejections(&self) -> bool {

@@ -34,6 +34,9 @@ pub struct Payment {
     /// Another client does the last operation as well, under a key of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rival: bool,
+    /// That other client captures half of what this one does, and asks a little later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rival_takes_half: bool,
     /// A client sends the key of each operation again, with another body or for another operation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reuse: bool,
@@ -93,6 +96,7 @@ impl Payment {
             think_ms: 100,
             wait_s: None,
             rival: false,
+            rival_takes_half: false,
             reuse: false,
             looks: 0,
             merchant: 0,
@@ -142,6 +146,16 @@ impl Payment {
     #[must_use]
     pub fn step_minor(&self) -> u64 {
         if self.currency == "KWD" { 10 } else { 1 }
+    }
+
+    /// What the capture of another client is asked to take, in minor units.
+    #[must_use]
+    pub fn rival_minor(&self) -> u64 {
+        let step = self.step_minor();
+        match self.rival && self.rival_takes_half {
+            true => (self.capture_minor() / 2 / step).max(1) * step,
+            false => self.capture_minor(),
+        }
     }
 
     /// What a capture is asked to take, in minor units.

@@ -176,6 +176,9 @@ pub struct World {
     /// Such a refund has gone through at once, and fails after that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refunds_fail_late: bool,
+    /// The endpoint is not sent `refund.updated`: `refund.failed` alone tells of a refund that fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_refund_updates: bool,
     /// What a deployment chooses itself. `None`: what the swarm's plans are made for ([`World::policy`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,

@@ -38,6 +38,8 @@ const BACK_PAUSE_MS: u64 = 2_000;
 const RESOLUTIONS_MAX: u8 = 12;
 /// How long after an operation began a hasty operator resolves it, in milliseconds.
 const HASTE_MS: u64 = 60;
+/// How much later than its rival a client asks that captures another amount, in milliseconds.
+const RIVAL_LATER_MS: u64 = 700;
 /// How long after a request the bank's message reaches its customer, in milliseconds; a second message comes later.
 const BANK_MS: u64 = 600;
 
@@ -242,7 +244,11 @@ impl Shopper {
         if self.payment.rival && is_last {
             // Before a part capture somebody asks for more than was authorized: refused, and without effect.
             let is_greedy = self.payment.flow == Flow::Part && op == Op::Capture;
-            let (body, at_ms) = if is_greedy {
+            let takes_half = self.payment.rival_takes_half && op == Op::Capture;
+            let (body, at_ms) = if takes_half {
+                let half = self.payment.rival_minor();
+                (format!(r#"{{"amount":{half}}}"#), at_ms + RIVAL_LATER_MS)
+            } else if is_greedy {
                 let more = self.payment.amount_minor + self.payment.step_minor();
                 (format!(r#"{{"amount":{more}}}"#), at_ms)
             } else {

@@ -112,6 +112,7 @@ fn with_extras(
     let shared = before.filter(|before| merchant == 1 && before.merchant == 0 && shares_keys);
     let (hangs_up, hang_up_ms) = (draw.chance(500), draw.between(0, 20));
     let (stranger, hasty) = (draw.chance(400), draw.chance(400));
+    let rival_takes_half = plain.rival && habits.returns && plain.flow == Flow::Manual;
     let returns = habits.returns && draw.chance(500);
     let (has_units, currency) = (draw.chance(400), *draw.pick(&["JPY", "ISK", "KWD", "UGX", "USD"]));
     let currency = if has_units && habits.units {
@@ -158,6 +159,7 @@ fn with_extras(
         stranger: stranger && habits.stranger,
         hasty: hasty && habits.hasty,
         returns,
+        rival_takes_half: rival_takes_half && token != Token::CapturesAll,
         currency: currency.to_owned(),
         // A return page asks every second.
         looks: if is_slow && is_secure(token) {

@@ -73,6 +73,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
     let (is_named, is_thin) = (more.chance(500), more.chance(200));
     let later = &mut Draw::new(seed, Concern::Later);
     let (second_secret, created, once) = (later.chance(250), later.chance(200), later.chance(300));
+    let is_choosy = later.chance(250) && is_stripe;
     let (is_pending, refund_ms, succeeds) = (more.chance(250), more.between(300, 4_000), more.chance(700));
     World {
         plan: PLAN_VERSION,
@@ -109,6 +110,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         lists_forbidden: false,
         refund_ms: (is_pending && is_stripe).then_some((refund_ms, succeeds)),
         refunds_fail_late: false,
+        no_refund_updates: is_choosy,
         captures_once: once,
         min_minor: 0,
         second_secret,

@@ -33,14 +33,22 @@ pub(super) const CAPTURES: Scene = Scene {
     },
 };
 
-/// Somebody gives a part of a second capture back by hand.
+/// Somebody gives a part of a second capture back by hand, or its bank disputes it.
 pub(super) const PART_REFUND: Scene = Scene {
     classes: LISTED,
     play: |stage| {
         stage.flows(&[Flow::Charge, Flow::Automatic, Flow::Manual]);
         authorize_twice(stage);
         let at_ms = stage.from_ms + stage.draw.between(1_500, 5_000);
-        stage.by_hand(at_ms, Hand::Refund(400), true);
+        let hand = match stage.world.class.is_stripe() && stage.draw.chance(400) {
+            // The bank takes it back before we do.
+            true => Hand::Dispute,
+            false => Hand::Refund(400),
+        };
+        if hand == Hand::Dispute {
+            stage.world.webhooks = Some((50, 0));
+        }
+        stage.by_hand(at_ms, hand, true);
     },
 };
 

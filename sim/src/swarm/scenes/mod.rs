@@ -76,6 +76,7 @@ const HARD: &[Scene] = &[
     steps::LOST_SWAPS,
     steps::BUSY_STORE,
     steps::OTHERS_WRITE,
+    refusals::TWO_AMOUNTS,
 ];
 
 /// The scene of a seed, if it is one of those that have one.

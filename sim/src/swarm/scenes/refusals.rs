@@ -95,6 +95,35 @@ pub(super) const REDELIVERED: Scene = Scene {
     },
 };
 
+/// Two clients capture different amounts. The first one is rejected; the second one's capture is done, and the answer to it is a
+/// rejection as well: only a webhook tells.
+pub(super) const TWO_AMOUNTS: Scene = Scene {
+    classes: KEYED,
+    play: |stage| {
+        stage.flows(&[Flow::Manual]);
+        stage.all(|payment| {
+            payment.rival = true;
+            payment.rival_takes_half = true;
+            payment.returns = true;
+            payment.copies = 1;
+        });
+        stage.world.truth.horizon_ms = DAY_MS;
+        stage.world.declared.horizon_ms = DAY_MS;
+        let delay_ms = stage.draw.between(0, 1_000);
+        stage.world.webhooks = Some((delay_ms, 0));
+        let (at_ms, for_ms) = stage.moment(Moment::Capture);
+        let calls = Calls::Money;
+        stage.psp_at(at_ms, for_ms, PspFault::Rejected { status: 401, calls }, 1_000);
+        let permille = *stage.draw.pick(&[500, 1_000]);
+        stage.psp_at(
+            at_ms + for_ms,
+            1_500,
+            PspFault::Redelivered { status: 401 },
+            permille,
+        );
+    },
+};
+
 /// A capture is below the PSP's minimum, and the authorization is not.
 pub(super) const SMALL_CAPTURE: Scene = Scene {
     classes: &Class::ALL,
