@@ -9,7 +9,7 @@ use crate::journal::{CallStep, Cause, Operation};
 use crate::limits::{LOOKUP_PAGE_OBJECTS, RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
 use crate::planted::{Bug, planted};
 use crate::psp::Lookup;
-use crate::running::{Refused, Running, Tried};
+use crate::running::{CallTrack, Refused, Running, Tried};
 use crate::state::State;
 use crate::status::Status;
 
@@ -231,7 +231,8 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
             what: Move::Withdraw,
         };
     }
-    if no_act_left && !running.proven_absent && running.is_rejected() {
+    let is_forgotten = is_rejected_key_forgotten(running, psp, at_ms);
+    if no_act_left && !running.proven_absent && (running.is_rejected() || is_forgotten) {
         return plan_rejected(state, running, psp, due_ms, at_ms);
     }
     let what = if running.proven_absent {
@@ -245,10 +246,12 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
     Plan { due_ms, what }
 }
 
-/// Whether nothing has left since an earlier request was rejected under the current number, and its key is too old to be sent.
+/// Whether a request was rejected under the current number, and its key is too old to be sent.
 fn is_rejected_key_forgotten(running: &Running, psp: &Psp, at_ms: u64) -> bool {
     let is_keyed = psp.class.keyed_horizon_ms.is_some();
-    is_keyed && running.key_used_since_ms.is_some() && !due::within_horizon(running, psp, at_ms)
+    let is_rejected = |call: &CallTrack| matches!(call.tried, Tried::Rejected { .. });
+    let was_rejected = running.key_used_since_ms.is_some() || running.current().any(is_rejected);
+    is_keyed && was_rejected && !due::within_horizon(running, psp, at_ms)
 }
 
 /// An operation without a waiting client stays open while the PSP rejects it. It is sent again with growing pauses: under its key

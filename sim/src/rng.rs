@@ -46,6 +46,10 @@ pub enum Concern {
     Scene = 18,
     /// What of a world and its payments was thought of later than the rest.
     Later = 19,
+    /// How core is hosted.
+    Shape = 20,
+    /// At which answer of the store a process ends.
+    Deaths = 21,
 }
 
 /// A stream of draws.

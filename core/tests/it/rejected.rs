@@ -388,3 +388,30 @@ fn evidence_of_a_capture_revives_the_key_that_asked_for_it_alone() {
     let answer = world.post(&target, "k3", r#"{"amount":600}"#);
     assert_eq!((answer.status, code(&answer).as_str()), (409, "INVALID_STATE"));
 }
+
+/// The same of an operation that no client waits for: a look decides before another number is used.
+#[test]
+fn a_rejected_automatic_capture_is_looked_up_once_its_key_is_forgotten() {
+    let mut world = World::new(Kind::AcquirerKeyedQueryable);
+    let automatic = CREATE.replace('}', r#","capture_method":"automatic"}"#);
+    let id = world.create_with("k1", &automatic);
+    world
+        .script
+        .extend([Told::Truth, rejected(401), Told::Instead(not_sent())]);
+    world.op(id, "authorize", "k2");
+    world.settle(id, 1);
+    assert_eq!(world.dispatches(id, Operation::Capture).len(), 2);
+    world.now_ms += 30 * 3_600_000;
+    let asked = world.calls.len();
+    world.wake(id);
+    assert_eq!(world.calls.get(asked).map(|call| call.http.method), Some("GET"));
+    world.settle(id, 4);
+    let sent = world.dispatches(id, Operation::Capture);
+    assert_eq!(
+        sent.last().map(|(number, _)| *number),
+        Some(2),
+        "{:#?}",
+        world.story(id)
+    );
+    assert_eq!(world.ledger.captures(), 1);
+}

@@ -3,8 +3,8 @@
 
 use arbitrary::Unstructured;
 use pay_once_sim::plan::{
-    Act, Calls, Class, Constants, Flow, Hand, Host, PLAN_VERSION, Payment, Plan, PspFault, Step, StoreFault,
-    Token, World,
+    Act, Calls, Class, Constants, Flow, Hand, Host, PLAN_VERSION, Payment, Plan, PspFault, Shape, Step,
+    StoreFault, Token, World,
 };
 use pay_once_sim::tier::{Tier, carry_out};
 
@@ -127,6 +127,8 @@ fn world(code: &mut impl Coder, like: Option<&World>) -> World {
         lists_forbidden: false,
         refund_ms: None,
         refunds_fail_late: false,
+        shape: Shape::Servers,
+        deaths_permille: 0,
         no_refund_updates: false,
         captures_once: false,
         min_minor: 0,

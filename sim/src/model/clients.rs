@@ -116,7 +116,14 @@ impl Sim<'_> {
                 let told = Told::read(status, is_replay, body);
                 self.heard(number, Some(told));
             }
-            ReplyTo::Psp { webhook, tries } => {
+            ReplyTo::Psp {
+                webhook,
+                tries,
+                number,
+            } => {
+                if !self.open_deliveries.remove(&number) {
+                    return;
+                }
                 if (200..300).contains(&status) {
                     self.acknowledged.push((self.now_ms, webhook.body.clone()));
                 } else {

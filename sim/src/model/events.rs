@@ -46,7 +46,14 @@ pub(super) enum ReplyTo {
     /// A client's request, by its place in what was heard.
     Client(usize),
     /// The PSP, about a webhook.
-    Psp { webhook: Rc<Webhook>, tries: u8 },
+    Psp {
+        /// The event.
+        webhook: Rc<Webhook>,
+        /// How often it was delivered before.
+        tries: u8,
+        /// Which delivery it is.
+        number: u64,
+    },
     /// The forger of a webhook.
     Forger {
         /// Whether another PSP of ours signed it.
@@ -101,6 +108,12 @@ pub(super) enum Event {
         webhook: Rc<Webhook>,
         tries: u8,
     },
+    /// The PSP no longer waits for the answer to a delivery.
+    WebhookTimeout {
+        webhook: Rc<Webhook>,
+        tries: u8,
+        number: u64,
+    },
     Answer {
         reply_to: ReplyTo,
         status: u16,
@@ -110,6 +123,12 @@ pub(super) enum Event {
     LateSwap {
         id: AttemptId,
         swap: store::Swap,
+    },
+    /// The alarm of an attempt's object goes off; `is_second`: once more.
+    Alarm {
+        id: AttemptId,
+        at_ms: u64,
+        is_second: bool,
     },
     Restart(usize),
     PspDialsBack,

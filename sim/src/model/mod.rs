@@ -1,7 +1,8 @@
 //! Tier 1: a discrete-event simulation around the real core. No async and no sockets: many servers, clients, a load
 //! balancer, a store and the sandbox PSP's pure logic, each message an event in one queue.
 //!
-//! The servers' loop here is a second writing of `edge-local/src/server.rs` (tier 2 hosts that one itself).
+//! The loop is core's own. Its hosts come in three shapes (`shapes.rs`): long-lived servers, one object an attempt, and instances
+//! that do not live long.
 
 mod clients;
 mod events;
@@ -9,6 +10,7 @@ mod faults;
 mod process;
 mod psp;
 mod server;
+mod shapes;
 mod steps;
 mod store;
 mod strangers;
@@ -61,6 +63,7 @@ pub(crate) struct Sim<'a> {
     store_draw: Draw,
     net_draw: Draw,
     balancer_draw: Draw,
+    deaths: Draw,
     faults: Faults,
     servers: Vec<Server>,
     store: Store,
@@ -79,6 +82,9 @@ pub(crate) struct Sim<'a> {
     /// Attempts for whose parked operation an operator is on the way.
     operators: BTreeSet<AttemptId>,
     met: Met,
+    /// How many webhooks were delivered, and which of them were not answered yet.
+    deliveries: u64,
+    open_deliveries: BTreeSet<u64>,
     acknowledged: Vec<(u64, Vec<u8>)>,
     broken: Vec<String>,
     trace: Trace,
@@ -100,6 +106,7 @@ impl<'a> Sim<'a> {
             store_draw: Draw::new(seed, Concern::Store),
             net_draw: Draw::new(seed, Concern::Network),
             balancer_draw: Draw::new(seed, Concern::Balancer),
+            deaths: Draw::new(seed, Concern::Deaths),
             faults: Faults::default(),
             servers: world.clocks_ms.iter().map(|skew| Server::new(*skew)).collect(),
             store: Store::default(),
@@ -114,6 +121,8 @@ impl<'a> Sim<'a> {
             unknown: BTreeMap::new(),
             operators: BTreeSet::new(),
             met: Met::default(),
+            deliveries: 0,
+            open_deliveries: BTreeSet::new(),
             acknowledged: Vec::new(),
             broken: Vec::new(),
             trace: Trace::new(is_traced),
@@ -245,8 +254,14 @@ impl<'a> Sim<'a> {
                 self.psp_answers(server, epoch, number, result);
             }
             Event::SendWebhook { webhook, tries } => self.send_webhook(webhook, tries),
+            Event::WebhookTimeout {
+                webhook,
+                tries,
+                number,
+            } => self.webhook_unanswered(webhook, tries, number),
             Event::LateSwap { id, swap } => self.late_swap(id, swap),
             Event::Scan { server, epoch } => self.scan(server, epoch),
+            Event::Alarm { id, at_ms, is_second } => self.alarm(id, at_ms, is_second),
         }
     }
 

@@ -11,9 +11,10 @@ use pay_once_core::psp::questions::Questions;
 use pay_once_core::record::Record;
 
 use super::server::{Job, Waiting, Work};
+use super::store::Row;
 use super::{Event, Sim};
 use crate::met::Sometimes;
-use crate::plan::Host;
+use crate::plan::{Host, Shape};
 use crate::trace::Kind;
 use crate::world::EPOCH_MS;
 
@@ -38,6 +39,14 @@ pub(super) struct Server {
     /// Copies of records, however old, and until when they are believed.
     pub(super) copies: BTreeMap<AttemptId, (Arc<Record>, u64)>,
     pub(super) questions: Questions,
+    /// Writes of objects that are not on disk yet: from when on they are, whose they are, and what was there before.
+    pub(super) unsynced: Vec<(u64, AttemptId, Option<Row>)>,
+    /// Attempts whose alarm is being handled, and when it was due.
+    pub(super) alarms: Vec<(AttemptId, u64)>,
+    /// Whether a scheduler will have a sweep made here.
+    pub(super) is_scheduled: bool,
+    /// When an instance swept last, in milliseconds from the start.
+    pub(super) swept_ms: u64,
     pub(super) numbers: u64,
 }
 
@@ -56,6 +65,10 @@ impl Server {
             reads: BTreeMap::new(),
             copies: BTreeMap::new(),
             questions: Questions::default(),
+            unsynced: Vec::new(),
+            alarms: Vec::new(),
+            is_scheduled: false,
+            swept_ms: 0,
             numbers: 0,
         }
     }
@@ -110,6 +123,7 @@ impl Sim<'_> {
     }
 
     pub(super) fn crash(&mut self, server: usize, silent: bool) {
+        self.lose_unsynced(server);
         let Server { skew_ms, is_gone, .. } = *self.server(server);
         let epoch = self.server(server).epoch + 1;
         *self.server(server) = Server {
@@ -138,6 +152,9 @@ impl Sim<'_> {
     pub(super) fn scan(&mut self, server: usize, epoch: u32) {
         if self.server(server).epoch != epoch || !self.server(server).is_up {
             return;
+        }
+        if self.plan.world.shape != Shape::Servers {
+            return self.scheduled(server, epoch);
         }
         let due = self.store.due();
         // Scans alone do not keep a run going; what they may yet find does.

@@ -13,6 +13,8 @@ use crate::seen::PspCall;
 use crate::trace::Kind;
 use crate::world::{EPOCH_MS, dials, turn};
 
+/// How long a PSP waits for the answer to a webhook, in milliseconds.
+const WEBHOOK_TIMEOUT_MS: u64 = 5_000;
 /// How often a PSP sends a webhook that is not taken.
 const WEBHOOK_TRIES_MAX: u8 = 4;
 
@@ -177,7 +179,27 @@ impl Sim<'_> {
         self.message(Host::Psp, Host::Balancer, Some(now_ms), || {
             format!("{}webhook", http.whose())
         });
-        self.balance(&http, ReplyTo::Psp { webhook, tries });
+        self.deliveries += 1;
+        let number = self.deliveries;
+        self.open_deliveries.insert(number);
+        let timeout = Event::WebhookTimeout {
+            webhook: Rc::clone(&webhook),
+            tries,
+            number,
+        };
+        self.at(now_ms + WEBHOOK_TIMEOUT_MS, timeout);
+        let reply_to = ReplyTo::Psp {
+            webhook,
+            tries,
+            number,
+        };
+        self.balance(&http, reply_to);
+    }
+
+    pub(super) fn webhook_unanswered(&mut self, webhook: Rc<Webhook>, tries: u8, number: u64) {
+        if self.open_deliveries.remove(&number) {
+            self.webhook_again(webhook, tries);
+        }
     }
 
     /// A PSP delivers again, for a while, what was not taken.

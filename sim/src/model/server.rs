@@ -15,7 +15,7 @@ use pay_once_core::record::Record;
 use super::store::Swap;
 use super::{Event, Http, ReplyTo, Sim, attempt_in};
 use crate::met::Sometimes;
-use crate::plan::Host;
+use crate::plan::{Host, Shape};
 
 /// Longest pause between a commit and the sending of what it dispatched, in milliseconds.
 const SEND_PAUSE_MS_MAX: u64 = 3;
@@ -32,8 +32,18 @@ pub(super) struct Waiting {
 pub(crate) struct Job {
     pub(super) turn: Turn,
     pub(super) reply_to: ReplyTo,
+    /// The request, and when its time began by its server's clock.
+    pub(super) http: Option<(Rc<Http>, u64)>,
     /// Whether nobody else of this server may work on the attempt.
     is_alone: bool,
+    /// Until when a sweep has taken the attempt up, by the clock of its instance.
+    pub(super) taken_ms: Option<u64>,
+    /// When the alarm was due that this job handles.
+    pub(super) alarm_ms: Option<u64>,
+    /// Whether it has written.
+    has_written: bool,
+    /// When it wants the attempt to be woken, if it has not written.
+    wake_at_ms: Option<u64>,
 }
 
 impl Job {
@@ -41,7 +51,12 @@ impl Job {
         Box::new(Self {
             turn,
             reply_to,
+            http: None,
             is_alone: false,
+            taken_ms: None,
+            alarm_ms: None,
+            has_written: false,
+            wake_at_ms: None,
         })
     }
 }
@@ -49,7 +64,10 @@ impl Job {
 /// Where a job stands.
 #[derive(Debug)]
 pub(crate) enum Work {
+    /// A request comes to its attempt's object, so long after it came to the first server.
+    Handed(Rc<Http>, ReplyTo, u64),
     Woken(Box<Job>),
+    Reply(ReplyTo, Response),
     Loaded(Box<Job>, Result<Option<Arc<Record>>, ()>),
     Swapped(Box<Job>, Swapped),
     Send(u64, Rc<Call>),
@@ -73,6 +91,22 @@ impl Sim<'_> {
         if !self.server(server).is_up {
             return;
         }
+        let now_ms = self.clock_ms(server);
+        let mut turn = self.routed(&http, now_ms);
+        if self.offer_copy(server, &mut turn) {
+            return self.advance(server, Job::new(turn, reply_to));
+        }
+        if self.plan.world.shape == Shape::Instances {
+            turn = turn.polling();
+            self.sweep_behind(server);
+        }
+        let mut job = Job::new(turn, reply_to);
+        job.http = Some((http, now_ms));
+        self.hand_on(server, job);
+    }
+
+    /// A request whose time began at `since_ms`, by the clock of the server that reads it.
+    pub(super) fn routed(&self, http: &Http, since_ms: u64) -> Turn {
         let headers: Vec<(&str, &[u8])> = http.headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
         let request = Request {
             method: http.method,
@@ -80,9 +114,7 @@ impl Sim<'_> {
             headers: &headers,
             body: &http.body,
         };
-        let mut turn = Turn::request(&self.config, &request, self.clock_ms(server));
-        self.offer_copy(server, &mut turn);
-        self.advance(server, Job::new(turn, reply_to));
+        Turn::request(&self.config, &request, since_ms)
     }
 
     /// Everything that happens inside a server.
@@ -96,7 +128,16 @@ impl Sim<'_> {
         if let Some(until_ms) = self.faults.paused_until(server, self.now_ms) {
             return self.at(until_ms, Event::Work { server, epoch, work });
         }
+        if matches!(work, Work::Loaded(..) | Work::Swapped(..)) && self.dies(server) {
+            return;
+        }
         match work {
+            Work::Handed(http, reply_to, spent_ms) => {
+                let since_ms = self.clock_ms(server).saturating_sub(spent_ms);
+                let turn = self.routed(&http, since_ms);
+                self.advance(server, Job::new(turn, reply_to));
+            }
+            Work::Reply(reply_to, response) => self.reply(server, reply_to, response),
             Work::Woken(mut job) => {
                 job.turn.woken();
                 self.advance(server, job);
@@ -119,7 +160,7 @@ impl Sim<'_> {
                 if self.server(server).timers.get(&id) == Some(&at_ms) {
                     self.server(server).timers.remove(&id);
                     self.met.meet(Sometimes::TimerFired);
-                    self.advance(server, Job::new(Turn::wake(id), ReplyTo::Nobody));
+                    self.advance(server, self.woken(Turn::wake(id)));
                 }
             }
         }
@@ -132,15 +173,24 @@ impl Sim<'_> {
             let at = self.server(server);
             match job.turn.next(now_ms, &mut at.questions) {
                 Action::Read(call) => return self.read_event(server, job, *call),
+                Action::Load if self.plan.world.shape == Shape::Objects => {
+                    self.load_at_once(server, &mut job)
+                }
                 Action::Load => return self.load(server, job),
-                Action::Swap => return self.swap(server, job),
-                Action::Committed(write) => self.committed(server, &write),
-                Action::Perform(call) => self.perform(server, *call),
-                Action::Arm { at_ms, is_latest } => match job.turn.id() {
-                    Some(id) if is_latest => self.set_timer(server, id, Some(at_ms)),
-                    Some(id) => self.sooner(server, id, at_ms),
-                    None => {}
+                Action::Swap if self.plan.world.shape == Shape::Objects => match self.put(server, &mut job) {
+                    Some(at_ms) => return self.after(server, at_ms, Work::Swapped(job, Swapped::Applied)),
+                    None => continue,
                 },
+                Action::Swap => return self.swap(server, job),
+                Action::Committed(write) => {
+                    job.has_written = true;
+                    self.committed(server, &write);
+                }
+                Action::Perform(call) => self.perform(server, *call),
+                Action::Arm { at_ms, is_latest } => {
+                    job.wake_at_ms = Some(at_ms);
+                    self.arm(server, &job, at_ms, is_latest);
+                }
                 Action::Note(Note::RecordRefused(why)) => {
                     self.broken.push(format!("{:?}: {why}", job.turn.id()));
                 }
@@ -155,7 +205,15 @@ impl Sim<'_> {
                     let reply_to = job.reply_to.clone();
                     self.reply(server, reply_to, response);
                 }
-                Action::Done => return self.end_turn(server, &mut job),
+                Action::Done => {
+                    self.swept(&job);
+                    if job.alarm_ms.is_some() {
+                        let handled = (job.turn.id(), job.alarm_ms);
+                        let alarms = &mut self.server(server).alarms;
+                        alarms.retain(|(id, at_ms)| (Some(*id), Some(*at_ms)) != handled);
+                    }
+                    return self.end_turn(server, &mut job);
+                }
             }
         }
     }
@@ -171,12 +229,12 @@ impl Sim<'_> {
     pub(super) fn event_was_read(&mut self, server: usize, mut job: Box<Job>, result: &CallResult) {
         let now_ms = self.clock_ms(server);
         job.turn.read(&self.config, result, now_ms);
-        self.advance(server, job);
+        self.hand_on(server, job);
     }
 
     fn load(&mut self, server: usize, mut job: Box<Job>) {
         let Some(id) = job.turn.id() else { return };
-        if !job.is_alone {
+        if !job.is_alone && self.plan.world.shape == Shape::Servers {
             let turns = &mut self.server(server).turns;
             if let Some(queue) = turns.get_mut(&id) {
                 queue.push_back(job);
@@ -237,8 +295,36 @@ impl Sim<'_> {
     fn committed(&mut self, server: usize, write: &Write) {
         let id = write.record.id();
         self.keep_copy(id, &write.record);
-        self.set_timer(server, id, write.wake_at_ms);
+        match self.plan.world.shape {
+            Shape::Servers => self.set_timer(server, id, write.wake_at_ms),
+            // Its alarm has come with the write.
+            Shape::Objects => {}
+            // It does not learn of others' writes, nor they of its.
+            Shape::Instances => return self.set_near(server, id, write.wake_at_ms),
+        }
         self.wait_over(server, id, None);
+    }
+
+    fn arm(&mut self, server: usize, job: &Job, at_ms: u64, is_latest: bool) {
+        let Some(id) = job.turn.id() else { return };
+        match self.plan.world.shape {
+            Shape::Servers if is_latest => self.set_timer(server, id, Some(at_ms)),
+            Shape::Servers => self.sooner(server, id, at_ms),
+            Shape::Objects => self.alarm_sooner(id, at_ms),
+            // What comes of its calls arms it.
+            Shape::Instances if is_latest => {}
+            Shape::Instances => self.set_near(server, id, Some(at_ms)),
+        }
+    }
+
+    /// After a sweep: what was not written is to be found when its time comes.
+    fn swept(&mut self, job: &Job) {
+        let (Some(id), Some(taken_ms)) = (job.turn.id(), job.taken_ms) else {
+            return;
+        };
+        if !job.has_written {
+            self.store.move_wake(id, Some(taken_ms), job.wake_at_ms);
+        }
     }
 
     fn perform(&mut self, server: usize, call: Call) {
@@ -248,6 +334,7 @@ impl Sim<'_> {
         let number = self.server(server).number();
         // The task that sends comes to its turn a moment later: a process can end in between.
         let at_ms = self.now_ms + self.net_draw.between(0, SEND_PAUSE_MS_MAX);
+        let at_ms = at_ms.max(self.synced_ms(server, call.attempt));
         self.after(server, at_ms, Work::Send(number, Rc::new(call)));
     }
 
@@ -284,6 +371,11 @@ impl Sim<'_> {
     fn reply(&mut self, server: usize, reply_to: ReplyTo, response: Response) {
         if matches!(reply_to, ReplyTo::Nobody) {
             return;
+        }
+        // No answer leaves an object before what it wrote is on disk.
+        let synced_ms = self.synced_ms(server, None);
+        if synced_ms > self.now_ms {
+            return self.after(server, synced_ms, Work::Reply(reply_to, response));
         }
         let arrives = self.travel(Host::Server(server), Host::Balancer);
         let (whose, status) = (self.whose(&reply_to), response.status);

@@ -10,8 +10,9 @@ use pay_once_core::record::Record;
 /// One load in this many decodes the stored bytes; the others take the record that they were encoded from.
 const DECODE_ONE_IN: u64 = 8;
 
-#[derive(Debug)]
-struct Row {
+/// A record as it is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
     record: Arc<Record>,
     bytes: Vec<u8>,
     wake_at_ms: Option<u64>,
@@ -79,6 +80,42 @@ impl Store {
         self.rows.insert(id, row);
         crate::coverage::note(&swap.record);
         true
+    }
+
+    /// What is stored, so that it can be put back.
+    pub(super) fn row(&self, id: AttemptId) -> Option<Row> {
+        self.rows.get(&id).cloned()
+    }
+
+    /// A write that was not synced is lost: what was stored before it is there again. Returns when that wants to be woken.
+    pub(super) fn put_back(&mut self, id: AttemptId, row: Option<Row>) -> Option<u64> {
+        match row {
+            Some(row) => {
+                let wake_at_ms = row.wake_at_ms;
+                self.rows.insert(id, row);
+                wake_at_ms
+            }
+            None => {
+                self.rows.remove(&id);
+                None
+            }
+        }
+    }
+
+    /// When a record wants to be woken.
+    pub(super) fn wake_at_ms(&self, id: AttemptId) -> Option<u64> {
+        self.rows.get(&id)?.wake_at_ms
+    }
+
+    /// Moves the time at which a record wants to be woken, if it is still `at_ms`.
+    pub(super) fn move_wake(&mut self, id: AttemptId, at_ms: Option<u64>, to_ms: Option<u64>) -> bool {
+        match self.rows.get_mut(&id) {
+            Some(row) if row.wake_at_ms == at_ms => {
+                row.wake_at_ms = to_ms;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Records that want to be woken.

@@ -154,16 +154,20 @@ impl Sim<'_> {
     }
 
     /// Lets a copy answer for good, if there is one that does.
-    pub(super) fn offer_copy(&mut self, server: usize, turn: &mut Turn) {
+    pub(super) fn offer_copy(&mut self, server: usize, turn: &mut Turn) -> bool {
         if self.plan.world.copies_ms.is_none() || !turn.may_use_copy() {
-            return;
+            return false;
         }
         let copy = turn
             .id()
             .and_then(|id| self.server(server).copies.get(&id).cloned());
-        let Some((record, until_ms)) = copy else { return };
-        if until_ms > self.now_ms && turn.offer_copy(&record) {
+        let Some((record, until_ms)) = copy else {
+            return false;
+        };
+        let is_answered = until_ms > self.now_ms && turn.offer_copy(&record);
+        if is_answered {
             self.met.meet(Sometimes::AnsweredFromCopy);
         }
+        is_answered
     }
 }

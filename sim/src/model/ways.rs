@@ -10,9 +10,9 @@ use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
 
 use super::psp::named;
-use super::server::{Job, Work};
+use super::server::Work;
 use super::store::Swap;
-use super::{Event, ReplyTo, Sim};
+use super::{Event, Sim};
 use crate::met::Sometimes;
 use crate::plan::{Host, StoreFault};
 use crate::seen::{PspCall, is_unknown};
@@ -221,7 +221,7 @@ impl Sim<'_> {
         }
         let now_ms = self.clock_ms(server);
         if let Some(turn) = Turn::outcome(call, result, now_ms) {
-            self.advance(server, Job::new(turn, ReplyTo::Nobody));
+            self.advance(server, self.woken(turn));
         }
     }
 }

@@ -13,6 +13,9 @@ const CALLS_MAX: usize = 60;
 /// How far clocks may be apart for work to be exact, in milliseconds.
 const SKEW_MS_MAX: u64 = 200;
 
+/// From how long on a fault of the PSP is long, in milliseconds.
+const LONG_FAULT_MS: u64 = 3_600_000;
+
 pub(super) const ORACLE: Oracle = Oracle {
     name: "bounded work",
     rule: "§3 Writes",
@@ -28,8 +31,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         .filter(|call| call.key.starts_with(&case.id))
         .collect();
     let ended_ms = case.run.ended_ms;
-    // Where any fault may last for days, an operation uses up all its tries, and the next one as well.
-    let operations = 1 + usize::from(case.run.plan.world.policy.is_some());
+    // Where a fault lasts for hours, an operation uses up all its tries, and the next one as well.
+    let mut steps = case.run.plan.steps.iter();
+    let lasts = |act: &Act| matches!(act, Act::Psp { for_ms, .. } if *for_ms >= LONG_FAULT_MS);
+    let is_long = case.run.plan.world.policy.is_some() || steps.any(|step| lasts(&step.act));
+    let operations = 1 + usize::from(is_long);
     if writes > WRITES_MAX * operations as u64 || calls.len() > CALLS_MAX * operations {
         return Err((
             ended_ms,

@@ -1,13 +1,16 @@
 //! Every request is answered within its budget, and what a store's time-outs add to it.
 
 use super::{Case, Oracle, Wrong};
-use crate::plan::{Act, StoreFault};
+use crate::plan::{Act, Shape, StoreFault};
 
 /// What the store may add to an answer, in milliseconds: three swaps whose end is unknown and the reads after them, each up to
 /// its time-out.
 const STORE_MS_MAX: u64 = 2_700;
 /// What messages, and steps of the clock, may add, in milliseconds.
 const NETWORK_MS_MAX: u64 = 150;
+
+/// What a look into a store that tells of no change, or the way to another server, may add, in milliseconds.
+const LOOKS_MS_MAX: u64 = 200;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "answered in time",
@@ -34,7 +37,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     });
     let store_ms = of_store.max().unwrap_or(0);
     for heard in case.heard.iter().filter(|heard| heard.ask.wait_s.is_none()) {
-        let limit_ms = plan.world.policy().time_budget_ms + NETWORK_MS_MAX + store_ms;
+        let looks_ms = if plan.world.shape == Shape::Servers {
+            0
+        } else {
+            LOOKS_MS_MAX
+        };
+        let limit_ms = plan.world.policy().time_budget_ms + NETWORK_MS_MAX + looks_ms + store_ms;
         // Nobody listens yet, or the run ended first.
         if heard.began_ms < START_MS || heard.began_ms + limit_ms > case.run.ended_ms {
             continue;

@@ -36,11 +36,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if acts().any(declines) {
         return Ok(());
     }
-    let only_rejects = acts().all(|act| match act {
-        Act::Pay(_) | Act::Forge { .. } | Act::Replay { .. } | Act::Foreign { .. } => true,
-        Act::Psp { fault, .. } => matches!(fault, PspFault::Rejected { .. } | PspFault::WebhookLost),
-        _ => false,
-    });
+    // What nobody sends is proven absent, and ends so.
+    let only_rejects = !case.run.plan.has_stopped_servers()
+        && acts().all(|act| match act {
+            Act::Pay(_) | Act::Forge { .. } | Act::Replay { .. } | Act::Foreign { .. } => true,
+            Act::Psp { fault, .. } => matches!(fault, PspFault::Rejected { .. } | PspFault::WebhookLost),
+            _ => false,
+        });
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(told) = &heard.told else { continue };
         let is_declined = told

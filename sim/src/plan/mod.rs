@@ -13,7 +13,7 @@ use pay_once_core::id::AttemptId;
 
 pub use act::{Act, Calls, ForeignObject, Hand, Host, PspFault, Step, StoreFault};
 pub use payment::{Flow, Payment, Token};
-pub use world::{Class, Constants, Policy, World};
+pub use world::{Class, Constants, Policy, Shape, World};
 
 /// A plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Plan {
                     | Act::Hold { .. }
             )
         };
-        self.steps.iter().any(|step| stops(&step.act))
+        self.world.deaths_permille > 0 || self.steps.iter().any(|step| stops(&step.act))
     }
 
     /// The same, or its store may misbehave.

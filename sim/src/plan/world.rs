@@ -63,6 +63,19 @@ impl Class {
     }
 }
 
+/// How core is hosted (the model tier only; the full tier hosts the embedded server).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Long-lived servers with timers, over a shared store: the embedded server.
+    #[default]
+    Servers,
+    /// One object an attempt, which alone holds its record and has one alarm: Cloudflare's Durable Objects.
+    Objects,
+    /// Instances that do not live long, over a shared store with a sweep: Spin.
+    Instances,
+}
+
 /// The constants that a promise rests on, in milliseconds: once as they are, once as core was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,6 +192,12 @@ pub struct World {
     /// The endpoint is not sent `refund.updated`: `refund.failed` alone tells of a refund that fails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_refund_updates: bool,
+    /// How core is hosted.
+    #[serde(default, skip_serializing_if = "is_servers")]
+    pub shape: Shape,
+    /// Per mille of the store's answers at which the process that waits for one ends instead, until healing.
+    #[serde(default, skip_serializing_if = "is_none_permille")]
+    pub deaths_permille: u16,
     /// What a deployment chooses itself. `None`: what the swarm's plans are made for ([`World::policy`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -212,6 +231,16 @@ fn default_page_max() -> usize {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_page_max(page_max: &usize) -> bool {
     *page_max == default_page_max()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_servers(shape: &Shape) -> bool {
+    *shape == Shape::Servers
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none_permille(permille: &u16) -> bool {
+    *permille == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

@@ -8,7 +8,7 @@ mod strangers;
 mod workload;
 pub(crate) mod worlds;
 
-use crate::plan::{Act, Class, Payment, Plan, PspFault, Step};
+use crate::plan::{Act, Class, Payment, Plan, PspFault, Shape, Step};
 use crate::rng::{Concern, Draw};
 use crate::tier::Tier;
 use faults::FAULTS;
@@ -34,7 +34,8 @@ pub fn plan(seed: u64, tier: Tier) -> Plan {
 #[must_use]
 pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) -> Plan {
     // A deployment's plan is made of the constants that it brings.
-    if let Some(scene) = scenes::scene(seed, tier).filter(|_| classes.is_none()) {
+    if let Some(mut scene) = scenes::scene(seed, tier).filter(|_| classes.is_none()) {
+        shape(&mut scene, tier);
         return scene;
     }
     let mut swarm = Draw::new(seed, Concern::Swarm);
@@ -101,6 +102,9 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
         world,
         steps: decided_once(steps),
     };
+    if classes.is_none() {
+        shape(&mut plan, tier);
+    }
     if tier == Tier::Full && plan.world.heal_ms > HEAL_MS {
         // What begins after a long fault would not end in the time that such a run has.
         for step in &mut plan.steps {
@@ -120,6 +124,33 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
         }
     }
     plan
+}
+
+/// Chooses how core is hosted. Where anything is out of order, processes of some plans end between two operations of the store.
+fn shape(plan: &mut Plan, tier: Tier) {
+    let draw = &mut Draw::new(plan.world.seed, Concern::Shape);
+    let (shape, deaths_permille) = (
+        *draw.pick(&[
+            Shape::Servers,
+            Shape::Servers,
+            Shape::Objects,
+            Shape::Instances,
+            Shape::Instances,
+        ]),
+        *draw.pick(&[0, 0, 5, 30]),
+    );
+    if tier == Tier::Full {
+        return;
+    }
+    let is_calm = plan.steps.iter().all(|step| matches!(step.act, Act::Pay(_)));
+    plan.world.shape = shape;
+    // Where a second delivery is rejected, a webhook alone tells of the first: it must not be held up.
+    let is_told_late = |step: &Step| matches!(step.act, Act::Psp { fault: PspFault::Redelivered { status }, .. } if status != 0);
+    let is_calm = is_calm || plan.steps.iter().any(is_told_late);
+    plan.world.deaths_permille = match shape {
+        Shape::Objects | Shape::Instances if !is_calm => deaths_permille,
+        _ => 0,
+    };
 }
 
 /// Leaves out an issuer's declines where the PSP may execute a call twice: what it declines at first and approves by itself right after

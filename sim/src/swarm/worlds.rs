@@ -1,7 +1,7 @@
 //! The world of a seed: its PSPs, its constants, and what lasts longer than a few seconds.
 
 use super::HEAL_MS;
-use crate::plan::{Act, Calls, Class, Constants, PLAN_VERSION, PspFault, Step, StoreFault, World};
+use crate::plan::{Act, Calls, Class, Constants, PLAN_VERSION, PspFault, Shape, Step, StoreFault, World};
 use crate::rng::{Concern, Draw};
 use crate::tier::Tier;
 use crate::world::DAY_MS;
@@ -114,6 +114,8 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         captures_once: once,
         min_minor: 0,
         second_secret,
+        shape: Shape::Servers,
+        deaths_permille: 0,
         created_webhooks: created && is_stripe,
         policy: None,
     }
