@@ -210,11 +210,18 @@ impl Running {
         last.is_some_and(|call| matches!(call.tried, Tried::Rejected { .. }))
     }
 
-    /// How many calls up to the last one were rejected, whatever their number.
+    /// How many calls since the last one that was answered otherwise were rejected, whatever their number. A call that was lost
+    /// says nothing of the PSP's mind.
     #[must_use]
     pub fn rejections_in_a_row(&self) -> usize {
         let is_rejected = |call: &&CallTrack| matches!(call.tried, Tried::Rejected { .. });
-        self.calls.iter().rev().take_while(is_rejected).count()
+        let is_open = |call: &&CallTrack| !matches!(call.tried, Tried::Answered { .. });
+        self.calls
+            .iter()
+            .rev()
+            .take_while(is_open)
+            .filter(is_rejected)
+            .count()
     }
 
     /// The end of the last time to send that a call of the current effect had, whatever became of it: a rejected call counts, which

@@ -415,3 +415,25 @@ fn a_rejected_automatic_capture_is_looked_up_once_its_key_is_forgotten() {
     );
     assert_eq!(world.ledger.captures(), 1);
 }
+
+/// An answer that is lost between rejections does not begin their pauses anew: the tries have to last for a day.
+#[test]
+fn a_lost_answer_does_not_shorten_the_pauses_after_rejections() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.authorized();
+    world.script.extend(std::iter::repeat_n(rejected(401), 6));
+    world.script.push_back(Told::Instead(timeout()));
+    world.op(id, "void", "k4");
+    while world.dispatches(id, Operation::Void).len() < 7 {
+        world.settle(id, 1);
+    }
+    // A look shows that the lost one had no effect, and the next number is rejected.
+    while world.dispatches(id, Operation::Void).len() < 8 {
+        world.script = [Told::Truth, rejected(401)].into();
+        world.settle(id, 1);
+    }
+    let sent = world.dispatches(id, Operation::Void);
+    assert_eq!(sent.last().map(|(number, _)| *number), Some(2), "{sent:?}");
+    let pause_ms = world.due(id).unwrap() - world.now_ms;
+    assert!(pause_ms >= 32_000, "{pause_ms} ms after seven rejections");
+}
