@@ -25,6 +25,7 @@ pub mod environment;
 mod oracle;
 pub mod table;
 mod transcript;
+pub mod transport;
 mod walk;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! `pay-once-suite`: the table of end-to-end cases, against a running adapter.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +8,9 @@ use clap::{Parser, Subcommand};
 use pay_once_suite::environment::{
     PSP_KEY, PSP_KEY_ENV, Secrets, WEBHOOK_SECRET, WEBHOOK_SECRET_ENV, config, toml,
 };
+use pay_once_suite::transport::{transport, transport_config};
 use pay_once_suite::{Options, run, table};
+use serde_json::Value;
 
 /// Runs one table of end-to-end cases against an adapter of Pay Once and the sandbox PSP that it pays through.
 ///
@@ -46,6 +49,28 @@ enum Command {
         /// The sandbox PSP.
         #[arg(long, value_name = "URL")]
         psp_url: String,
+        /// As JSON instead of TOML: the same members.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        secrets: SecretArguments,
+    },
+    /// Breaks the way to the PSP in every manner, and judges what the adapter says became of its calls.
+    Transport {
+        /// The adapter, started with the configuration of `transport-config`.
+        #[arg(long, value_name = "URL")]
+        base_url: String,
+        /// Where the broken PSP listens.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
+        #[command(flatten)]
+        secrets: SecretArguments,
+    },
+    /// Prints the configuration that an adapter must be started with for `transport`.
+    TransportConfig {
+        /// Where the broken PSP will listen.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
         /// As JSON instead of TOML: the same members.
         #[arg(long)]
         json: bool,
@@ -103,13 +128,34 @@ fn main() -> ExitCode {
 }
 
 fn begin(arguments: Arguments) -> Result<ExitCode, String> {
-    if let Some(Command::Config {
-        psp_url,
-        json,
-        secrets,
-    }) = arguments.command
-    {
-        return print_config(&psp_url, json, &secrets.into());
+    match arguments.command {
+        Some(Command::Config {
+            psp_url,
+            json,
+            secrets,
+        }) => {
+            let secrets = secrets.into();
+            return print_config(&config(&psp_url, &secrets), json, &secrets);
+        }
+        Some(Command::TransportConfig {
+            listen,
+            json,
+            secrets,
+        }) => {
+            let secrets = secrets.into();
+            return print_config(&transport_config(&listen.to_string(), &secrets), json, &secrets);
+        }
+        Some(Command::Transport {
+            base_url,
+            listen,
+            secrets,
+        }) => {
+            for line in runtime()?.block_on(transport(&base_url, listen, &secrets.into()))? {
+                println!("ok     {line}");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => {}
     }
     if arguments.list {
         for case in table::cases() {
@@ -123,11 +169,7 @@ fn begin(arguments: Arguments) -> Result<ExitCode, String> {
     );
     options.secrets = arguments.secrets.into();
     options.only = arguments.only;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let report = runtime.block_on(run(&options))?;
+    let report = runtime()?.block_on(run(&options))?;
     print!("{}", report.lines());
     if let Some(path) = &arguments.transcript {
         std::fs::write(path, report.transcript())
@@ -149,13 +191,19 @@ fn begin(arguments: Arguments) -> Result<ExitCode, String> {
     })
 }
 
-fn print_config(psp_url: &str, json: bool, secrets: &Secrets) -> Result<ExitCode, String> {
-    let document = config(psp_url, secrets);
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))
+}
+
+fn print_config(document: &Value, json: bool, secrets: &Secrets) -> Result<ExitCode, String> {
     if json {
         println!("{document:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    let text = toml(&document)?;
+    let text = toml(document)?;
     println!(
         "# {PSP_KEY_ENV}={PSP_KEY} {WEBHOOK_SECRET_ENV}={}",
         secrets.webhook_secret

@@ -28,3 +28,4 @@ mod store;
 mod suite;
 mod tokens;
 mod tour;
+mod transport;

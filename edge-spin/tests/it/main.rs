@@ -22,6 +22,7 @@ mod http;
 mod oracle;
 #[path = "../../../edge-local/tests/it/random.rs"]
 mod random;
+mod transport;
 mod world;
 
 mod contended;
