@@ -1,7 +1,7 @@
 //! Two effects where one was asked for, seen and undone.
 
 use super::steps::Moment;
-use super::{LISTED, QUERYABLE, Scene, Stage};
+use super::{LISTED, QUERYABLE, STRIPE, Scene, Stage};
 use crate::plan::{Calls, Flow, Hand, PspFault};
 
 /// The PSP authorizes twice, and the answer is lost until a list shows both.
@@ -33,22 +33,30 @@ pub(super) const CAPTURES: Scene = Scene {
     },
 };
 
-/// Somebody gives a part of a second capture back by hand, or its bank disputes it.
+/// Somebody gives a part of a second capture back by hand.
 pub(super) const PART_REFUND: Scene = Scene {
     classes: LISTED,
     play: |stage| {
         stage.flows(&[Flow::Charge, Flow::Automatic, Flow::Manual]);
         authorize_twice(stage);
         let at_ms = stage.from_ms + stage.draw.between(1_500, 5_000);
-        let hand = match stage.world.class.is_stripe() && stage.draw.chance(400) {
-            // The bank takes it back before we do.
-            true => Hand::Dispute,
-            false => Hand::Refund(400),
-        };
-        if hand == Hand::Dispute {
-            stage.world.webhooks = Some((50, 0));
-        }
-        stage.by_hand(at_ms, hand, true);
+        stage.by_hand(at_ms, Hand::Refund(400), true);
+    },
+};
+
+/// The cardholder's bank takes a second capture back before we do. Nobody resolves what the PSP refuses from then on.
+pub(super) const DISPUTED: Scene = Scene {
+    classes: STRIPE,
+    play: |stage| {
+        stage.flows(&[Flow::Charge, Flow::Automatic]);
+        authorize_twice(stage);
+        stage.world.refund_ms = None;
+        stage.world.refunds_fail_late = false;
+        stage.world.operator_ms = None;
+        let delay_ms = stage.draw.between(0, 400);
+        stage.world.webhooks = Some((delay_ms, 0));
+        let at_ms = stage.from_ms + stage.draw.between(1_500, 5_000);
+        stage.by_hand(at_ms, Hand::Dispute, true);
     },
 };
 

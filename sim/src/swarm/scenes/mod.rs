@@ -77,6 +77,7 @@ const HARD: &[Scene] = &[
     steps::BUSY_STORE,
     steps::OTHERS_WRITE,
     refusals::TWO_AMOUNTS,
+    duplicates::DISPUTED,
 ];
 
 /// The scene of a seed, if it is one of those that have one.
