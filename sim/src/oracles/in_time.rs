@@ -20,7 +20,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if !case.class.is_listed() || world.lists_forbidden || world.policy.is_some() || keeps_error {
         return Ok(());
     }
-    let mut over_ms = 0;
+    // Until healing a process may end at any answer of its store.
+    let mut over_ms = if world.deaths_permille > 0 {
+        world.heal_ms
+    } else {
+        0
+    };
     for step in &case.run.plan.steps {
         match step.act {
             Act::Pay(_) => {}

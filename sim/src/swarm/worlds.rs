@@ -183,6 +183,8 @@ pub(super) fn lasting(world: &mut World, tier: Tier) -> Option<Step> {
         }
         8 if has_days => {
             world.lists_forbidden = true;
+            // Then events alone tell of a refund that was pending.
+            world.no_refund_updates = false;
             world.patience_ms = DAYS_MS;
             world.authorization_ms = 3 * DAY_MS;
             return None;
