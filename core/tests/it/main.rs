@@ -21,6 +21,7 @@ mod contract_outages;
 mod contract_people;
 mod contract_room;
 mod contract_webhooks;
+mod documents;
 mod events;
 mod expired;
 mod first_examples;
