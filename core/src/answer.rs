@@ -1,4 +1,4 @@
-//! Answers: the attempt in the seed's own words, and what each key is told.
+//! Answers: the attempt in the words of the contract, and what each key is told.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ use crate::status::Status;
 use crate::time::{rfc3339_ms, rfc3339_s};
 use crate::timeline::Line;
 
-/// The attempt as an answer shows it. Member names and order are the seed's; what it leaves out comes beside.
+/// The attempt as an answer shows it. Member names and order are those of `docs/http.md`, “First examples”; further members stand
+/// beside them.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttemptView {
     attempt_id: String,
@@ -81,7 +82,7 @@ struct NextActionView {
     url: String,
 }
 
-/// What is under way, in words (DESIGN §2, “Statuses”).
+/// What is under way, in words (`docs/http.md`, “Statuses”).
 #[derive(Clone, Debug, Serialize)]
 pub struct OperationView {
     name: &'static str,
@@ -237,7 +238,7 @@ pub fn settled(id: AttemptId, bound: &BoundKey, state: &State, dress: &Dress) ->
     }
 }
 
-/// 202: not final yet (DESIGN §2, “Time budget”).
+/// 202: not final yet (`docs/http.md`, “Time budget”).
 #[must_use]
 pub fn under_way(id: AttemptId, state: &State, outlook: &Outlook, dress: &Dress) -> Response {
     let view = AttemptView::settled(id, state).with_operation(state, outlook);

@@ -1,4 +1,4 @@
-//! What a deployment declares: merchants, PSPs, and the constants that the proofs rest on (DESIGN §5).
+//! What a deployment declares: merchants, PSPs, and the constants that the proofs rest on (`docs/psp.md`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// How long an answer may take where a deployment does not say, in milliseconds (DESIGN §2, “Time budget”).
+/// How long an answer may take where a deployment does not say, in milliseconds (`docs/http.md`, “Time budget”).
 pub const TIME_BUDGET_MS: u64 = 150;
 
 /// Everything core needs to know about a deployment. Checked by [`Config::check`] before it is used.
@@ -16,13 +16,13 @@ pub struct Config {
     /// The name of this installation, part of every attempt's id: two installations behind one PSP account must not have the
     /// same one. A store has one for life. `""` is no name, for stores that were begun before there were names.
     pub installation: String,
-    /// How long an answer may take before it becomes a 202, in milliseconds (DESIGN §2, “Time budget”).
+    /// How long an answer may take before it becomes a 202, in milliseconds (`docs/http.md`, “Time budget”).
     pub time_budget_ms: u64,
     /// The merchants, by id.
     pub merchants: BTreeMap<String, Merchant>,
     /// The PSPs, by the name that appears as `psp` and in `/webhooks/{psp}`.
     pub psps: BTreeMap<String, Psp>,
-    /// A merchant that is served without a key. Only for a server that listens on loopback (DESIGN §2, “Merchants”).
+    /// A merchant that is served without a key. Only for a server that listens on loopback (`docs/http.md`, “Merchants”).
     pub open_merchant: Option<String>,
 }
 
@@ -79,7 +79,7 @@ pub enum Face {
     Acquirer,
 }
 
-/// What a PSP offers for ending an unknown (DESIGN §5). Nothing set is `blind`.
+/// What a PSP offers for ending an unknown (`docs/psp.md`). Nothing set is `blind`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Class {
     /// `keyed`: the same key within this many milliseconds has the same effect.
@@ -266,7 +266,7 @@ impl Config {
         }
     }
 
-    /// Refuses what may not be reachable from outside (DESIGN §2, “Merchants”: fail closed): a merchant that needs no key or
+    /// Refuses what may not be reachable from outside (`docs/http.md`, “Merchants”): a merchant that needs no key or
     /// can have none, a PSP whose webhooks nobody signs.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! When: from when on something may be done, counts or comes again (DESIGN §4, rules 4–6, 10). What is done then is
+//! When: from when on something may be done, counts or comes again (`docs/rules.md`, rules 4–6, 10). What is done then is
 //! `recovery`'s. A pure function of the state, the PSP's declared constants and the time: a restart forgets nothing.
 
 use crate::config::Psp;

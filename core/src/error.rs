@@ -1,5 +1,5 @@
 //! Refusals: a closed, documented set of codes. Each says what to do, whether trying again can help, and whether
-//! trying again under a *new* key could pay twice (DESIGN §2, “Errors”).
+//! trying again under a *new* key could pay twice (`docs/http.md`, “Errors”).
 
 use std::borrow::Cow;
 

@@ -259,7 +259,7 @@ impl State {
     }
 
     /// An unknown that was parked is none if it turns out that nothing ever left: the operation goes on by itself
-    /// (DESIGN §1, liveness; found by `explore`).
+    /// (`docs/promise.md`, “Liveness”; found by `explore`).
     fn unpark(&mut self) {
         let Some(running) = self.running.as_mut().filter(|running| running.parked.is_some()) else {
             return;

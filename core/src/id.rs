@@ -10,7 +10,7 @@ use crate::planted::{Bug, planted};
 
 /// `pa_…`: the address of an attempt, a digest of (installation, merchant, create key).
 ///
-/// The key is the address (DESIGN §3): a retried create finds the same record, and no index can disagree.
+/// The key is the address (`docs/store.md`, “The address”): a retried create finds the same record, and no index can disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptId(u128);
 
@@ -73,7 +73,7 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// 128 random bits from the adapter. Core has no randomness of its own (DESIGN §3, rule “entropy is an argument”).
+/// 128 random bits from the adapter. Core has no randomness of its own: entropy is an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entropy(pub u128);
 

@@ -1,5 +1,5 @@
 //! What must hold of every record, whatever happened. One definition of correct, shared by debug assertions, fuzzing,
-//! simulation and adapters (DESIGN §3). Each names its DESIGN rule.
+//! simulation and adapters (`docs/store.md`, “The record”). Each names its rule, or its page of `docs/`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,28 +31,28 @@ pub fn check(record: &Record) -> Result<(), Broken> {
     created_means_idle(record.state())
 }
 
-/// DESIGN §3: bounded size, at most 32 keys.
+/// `docs/store.md`, “The record”: bounded size, at most 32 keys.
 fn bounds(record: &Record) -> Result<(), Broken> {
     let keys = record.state().keys.len();
-    ensure(keys <= KEYS_PER_ATTEMPT_MAX, "§3 bounded keys", || {
+    ensure(keys <= KEYS_PER_ATTEMPT_MAX, "store: bounded keys", || {
         format!("{keys} keys")
     })?;
     let entries = record.entries().len();
-    ensure(entries <= ENTRIES_MAX, "§3 bounded entries", || {
+    ensure(entries <= ENTRIES_MAX, "store: bounded entries", || {
         format!("{entries} entries")
     })?;
     let bytes = record.size_bytes();
-    ensure(bytes <= RECORD_BYTES_MAX, "§3 bounded bytes", || {
+    ensure(bytes <= RECORD_BYTES_MAX, "store: bounded bytes", || {
         format!("{bytes} bytes")
     })
 }
 
-/// DESIGN §2, “Keys”: a key belongs to one request.
+/// `docs/http.md`, “Keys”: a key belongs to one request.
 fn keys_are_unique(state: &State) -> Result<(), Broken> {
     let names: BTreeSet<&str> = state.keys.iter().map(|bound| &*bound.key).collect();
     ensure(
         names.len() == state.keys.len(),
-        "§2 one key, one request",
+        "http: one key, one request",
         || "a key is bound twice".to_owned(),
     )
 }
@@ -62,7 +62,7 @@ fn capture_needs_authorization(state: &State) -> Result<(), Broken> {
     let captured = state.status == Status::Captured;
     ensure(
         captured == state.capture.is_some(),
-        "§1 captured means captured",
+        "promise: captured means captured",
         || format!("status {:?}, capture {:?}", state.status, state.capture),
     )?;
     let needs = matches!(
@@ -71,12 +71,12 @@ fn capture_needs_authorization(state: &State) -> Result<(), Broken> {
     );
     ensure(
         !needs || state.authorization.is_some(),
-        "§1 no capture without authorization",
+        "promise: no capture without authorization",
         || format!("{:?}", state.status),
     )
 }
 
-/// §1: of at most the authorized amount. (An amount that the PSP took of itself is shown as it is.)
+/// `docs/promise.md`, “Safety”: of at most the authorized amount. (An amount that the PSP took of itself is shown as it is.)
 fn capture_within_authorized(state: &State) -> Result<(), Broken> {
     let intended = state
         .running
@@ -85,7 +85,7 @@ fn capture_within_authorized(state: &State) -> Result<(), Broken> {
     let amount_minor = intended.map_or(0, |running| running.amount_minor);
     ensure(
         amount_minor <= state.terms.amount_minor,
-        "§1 at most the authorized amount",
+        "promise: at most the authorized amount",
         || {
             format!(
                 "capture of {amount_minor} intended, {} authorized",
@@ -195,7 +195,7 @@ fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
         .next()
         .and_then(|(_, first)| State::fold([first.as_ref()]))
     else {
-        return Err(("§3 a journal begins with Created", "it does not".to_owned()));
+        return Err(("store: a journal begins with Created", "it does not".to_owned()));
     };
     let first = state.status;
     let later = entries.map(|(index, entry)| {
@@ -216,7 +216,7 @@ fn never_goes_back(statuses: impl Iterator<Item = Status>) -> Result<(), Broken>
     Ok(())
 }
 
-/// DESIGN §2, “Replays”: a settled key points at a prefix in which its answer was final.
+/// `docs/http.md`, “Replays”: a settled key points at a prefix in which its answer was final.
 fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
     for bound in &record.state().keys {
         let Some(index) = bound.settled_at else { continue };
@@ -224,19 +224,19 @@ fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
             .state_at(index)
             .bound(&bound.key)
             .and_then(|b| b.settled_at);
-        ensure(then == Some(index), "§2 replays are final", || {
+        ensure(then == Some(index), "http: replays are final", || {
             format!("key settled at {index}, then at {then:?}")
         })?;
     }
     Ok(())
 }
 
-/// DESIGN §2: of a manual payment that is CREATED nothing was asked yet.
+/// `docs/http.md`, “Statuses”: of a manual payment that is CREATED nothing was asked yet.
 fn created_means_idle(state: &State) -> Result<(), Broken> {
     let fresh = state.status == Status::Created && state.terms.capture_method == CaptureMethod::Manual;
     ensure(
         !fresh || state.running.is_none(),
-        "§2 created means idle",
+        "http: created means idle",
         || "something is under way".to_owned(),
     )
 }
@@ -280,9 +280,9 @@ mod tests {
         let mut state = created(CaptureMethod::Manual);
         assert_eq!(capture_needs_authorization(&state), Ok(()));
         for (status, which) in [
-            (Status::Captured, "§1 captured means captured"),
-            (Status::Authorized, "§1 no capture without authorization"),
-            (Status::Capturing, "§1 no capture without authorization"),
+            (Status::Captured, "promise: captured means captured"),
+            (Status::Authorized, "promise: no capture without authorization"),
+            (Status::Capturing, "promise: no capture without authorization"),
         ] {
             state.status = status;
             assert_eq!(capture_needs_authorization(&state).unwrap_err().0, which);

@@ -1,5 +1,5 @@
-//! The journal: an append-only list of facts, each with its kind of knowledge (DESIGN §3). It *is* the record, and
-//! the timeline that a merchant reads is the same list in words.
+//! The journal: an append-only list of facts, each with its kind of knowledge (`docs/store.md`, “The record”). It *is* the
+//! record, and the timeline that a merchant reads is the same list in words.
 //!
 //! Entries are postcard bytes under version [`crate::record::VERSION`]: members and variants are only ever appended,
 //! anything else is a new version.
@@ -22,7 +22,7 @@ pub struct Entry {
     pub fact: Fact,
 }
 
-/// The kind of knowledge an entry is (DESIGN §3).
+/// The kind of knowledge an entry is (`docs/store.md`, “The record”).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Knowing {

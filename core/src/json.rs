@@ -13,11 +13,11 @@ use crate::error::{ApiError, Code};
 use crate::limits::{AMOUNT_MINOR_MAX, JSON_DEPTH_MAX};
 use crate::planted::{Bug, planted};
 
-/// A digest of what a request means (DESIGN §2, “Same body”).
+/// A digest of what a request means (`docs/http.md`, “Same body”).
 pub type Fingerprint = [u8; 32];
 
 /// The fingerprint of a request to `route` (a [`crate::journal::RequestKind`]'s word) and its path parameter with this
-/// body: what [`crate::request::route`] takes of it, here for fuzzing and for tools (DESIGN §2, “Same body”).
+/// body: what [`crate::request::route`] takes of it, here for fuzzing and for tools (`docs/http.md`, “Same body”).
 ///
 /// # Errors
 /// `INVALID_JSON` if the body is not one JSON object (RFC 8259) without repeated members.

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: one bare token or one RFC 8941 String, 1–255 visible ASCII characters (DESIGN §2, “Keys”).
+//! `Idempotency-Key`: one bare token or one RFC 8941 String, 1–255 visible ASCII characters (`docs/http.md`, “Keys”).
 
 use crate::error::{ApiError, Code};
 use crate::http::Request;

@@ -1,7 +1,7 @@
 //! The pure machine of Pay Once: it decides everything and does nothing.
 //!
-//! No I/O, no clock, no randomness, no async, no order that a hash decides (DESIGN §3). Time and entropy are
-//! arguments; requests and PSP answers are bytes; what is to be done comes back as a [`machine::Step`].
+//! No I/O, no clock, no randomness, no async, no order that a hash decides (`ARCHITECTURE.md`, “Invariants: what is absent”).
+//! Time and entropy are arguments; requests and PSP answers are bytes; what is to be done comes back as a [`machine::Step`].
 //!
 //! The loop of every adapter:
 //!

@@ -1,12 +1,13 @@
 //! Every bound of the contract, named with its unit. The pauses of recovery are in `due.rs`.
 
-/// Largest request body, in bytes (DESIGN §2).
+/// Largest request body, in bytes (`docs/http.md`, “Request bodies”).
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
-/// Largest amount, in minor units: 2^53 − 1, the last integer that every JSON reader keeps exact (DESIGN §2).
+/// Largest amount, in minor units: 2^53 − 1, the last integer that every JSON reader keeps exact (`docs/http.md`, “Request
+/// bodies”).
 pub const AMOUNT_MINOR_MAX: u64 = (1 << 53) - 1;
-/// Longest `Idempotency-Key`, in characters (DESIGN §2).
+/// Longest `Idempotency-Key`, in characters (`docs/http.md`, “Keys”).
 pub const KEY_CHARS_MAX: usize = 255;
-/// Most keys bound to one attempt, its create key included (DESIGN §3).
+/// Most keys bound to one attempt, its create key included (`docs/http.md`, “Keys”).
 pub const KEYS_PER_ATTEMPT_MAX: usize = 32;
 /// Longest name of an installation, in bytes.
 pub const INSTALLATION_BYTES_MAX: usize = 64;
@@ -24,7 +25,7 @@ pub const METADATA_NAME_CHARS_MAX: usize = 40;
 pub const METADATA_VALUE_CHARS_MAX: usize = 256;
 /// Longest operator name or reason given to `/resolve`, in characters.
 pub const RESOLVE_TEXT_CHARS_MAX: usize = 500;
-/// Longest `Prefer: wait`, in seconds (DESIGN §2).
+/// Longest `Prefer: wait`, in seconds (`docs/http.md`, “Time budget”).
 pub const PREFER_WAIT_S_MAX: u64 = 30;
 /// Deepest nesting of a JSON request body.
 pub const JSON_DEPTH_MAX: usize = 4;

@@ -1,4 +1,4 @@
-//! The one door: `handle(record, input, now, entropy)` decides, and does nothing (DESIGN §3).
+//! The one door: `handle(record, input, now, entropy)` decides, and does nothing (`ARCHITECTURE.md`, “The loop”).
 //!
 //! The adapter carries the step out in this order: *persist* (compare-and-swap; on conflict load and handle again),
 //! *call the PSP* and *arm the timer*, feed results back, *reply*.
@@ -202,7 +202,7 @@ pub fn handle(
 
 /// The answer that `record` gives to `input` for good, if it has one: the replay of a settled key, or a read of a final
 /// attempt (rule 10). Any copy of the record may give it, however old, so a cache of copies is never the authority
-/// (DESIGN §3, “Stores”). `None` sends the adapter to the store.
+/// (`docs/store.md`, “Copies”). `None` sends the adapter to the store.
 ///
 /// The one thing that the copy of a final attempt can lack is evidence that came after the end (rule 8): it shows in the
 /// timeline once the copy is renewed, which [`Write::is_final`] asks for.

@@ -1,4 +1,4 @@
-//! Bodies of requests: what is asked for, member by member, with errors that name the member (DESIGN §2).
+//! Bodies of requests: what is asked for, member by member, with errors that name the member (`docs/http.md`, “Request bodies”).
 
 use crate::config::{Config, Face};
 use crate::error::{ApiError, Code};

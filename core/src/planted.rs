@@ -31,7 +31,7 @@ macro_rules! bugs {
                 match self { $(Bug::$bug => $name,)* }
             }
 
-            /// What it breaks: a rule of DESIGN §4, or a promise of another section.
+            /// What it breaks: a rule of `docs/rules.md`, or the page and section of another one of `docs/`.
             #[must_use]
             pub fn rule(self) -> &'static str {
                 match self { $(Bug::$bug => $rule,)* }

@@ -1,4 +1,4 @@
-//! Record bytes: the journal of one attempt, hash-chained, versioned and bounded (DESIGN §3).
+//! Record bytes: the journal of one attempt, hash-chained, versioned and bounded (`docs/store.md`, “The record”).
 //!
 //! ```text
 //! "payonce" version(1) attempt(16) | count(2) { length(2) entry }* | head(32)

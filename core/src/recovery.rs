@@ -1,4 +1,4 @@
-//! What comes next: re-sends, reads, look-ups, proofs, parking, expiry, compensation (DESIGN §4, rules 3–6, 8–12); when,
+//! What comes next: re-sends, reads, look-ups, proofs, parking, expiry, compensation (`docs/rules.md`, rules 3–6, 8–12); when,
 //! is `due`'s. A pure function of the state, the PSP's declared constants and the time: a restart forgets nothing.
 
 use serde::Serialize;

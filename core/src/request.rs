@@ -1,4 +1,4 @@
-//! From an HTTP request to a ticket: paths, methods, merchants, keys, bodies (DESIGN §2). Nothing here needs a record,
+//! From an HTTP request to a ticket: paths, methods, merchants, keys, bodies (`docs/http.md`). Nothing here needs a record,
 //! and nothing here changes one.
 
 use std::sync::Arc;

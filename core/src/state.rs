@@ -1,5 +1,5 @@
 //! State: the fold of a journal. Nothing is stored that the journal does not say, and folding any prefix gives the
-//! state as it was then: that is how a replay gives the same bytes for ever (DESIGN §2, “Replays”).
+//! state as it was then: that is how a replay gives the same bytes for ever (`docs/http.md`, “Replays”).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

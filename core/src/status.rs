@@ -1,10 +1,10 @@
-//! The transition table: every status against every event, with no wildcard arm (DESIGN §3, “one door”).
+//! The transition table: every status against every event, with no wildcard arm (`docs/http.md`, “Statuses”).
 
 use serde::Serialize;
 
 use crate::planted::{Bug, planted};
 
-/// Where an attempt stands (DESIGN §2). Derived from the journal, never stored.
+/// Where an attempt stands (`docs/http.md`, “Statuses”). Derived from the journal, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
@@ -90,7 +90,7 @@ impl Status {
         }
     }
 
-    /// The second seed's wording.
+    /// The short form of the status, for clients that only charge (`docs/http.md`, “Statuses”).
     #[must_use]
     pub fn charge_state(self) -> &'static str {
         match self {

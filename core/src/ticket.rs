@@ -1,5 +1,5 @@
 //! Requests of clients against a record: idempotency, the operations' own conditions, and who is told what
-//! (DESIGN §2).
+//! (`docs/http.md`).
 
 use crate::answer::{self, AttemptView, Dress};
 use crate::condition::{Begun, Refusal, condition};
@@ -394,7 +394,7 @@ fn no_room(record: &Record, keys: usize, is_void: bool) -> Option<ApiError> {
 
 fn key_reuse(bound: RequestKind, asked: RequestKind) -> ApiError {
     if bound == asked {
-        // The seed's words.
+        // The words of `docs/http.md`, “First examples”.
         return ApiError::new(
             Code::IdempotencyKeyReuse,
             "Idempotency-Key was reused with a different request body.",

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// RFC 3339 to the second, as in the seed's examples (`2025-11-26T12:34:56Z`).
+/// RFC 3339 to the second, as in the contract's first examples (`2025-11-26T12:34:56Z`).
 #[must_use]
 pub fn rfc3339_s(at_ms: u64) -> String {
     format!("{:.0}", timestamp(at_ms - at_ms % 1000))

@@ -1,4 +1,4 @@
-//! The timeline: the journal in words. GET shows it; nothing else is kept beside it (DESIGN §3).
+//! The timeline: the journal in words. GET shows it; nothing else is kept beside it (`docs/store.md`, “The record”).
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -1,5 +1,5 @@
-//! Core imports nothing (DESIGN §3): no clock, no randomness, no I/O. On wasm32-unknown-unknown that is visible in
-//! the module itself. `./test` builds it and names it in `PAY_ONCE_CORE_WASM`.
+//! Core imports nothing (`ARCHITECTURE.md`, “Invariants: what is absent”): no clock, no randomness, no I/O. On
+//! wasm32-unknown-unknown that is visible in the module itself. `./test` builds it and names it in `PAY_ONCE_CORE_WASM`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -18,7 +18,7 @@ pub trait Clock: 'static {
     fn entropy(&self) -> Entropy;
 }
 
-/// One record per attempt, with a linearizable compare-and-swap (DESIGN §3, “Stores”).
+/// One record per attempt, with a linearizable compare-and-swap (`docs/store.md`, “Stores”).
 pub trait Store: 'static {
     /// Whether nobody else can write to it. Only then may a server answer from records that it holds in memory.
     fn is_exclusive(&self) -> bool;

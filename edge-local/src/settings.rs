@@ -60,7 +60,7 @@ Try it:
 
 Configuration by file: see pay-once.example.toml. The answer to GET /healthz has the counters.";
 
-/// The sandbox's faces and classes (DESIGN §5).
+/// The sandbox's faces and classes (`docs/psp.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SandboxPsp {
     /// Stripe's face: keyed and addressable.

@@ -200,7 +200,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A store that fails its probe is refused, not trusted (DESIGN §3): durable settings, and a swap that swaps once.
+/// A store that fails its probe is refused, not trusted (`docs/store.md`, “The probe”): durable settings, and a swap that swaps
+/// once.
 fn probe(connection: &Connection) -> Result<(), String> {
     let text = |pragma: &str| {
         connection

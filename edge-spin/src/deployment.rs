@@ -65,7 +65,7 @@ impl Variables {
 
 impl Deployment {
     /// Puts the variables and the secrets together. Without merchants nobody is served, nor without their keys: what
-    /// runs at the edge is open to all (DESIGN §2, “Merchants”).
+    /// runs at the edge is open to all (`docs/http.md`, “Merchants”).
     ///
     /// # Errors
     /// One sentence that says what to change. It has no secret in it.

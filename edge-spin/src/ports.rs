@@ -66,7 +66,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// One record per attempt, with a linearizable compare-and-swap (DESIGN §3, “Stores”). Others write to it as well.
+/// One record per attempt, with a linearizable compare-and-swap (`docs/store.md`, “Stores”). Others write to it as well.
 pub trait Store: 'static {
     /// The bytes of a record, if there is one.
     fn load(&self, id: AttemptId) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>>;

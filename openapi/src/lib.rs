@@ -1,4 +1,4 @@
-//! The HTTP contract (DESIGN §2) as an [OpenAPI 3.1](https://spec.openapis.org/oas/v3.1.1) document: for people, for client
+//! The HTTP contract (`docs/http.md`) as an [OpenAPI 3.1](https://spec.openapis.org/oas/v3.1.1) document: for people, for client
 //! generators, and for testers that are driven by it.
 //!
 //! Limits, error codes, statuses and words are core's own, read from it: what core changes, the document changes. What

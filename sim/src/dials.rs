@@ -176,7 +176,7 @@ pub fn is_as_promised(rows: &[Row<'_>]) -> bool {
 #[must_use]
 pub fn page(rows: &[Row<'_>]) -> String {
     let mut text = String::from(
-        "# The limit of the promise\n\nMoney moves once under constants that are declared to core (DESIGN §5). Declared too low \u{2014} a horizon: too high \u{2014}\nthe promise is void. Each row tells core one untruth and shows the first seed on which it does harm; the control runs\nseeds with the truth. Written by `pay-once-sim dials`; the plan of a row is `pay-once-sim dials --replay NAME SEED`.\n\n| constant | class | truth | told | seeds until harm | seed | what broke | seeds with the truth, without harm |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "# The limit of the promise\n\nMoney moves once under constants that are declared to core (`docs/psp.md`). Declared too low \u{2014} a horizon: too high \u{2014}\nthe promise is void. Each row tells core one untruth and shows the first seed on which it does harm; the control runs\nseeds with the truth. Written by `pay-once-sim dials`; the plan of a row is `pay-once-sim dials --replay NAME SEED`.\n\n| constant | class | truth | told | seeds until harm | seed | what broke | seeds with the truth, without harm |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in rows {
         let (dial, first) = (row.dial, row.lied.failures.first());

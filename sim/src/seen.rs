@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::plan::Plan;
 use crate::shopper::Ask;
 
-/// Where an attempt stands, in the words of DESIGN §2. The order of the ranks is the simulator's own.
+/// Where an attempt stands, in the words of `docs/http.md`, “Statuses”. The order of the ranks is the simulator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)]
@@ -182,7 +182,7 @@ impl Told {
         }
     }
 
-    /// Whether the answer is kept for replay (DESIGN §2, “Replays”): final results and definite declines,
+    /// Whether the answer is kept for replay (`docs/http.md`, “Replays”): final results and definite declines,
     /// whatever their status line.
     #[must_use]
     pub fn is_kept(&self) -> bool {

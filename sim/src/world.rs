@@ -9,7 +9,7 @@ use crate::plan::{Calls, Class, Policy, PspFault, World};
 pub const DAY_MS: u64 = 86_400_000;
 /// When a run begins: 2025-11-26T12:34:56Z, in milliseconds since the Unix epoch.
 pub const EPOCH_MS: u64 = 1_764_160_496_000;
-/// The budget of an answer, in milliseconds (DESIGN §2).
+/// The budget of an answer, in milliseconds (`docs/http.md`).
 pub const BUDGET_MS: u64 = 150;
 /// The merchants.
 pub const MERCHANTS: [&str; 2] = ["demo", "other"];

@@ -1,5 +1,5 @@
 //! What an adapter asks of its store, and what it learns: one linearizable compare-and-swap a record, nothing more
-//! (DESIGN §3, “Stores”).
+//! (`docs/store.md`, “Stores”).
 
 use crate::id::AttemptId;
 use crate::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};

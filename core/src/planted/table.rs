@@ -30,7 +30,7 @@ bugs! {
         "A swap of unknown outcome counts as applied.",
         "any class: a create whose swap times out unapplied; 201 and then 404. queryable: the same at an authorize; \
          called without a journal, and called again on the retry";
-    UnknownSwapIsLost, "unknown-swap-is-lost", "§1 liveness", "core/host/turn",
+    UnknownSwapIsLost, "unknown-swap-is-lost", "promise: liveness", "core/host/turn",
         "A swap of unknown outcome counts as lost, without reading back.",
         "any class: a dispatch whose swap times out after it applied; nobody calls until the lease is over (extra \
          writes, 32 s of 202), and on blind the attempt is parked though nothing was ever sent; a create answers 200";
@@ -65,7 +65,7 @@ bugs! {
         "After proof of non-effect the next try goes out under the old key.",
         "stripe, keyed and queryable: a 500 without effect that is kept under the key, at a capture, or at an \
          authorize with a long authorize_retry_ms; the 500 is replayed for ever and the capture is parked";
-    EffectsInARow, "effects-in-a-row", "§1 liveness", "core/due",
+    EffectsInARow, "effects-in-a-row", "promise: liveness", "core/due",
         "What is proven not to have happened is tried anew at once, each time.",
         "addressable, listed or queryable: the PSP is read-only for a while; a capture's effect numbers are used up in it, \
          and it is parked";
@@ -85,7 +85,7 @@ bugs! {
     LeaseExpiryResends, "lease-expiry-resends", "rule 4", "core/recovery",
         "A call whose owner fell silent is sent again, key or no key.",
         "queryable or blind: a server dies after the call has left and before its answer is stored; two effects";
-    BlindResends, "blind-resends", "§5 blind", "core/recovery",
+    BlindResends, "blind-resends", "psp: blind", "core/recovery",
         "An unknown at a blind PSP is tried once more before it is parked.",
         "blind: the answer is lost after the effect; two effects";
 
@@ -154,19 +154,19 @@ bugs! {
         "The window of time of a look-up reaches back from now, not from the requests that make the object.",
         "stripe by its list: the answer is lost after the effect and looks fail until absence counts; the intent is \
          older than the window, so two effects, or DECLINED with a live authorization";
-    NoResendAfterFailedLook, "no-resend-after-failed-look", "§1 liveness", "core/recovery",
+    NoResendAfterFailedLook, "no-resend-after-failed-look", "promise: liveness", "core/recovery",
         "While looks fail, the key is not sent again, though it could tell.",
         "keyed with look-ups: the answer is lost, the first re-sends time out, and look-ups fail for good; in doubt \
          for a day, then parked";
-    OneFailedLookParks, "one-failed-look-parks", "§1 liveness", "core/recovery",
+    OneFailedLookParks, "one-failed-look-parks", "promise: liveness", "core/recovery",
         "The first look that fails gives the operation to an operator.",
         "queryable or addressable: the answer is lost and one look-up fails; parked, though the next look would \
          tell";
-    TooLargeIsUnknown, "too-large-is-unknown", "§1 liveness", "edge-local/psp_client",
+    TooLargeIsUnknown, "too-large-is-unknown", "promise: liveness", "edge-local/psp_client",
         "An answer that is too large counts as a lost one.",
         "stripe by its list: a page of the list is larger than what is read; no smaller page is asked for, and the \
          attempt stays in doubt";
-    RecoveryQuestionsShed, "recovery-questions-shed", "§1 liveness", "core/psp/questions",
+    RecoveryQuestionsShed, "recovery-questions-shed", "promise: liveness", "core/psp/questions",
         "The pause between questions holds for recovery's own as well.",
         "stripe by its list: a list of several pages; the second page is left out each time, and the attempt stays \
          in doubt";
@@ -187,24 +187,24 @@ bugs! {
         "A PSP's answer that the store cannot take at once is thrown away.",
         "any class: the store is down when the answer comes; on keyed an extra call, on blind parked though it was \
          answered";
-    ForgedWebhookTaken, "forged-webhook-taken", "§2 webhooks", "core/psp/webhook",
+    ForgedWebhookTaken, "forged-webhook-taken", "http: webhooks", "core/psp/webhook",
         "A webhook's signature is looked at, and its verdict is not.",
         "any class: a forged “authorized” or “captured” while the real call has no effect; success without money";
-    FailedEventReadAcknowledged, "failed-event-read-acknowledged", "§2 webhooks", "core/psp/webhook",
+    FailedEventReadAcknowledged, "failed-event-read-acknowledged", "http: webhooks", "core/psp/webhook",
         "An event whose object could not be read is acknowledged.",
         "stripe of any class: a thin event, or one of a refund or dispute, while the PSP does not answer its read; \
          the event is not sent again, and the reversal never shows";
-    OnlyFirstWebhookSecret, "only-first-webhook-secret", "§2 webhooks", "core/psp/webhook",
+    OnlyFirstWebhookSecret, "only-first-webhook-secret", "http: webhooks", "core/psp/webhook",
         "Of several webhook secrets only the first is tried.",
         "any class with two secrets: a webhook that is signed with the second; 400, and its news is lost";
-    WebhookOfAnotherPsp, "webhook-of-another-psp", "§2 webhooks", "core/machine",
+    WebhookOfAnotherPsp, "webhook-of-another-psp", "http: webhooks", "core/machine",
         "A webhook of one PSP counts for an attempt at another.",
         "two PSPs: a “captured” of one names an attempt of the other; CAPTURED without money";
-    WebhookAmountsAsIso, "webhook-amounts-as-iso", "§1 safety", "core/machine",
+    WebhookAmountsAsIso, "webhook-amounts-as-iso", "promise: safety", "core/machine",
         "The amounts of a webhook are read in ISO 4217's minor units, whatever the PSP counts in.",
         "stripe of any class, ISK, UGX or MGA: the webhook comes before the answer; DECLINED as an amount mismatch, \
          or a captured amount that is wrong by a hundred";
-    ListedAmountsAsIso, "listed-amounts-as-iso", "§1 safety", "core/machine",
+    ListedAmountsAsIso, "listed-amounts-as-iso", "promise: safety", "core/machine",
         "The amounts of a look-up are read in ISO 4217's minor units, whatever the PSP counts in.",
         "stripe by its list, ISK, UGX or MGA: the answer is lost and looked up; DECLINED as an amount mismatch, and \
          released";
@@ -216,7 +216,7 @@ bugs! {
         "A PSP's answer whose swap finds another version is thrown away.",
         "blind, two servers, or a webhook at the same moment: the answer meets another write; parked though it was \
          answered";
-    PartialApprovalTaken, "partial-approval-taken", "§1 safety", "core/fold",
+    PartialApprovalTaken, "partial-approval-taken", "promise: safety", "core/fold",
         "An authorization of another amount or currency counts as the one that was asked for.",
         "any class: a partial approval; AUTHORIZED in full, and the capture of the whole fails or takes less";
 
@@ -303,10 +303,10 @@ bugs! {
         "An acquirer's “already captured” counts as a decline of the capture.",
         "acquirer not keyed: the network delivers a capture twice and the second answer comes; 402 with the money \
          taken";
-    WithdrawnKeyStaysRejected, "withdrawn-key-stays-rejected", "§1 liveness", "core/ticket",
+    WithdrawnKeyStaysRejected, "withdrawn-key-stays-rejected", "promise: liveness", "core/ticket",
         "A key under which the PSP rejected something is told so for ever.",
         "any class: a 401 to an authorize, and the key is put right; every retry is told 502";
-    RejectedWithoutPause, "rejected-without-pause", "§1 liveness", "core/due",
+    RejectedWithoutPause, "rejected-without-pause", "promise: liveness", "core/due",
         "What the PSP rejected is sent again at once, each time.",
         "any class: voids are answered 401 for a while; all tries are spent in it, and the void is parked";
     ShouldRetryIgnored, "should-retry-ignored", "rule 9", "core/psp",
@@ -348,7 +348,7 @@ bugs! {
     StaleCacheOverSharedStore, "stale-cache-over-shared-store", "rule 11", "edge-local/server",
         "Records are held in memory though others write to the store.",
         "any class, two servers: write at A, then at B, then GET at A; the status goes back";
-    CacheKeptAfterUnknown, "cache-kept-after-unknown", "§1 liveness", "edge-local/server",
+    CacheKeptAfterUnknown, "cache-kept-after-unknown", "promise: liveness", "edge-local/server",
         "A record held in memory is kept after a swap whose outcome is not known.",
         "any class, exclusive store: a swap times out after it applied; every later swap of the attempt conflicts, \
          503 until a restart";
@@ -364,7 +364,7 @@ bugs! {
         "The time of the next wake-up is not stored beside the record.",
         "any class: the only server dies in an unknown, or a timer is further than a minute away; no scan finds it, \
          and the attempt stays in doubt";
-    HangUpAbortsStep, "hang-up-aborts-step", "§1 liveness", "edge-local/server",
+    HangUpAbortsStep, "hang-up-aborts-step", "promise: liveness", "edge-local/server",
         "A client that hangs up stops the step that it set going.",
         "blind: the client hangs up while the dispatch is written; it is durable and never sent, and the attempt is \
          parked. queryable: it is sent under the next number, after proof";
@@ -408,88 +408,88 @@ bugs! {
         "any class: a dispute after CAPTURED; GET shows another captured amount than the replay, and one that was \
          never asked for";
 
-    // §1
-    InDoubtTimesOut, "in-doubt-times-out", "§1 unknown", "core/recovery",
+    // The promise
+    InDoubtTimesOut, "in-doubt-times-out", "promise: unknown outcomes", "core/recovery",
         "An authorization in doubt for too long is declared to have failed.",
         "any class: effect with its answer lost, then no answers for authorize_retry_ms; 402 with a live authorization";
-    VoidOverCapture, "void-over-capture", "§1 safety", "core/condition",
+    VoidOverCapture, "void-over-capture", "promise: safety", "core/condition",
         "A void is begun while a capture is under way.",
         "acquirer of any class: a void races a capture in flight or in doubt; CAPTURED, and the money given back";
-    CaptureUnbounded, "capture-unbounded", "§1 safety", "core/condition",
+    CaptureUnbounded, "capture-unbounded", "promise: safety", "core/condition",
         "A capture of more than is authorized goes to the PSP.",
         "any class: a capture of more than the amount; no 400 (an invariant sees it first)";
-    RetryCapturesAll, "retry-captures-all", "§1 safety", "core/work",
+    RetryCapturesAll, "retry-captures-all", "promise: safety", "core/work",
         "A part capture that is tried again takes the whole amount.",
         "queryable: a part capture is lost on its way, which is proven; the second try takes everything";
 
-    // §2
-    KeyReuseReplayed, "key-reuse-replayed", "§2 keys", "core/ticket",
+    // The HTTP contract
+    KeyReuseReplayed, "key-reuse-replayed", "http: keys", "core/ticket",
         "The same key with another body is answered as a replay.",
         "any class: a key used again with another body; a success for what was never done";
-    FingerprintIgnoresAmount, "fingerprint-ignores-amount", "§2 same body", "core/json",
+    FingerprintIgnoresAmount, "fingerprint-ignores-amount", "http: same body", "core/json",
         "The fingerprint leaves out the amount.",
         "any class: a create or part capture is retried under its key with another amount; a replay instead of 409";
-    MerchantsShareKeys, "merchants-share-keys", "§2 keys", "core/id",
+    MerchantsShareKeys, "merchants-share-keys", "http: keys", "core/id",
         "The attempt's id is made from the key alone, without the merchant.",
         "any class: two merchants use one key; the second is told 404";
-    KeyExpires, "key-expires", "§2 keys", "core/ticket",
+    KeyExpires, "key-expires", "http: keys", "core/ticket",
         "A key is forgotten a day after its attempt was created.",
         "any class: a retry after more than 24 h; 409 INVALID_STATE instead of the replay";
-    TwinRefused, "twin-refused", "§2 parallel duplicates", "core/ticket",
+    TwinRefused, "twin-refused", "http: parallel duplicates", "core/ticket",
         "A duplicate that comes while its twin is in flight is refused as another request.",
         "any class: the same key twice while the PSP takes its time; 409 instead of 200 or 202";
-    ReplayFromCurrentState, "replay-from-current-state", "§2 replays", "core/ticket",
+    ReplayFromCurrentState, "replay-from-current-state", "http: replays", "core/ticket",
         "A replay shows the attempt as it is now, not as it was when the key was settled.",
         "any class: a create or authorize is retried after the capture; another body than the first time";
-    SettledTooEarly, "settled-too-early", "§2 replays", "core/fold",
+    SettledTooEarly, "settled-too-early", "http: replays", "core/fold",
         "An authorize is settled by REQUIRES_ACTION, so that its answer then is kept for replay.",
         "any class, 3-D Secure: authorize is retried after the customer finished; never the news";
-    SecondKeyCapturesAgain, "second-key-captures-again", "§2 different key", "core/condition",
+    SecondKeyCapturesAgain, "second-key-captures-again", "http: different key", "core/condition",
         "A capture under another key is begun while one is under way.",
         "acquirer of any class that captures twice: a capture under a second key while the first is in flight or in \
          doubt; two captures";
-    SafeNewKeyInDoubt, "safe-new-key-in-doubt", "§2 errors", "core/answer",
+    SafeNewKeyInDoubt, "safe-new-key-in-doubt", "http: errors", "core/answer",
         "A refusal says that a new key is safe while the outcome is still open.",
         "any class: another key during an operation; safe_new_key is true, and the money moves after all";
-    ResolveBeforeParked, "resolve-before-parked", "§2 resolve", "core/condition",
+    ResolveBeforeParked, "resolve-before-parked", "http: resolve", "core/condition",
         "An operator may end an operation that is not parked.",
         "any class: did_not_happen while the call is in flight; DECLINED, and then the effect";
-    WaitsPastBudget, "waits-past-budget", "§2 time budget", "core/host/turn",
+    WaitsPastBudget, "waits-past-budget", "http: time budget", "core/host/turn",
         "An answer is waited for beyond the time budget.",
         "any class: the PSP takes 800 ms; the answer takes as long instead of 150 ms";
-    ReadsAcrossMerchants, "reads-across-merchants", "§2 merchants", "core/ticket",
+    ReadsAcrossMerchants, "reads-across-merchants", "http: merchants", "core/ticket",
         "Whoever knows the id of an attempt may read it.",
         "any class, two merchants: a GET of the other's attempt; 200 instead of 404";
-    ResolvesAcrossMerchants, "resolves-across-merchants", "§2 merchants", "core/ticket",
+    ResolvesAcrossMerchants, "resolves-across-merchants", "http: merchants", "core/ticket",
         "Any merchant's key may resolve any attempt.",
         "blind, two merchants: the answer is lost, and the other merchant resolves what is parked; 200 instead of \
          404";
-    ResolvedCaptureIsWhole, "resolved-capture-is-whole", "§2 resolve", "core/condition",
+    ResolvedCaptureIsWhole, "resolved-capture-is-whole", "http: resolve", "core/condition",
         "A part capture that an operator says to have happened is taken for the whole.",
         "blind: the answer to a part capture is lost and an operator resolves it; the answer shows the whole amount";
-    OperatorsWordLost, "operators-word-lost", "§2 resolve", "core/condition",
+    OperatorsWordLost, "operators-word-lost", "http: resolve", "core/condition",
         "An operator's word that an authorization happened is not recorded.",
         "blind: the answer to an authorize is lost and an operator resolves it; 202, and parked as before";
-    ReplayNotMarked, "replay-not-marked", "§2 replays", "core/ticket",
+    ReplayNotMarked, "replay-not-marked", "http: replays", "core/ticket",
         "A replay goes out as if it were the first answer.",
         "any class: a key is sent again once it is settled; no Idempotency-Replayed, and 201 for a create that made \
          nothing";
-    FirstAnswerMarked, "first-answer-marked", "§2 replays", "core/ticket",
+    FirstAnswerMarked, "first-answer-marked", "http: replays", "core/ticket",
         "The first answer goes out as if it were a replay.",
         "any class: a create; 200 and Idempotency-Replayed where nothing was made before";
-    WaitingTicketForgotten, "waiting-ticket-forgotten", "§2 replays", "core/host/turn",
+    WaitingTicketForgotten, "waiting-ticket-forgotten", "http: replays", "core/host/turn",
         "A request that has waited is handed in again as it came, as another request.",
         "any class: the answer comes within the time budget, or Prefer: wait; the first answer is marked as a \
          replay";
-    CopyAnswersOpenAttempt, "copy-answers-open-attempt", "§2 replays", "core/ticket",
+    CopyAnswersOpenAttempt, "copy-answers-open-attempt", "http: replays", "core/ticket",
         "The copy of an attempt that has not ended answers a GET.",
         "an edge that keeps copies (edge-cloudflare): a GET from a copy after a later step; the status goes back";
-    CutBodyIsEmpty, "cut-body-is-empty", "§2 same body", "edge-local/front",
+    CutBodyIsEmpty, "cut-body-is-empty", "http: same body", "edge-local/front",
         "A body that breaks off counts as no body.",
         "any class: the connection breaks within the body of a part capture; the whole amount is captured";
 
-    // §3
-    TimelineHidesUnknown, "timeline-hides-unknown", "§3 journal", "core/timeline",
+    // The record
+    TimelineHidesUnknown, "timeline-hides-unknown", "store: record", "core/timeline",
         "Lost answers are left out of the timeline.",
         "any class: an answer is lost; the timeline's seq has a gap, and its chain of hashes cannot be followed";
 }

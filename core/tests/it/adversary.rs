@@ -1,4 +1,4 @@
-//! The adversary: everything that the fault model (DESIGN §6) lets happen between clients, servers and a PSP, by choice.
+//! The adversary: everything that the fault model (`docs/faults.md`) lets happen between clients, servers and a PSP, by choice.
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::invariant;
@@ -141,7 +141,7 @@ impl Run {
         }
     }
 
-    /// What an answer says is true at the PSP (DESIGN §1), at once and for ever.
+    /// What an answer says is true at the PSP (`docs/promise.md`), at once and for ever.
     fn believe(&self, status: u16, shown: &serde_json::Value, words: &str) {
         if self.case.late {
             return;

@@ -1,4 +1,4 @@
-//! DESIGN §2, “Errors”: every impossible body gets a precise 4xx that names the field, and changes nothing.
+//! `docs/http.md`, “Errors”: every impossible body gets a precise 4xx that names the field, and changes nothing.
 
 use pay_once_core::limits::AMOUNT_MINOR_MAX;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! DESIGN §3, “Stores”: a final answer never changes, so any copy of the record may give it. The other answers come from
+//! `docs/store.md`, “Copies”: a final answer never changes, so any copy of the record may give it. The other answers come from
 //! the record itself.
 
 use pay_once_core::http::Response;

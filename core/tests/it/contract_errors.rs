@@ -1,4 +1,4 @@
-//! DESIGN §2, “Errors”: a closed set. Each code is reached over the API at least once, says what it must, and has its
+//! `docs/http.md`, “Errors”: a closed set. Each code is reached over the API at least once, says what it must, and has its
 //! RFC 9457 form.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! DESIGN §2, “Keys”, “Same body”, “Replays”, “Parallel duplicates”: what a key promises.
+//! `docs/http.md`, “Keys”, “Same body”, “Replays”, “Parallel duplicates”: what a key promises.
 
 use pay_once_core::config::key_digest;
 use pay_once_core::machine::{Input, Reply};

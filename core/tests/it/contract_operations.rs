@@ -1,5 +1,5 @@
-//! DESIGN §2: the table row by row, statuses, `charge_state`, the time budget, and what each costs in durable writes
-//! and calls that move money (§3, “Writes”).
+//! `docs/http.md`: the endpoints one by one, statuses, `charge_state`, the time budget, and what each costs in durable writes
+//! and calls that move money (`docs/store.md`, “Writes”).
 
 use pay_once_core::journal::Operation;
 use pay_once_core::machine::Input;

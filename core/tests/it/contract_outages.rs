@@ -1,4 +1,4 @@
-//! What adapters say and ask when something else than the machine fails (DESIGN §2, “Errors”; §3, “Stores”).
+//! What adapters say and ask when something else than the machine fails (`docs/http.md`, “Errors”; `docs/store.md`, “Stores”).
 
 use pay_once_core::host::store::{Patience, Swap, Swapped};
 use pay_once_core::http::Response;

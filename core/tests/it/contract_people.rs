@@ -1,4 +1,4 @@
-//! DESIGN §2, “Merchants” and `/resolve`: who may see and do what, and what an operator can end.
+//! `docs/http.md`, “Merchants” and “Resolve”: who may see and do what, and what an operator can end.
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::Operation;

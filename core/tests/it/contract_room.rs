@@ -1,4 +1,4 @@
-//! DESIGN §3, “The record”: its room is bounded, and half of it is kept for evidence, which must always find some.
+//! `docs/store.md`, “The record”: its room is bounded, and half of it is kept for evidence, which must always find some.
 
 use pay_once_core::evidence::{Evidence, Signal};
 use pay_once_core::id::{AttemptId, Entropy, LocalId};

@@ -1,4 +1,4 @@
-//! DESIGN §2, `POST /webhooks/{psp}`: the signature over the raw bytes, duplicates, any order, and nobody else's news.
+//! `docs/http.md`, “Webhooks”: the signature over the raw bytes, duplicates, any order, and nobody else's news.
 
 use pay_once_core::config::Secret;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;

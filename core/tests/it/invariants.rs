@@ -1,4 +1,4 @@
-//! The invariants can fail: records whose chain is whole and whose story is wrong (DESIGN §3).
+//! The invariants can fail: records whose chain is whole and whose story is wrong (`docs/store.md`, “The record”).
 
 use pay_once_core::id::{Entropy, LocalId};
 use pay_once_core::invariant::check;
@@ -68,9 +68,9 @@ fn a_true_record_is_whole() {
 #[test]
 fn a_key_is_bound_once_and_32_of_them_are_all() {
     let twice = with(captured(), [requested("again"), requested("again")]);
-    assert_eq!(broken(&twice), "§2 one key, one request");
+    assert_eq!(broken(&twice), "http: one key, one request");
     let many = (0..KEYS_PER_ATTEMPT_MAX).map(|n| requested(&format!("more-{n}")));
-    assert_eq!(broken(&with(captured(), many)), "§3 bounded keys");
+    assert_eq!(broken(&with(captured(), many)), "store: bounded keys");
 }
 
 #[test]
@@ -105,7 +105,10 @@ fn no_more_than_was_authorized_is_ever_meant_to_be_captured() {
         amount_minor: record.state().terms.amount_minor + 1,
         target: None,
     };
-    assert_eq!(broken(&with(record, [fact])), "§1 at most the authorized amount");
+    assert_eq!(
+        broken(&with(record, [fact])),
+        "promise: at most the authorized amount"
+    );
 }
 
 /// A proof is of one effect number: what a journal says of another proves nothing of the one under way.

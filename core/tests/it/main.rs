@@ -1,4 +1,4 @@
-//! Tests of the pure machine: one crate, one link step. Each test names the DESIGN section or rule that it holds to.
+//! Tests of the pure machine: one crate, one link step. Each test names the rule, or the page of `docs/`, that it holds to.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,8 +21,10 @@ mod contract_outages;
 mod contract_people;
 mod contract_room;
 mod contract_webhooks;
+mod documents;
 mod events;
 mod expired;
+mod first_examples;
 mod foreign;
 mod found;
 mod golden;
@@ -45,7 +47,6 @@ mod rules_compensation;
 mod rules_ends;
 mod rules_evidence;
 mod rules_lookup;
-mod seed;
 mod setup;
 mod trials;
 mod wire_acquirer;

@@ -1,5 +1,5 @@
-//! DESIGN §1, liveness: an outage of the PSP, however it looks, ends in the outcome once the PSP answers again. What does not
-//! happen is tried anew for a day; only then it is an operator's.
+//! `docs/promise.md`, “Liveness”: an outage of the PSP, however it looks, ends in the outcome once the PSP answers again. What
+//! does not happen is tried anew for a day; only then it is an operator's.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Random interleavings of clients, crashes, lost and late answers, repeated and reordered webhooks and two servers,
-//! against a truthful PSP of every class, within the fault model (DESIGN §6): safety at every step, liveness at the end
-//! (§1).
+//! against a truthful PSP of every class, within the fault model (`docs/faults.md`): safety at every step, liveness at the end
+//! (`docs/promise.md`).
 
 use std::collections::BTreeMap;
 

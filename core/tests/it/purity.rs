@@ -1,5 +1,5 @@
-//! DESIGN §3: core has no I/O, no clock, no randomness, no async, and no order that a hash decides. The compiler does
-//! not check that; this does. (`core/clippy.toml` says the same to whoever writes the line.)
+//! `ARCHITECTURE.md`, “Invariants: what is absent”: core has no I/O, no clock, no randomness, no async, and no order that a hash
+//! decides. The compiler does not check that; this does. (`core/clippy.toml` says the same to whoever writes the line.)
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! DESIGN §3, “The record is the journal”: bytes that are not exactly what was written are refused, precisely.
+//! `docs/store.md`, “The record”: bytes that are not exactly what was written are refused, precisely.
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::{Entry, Fact, RequestKind};

@@ -1,4 +1,4 @@
-//! DESIGN §4, rule 9: which refusals are an outcome. A refusal is of the sending that it answers; what another sending came
+//! `docs/rules.md`, rule 9: which refusals are an outcome. A refusal is of the sending that it answers; what another sending came
 //! to, or the first of a request that was delivered twice, only the PSP's object or a decision of the card's bank can tell.
 
 use pay_once_core::id::AttemptId;

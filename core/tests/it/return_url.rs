@@ -1,5 +1,5 @@
-//! `return_url` (DESIGN §2, 3-D Secure): where the customer goes afterwards. It is part of what is sent under a PSP key, so
-//! it comes from the journal, stays, and is the same in every sending (rule 3).
+//! `return_url` (`docs/http.md`, “3-D Secure”): where the customer goes afterwards. It is part of what is sent under a PSP key,
+//! so it comes from the journal, stays, and is the same in every sending (rule 3).
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::journal::Fact;

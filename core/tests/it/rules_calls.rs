@@ -1,4 +1,4 @@
-//! DESIGN §4, rules 1–3 and 12, each with its negative: what must be durable before what, and PSP keys.
+//! `docs/rules.md`, rules 1–3 and 12, each with its negative: what must be durable before what, and PSP keys.
 
 use pay_once_core::journal::{CallStep, Fact, Operation};
 use pay_once_core::machine::{Input, Outcome, Reply};

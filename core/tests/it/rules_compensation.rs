@@ -1,4 +1,4 @@
-//! DESIGN §4, rule 8, with its negatives: what must not stand is undone and shown, and undoing it is nobody's end.
+//! `docs/rules.md`, rule 8, with its negatives: what must not stand is undone and shown, and undoing it is nobody's end.
 
 use pay_once_core::id::AttemptId;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! DESIGN §4, rules 10 and 11, each with its negative: what is final, what expires, and what timers are for.
+//! `docs/rules.md`, rules 10 and 11, each with its negative: what is final, what expires, and what timers are for.
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::status::{Event, Status};

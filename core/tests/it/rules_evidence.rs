@@ -1,4 +1,4 @@
-//! DESIGN §4, rules 7 and 9, each with its negative: evidence of every kind and order, duplicates, what is an outcome.
+//! `docs/rules.md`, rules 7 and 9, each with its negative: evidence of every kind and order, duplicates, what is an outcome.
 
 use pay_once_core::journal::{Fact, Operation};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! DESIGN §4, rules 4–6, each with its negative one millisecond away: leases, horizons, and what “not found” proves.
+//! `docs/rules.md`, rules 4–6, each with its negative one millisecond away: leases, horizons, and what “not found” proves.
 
 use pay_once_core::journal::Operation;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
 
-/// 2025-11-26T12:34:56Z, the seed's own moment.
+/// 2025-11-26T12:34:56Z, the moment of the contract's first examples.
 pub(crate) const START_MS: u64 = 1_764_160_496_000;
 pub(crate) const DAY_MS: u64 = 86_400_000;
 pub(crate) const SECRET: &str = "whsec_test";
@@ -12,7 +12,7 @@ pub(crate) const LOOKUP_LAG_MS: u64 = 5_000;
 pub(crate) const CREATE: &str =
     r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 
-/// The PSP classes of DESIGN §5, on the faces that can have them.
+/// The PSP classes of `docs/psp.md`, on the faces that can have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Keyed 24 h and addressable.

@@ -1,4 +1,4 @@
-//! The acquirer face on the wire (DESIGN §5): the bytes that go out, and what the bytes that come back mean.
+//! The acquirer face on the wire (`docs/psp.md`): the bytes that go out, and what the bytes that come back mean.
 
 use pay_once_core::evidence::{EffectKind, Evidence, Signal};
 use pay_once_core::id::AttemptId;

@@ -1,4 +1,4 @@
-//! The stripe face on the wire (DESIGN §5; Stripe API reference, PaymentIntents): bytes out, bytes in.
+//! The stripe face on the wire (`docs/psp.md`; Stripe API reference, PaymentIntents): bytes out, bytes in.
 
 use pay_once_core::evidence::{EffectKind, Evidence, Signal};
 use pay_once_core::psp::Call;

@@ -1,4 +1,4 @@
-//! Parallel duplicates: one effect, one answer (DESIGN §2, “Parallel duplicates converge”).
+//! Parallel duplicates: one effect, one answer (`docs/http.md`, “Parallel duplicates”).
 
 use std::sync::Barrier;
 use std::thread;

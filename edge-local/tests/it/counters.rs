@@ -1,4 +1,4 @@
-//! Performance is counted, not felt: durable writes and PSP calls of every kind of request (DESIGN §3, “Writes”).
+//! Performance is counted, not felt: durable writes and PSP calls of every kind of request (`docs/store.md`, “Writes”).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `kill -9` at random moments under load: nothing acknowledged is lost, and the money moved once (DESIGN §6).
+//! `kill -9` at random moments under load: nothing acknowledged is lost, and the money moved once (`docs/faults.md`).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

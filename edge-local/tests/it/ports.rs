@@ -1,5 +1,5 @@
 //! The same loop over another transport, clock, store and PSP: swaps of unknown outcome, conflicts, outages, pauses
-//! (DESIGN §4, rules 1–4; §6).
+//! (`docs/rules.md`, rules 1–4; `docs/faults.md`).
 
 use serde_json::{Value, json};
 use tokio::task::LocalSet;

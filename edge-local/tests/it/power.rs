@@ -1,5 +1,5 @@
-//! Power cuts, and a disk that fails (DESIGN §6): what was acknowledged is durable, or the answer was not given. The server
-//! runs over a disk that keeps no promise but a sync's (`tests/shim/power.c`, preloaded): when the power goes, each sector
+//! Power cuts, and a disk that fails (`docs/faults.md`): what was acknowledged is durable, or the answer was not given. The
+//! server runs over a disk that keeps no promise but a sync's (`tests/shim/power.c`, preloaded): when the power goes, each sector
 //! that was written since is there or is not, by lot.
 
 use std::fs;

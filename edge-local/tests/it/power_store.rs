@@ -1,5 +1,5 @@
 //! The store alone under power cuts, as fast as it can: what it called applied is there, whole, after any of them, also in the
-//! middle of a checkpoint (DESIGN §3, “Stores”).
+//! middle of a checkpoint (`docs/store.md`, “Stores”).
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Every refusal of the contract, over the wire: precise, and nothing changed (DESIGN §2, “Errors”).
+//! Every refusal of the contract, over the wire: precise, and nothing changed (`docs/http.md`, “Errors”).
 
 use std::time::{Duration, Instant};
 

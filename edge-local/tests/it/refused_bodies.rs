@@ -1,4 +1,4 @@
-//! Refusals of operations' bodies, over the wire: the field is named, and nothing changed (DESIGN §2, “Errors”). Bodies of
+//! Refusals of operations' bodies, over the wire: the field is named, and nothing changed (`docs/http.md`, “Errors”). Bodies of
 //! create and charge are the suite's (`suite.rs`).
 
 use serde_json::json;

@@ -1,5 +1,5 @@
 //! Every misbehaviour of the sandbox against every class: the attempt ends as the ledger says, with one effect at most
-//! (DESIGN §1, §5). One server a class, all tokens at the same time.
+//! (`docs/promise.md`, `docs/psp.md`). One server a class, all tokens at the same time.
 
 use std::thread;
 use std::time::{Duration, Instant};

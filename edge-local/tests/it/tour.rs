@@ -1,4 +1,4 @@
-//! The seed's examples over the wire, to the letter (brief/pay-once.md; DESIGN §2).
+//! The contract's first examples over the wire, to the letter (`docs/http.md`, “First examples”).
 
 use std::time::{Duration, Instant};
 
@@ -109,7 +109,7 @@ fn the_seeds_examples() {
 #[test]
 fn the_bare_curl_of_the_seed() {
     let server = Server::fast("stripe");
-    // curl -d without -H says it is a form; the seed's authorize and capture have no body at all.
+    // curl -d without -H says it is a form; the authorize and capture of the first examples have no body at all.
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     let body = br#"{"order_id": "ord_1", "amount": 100, "currency": "JPY"}"#;
     let headers = [("Idempotency-Key", "k1"), form, ("Accept", "*/*")];

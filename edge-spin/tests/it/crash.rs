@@ -1,5 +1,5 @@
 //! `kill -9` at random moments under load, two host processes over one store: nothing acknowledged is lost, and the money
-//! moved once (DESIGN §6).
+//! moved once (`docs/faults.md`).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

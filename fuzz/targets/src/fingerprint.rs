@@ -1,4 +1,4 @@
-//! `fingerprint`: two bodies have one digest if, and only if, they mean the same (DESIGN §2, “Same body”; RFC 8785). A
+//! `fingerprint`: two bodies have one digest if, and only if, they mean the same (`docs/http.md`, “Same body”; RFC 8785). A
 //! value is made, written in two ways, and changed; what is the same is decided here, without core.
 
 use arbitrary::{Arbitrary, Unstructured};

@@ -184,7 +184,7 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
     panic!("no answer when it was due");
 }
 
-/// An answer is one of those that are documented: DESIGN §2.
+/// An answer is one of those that are documented (`docs/http.md`).
 fn documented(response: &Response) {
     let words = || format!("{} {}", response.status, String::from_utf8_lossy(&response.body));
     for (name, value) in &response.headers {

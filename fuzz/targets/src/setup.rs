@@ -23,7 +23,7 @@ pub const LOOKUP_LAG_MS: u64 = 5_000;
 /// Where the PSP is.
 pub const PSP_URL: &str = "http://psp.test";
 
-/// The PSP classes of DESIGN §5, on the faces that can have them.
+/// The PSP classes of `docs/psp.md`, on the faces that can have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Keyed 24 h and addressable.

@@ -65,7 +65,10 @@ fn then(mut turn: Turn, now_ms: u64) -> Result<Then, Violation> {
             }
             Action::Done => return Ok(then),
             Action::Note(Note::RecordRefused(why)) => {
-                return Err(Violation::new("§3 evidence always finds room", why.to_string()));
+                return Err(Violation::new(
+                    "store: evidence always finds room",
+                    why.to_string(),
+                ));
             }
             Action::Committed(_) | Action::Note(_) => {}
             other => return Err(Violation::new("explorer", format!("no reason for {other:?}"))),

@@ -1,4 +1,4 @@
-//! What is explored: a PSP class (DESIGN §5), a plot (what the clients do), and how much may go wrong.
+//! What is explored: a PSP class (`docs/psp.md`), a plot (what the clients do), and how much may go wrong.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) const TIMING: Timing = Timing {
     authorize_retry_ms: 4_000,
 };
 
-/// The PSP classes of DESIGN §5.
+/// The PSP classes of `docs/psp.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PspClass {

@@ -1,4 +1,4 @@
-//! The two faces of the PSP on the wire (DESIGN §5): PaymentIntents, and a plain card network.
+//! The two faces of the PSP on the wire (`docs/psp.md`): PaymentIntents, and a plain card network.
 
 use std::collections::BTreeMap;
 

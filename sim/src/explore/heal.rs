@@ -1,5 +1,5 @@
 //! The healed continuation: from now on nothing goes wrong. Every state must come to rest by it, without clients and
-//! without webhooks (DESIGN §1, liveness: “without anybody's help”).
+//! without webhooks (`docs/promise.md`, “Liveness”).
 
 use std::collections::HashSet;
 
@@ -77,7 +77,7 @@ pub(super) fn trace(
 
 fn never_rests() -> Violation {
     Violation::new(
-        "§1 once faults stop it ends",
+        "promise: once faults stop it ends",
         format!("not at rest after {STEPS_MAX} steps"),
     )
 }

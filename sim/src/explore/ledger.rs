@@ -1,4 +1,4 @@
-//! A truthful PSP in memory with one ledger for both faces (DESIGN §5). It refuses nothing that a naive card network
+//! A truthful PSP in memory with one ledger for both faces (`docs/psp.md`). It refuses nothing that a naive card network
 //! would not refuse: the acquirer face authorizes and captures again as often as it is asked.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What must hold, each with its place in DESIGN. The truth is the PSP's own ledger, never the record.
+//! What must hold, each with its page of `docs/`. The truth is the PSP's own ledger, never the record.
 
 use pay_once_core::http::Response;
 use pay_once_core::invariant;
@@ -13,7 +13,7 @@ use super::digest;
 use super::ledger::{Hold, Ledger};
 use super::world::{Decision, Scene, World};
 
-/// Durable writes that an undisturbed attempt may need, a rival's request included (DESIGN §3: 5).
+/// Durable writes that an undisturbed attempt may need, a rival's request included (`docs/store.md`, “Writes”: 5).
 const WRITES_BASE: u32 = 6;
 /// Sendings under one key until its horizon, with growing pauses.
 const RESENDS: u32 = 12;
@@ -52,8 +52,12 @@ pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
     let books = || format!("{:?}", ledger.holds);
     // What the PSP executes twice, nobody can prevent: it is undone (`rest`).
     let most = 1 + usize::from(ledger.twices);
-    ensure(ledger.live() <= most, "§1 at most one live authorization", books)?;
-    // Stricter than §1: within the fault model no second one is ever made, compensated or not (rule 8).
+    ensure(
+        ledger.live() <= most,
+        "promise: at most one live authorization",
+        books,
+    )?;
+    // Stricter than the promise: within the fault model no second one is ever made, compensated or not (rule 8).
     ensure(
         ledger.authorizations() <= most,
         "rule 8: no second authorization, compensated or not",
@@ -61,14 +65,14 @@ pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
     )?;
     ensure(
         ledger.captures().count() <= most,
-        "§1 at most one capture, ever",
+        "promise: at most one capture, ever",
         books,
     )?;
     ensure(
         ledger
             .captures()
             .all(|(hold, take)| take.amount <= hold.amount && hold.amount <= AMOUNT_MINOR),
-        "§1 at most the authorized amount",
+        "promise: at most the authorized amount",
         books,
     )?;
     ensure(
@@ -79,19 +83,19 @@ pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
     let none_taken = ledger.captures().next().is_none();
     ensure(
         !world.told.never_taken || none_taken,
-        "§1 no answer says that money did not move when it did",
+        "promise: no answer says that money did not move when it did",
         books,
     )?;
     let standing = ledger.standing().count();
     ensure(
         !world.told.taken || (1..=most).contains(&standing),
-        "§1 no answer says that money moved when it did not",
+        "promise: no answer says that money moved when it did not",
         books,
     )?;
     bounded(scene, world)
 }
 
-/// DESIGN §3, “Writes”: what it costs is bounded by what went wrong.
+/// `docs/store.md`, “Writes”: what it costs is bounded by what went wrong.
 fn bounded(scene: &Scene, world: &World) -> Result<(), Violation> {
     let (budget, left) = (&scene.cell.budget, &world.left);
     // A key under which the PSP keeps an answer that says nothing is asked up to its horizon.
@@ -101,11 +105,11 @@ fn bounded(scene: &Scene, world: &World) -> Result<(), Violation> {
     let (writes, sends) = (u32::from(world.writes), u32::from(world.sends));
     // A fault costs the note of it, the proof, and the next try; a timer, the steps of one operation.
     let most = WRITES_BASE + 3 * (faults + nudges);
-    ensure(writes <= most, "§3 bounded writes", || {
+    ensure(writes <= most, "store: bounded writes", || {
         format!("{writes} writes, {faults} faults, {nudges} nudges")
     })?;
     let most = SENDS_BASE + faults + nudges;
-    ensure(sends <= most, "§3 bounded money calls", || {
+    ensure(sends <= most, "store: bounded money calls", || {
         format!("{sends} money calls, {faults} faults, {nudges} nudges")
     })
 }
@@ -144,13 +148,13 @@ pub(super) fn decision(decision: &Decision, base: Option<&Record>) -> Result<(),
     invariant::check(record).map_err(|(which, what)| Violation::new(which, what))?;
     let bytes = record.encode();
     let read = Record::decode(record.id(), &bytes)
-        .map_err(|why| Violation::new("§3 record bytes read back", why.to_string()))?;
-    ensure(read == **record, "§3 record bytes read back", || {
+        .map_err(|why| Violation::new("store: record bytes read back", why.to_string()))?;
+    ensure(read == **record, "store: record bytes read back", || {
         "as another record".to_owned()
     })?;
     ensure(
         base.is_none_or(|base| record.grew_from(base)),
-        "§3 a journal only grows",
+        "store: a journal only grows",
         || "it was rewritten".to_owned(),
     )
 }
@@ -164,12 +168,13 @@ pub(super) fn swap(world: &World, decision: &Decision) -> Result<(), Violation> 
     })?;
     ensure(
         decision.record.grew_from(before),
-        "§3 a journal only grows",
+        "store: a journal only grows",
         || "it was rewritten".to_owned(),
     )
 }
 
-/// What must hold of every answer that a client hears: it is true (§1), and a final one is what it was (§2).
+/// What must hold of every answer that a client hears: it is true (`docs/promise.md`), and a final one is what it was
+/// (`docs/http.md`, “Replays”).
 pub(super) fn answer(
     world: &mut World,
     ask: &Ask,
@@ -179,7 +184,7 @@ pub(super) fn answer(
     let body = String::from_utf8_lossy(&response.body).into_owned();
     let said = || format!("{} under {}: {} {body}", ask.what, ask.key, response.status);
     let shown: Value = serde_json::from_slice(&response.body)
-        .map_err(|error| Violation::new("§2 an answer is JSON", format!("{error}: {}", said())))?;
+        .map_err(|error| Violation::new("http: an answer is JSON", format!("{error}: {}", said())))?;
     let error = at(&shown, "/error");
     let attempt = if error.is_null() {
         &shown
@@ -189,7 +194,7 @@ pub(super) fn answer(
     let is_rejected = response.status == 502 && *at(error, "/code") == "PSP_REJECTED_REQUEST";
     ensure(
         response.status < 500 || is_rejected,
-        "§2 no server error without a fault of the store",
+        "http: no server error without a fault of the store",
         said,
     )?;
     ensure(
@@ -199,7 +204,7 @@ pub(super) fn answer(
     )?;
     nothing_foreign(world, attempt)?;
     truth(world, attempt, response.status)
-        .map_err(|what| Violation::new("§1 an answer is true", format!("{what}: {}", said())))?;
+        .map_err(|what| Violation::new("promise: an answer is true", format!("{what}: {}", said())))?;
     let failed = *at(attempt, "/charge_state") == "failed" || response.status == 402;
     let in_doubt = matches!(
         at(attempt, "/operation/state").as_str(),
@@ -208,14 +213,14 @@ pub(super) fn answer(
     let status = at(attempt, "/status").as_str().unwrap_or_default();
     ensure(
         !failed || !in_doubt || is_final(status),
-        "§1 in doubt is never failed",
+        "promise: in doubt is never failed",
         said,
     )?;
     world.told.never_taken |= failed || (*at(error, "/safe_new_key") == true && !attempt.is_null());
     world.told.taken |= status == "CAPTURED";
     same_again(world, ask, response, record).map_err(|what| {
         Violation::new(
-            "§2 a key's final answer never changes",
+            "http: a key's final answer never changes",
             format!("{what}; now {}", said()),
         )
     })
@@ -224,11 +229,11 @@ pub(super) fn answer(
 /// An answer to an operator: it is true, as any.
 pub(super) fn shown(world: &World, response: &Response) -> Result<(), Violation> {
     let shown: Value = serde_json::from_slice(&response.body)
-        .map_err(|error| Violation::new("§2 an answer is JSON", error.to_string()))?;
+        .map_err(|error| Violation::new("http: an answer is JSON", error.to_string()))?;
     let inside = at(&shown, "/error/attempt");
     let attempt = if inside.is_null() { &shown } else { inside };
     truth(world, attempt, response.status)
-        .map_err(|what| Violation::new("§1 an answer is true", format!("{what}: {shown}")))?;
+        .map_err(|what| Violation::new("promise: an answer is true", format!("{what}: {shown}")))?;
     nothing_foreign(world, attempt)
 }
 
@@ -294,7 +299,7 @@ fn truth(world: &World, attempt: &Value, status: u16) -> Result<(), String> {
     }
 }
 
-/// §2, “Replays”: the final answer to a key, byte for byte.
+/// `docs/http.md`, “Replays”: the final answer to a key, byte for byte.
 fn same_again(
     world: &mut World,
     ask: &Ask,

@@ -159,7 +159,7 @@ impl Turn<'_> {
                 Routed::Reply(response) => {
                     let said = String::from_utf8_lossy(&response.body).into_owned();
                     return Err(Violation::new(
-                        "§2 a good request is let in",
+                        "http: a good request is let in",
                         format!("{} {said}", response.status),
                     ));
                 }

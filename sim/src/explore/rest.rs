@@ -13,7 +13,7 @@ use super::mix::Mix;
 use super::oracle::{Violation, ensure};
 use super::world::{IN_TIME_MS, Scene, World};
 
-const ORACLE: &str = "§1 once faults stop it ends, and agrees with the ledger";
+const ORACLE: &str = "promise: once faults stop it ends, and agrees with the ledger";
 
 /// Liveness: final, or never begun, and agreeing with the ledger; parked only where nothing more can be found out.
 pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
@@ -41,12 +41,16 @@ pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
             "an operator ends what is parked",
             || format!("{running:?}; the ledger: {:?}", ledger.holds),
         )?;
-        return ensure(left > 0 || !scene.cell.strict, "§1 parked is an unknown", || {
-            format!(
-                "{:?} is parked, though nothing of it can have left: {:?}",
-                state.status, state.running
-            )
-        });
+        return ensure(
+            left > 0 || !scene.cell.strict,
+            "promise: parked is an unknown",
+            || {
+                format!(
+                    "{:?} is parked, though nothing of it can have left: {:?}",
+                    state.status, state.running
+                )
+            },
+        );
     }
     unwanted_is_undone(ledger, record)?;
     let taken = usize::from(state.status == Status::Captured);

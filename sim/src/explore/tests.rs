@@ -74,7 +74,7 @@ fn a_psp_that_breaks_its_word_about_late_requests_is_found_out() {
     };
     let report = explore(&options, &|_| {});
     let found = report.violation().expect("a violation");
-    assert!(found.oracle.starts_with("§1 at most one"), "{report}");
+    assert!(found.oracle.starts_with("promise: at most one"), "{report}");
     let (again, steps) = replay(&cell, &found.path);
     assert_eq!(again, Some((found.oracle.clone(), found.message.clone())));
     assert_eq!(steps, found.steps);

@@ -77,7 +77,7 @@ pub(super) enum Origin {
     Timer,
 }
 
-/// How far a server is with something (DESIGN §3, “the loop”).
+/// How far a server is with something (`ARCHITECTURE.md`, “The loop”).
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
     /// To be loaded for and decided on.

@@ -6,7 +6,7 @@ use crate::shopper::Op;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "acknowledged means done",
-    rule: "§1 safety; rules 2, 7, 9",
+    rule: "promise: safety; rules 2, 7, 9",
     judge,
 };
 

@@ -12,7 +12,7 @@ use crate::shopper::{Op, Role};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "amounts",
-    rule: "§1, §2",
+    rule: "promise: safety; http: request bodies",
     judge,
 };
 

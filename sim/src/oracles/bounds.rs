@@ -1,5 +1,5 @@
 //! Durable writes and calls by which money can move are bounded, and without faults exact: five and two for a manual
-//! payment (DESIGN §3, “Writes”).
+//! payment (`docs/store.md`, “Writes”).
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Class, Flow, Payment, Token};
@@ -18,7 +18,7 @@ const LONG_FAULT_MS: u64 = 3_600_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "bounded work",
-    rule: "§3 Writes",
+    rule: "store: writes",
     judge,
 };
 

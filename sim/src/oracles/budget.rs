@@ -14,7 +14,7 @@ const LOOKS_MS_MAX: u64 = 200;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "answered in time",
-    rule: "§2 Time budget",
+    rule: "http: time budget",
     judge,
 };
 

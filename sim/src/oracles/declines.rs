@@ -5,7 +5,7 @@ use crate::seen::Status;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "declined means never",
-    rule: "§1 safety; rules 9, 10",
+    rule: "promise: safety; rules 9, 10",
     judge,
 };
 

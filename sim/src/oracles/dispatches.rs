@@ -1,5 +1,5 @@
 //! Every call by which money can move was dispatched before: the journal has an entry that names its key, each entry is
-//! sent at most once, and what arrives had left in its time (DESIGN §4, rule 1). The PSP tells of the calls, the journal of
+//! sent at most once, and what arrives had left in its time (rule 1). The PSP tells of the calls, the journal of
 //! the dispatches.
 
 use std::collections::BTreeMap;

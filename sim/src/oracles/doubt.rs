@@ -1,12 +1,12 @@
 //! In doubt is never reported as failed: where an answer says that a new key is safe, no money is there, then or later
-//! (DESIGN §1, “Unknown is never downgraded by time”; §2, `safe_new_key`).
+//! (`docs/promise.md`, “Unknown outcomes”; `docs/http.md`, “Errors”).
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::{Doubt, Status};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "doubt is not failure",
-    rule: "§1, §2 Errors",
+    rule: "promise: unknown outcomes; http: errors",
     judge,
 };
 

@@ -5,7 +5,7 @@ use crate::shopper::Role;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "merchants are apart",
-    rule: "§2 Merchants",
+    rule: "http: merchants",
     judge,
 };
 

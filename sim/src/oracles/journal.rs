@@ -1,6 +1,6 @@
 //! Whatever was seen is in the journal for ever: a timeline only grows, every effect of the ledger is in the last one, and
-//! the stored record's chain and invariants hold (DESIGN §3: the timeline *is* the journal; rule 7: late evidence is always
-//! taken in).
+//! the stored record's chain and invariants hold (`docs/store.md`, “The record”: the timeline *is* the journal; rule 7: late
+//! evidence is always taken in).
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::Heard;
@@ -9,7 +9,7 @@ use pay_once_sandbox::tokens::Operation;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "the journal keeps everything",
-    rule: "§3; rule 7",
+    rule: "store: record; rule 7",
     judge,
 };
 

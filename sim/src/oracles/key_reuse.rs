@@ -1,11 +1,11 @@
-//! A key belongs to one request: another body or operation under it is refused, without effect (DESIGN §2, “Keys”).
+//! A key belongs to one request: another body or operation under it is refused, without effect (`docs/http.md`, “Keys”).
 
 use super::{Case, Oracle, Wrong};
 use crate::shopper::Role;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "key reuse refused",
-    rule: "§2 Keys",
+    rule: "http: keys",
     judge,
 };
 

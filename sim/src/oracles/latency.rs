@@ -1,4 +1,4 @@
-//! Without faults, answers come within 200 ms, 99 of 100 (DESIGN §2, “Time budget”).
+//! Without faults, answers come within 200 ms, 99 of 100 (`docs/http.md`, “Time budget”).
 
 use super::Violation;
 use crate::plan::{Act, World};
@@ -28,7 +28,7 @@ pub(super) fn judge(run: &Run) -> Result<(), Violation> {
     if late > LATE_MAX.max(took.len() / 100) {
         return Err(Violation {
             oracle: NAME,
-            rule: "§2 Time budget",
+            rule: "http: time budget",
             payment: None,
             at_ms: run.ended_ms,
             message: format!(

@@ -1,6 +1,6 @@
-//! The history of an attempt is linearizable (DESIGN §1, §3): the operations that succeeded, failed and were read can be
-//! put in one order, each at a moment between its sending and its answer, in which a single register of statuses gives
-//! exactly those answers. Operations without a known end may have happened at any time later, or never.
+//! The history of an attempt is linearizable (`docs/promise.md`; `docs/store.md`, “Stores”): the operations that succeeded,
+//! failed and were read can be put in one order, each at a moment between its sending and its answer, in which a single register
+//! of statuses gives exactly those answers. Operations without a known end may have happened at any time later, or never.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const OPS_MAX: usize = 24;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "linearizable",
-    rule: "§3 one record, one swap",
+    rule: "store: one record, one swap",
     judge,
 };
 

@@ -1,5 +1,5 @@
 //! Once faults stop, the attempt ends in a final status that agrees with the PSP's ledger, without anybody's help. Only
-//! what no PSP can tell is parked (DESIGN §1 liveness, §5).
+//! what no PSP can tell is parked (`docs/promise.md`, “Liveness”; `docs/psp.md`).
 
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
@@ -29,7 +29,7 @@ const LONG_REJECTION_MS: u64 = 15_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "liveness",
-    rule: "§1 liveness; rules 4, 10, 11",
+    rule: "promise: liveness; rules 4, 10, 11",
     judge,
 };
 

@@ -1,5 +1,5 @@
 //! The oracles, one a file. Each judges a finished run by what clients were told and what the PSP's ledger holds, never
-//! by our own store (DESIGN §1, §2, §4).
+//! by our own store (`docs/promise.md`, `docs/http.md`, `docs/rules.md`).
 
 mod acks;
 mod amounts;
@@ -51,7 +51,8 @@ use crate::world::EPOCH_MS;
 pub struct Violation {
     /// The oracle that says so.
     pub oracle: &'static str,
-    /// The promise, by its number in DESIGN.
+    /// Where the promise is written down: `promise: safety` is `docs/promise.md`, “Safety”; rules are by number in
+    /// `docs/rules.md`.
     pub rule: &'static str,
     /// The payment concerned.
     pub payment: Option<u32>,
@@ -129,7 +130,7 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
     if let Some(what) = run.broken.first() {
         return Err(Violation {
             oracle: "world",
-            rule: "§3",
+            rule: "store: record",
             payment: None,
             at_ms: run.ended_ms,
             message: what.clone(),
@@ -171,7 +172,7 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
     if let Some((id, events)) = ledger.into_iter().find(|(id, _)| id.starts_with("pa_")) {
         return Err(Violation {
             oracle: "world",
-            rule: "§1",
+            rule: "promise: safety",
             payment: None,
             at_ms: events.first().map_or(0, |event| since(event.at_ms)),
             message: format!("money moved for {id}, which nobody asked for"),

@@ -5,7 +5,7 @@ use super::{Case, Oracle, Wrong, since};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "one effect",
-    rule: "§1 safety; rules 1, 3-6, 12",
+    rule: "promise: safety; rules 1, 3-6, 12",
     judge,
 };
 

@@ -5,7 +5,7 @@ use crate::shopper::Role;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "only what is parked is resolved",
-    rule: "§2 resolve",
+    rule: "http: resolve",
     judge,
 };
 

@@ -1,4 +1,4 @@
-//! The status never goes back for any reader, and final is final (DESIGN §1, rule 10).
+//! The status never goes back for any reader, and final is final (`docs/http.md`, “Statuses”; rule 10).
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::{Heard, Status};

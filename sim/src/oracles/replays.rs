@@ -1,4 +1,4 @@
-//! The same key gives the same final answer for ever (DESIGN §2, “Replays”).
+//! The same key gives the same final answer for ever (`docs/http.md`, “Replays”).
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::seen::{Heard, Told};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "same key, same answer",
-    rule: "§2 Replays",
+    rule: "http: replays",
     judge,
 };
 

@@ -11,7 +11,7 @@ const LONG_FAULT_MS: u64 = 3_000;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "who comes back is answered",
-    rule: "§1 liveness; §2 Replays",
+    rule: "promise: liveness; http: replays",
     judge,
 };
 

@@ -7,7 +7,7 @@ use crate::shopper::Op;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "kept answers are final",
-    rule: "§2 Replays",
+    rule: "http: replays",
     judge,
 };
 

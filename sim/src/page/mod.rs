@@ -99,7 +99,7 @@ fn verdict(violation: Option<&Violation>) -> String {
         None => String::new(),
     };
     format!(
-        "<div class=\"verdict broken\" role=\"alert\"><b>A promise was broken: {}</b> <span>DESIGN {}{whose}, at {} ms</span>\
+        "<div class=\"verdict broken\" role=\"alert\"><b>A promise was broken: {}</b> <span>{}{whose}, at {} ms</span>\
          <p>{}</p></div>",
         escape(violation.oracle),
         escape(violation.rule),

@@ -11,7 +11,7 @@ use crate::trace::{Kind, TraceLine, Traced};
 fn forged(plan: &Plan, message: &str) -> Violation {
     Violation {
         oracle: "one effect",
-        rule: "§1",
+        rule: "promise: safety",
         payment: plan.payments().next().map(|payment| payment.payment),
         at_ms: 1_000,
         message: message.to_owned(),

@@ -81,7 +81,7 @@ pub(super) fn told(told: Option<&Told>) -> String {
     text
 }
 
-/// What a PSP of a class can do, for somebody who has not read DESIGN §5.
+/// What a PSP of a class can do, for somebody who has not read `docs/psp.md`.
 pub(super) fn about(class: Class) -> &'static str {
     match class {
         Class::Stripe => "takes idempotency keys, and can be asked what became of a request",

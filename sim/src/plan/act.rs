@@ -1,4 +1,4 @@
-//! What a plan does, step by step: payments and faults (DESIGN §6).
+//! What a plan does, step by step: payments and faults (`docs/faults.md`).
 
 use serde::{Deserialize, Serialize};
 

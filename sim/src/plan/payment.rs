@@ -109,7 +109,7 @@ impl Payment {
         }
     }
 
-    /// Its attempt: the key is the address (DESIGN §3).
+    /// Its attempt: the key is the address (`docs/store.md`, “The address”).
     #[must_use]
     pub fn attempt_id(&self, installation: &str) -> AttemptId {
         let first = if self.flow == Flow::Charge {

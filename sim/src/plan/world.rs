@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The PSP of a run (DESIGN §5).
+/// The PSP of a run (`docs/psp.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {

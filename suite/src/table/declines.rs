@@ -42,7 +42,7 @@ pub(super) fn cases() -> Vec<Case> {
             ),
             Case::new(
                 name("declined-charge"),
-                "A declined charge is told as the second seed wants it: failed.",
+                "A declined charge has the charge_state failed.",
                 merchant,
                 vec![
                     post("/charge")

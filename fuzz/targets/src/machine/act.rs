@@ -1,4 +1,4 @@
-//! What can happen between clients, servers and a PSP, within the fault model (DESIGN §6). Each act is two bytes: what
+//! What can happen between clients, servers and a PSP, within the fault model (`docs/faults.md`). Each act is two bytes: what
 //! and a small choice, and a larger choice.
 
 use pay_once_core::machine::{Input, Outcome};

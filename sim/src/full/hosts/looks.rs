@@ -17,8 +17,8 @@ const LOOK_LIMIT_MS: u64 = 2_000;
 
 impl Ways {
     /// Waits until one payment's attempt has come to an end, and looks at it once when all is over. Until then it is
-    /// only peeped at: a look is a request, and whatever a request sets going would hide that nothing else does (§1: the
-    /// end comes without anybody's help).
+    /// only peeped at: a look is a request, and whatever a request sets going would hide that nothing else does
+    /// (`docs/promise.md`, “Liveness”: the end comes without anybody's help).
     pub(super) async fn look_on(self, buyer: usize) {
         let stage = &self.stage;
         stage.sleep_until(stage.plan.world.heal_ms).await;

@@ -92,7 +92,7 @@ impl World {
         })
     }
 
-    /// What an answer says is true at the PSP (DESIGN §1), and a final one never changes (§2, “Replays”).
+    /// What an answer says is true at the PSP (`docs/promise.md`), and a final one never changes (`docs/http.md`, “Replays”).
     pub(in crate::machine) fn believe(&mut self, which: usize, answer: &Response) {
         let words = || format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body));
         let ledger = &self.ledger;
@@ -107,7 +107,7 @@ impl World {
             .requests
             .get(which)
             .is_some_and(|asked| asked.method == "GET");
-        // A key belongs to one request (§2, “Keys”).
+        // A key belongs to one request (`docs/http.md`, “Keys”).
         let key = self
             .requests
             .get(which)

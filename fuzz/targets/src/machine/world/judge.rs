@@ -8,7 +8,7 @@ use super::{WAKES_MAX, World};
 use crate::setup::Kind;
 
 impl World {
-    /// After every act: the promise of DESIGN §1.
+    /// After every act: the promise (`docs/promise.md`).
     ///
     /// # Panics
     /// If it is broken: a finding.

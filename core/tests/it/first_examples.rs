@@ -1,26 +1,26 @@
-//! The seed's examples, word for word (brief/pay-once.md): status line, headers and bodies.
+//! `docs/http.md`, “First examples”, word for word: status line, headers and bodies.
 
 use pay_once_core::http::Response;
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, World, json as body};
 
-/// Every member of `seed` is in `ours` with the same value; what ours has more stands beside.
-fn assert_holds(ours: &Value, seed: &Value) {
-    match (ours, seed) {
-        (Value::Object(ours), Value::Object(seed)) => {
-            for (name, value) in seed {
+/// Every member of `example` is in `ours` with the same value; what ours has more stands beside.
+fn assert_holds(ours: &Value, example: &Value) {
+    match (ours, example) {
+        (Value::Object(ours), Value::Object(example)) => {
+            for (name, value) in example {
                 assert_holds(
                     ours.get(name).unwrap_or_else(|| panic!("{name} is missing")),
                     value,
                 );
             }
         }
-        _ => assert_eq!(ours, seed),
+        _ => assert_eq!(ours, example),
     }
 }
 
-/// The seed's member order is kept, too: what it names comes in its order.
+/// The order of the members is kept, too.
 fn assert_order(response: &Response, names: &[&str]) {
     let text = String::from_utf8(response.body.clone()).unwrap();
     let places: Vec<usize> = names
@@ -113,7 +113,7 @@ fn authorize_and_capture() {
             .unwrap()
             .starts_with("pi_3N")
     );
-    let mut seed = json!({
+    let mut example = json!({
         "attempt_id": id.to_string(),
         "order_id": "ord_123",
         "amount": 2599,
@@ -122,7 +122,7 @@ fn authorize_and_capture() {
         "capture_method": "manual",
         "authorization": {"psp": "stripe", "authorized_at": "2025-11-26T12:35:10Z"},
     });
-    assert_holds(&shown, &seed);
+    assert_holds(&shown, &example);
     assert!(shown.get("capture").is_none());
 
     world.now_ms += 50_000;
@@ -131,9 +131,9 @@ fn authorize_and_capture() {
     assert_eq!(captured.header("Content-Type"), Some("application/json"));
     assert_eq!(captured.header("Idempotency-Key"), Some("k3"));
     let shown = body(&captured);
-    seed["status"] = json!("CAPTURED");
-    seed["capture"] = json!({"captured_at": "2025-11-26T12:36:00Z"});
-    assert_holds(&shown, &seed);
+    example["status"] = json!("CAPTURED");
+    example["capture"] = json!({"captured_at": "2025-11-26T12:36:00Z"});
+    assert_holds(&shown, &example);
     assert_eq!(shown["authorization"], authorization, "as it was answered before");
     assert!(
         shown["capture"]["capture_id"]
@@ -156,9 +156,9 @@ fn authorize_and_capture() {
     assert_eq!((world.ledger.authorizations(), world.ledger.captures()), (1, 1));
 }
 
-/// The seed's curl lines carry `-d` and nothing else: a body's media type is not asked for.
+/// curl with `-d` alone says that a body is a form: the media type is not asked for.
 #[test]
-fn the_seeds_own_curl_lines_need_no_content_type() {
+fn bare_curl_lines_need_no_content_type() {
     let mut world = World::new(Kind::Stripe);
     let headers = [
         ("idempotency-key", "k1"),
