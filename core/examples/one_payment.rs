@@ -6,19 +6,22 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
+use pay_once_core::host::store::{Swap, Swapped};
+use pay_once_core::host::turn::{Action, Turn};
 use pay_once_core::http::{Request, Response};
 use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::machine::{Input, Outcome, Reply, handle};
-use pay_once_core::psp::CallResult;
+use pay_once_core::psp::questions::Questions;
+use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, route};
 
 const APPROVED: &[u8] = br#"{"status":"approved","psp_reference":"psp_1"}"#;
 
-/// The least adapter there can be: a slot for one record, and a PSP that approves.
+/// The least adapter that owes nothing: a map for a store, a list of timers, and a PSP that approves. What it leaves out is I/O.
 struct Adapter {
     config: Config,
-    stored: Option<(AttemptId, Vec<u8>)>,
+    questions: Questions,
+    store: BTreeMap<AttemptId, (u64, Vec<u8>)>,
+    timers: BTreeMap<AttemptId, u64>,
     now_ms: u64,
 }
 
@@ -31,34 +34,118 @@ impl Adapter {
             headers: &headers,
             body: body.as_bytes(),
         };
-        match route(&self.config, &request, self.now_ms) {
-            Routed::Reply(response) => Some(response),
-            Routed::Attempt { id, input } => self.drive(id, input),
-            // Only some webhooks of Stripe's have to be read first.
-            Routed::Read(_) => None,
+        let turn = Turn::request(&self.config, &request, self.now_ms);
+        self.run(turn)
+    }
+
+    /// Carries a turn out. Everything that it decides is core's; everything that it does is here.
+    fn run(&mut self, mut turn: Turn) -> Option<Response> {
+        let mut reply = None;
+        let mut calls = Vec::new();
+        loop {
+            self.now_ms += 1;
+            match turn.next(self.now_ms, &mut self.questions) {
+                Action::Read(call) => {
+                    let result = self.send(&call);
+                    turn.read(&self.config, &result, self.now_ms);
+                }
+                Action::Load => self.load(&mut turn),
+                Action::Swap => {
+                    let swapped = self.swap(&turn);
+                    turn.swapped(swapped, self.now_ms);
+                }
+                // The timer of the attempt is now as the write says, whatever it was.
+                Action::Committed(write) => {
+                    self.timers.remove(&write.record.id());
+                    self.timers
+                        .extend(write.wake_at_ms.map(|at_ms| (write.record.id(), at_ms)));
+                }
+                Action::Perform(call) => calls.push(*call),
+                Action::Arm { at_ms, is_latest } => self.arm(turn.id(), at_ms, is_latest),
+                Action::Note(note) => note.message().iter().for_each(|line| println!("  ! {line}")),
+                // Nobody else is there who could change the record: the calls are what the turn waits for.
+                Action::Wait { until_ms } => {
+                    self.perform(std::mem::take(&mut calls));
+                    self.now_ms = self.now_ms.max(until_ms);
+                    turn.woken();
+                }
+                Action::Pause { until_ms } => {
+                    self.now_ms = until_ms;
+                    turn.woken();
+                }
+                Action::Reply(response) => reply = Some(response),
+                Action::Done => break,
+            }
+        }
+        self.perform(calls);
+        reply
+    }
+
+    fn load(&self, turn: &mut Turn) {
+        let Some(id) = turn.id() else { return };
+        let stored = self.store.get(&id).map(|(_, bytes)| Record::decode(id, bytes));
+        match stored.transpose() {
+            Ok(record) => {
+                // Fresh each time. Here the time is; an adapter takes it from the system.
+                let entropy = Entropy(u128::from(self.now_ms) << 64);
+                turn.loaded(&self.config, record.as_ref(), self.now_ms, entropy);
+            }
+            // Bytes that are no record are left as they are.
+            Err(why) => turn.refused(why, self.now_ms),
         }
     }
 
-    fn drive(&mut self, id: AttemptId, input: Input) -> Option<Response> {
-        self.now_ms += 1;
-        let record = self
-            .stored
-            .as_ref()
-            .and_then(|(at, bytes)| Record::decode(*at, bytes).ok());
-        let entropy = Entropy(u128::from(self.now_ms) << 64);
-        let step = handle(&self.config, id, record.as_ref(), &input, self.now_ms, entropy).ok()?;
-        if let Some(write) = step.write {
-            self.stored = Some((id, write.record.encode()));
+    /// Compare and swap: nothing changes unless the version that is expected is there.
+    fn swap(&mut self, turn: &Turn) -> Swapped {
+        let Some(swap) = turn.write().map(Swap::from) else {
+            return Swapped::Conflict;
+        };
+        let there = self.store.get(&swap.id).map(|(version, _)| *version);
+        if there != swap.expected_version {
+            return Swapped::Conflict;
         }
-        for call in step.calls {
-            println!("  → {:?}", call.http);
-            let result = CallResult::answered(200, APPROVED.to_vec());
-            self.drive(id, Input::Outcome(Box::new(Outcome { call, result })));
+        self.store.insert(swap.id, (swap.version, swap.bytes));
+        Swapped::Applied
+    }
+
+    fn arm(&mut self, id: Option<AttemptId>, at_ms: u64, is_latest: bool) {
+        let Some(id) = id else { return };
+        let known_ms = self.timers.get(&id).copied().filter(|_| !is_latest);
+        self.timers
+            .insert(id, known_ms.map_or(at_ms, |known_ms| known_ms.min(at_ms)));
+    }
+
+    fn perform(&mut self, calls: Vec<Call>) {
+        for call in calls {
+            let result = self.send(&call);
+            if let Some(turn) = Turn::outcome(call, result, self.now_ms) {
+                self.run(turn);
+            }
         }
-        match step.reply {
-            Reply::Nothing => None,
-            Reply::Now(response) => Some(response),
-            Reply::Wait { ticket, .. } => self.drive(id, Input::Request(ticket)),
+    }
+
+    /// Sends at most once, and only in time: that is looked at right before the first byte.
+    fn send(&self, call: &Call) -> CallResult {
+        if !call.may_send(self.now_ms) {
+            let reason = "its time to be sent had passed".to_owned();
+            return CallResult::NotSent { reason };
+        }
+        println!("  -> {:?}", call.http);
+        CallResult::answered(200, APPROVED.to_vec())
+    }
+
+    /// Fires what is due. A long-lived adapter does it all the time, and looks into its store for timers that it does not know of.
+    fn fire_timers(&mut self) {
+        let due = |at_ms: &u64| *at_ms <= self.now_ms;
+        let ids: Vec<AttemptId> = self
+            .timers
+            .iter()
+            .filter(|(_, at_ms)| due(at_ms))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.timers.remove(&id);
+            self.run(Turn::wake(id));
         }
     }
 }
@@ -88,7 +175,9 @@ fn main() {
     };
     let mut adapter = Adapter {
         config,
-        stored: None,
+        questions: Questions::default(),
+        store: BTreeMap::new(),
+        timers: BTreeMap::new(),
         now_ms: 1_764_160_496_000,
     };
     let id = AttemptId::derive("", "demo", "k1");
@@ -102,7 +191,9 @@ fn main() {
     ];
     for (method, target, key, body) in calls {
         println!("{method} {target}");
-        if let Some(response) = adapter.request(method, &target, key, body) {
+        let answer = adapter.request(method, &target, key, body);
+        adapter.fire_timers();
+        if let Some(response) = answer {
             println!(
                 "  {} {}",
                 response.status,
