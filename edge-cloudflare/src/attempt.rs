@@ -1,4 +1,4 @@
-//! What the loop of core ([`Turn`]) asks for, in one attempt's own object. [`Object::run`] carries a turn out.
+//! What the loop of core ([`Turn`]) asks for, in one attempt's own object. `Object::run` carries a turn out.
 //!
 //! Requests, outcomes and alarms of one object interleave wherever one of them awaits. Between a load and the swap that it leads
 //! to nothing is awaited, so what was loaded is what is there: that is this adapter's compare-and-swap.

@@ -1,4 +1,4 @@
-//! What the loop of core ([`Turn`]) asks for, on tokio. [`Server::run`] carries a turn out.
+//! What the loop of core ([`Turn`]) asks for, on tokio. `Server::run` carries a turn out.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What the loop of core ([`Turn`]) asks for, on Spin's interfaces. [`Server::run`] carries a turn out.
+//! What the loop of core ([`Turn`]) asks for, on Spin's interfaces. `Server::run` carries a turn out.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
