@@ -10,7 +10,7 @@ use crate::http::Response;
 use crate::id::AttemptId;
 use crate::journal::{CaptureMethod, Operation, RequestKind};
 use crate::planted::{Bug, planted};
-use crate::recovery::{Doubt, Outlook};
+use crate::recovery::{OperationState, Outlook};
 use crate::state::{BoundKey, Capture, FormRefused, State};
 use crate::status::Status;
 use crate::time::{rfc3339_ms, rfc3339_s};
@@ -86,7 +86,7 @@ struct NextActionView {
 #[derive(Clone, Debug, Serialize)]
 pub struct OperationView {
     name: &'static str,
-    state: Doubt,
+    state: OperationState,
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_check_at: Option<String>,
@@ -97,7 +97,7 @@ pub struct OperationView {
 impl AttemptView {
     /// The attempt without what is under way: a function of the journal's prefix alone, so the same bytes for ever.
     #[must_use]
-    pub fn settled(id: AttemptId, state: &State) -> Self {
+    pub fn finalized(id: AttemptId, state: &State) -> Self {
         let psp = &state.psp;
         Self {
             attempt_id: id.to_string(),
@@ -145,7 +145,7 @@ impl AttemptView {
         });
         let differs = state.mismatch.as_ref().map(|mismatch| OperationView {
             name: Operation::Capture.as_str(),
-            state: Doubt::Parked,
+            state: OperationState::Parked,
             since: rfc3339_ms(mismatch.since_ms),
             next_check_at: None,
             reason: Some(format!(
@@ -196,7 +196,7 @@ const BODY_BYTES_USUAL: usize = 768;
 
 /// How an answer is to be dressed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dress {
+pub struct ReplyContext {
     /// The key to echo.
     pub key: Option<String>,
     /// Whether an earlier request already had this answer.
@@ -207,42 +207,42 @@ pub struct Dress {
     pub waited_s: Option<u64>,
 }
 
-/// The final answer of a key, given the state as of when it was settled.
+/// The final answer of a key, given the state as of when it was finalized.
 #[must_use]
-pub fn settled(id: AttemptId, bound: &BoundKey, state: &State, dress: &Dress) -> Response {
-    let view = AttemptView::settled(id, state);
+pub fn finalized(id: AttemptId, bound: &BoundKey, state: &State, context: &ReplyContext) -> Response {
+    let view = AttemptView::finalized(id, state);
     let request = bound.request;
     if let Some(refused) = &bound.form_refused {
-        return error(&form_refused(refused, view), dress);
+        return error(&form_refused(refused, view), context);
     }
     if bound.is_withdrawn && bound.is_superseded {
         // What was asked under this key was never done; the attempt went on with another key.
-        return error(&invalid_state(request, state.status, view), dress);
+        return error(&invalid_state(request, state.status, view), context);
     }
     match (request, state.status) {
         (RequestKind::Create, _) => {
-            let mut response = json(if dress.replayed { 200 } else { 201 }, &view, dress);
+            let mut response = json(if context.replayed { 200 } else { 201 }, &view, context);
             response.headers.push(("Location", format!("/attempts/{id}")));
             response
         }
         (RequestKind::Resolve, _)
         | (RequestKind::Authorize, Status::Authorized | Status::Capturing | Status::Captured)
         | (RequestKind::Charge | RequestKind::Capture, Status::Captured)
-        | (RequestKind::Void, Status::Voided | Status::Expired) => json(200, &view, dress),
+        | (RequestKind::Void, Status::Voided | Status::Expired) => json(200, &view, context),
         (RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture, Status::Declined) => {
-            declined(state, view, dress)
+            declined(state, view, context)
         }
         (RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture | RequestKind::Void, status) => {
-            error(&invalid_state(request, status, view), dress)
+            error(&invalid_state(request, status, view), context)
         }
     }
 }
 
 /// 202: not final yet (`docs/http.md`, “Time budget”).
 #[must_use]
-pub fn under_way(id: AttemptId, state: &State, outlook: &Outlook, dress: &Dress) -> Response {
-    let view = AttemptView::settled(id, state).with_operation(state, outlook);
-    let mut response = json(202, &view, dress);
+pub fn under_way(id: AttemptId, state: &State, outlook: &Outlook, context: &ReplyContext) -> Response {
+    let view = AttemptView::finalized(id, state).with_operation(state, outlook);
+    let mut response = json(202, &view, context);
     response.headers.push(("Location", format!("/attempts/{id}")));
     response.headers.push(("Retry-After", "1".to_owned()));
     response
@@ -250,16 +250,16 @@ pub fn under_way(id: AttemptId, state: &State, outlook: &Outlook, dress: &Dress)
 
 /// 200 with an attempt.
 #[must_use]
-pub fn shown(view: &AttemptView, dress: &Dress) -> Response {
-    json(200, view, dress)
+pub fn shown(view: &AttemptView, context: &ReplyContext) -> Response {
+    json(200, view, context)
 }
 
 /// A refusal.
 #[must_use]
-pub fn error(error: &ApiError, dress: &Dress) -> Response {
+pub fn error(error: &ApiError, context: &ReplyContext) -> Response {
     let mut headers = vec![(
         "Content-Type",
-        if dress.problem_json {
+        if context.problem_json {
             "application/problem+json"
         } else {
             "application/json"
@@ -279,11 +279,11 @@ pub fn error(error: &ApiError, dress: &Dress) -> Response {
     if let Some(allow) = error.allow {
         headers.push(("Allow", allow.join(", ")));
     }
-    dress_up(&mut headers, dress);
+    add_headers(&mut headers, context);
     Response {
         status: error.code.status(),
         headers,
-        body: error.body(dress.problem_json),
+        body: error.body(context.problem_json),
     }
 }
 
@@ -349,14 +349,14 @@ fn form_refused(refused: &FormRefused, view: AttemptView) -> ApiError {
 
 /// 502: the PSP rejected us, not the payment. Its own words are not passed on.
 #[must_use]
-pub fn psp_rejected(view: AttemptView, retry_after_s: u64, dress: &Dress) -> Response {
+pub fn psp_rejected(view: AttemptView, retry_after_s: u64, context: &ReplyContext) -> Response {
     let message = "The payment service provider rejected this server's request, not the payment: nothing was done. Retry with the same Idempotency-Key, not before Retry-After.";
     let mut refusal = ApiError::new(Code::PspRejectedRequest, message).with_attempt(view);
     refusal.retry_after_s = Some(retry_after_s);
-    error(&refusal, dress)
+    error(&refusal, context)
 }
 
-fn declined(state: &State, view: AttemptView, dress: &Dress) -> Response {
+fn declined(state: &State, view: AttemptView, context: &ReplyContext) -> Response {
     let (code, words) = state
         .decline
         .as_ref()
@@ -370,7 +370,7 @@ fn declined(state: &State, view: AttemptView, dress: &Dress) -> Response {
     let mut refusal = ApiError::new(Code::Declined, message).with_attempt(view);
     refusal.decline_code = Some(code.to_owned());
     refusal.safe_new_key = true;
-    error(&refusal, dress)
+    error(&refusal, context)
 }
 
 fn serde_word(status: Status) -> String {
@@ -380,9 +380,9 @@ fn serde_word(status: Status) -> String {
         .unwrap_or_default()
 }
 
-fn json(status: u16, view: &AttemptView, dress: &Dress) -> Response {
+fn json(status: u16, view: &AttemptView, context: &ReplyContext) -> Response {
     let mut headers = vec![("Content-Type", "application/json".to_owned())];
-    dress_up(&mut headers, dress);
+    add_headers(&mut headers, context);
     Response {
         status,
         headers,
@@ -398,14 +398,14 @@ fn write(view: &AttemptView) -> Vec<u8> {
     body
 }
 
-fn dress_up(headers: &mut Vec<(&'static str, String)>, dress: &Dress) {
-    if let Some(key) = &dress.key {
+fn add_headers(headers: &mut Vec<(&'static str, String)>, context: &ReplyContext) {
+    if let Some(key) = &context.key {
         headers.push(("Idempotency-Key", echo(key)));
     }
-    if dress.replayed {
+    if context.replayed {
         headers.push(("Idempotency-Replayed", "true".to_owned()));
     }
-    if let Some(seconds) = dress.waited_s {
+    if let Some(seconds) = context.waited_s {
         headers.push(("Preference-Applied", format!("wait={seconds}")));
     }
 }

@@ -4,16 +4,16 @@ use crate::error::{ApiError, Code};
 use crate::evidence::{Effect, EffectKind, Evidence, Signal};
 use crate::journal::{Operation, Source};
 use crate::json::missing;
-use crate::order::{Order, expressible};
+use crate::order::{Command, expressible};
 use crate::planted::{Bug, planted};
 use crate::psp::WireForm;
 use crate::psp::amount::Units;
-use crate::running::Running;
+use crate::running::CurrentOperation;
 use crate::state::State;
 use crate::status::Status;
 
 /// What a request sets going.
-pub(crate) enum Begun {
+pub(crate) enum Accepted {
     Operation {
         operation: Operation,
         amount_minor: u64,
@@ -40,12 +40,12 @@ impl From<ApiError> for Refusal {
 }
 
 /// The conditions of each operation: the status first, then the members.
-pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> {
+pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refusal> {
     use Status as S;
     let full_minor = state.terms.amount_minor;
     match (order, state.status) {
         (
-            Order::Authorize {
+            Command::Authorize {
                 payment_method,
                 default_payment_method,
                 return_url,
@@ -66,13 +66,13 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
                     &state.terms.currency,
                     full_minor,
                 )?;
-                Ok(Begun::Operation {
+                Ok(Accepted::Operation {
                     operation: Operation::Authorize,
                     amount_minor: full_minor,
                 })
             }
         },
-        (Order::Capture { amount_minor }, S::Authorized) => match amount_minor.unwrap_or(full_minor) {
+        (Command::Capture { amount_minor }, S::Authorized) => match amount_minor.unwrap_or(full_minor) {
             amount_minor if amount_minor > full_minor && !planted(Bug::CaptureUnbounded) => {
                 let message = format!("\"amount\" is {amount_minor}, but only {full_minor} is authorized.");
                 Err(ApiError::new(Code::InvalidAmount, message).field("amount").into())
@@ -80,28 +80,28 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             amount_minor => {
                 let units = Units::new(state.face, WireForm::of(state.wire_form));
                 expressible(units, &state.terms.currency, amount_minor)?;
-                Ok(Begun::Operation {
+                Ok(Accepted::Operation {
                     operation: Operation::Capture,
                     amount_minor,
                 })
             }
         },
-        (Order::Capture { .. }, S::Capturing) if planted(Bug::SecondKeyCapturesAgain) => {
-            Ok(Begun::Operation {
+        (Command::Capture { .. }, S::Capturing) if planted(Bug::SecondKeyCapturesAgain) => {
+            Ok(Accepted::Operation {
                 operation: Operation::Capture,
                 amount_minor: full_minor,
             })
         }
-        (Order::Void, S::Capturing) if planted(Bug::VoidOverCapture) => Ok(Begun::Operation {
+        (Command::Void, S::Capturing) if planted(Bug::VoidOverCapture) => Ok(Accepted::Operation {
             operation: Operation::Void,
             amount_minor: full_minor,
         }),
-        (Order::Void, S::RequiresAction | S::Authorized) => Ok(Begun::Operation {
+        (Command::Void, S::RequiresAction | S::Authorized) => Ok(Accepted::Operation {
             operation: Operation::Void,
             amount_minor: full_minor,
         }),
         (
-            Order::Resolve {
+            Command::Resolve {
                 operator,
                 reason,
                 happened,
@@ -110,7 +110,7 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             _,
         ) => resolution(state, operator, reason, *happened, psp_reference.as_deref()),
         (
-            Order::Authorize { .. },
+            Command::Authorize { .. },
             S::Authorizing
             | S::RequiresAction
             | S::Authorized
@@ -122,7 +122,7 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             | S::Expired,
         )
         | (
-            Order::Capture { .. },
+            Command::Capture { .. },
             S::Created
             | S::Authorizing
             | S::RequiresAction
@@ -134,7 +134,7 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             | S::Expired,
         )
         | (
-            Order::Void,
+            Command::Void,
             S::Created
             | S::Authorizing
             | S::Capturing
@@ -145,7 +145,7 @@ pub(crate) fn condition(state: &State, order: &Order) -> Result<Begun, Refusal> 
             | S::Expired,
         ) => Err(Refusal::State),
         // A create key's record is found by the key itself: it is always bound.
-        (Order::Create(_) | Order::Charge(_), _) => Err(Refusal::State),
+        (Command::Create(_) | Command::Charge(_), _) => Err(Refusal::State),
     }
 }
 
@@ -166,10 +166,10 @@ fn resolution(
     reason: &str,
     happened: bool,
     psp_reference: Option<&str>,
-) -> Result<Begun, Refusal> {
+) -> Result<Accepted, Refusal> {
     if state.running.is_none() && state.mismatch.is_some() {
         // What was done about the difference is in the operator's reason; the money itself is at the PSP.
-        return Ok(Begun::Resolution {
+        return Ok(Accepted::Resolution {
             source: Source::Operator {
                 operator: operator.to_owned(),
                 reason: reason.to_owned(),
@@ -178,7 +178,7 @@ fn resolution(
             retries: None,
         });
     }
-    let is_open = |running: &&Running| running.parked.is_some() || planted(Bug::ResolveBeforeParked);
+    let is_open = |running: &&CurrentOperation| running.parked.is_some() || planted(Bug::ResolveBeforeParked);
     let Some(running) = state.running.as_ref().filter(is_open) else {
         let message = "Nothing is parked here, so there is nothing to resolve. An operation that is in flight or in doubt ends by itself.";
         return Err(ApiError::new(Code::InvalidState, message).into());
@@ -202,7 +202,7 @@ fn resolution(
                 None,
             )
         };
-        return Ok(Begun::Resolution {
+        return Ok(Accepted::Resolution {
             source,
             evidence,
             retries,
@@ -240,7 +240,7 @@ fn resolution(
         effects: kinds.iter().map(|kind| effect(*kind)).collect(),
         ..Evidence::default()
     };
-    Ok(Begun::Resolution {
+    Ok(Accepted::Resolution {
         source,
         evidence,
         retries: None,

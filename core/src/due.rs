@@ -8,7 +8,7 @@ use crate::limits::{
     REJECTED_PAUSE_FIRST_MS, REJECTED_PAUSE_MAX_MS, RESENDS_MAX,
 };
 use crate::planted::{Bug, planted};
-use crate::running::{CallTrack, Running, Tried};
+use crate::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::state::{Creation, Rejections, State};
 use crate::status::Status;
 
@@ -26,11 +26,12 @@ const ACTION_LAST_LOOK_MS: u64 = 60_000;
 const EFFECT_PAUSE_DOUBLINGS_MAX: u32 = 20;
 
 /// From when on the running operation may be taken further.
-pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
+pub(crate) fn ready_at_ms(running: &CurrentOperation, psp: &Psp) -> u64 {
     // An object that was made is acted on at once, however many tries to make it were lost (found with localstripe: eight
     // of them kept the next call for a minute).
-    let is_made =
-        |call: &CallTrack| call.step == CallStep::Prepare && matches!(call.tried, Tried::Answered { .. });
+    let is_made = |call: &DispatchedCall| {
+        call.step == CallStep::Prepare && matches!(call.tried, DeliveryState::Answered { .. })
+    };
     let is_made = running.current().any(is_made);
     let counting = || {
         running
@@ -40,15 +41,15 @@ pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
     let tries = counting().count();
     counting()
         .map(|call| match call.tried {
-            Tried::Pending => silent_from_ms(call, psp),
-            Tried::Rejected { at_ms } if planted(Bug::RejectedWithoutPause) => at_ms,
+            DeliveryState::Pending => silent_from_ms(call, psp),
+            DeliveryState::Rejected { at_ms } if planted(Bug::RejectedWithoutPause) => at_ms,
             // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
             // must not be asked for in a tight loop.
-            Tried::Unknown { at_ms } | Tried::NotSent { at_ms } | Tried::Answered { at_ms } => {
-                at_ms.saturating_add(backoff_ms(tries))
-            }
+            DeliveryState::Unknown { at_ms }
+            | DeliveryState::NotSent { at_ms }
+            | DeliveryState::Answered { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
             // A PSP that rejects us does not mind under which number: the pauses go on growing from one to the next.
-            Tried::Rejected { at_ms } => {
+            DeliveryState::Rejected { at_ms } => {
                 at_ms.saturating_add(backoff_ms(tries.max(running.rejections_in_a_row())))
             }
         })
@@ -57,7 +58,7 @@ pub(crate) fn ready_at_ms(running: &Running, psp: &Psp) -> u64 {
 }
 
 /// From when on the owner of a call must have its answer, or has lost it.
-pub(crate) fn silent_from_ms(call: &CallTrack, psp: &Psp) -> u64 {
+pub(crate) fn silent_from_ms(call: &DispatchedCall, psp: &Psp) -> u64 {
     call.send_by_ms.saturating_add(psp.timing.call_timeout_ms)
 }
 
@@ -67,7 +68,7 @@ fn backoff_ms(tries: usize) -> u64 {
 }
 
 /// Rule 5: whether the current PSP key may be sent again at `at_ms`.
-pub(crate) fn within_horizon(running: &Running, psp: &Psp, at_ms: u64) -> bool {
+pub(crate) fn within_horizon(running: &CurrentOperation, psp: &Psp, at_ms: u64) -> bool {
     match (psp.class.keyed_horizon_ms, running.first_send_ms()) {
         (None, _) => false,
         (Some(_), None) => true,
@@ -88,7 +89,7 @@ pub(crate) fn is_key_known(psp: &Psp, first_ms: u64, at_ms: u64) -> bool {
 
 /// `due_ms`, or the last moment at which the key may be sent again, if a pause would outlast that (rule 5): a try that is
 /// let pass is an unknown that may have to be parked.
-pub(crate) fn within_key_ms(running: &Running, psp: &Psp, due_ms: u64) -> u64 {
+pub(crate) fn within_key_ms(running: &CurrentOperation, psp: &Psp, due_ms: u64) -> u64 {
     let (Some(horizon_ms), Some(first_ms)) = (psp.class.keyed_horizon_ms, running.first_send_ms()) else {
         return due_ms;
     };
@@ -96,11 +97,11 @@ pub(crate) fn within_key_ms(running: &Running, psp: &Psp, due_ms: u64) -> u64 {
         .saturating_add(horizon_ms)
         .saturating_sub(psp.timing.landed_after_ms().saturating_add(1));
     let tried_ms = running.current().map(|call| match call.tried {
-        Tried::Pending => silent_from_ms(call, psp),
-        Tried::Unknown { at_ms }
-        | Tried::NotSent { at_ms }
-        | Tried::Answered { at_ms }
-        | Tried::Rejected { at_ms } => at_ms,
+        DeliveryState::Pending => silent_from_ms(call, psp),
+        DeliveryState::Unknown { at_ms }
+        | DeliveryState::NotSent { at_ms }
+        | DeliveryState::Answered { at_ms }
+        | DeliveryState::Rejected { at_ms } => at_ms,
     });
     if tried_ms.max().unwrap_or(0) < last_ms {
         due_ms.min(last_ms)
@@ -111,12 +112,17 @@ pub(crate) fn within_key_ms(running: &Running, psp: &Psp, due_ms: u64) -> u64 {
 
 /// From when on a look that shows nothing is a proof: rule 6, and not before another try may follow. What is proven is tried
 /// anew in the same step, so that no try rests on a look that is older than it.
-pub(crate) fn proof_counts_at_ms(state: &State, running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
+pub(crate) fn proof_counts_at_ms(
+    state: &State,
+    running: &CurrentOperation,
+    psp: &Psp,
+    by_lookup: bool,
+) -> u64 {
     absence_counts_at_ms(running, psp, by_lookup).max(next_try_ms(state, running, psp))
 }
 
 /// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
-fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
+fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) -> u64 {
     let lag_ms = if by_lookup && !planted(Bug::AbsenceWithoutLookupLag) {
         psp.class.lookup_lag_ms.unwrap_or(0)
     } else {
@@ -142,7 +148,7 @@ fn absence_counts_at_ms(running: &Running, psp: &Psp, by_lookup: bool) -> u64 {
 
 /// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
 /// would use their effect numbers up (it did, in 17). The second comes as soon as it may.
-fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
+fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> u64 {
     let used = numbers_used(running);
     if running.operation == Operation::Authorize
         || used < 2
@@ -169,19 +175,19 @@ fn next_try_ms(state: &State, running: &Running, psp: &Psp) -> u64 {
 
 /// Whether all tries that recovery has of itself were made. An action that is still open is released twice as often, over more
 /// than a day: its customer can finish it at any time.
-pub(crate) fn is_spent(state: &State, running: &Running) -> bool {
+pub(crate) fn is_spent(state: &State, running: &CurrentOperation) -> bool {
     let factor: u16 = if state.is_unfinished_action() { 2 } else { 1 };
     running.calls.len() >= RESENDS_MAX * usize::from(factor)
         || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX * factor
 }
 
 /// From when on a look that failed is followed by another sending under the same key: pauses grow with the sendings.
-pub(crate) fn resend_after_failed_look_ms(running: &Running, psp: &Psp) -> u64 {
+pub(crate) fn resend_after_failed_look_ms(running: &CurrentOperation, psp: &Psp) -> u64 {
     ready_at_ms(running, psp)
 }
 
 /// From when on an operation whose looks fail is given to an operator, if its key cannot be sent again.
-pub(crate) fn looks_given_up_ms(running: &Running) -> u64 {
+pub(crate) fn looks_given_up_ms(running: &CurrentOperation) -> u64 {
     let since_ms = running.first_send_ms().unwrap_or(running.since_ms);
     since_ms.saturating_add(LOOKS_FAILED_MAX_MS)
 }
@@ -202,14 +208,14 @@ pub(crate) fn creation_landed_ms(creation: &Creation, psp: &Psp) -> u64 {
 }
 
 /// How many effect numbers the operation has used.
-fn numbers_used(running: &Running) -> u16 {
+fn numbers_used(running: &CurrentOperation) -> u16 {
     running
         .effect
         .saturating_sub(first_effect(running))
         .saturating_add(1)
 }
 
-fn first_effect(running: &Running) -> u16 {
+fn first_effect(running: &CurrentOperation) -> u16 {
     running.calls.first().map_or(1, |call| call.effect)
 }
 
@@ -270,7 +276,7 @@ fn action_since_ms(state: &State, now_ms: u64) -> u64 {
     state.action.as_ref().map_or(now_ms, |action| action.since_ms)
 }
 
-/// When to look again after a look at `now_ms` that settled nothing: pauses grow with the time that has passed.
+/// When to look again after a look at `now_ms` that decided nothing: pauses grow with the time that has passed.
 pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
     let Some(running) = &state.running else {
         return now_ms.saturating_add(BACKOFF_MAX_MS);

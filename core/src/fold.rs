@@ -6,7 +6,7 @@ use crate::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::id::LocalId;
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::planted::{Bug, planted};
-use crate::running::{CallTrack, Refused, Running, Tried};
+use crate::running::{CurrentOperation, DeliveryState, DispatchedCall, Refused};
 use crate::state::{
     Action, Authorization, BoundKey, Capture, Creation, Decline, FormRefused, Mismatch, Rejections, State,
 };
@@ -66,7 +66,7 @@ impl State {
                     }
                     running.effect = *effect;
                     running.proven_absent = false;
-                    running.calls.push(CallTrack {
+                    running.calls.push(DispatchedCall {
                         id: *call,
                         step: *step,
                         effect: *effect,
@@ -76,7 +76,7 @@ impl State {
                         send_by_ms: *send_by_ms,
                         wire_form,
                         amount_minor,
-                        tried: Tried::Pending,
+                        tried: DeliveryState::Pending,
                     });
                 }
             }
@@ -101,7 +101,7 @@ impl State {
             }
         }
         self.end_if_done();
-        self.settle_keys(index, &entry.fact);
+        self.finalize_keys(index, &entry.fact);
     }
 
     /// A request that makes the attempt's object at the PSP may be on its way.
@@ -145,7 +145,7 @@ impl State {
             .rejected_call(operation, amount_minor)
             .filter(|_| cause == Cause::Client)
             .cloned();
-        let mut running = Running::new(operation, cause, amount_minor, target, at_ms);
+        let mut running = CurrentOperation::new(operation, cause, amount_minor, target, at_ms);
         running.calls.extend(again);
         self.running = Some(running);
     }
@@ -162,7 +162,7 @@ impl State {
             .running
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
-        // News of a call that is history says nothing of what is parked.
+        // An answer to a call that is history says nothing of what is parked.
         if answered.is_some_and(|answer| answer.is_news)
             && matches!(evidence.signal, Signal::NotSent { .. } | Signal::Rejected { .. })
         {
@@ -297,7 +297,7 @@ impl State {
         self.status = self.status.next(Event::WithdrewCapture);
         self.running = None;
         let waits = |bound: &&mut BoundKey| {
-            bound.request == RequestKind::Capture && bound.settled_at.is_none() && !bound.is_withdrawn
+            bound.request == RequestKind::Capture && bound.finalized_at.is_none() && !bound.is_withdrawn
         };
         for bound in self.keys.iter_mut().filter(waits) {
             bound.form_refused = Some(FormRefused {
@@ -427,8 +427,9 @@ impl State {
             .as_ref()
             .filter(|r| r.operation == Operation::Authorize);
         let sent = authorize.into_iter().flat_map(|running| running.calls.iter());
-        let effective =
-            sent.filter(|call| call.step == CallStep::Act && !matches!(call.tried, Tried::NotSent { .. }));
+        let effective = sent.filter(|call| {
+            call.step == CallStep::Act && !matches!(call.tried, DeliveryState::NotSent { .. })
+        });
         effective
             .map(|call| call.sent_at_ms)
             .min()
@@ -491,8 +492,9 @@ impl State {
     fn conclude(&mut self, at_ms: u64, conclusion: &Conclusion) {
         match conclusion {
             Conclusion::NoEffect { operation, effect } => {
-                let proven =
-                    |running: &&mut Running| running.operation == *operation && running.effect == *effect;
+                let proven = |running: &&mut CurrentOperation| {
+                    running.operation == *operation && running.effect == *effect
+                };
                 if let Some(running) = self.running.as_mut().filter(proven) {
                     running.proven_absent = true;
                     running.refused = None;
@@ -557,7 +559,7 @@ impl State {
         let first = rejected.current().min_by_key(|call| call.sent_at_ms);
         // However often it is rejected, its key is as old as its first sending (rule 5).
         let since_ms = rejected.first_send_ms();
-        let first = first.map(|call| CallTrack {
+        let first = first.map(|call| DispatchedCall {
             sent_at_ms: since_ms.unwrap_or(call.sent_at_ms),
             ..call.clone()
         });
@@ -569,7 +571,8 @@ impl State {
             had_return_url: self.return_url.is_some(),
             last_ms: at_ms,
         });
-        let waits = |bound: &&mut BoundKey| bound.settled_at.is_none() && asks_for(bound.request, operation);
+        let waits =
+            |bound: &&mut BoundKey| bound.finalized_at.is_none() && asks_for(bound.request, operation);
         for bound in self.keys.iter_mut().filter(waits) {
             bound.is_withdrawn = true;
         }
@@ -593,7 +596,7 @@ impl State {
         }
     }
 
-    fn settle_keys(&mut self, index: usize, fact: &Fact) {
+    fn finalize_keys(&mut self, index: usize, fact: &Fact) {
         let resolved = matches!(
             fact,
             Fact::Observed {
@@ -602,8 +605,8 @@ impl State {
             }
         );
         let (status, automatic) = (self.status, self.is_automatic());
-        for bound in self.keys.iter_mut().filter(|bound| bound.settled_at.is_none()) {
-            let settled = match bound.request {
+        for bound in self.keys.iter_mut().filter(|bound| bound.finalized_at.is_none()) {
+            let finalized = match bound.request {
                 _ if bound.form_refused.is_some() => true,
                 RequestKind::Create => true,
                 RequestKind::Authorize if !automatic => {
@@ -616,8 +619,8 @@ impl State {
                 }
                 RequestKind::Resolve => resolved,
             };
-            if settled {
-                bound.settled_at = Some(index);
+            if finalized {
+                bound.finalized_at = Some(index);
             }
         }
     }

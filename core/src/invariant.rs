@@ -216,16 +216,16 @@ fn never_goes_back(statuses: impl Iterator<Item = Status>) -> Result<(), Broken>
     Ok(())
 }
 
-/// `docs/http.md`, “Replays”: a settled key points at a prefix in which its answer was final.
+/// `docs/http.md`, “Replays”: a finalized key points at a prefix in which its answer was final.
 fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
     for bound in &record.state().keys {
-        let Some(index) = bound.settled_at else { continue };
+        let Some(index) = bound.finalized_at else { continue };
         let then = record
             .state_at(index)
             .bound(&bound.key)
-            .and_then(|b| b.settled_at);
+            .and_then(|b| b.finalized_at);
         ensure(then == Some(index), "http: replays are final", || {
-            format!("key settled at {index}, then at {then:?}")
+            format!("key finalized at {index}, then at {then:?}")
         })?;
     }
     Ok(())
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::config::Face;
     use crate::journal::{Cause, RequestKind, Terms};
-    use crate::running::Running;
+    use crate::running::CurrentOperation;
 
     fn created(capture_method: CaptureMethod) -> State {
         let fact = Fact::Created {
@@ -329,7 +329,13 @@ mod tests {
         for (capture_method, may) in [(CaptureMethod::Manual, false), (CaptureMethod::Automatic, true)] {
             let mut state = created(capture_method);
             assert_eq!(created_means_idle(&state), Ok(()));
-            state.running = Some(Running::new(Operation::Authorize, Cause::Client, 1, None, 0));
+            state.running = Some(CurrentOperation::new(
+                Operation::Authorize,
+                Cause::Client,
+                1,
+                None,
+                0,
+            ));
             assert_eq!(created_means_idle(&state).is_ok(), may);
             state.status = Status::Authorizing;
             assert_eq!(created_means_idle(&state), Ok(()));

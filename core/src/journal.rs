@@ -25,7 +25,7 @@ pub struct Entry {
 /// The kind of knowledge an entry is (`docs/store.md`, “The record”).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Knowing {
+pub enum EntryKind {
     /// A client or an operator asked for it.
     Requested,
     /// We mean to do it.
@@ -38,14 +38,14 @@ pub enum Knowing {
     Inferred,
 }
 
-impl Knowing {
+impl EntryKind {
     /// Every one.
-    pub const ALL: [Knowing; 5] = [
-        Knowing::Requested,
-        Knowing::Intended,
-        Knowing::Dispatched,
-        Knowing::Observed,
-        Knowing::Inferred,
+    pub const ALL: [EntryKind; 5] = [
+        EntryKind::Requested,
+        EntryKind::Intended,
+        EntryKind::Dispatched,
+        EntryKind::Observed,
+        EntryKind::Inferred,
     ];
 }
 
@@ -331,17 +331,17 @@ pub enum CaptureMethod {
 impl Fact {
     /// The kind of knowledge.
     #[must_use]
-    pub fn knowing(&self) -> Knowing {
+    pub fn knowing(&self) -> EntryKind {
         match self {
             Self::Created { .. }
             | Self::Requested { .. }
             | Self::ReturnTo { .. }
             | Self::Installation { .. }
-            | Self::Resumed { .. } => Knowing::Requested,
-            Self::Intended { .. } | Self::WireForm { .. } => Knowing::Intended,
-            Self::Dispatched { .. } => Knowing::Dispatched,
-            Self::Observed { .. } => Knowing::Observed,
-            Self::Inferred { .. } => Knowing::Inferred,
+            | Self::Resumed { .. } => EntryKind::Requested,
+            Self::Intended { .. } | Self::WireForm { .. } => EntryKind::Intended,
+            Self::Dispatched { .. } => EntryKind::Dispatched,
+            Self::Observed { .. } => EntryKind::Observed,
+            Self::Inferred { .. } => EntryKind::Inferred,
         }
     }
 }

@@ -9,10 +9,10 @@ use crate::ownership::{self, Sorted};
 use crate::planted::{Bug, planted};
 use crate::psp::{Answer, CallResult, Lookup};
 use crate::record::RecordError;
-use crate::recovery::{self, ABANDONED, Move};
-use crate::running::Running;
+use crate::recovery::{self, ABANDONED, RecoveryAction};
+use crate::running::CurrentOperation;
 use crate::status::Status;
-use crate::work::Work;
+use crate::work::StepBuilder;
 
 /// A look that was answered.
 #[derive(Clone, Copy)]
@@ -22,9 +22,9 @@ struct Look<'a> {
     evidence: &'a Evidence,
 }
 
-impl Work<'_> {
+impl StepBuilder<'_> {
     /// Takes in what a read by id showed.
-    pub(crate) fn take_in_read(
+    pub(crate) fn apply_read(
         &mut self,
         psp: &Psp,
         asked_at_ms: u64,
@@ -33,7 +33,7 @@ impl Work<'_> {
         if answer.is_failed_look {
             return self.look_failed(psp);
         }
-        self.take_in_look(
+        self.apply_lookup(
             psp,
             Look {
                 asked_at_ms,
@@ -45,7 +45,7 @@ impl Work<'_> {
 
     /// Takes in one page of a look-up. The last page tells what the whole look-up showed; all pages count as asked when the first
     /// one was.
-    pub(crate) fn take_in_page(
+    pub(crate) fn apply_page(
         &mut self,
         psp: &Psp,
         page: &Lookup,
@@ -85,7 +85,7 @@ impl Work<'_> {
         let shows_all = sorted.is_all_ours() || is_of_own || planted(Bug::ForeignProvesAbsence);
         sorted.ours.complete = shows_all && !is_open;
         self.note_foreign(&sorted.foreign)?;
-        self.take_in_look(
+        self.apply_lookup(
             psp,
             Look {
                 asked_at_ms: if planted(Bug::PageAskedWhenAnswered) {
@@ -104,17 +104,17 @@ impl Work<'_> {
     /// Whether the operation under way acts on an object that is known to be the attempt's own: a capture, a release, a refund.
     fn is_done_to_own_object(&self) -> bool {
         let state = self.state();
-        let acts_on_it = |running: &Running| running.operation != Operation::Authorize;
+        let acts_on_it = |running: &CurrentOperation| running.operation != Operation::Authorize;
         state.own_reference().is_some() && state.running.as_ref().is_some_and(acts_on_it)
     }
 
     /// Takes in what a read or a look-up showed, absence included.
-    fn take_in_look(&mut self, psp: &Psp, look: Look<'_>) -> Result<(), RecordError> {
+    fn apply_lookup(&mut self, psp: &Psp, look: Look<'_>) -> Result<(), RecordError> {
         let Look { evidence, .. } = look;
         if !evidence.is_informative() {
             return Ok(());
         }
-        let name = |running: &Running| (running.operation, running.since_ms, running.effect);
+        let name = |running: &CurrentOperation| (running.operation, running.since_ms, running.effect);
         let before = self.state().running.as_ref().map(name);
         let is_news = self.note(Source::Lookup, None, evidence)?;
         if self.state().running.as_ref().map(name) != before || before.is_none() {
@@ -143,7 +143,11 @@ impl Work<'_> {
         }
         // The same look once more, at once, would show the same.
         match recovery::plan(self.state(), psp, self.now_ms()) {
-            Some(plan) if !matches!(plan.what, Move::Read { .. } | Move::Lookup) && is_news => self.advance(),
+            Some(plan)
+                if !matches!(plan.what, RecoveryAction::Read { .. } | RecoveryAction::Lookup) && is_news =>
+            {
+                self.advance()
+            }
             Some(_) | None => Ok(()),
         }
     }

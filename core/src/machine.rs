@@ -14,22 +14,22 @@ use crate::ownership;
 use crate::planted::{Bug, planted};
 use crate::psp::amount::Units;
 use crate::psp::report::PspReport;
-use crate::psp::webhook::{self, News};
+use crate::psp::webhook::{self, WebhookEvent};
 use crate::psp::{self, Call, CallResult, Purpose, Reading, WireForm};
 use crate::record::{Record, RecordError};
-use crate::request::Ticket;
+use crate::request::PendingRequest;
 use crate::state::State;
 use crate::status::Status;
 use crate::timeline;
-use crate::work::{Moment, Work};
+use crate::work::{StepBuilder, StepContext};
 
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A client asks for something, or is still waiting for its answer.
-    Request(Box<Ticket>),
+    Request(Box<PendingRequest>),
     /// A PSP told us something.
-    Webhook(Box<News>),
+    Webhook(Box<WebhookEvent>),
     /// Something came of a call.
     Outcome(Box<Outcome>),
     /// A timer fired, or the record was found with a due time in the past.
@@ -89,7 +89,7 @@ impl Write {
         self.record.state().status
     }
 
-    /// Whether the attempt has ended: from here on its answers are [`settled`], and a copy of the record is worth keeping
+    /// Whether the attempt has ended: from here on its answers are [`finalized`], and a copy of the record is worth keeping
     /// where reads are cheap.
     #[must_use]
     pub fn is_final(&self) -> bool {
@@ -144,7 +144,7 @@ pub enum Reply {
         /// When an answer is due, in milliseconds since the Unix epoch.
         until_ms: u64,
         /// The ticket to hand in.
-        ticket: Box<Ticket>,
+        ticket: Box<PendingRequest>,
     },
 }
 
@@ -173,7 +173,7 @@ pub fn handle(
     now_ms: u64,
     entropy: Entropy,
 ) -> Result<Step, RecordError> {
-    let clock = Moment {
+    let clock = StepContext {
         config,
         now_ms,
         entropy,
@@ -182,10 +182,10 @@ pub fn handle(
         (Input::Request(ticket), _) => crate::ticket::handle(clock, id, record, ticket),
         // Our own PSP account, but no attempt of ours.
         (Input::Webhook(_), None) => Ok(Step::reply(webhook::received())),
-        (Input::Webhook(news), Some(record)) => on_webhook(Work::on(clock, record), news),
-        (Input::Outcome(outcome), Some(record)) => on_outcome(Work::on(clock, record), outcome),
+        (Input::Webhook(news), Some(record)) => on_webhook(StepBuilder::on(clock, record), news),
+        (Input::Outcome(outcome), Some(record)) => on_outcome(StepBuilder::on(clock, record), outcome),
         (Input::Wake, Some(record)) => {
-            let mut work = Work::on(clock, record);
+            let mut work = StepBuilder::on(clock, record);
             work.advance()?;
             Ok(work.finish(Reply::Nothing, true))
         }
@@ -200,32 +200,32 @@ pub fn handle(
     }
 }
 
-/// The answer that `record` gives to `input` for good, if it has one: the replay of a settled key, or a read of a final
+/// The answer that `record` gives to `input` for good, if it has one: the replay of a finalized key, or a read of a final
 /// attempt (rule 10). Any copy of the record may give it, however old, so a cache of copies is never the authority
 /// (`docs/store.md`, “Copies”). `None` sends the adapter to the store.
 ///
 /// The one thing that the copy of a final attempt can lack is evidence that came after the end (rule 8): it shows in the
 /// timeline once the copy is renewed, which [`Write::is_final`] asks for.
 #[must_use]
-pub fn settled(id: AttemptId, record: &Record, input: &Input) -> Option<Response> {
+pub fn finalized(id: AttemptId, record: &Record, input: &Input) -> Option<Response> {
     match input {
-        Input::Request(ticket) => crate::ticket::settled(id, record, ticket),
+        Input::Request(ticket) => crate::ticket::finalized(id, record, ticket),
         Input::Webhook(_) | Input::Outcome(_) | Input::Wake => None,
     }
 }
 
-/// Whether a look at a copy is worth its price before `input` goes to the store: where [`settled`] could answer, and likely
+/// Whether a look at a copy is worth its price before `input` goes to the store: where [`finalized`] could answer, and likely
 /// does. A create is repeated within seconds if at all, when its attempt has not ended and there is no copy: each would pay
 /// for a look, and hardly one be spared anything.
 #[must_use]
-pub fn may_be_settled(input: &Input) -> bool {
+pub fn may_be_finalized(input: &Input) -> bool {
     match input {
-        Input::Request(ticket) => crate::ticket::may_be_settled(ticket),
+        Input::Request(ticket) => crate::ticket::may_be_finalized(ticket),
         Input::Webhook(_) | Input::Outcome(_) | Input::Wake => false,
     }
 }
 
-fn on_webhook(mut work: Work<'_>, news: &News) -> Result<Step, RecordError> {
+fn on_webhook(mut work: StepBuilder<'_>, news: &WebhookEvent) -> Result<Step, RecordError> {
     // A PSP vouches for its own payments only.
     let vouches = |state: &State| *state.psp == *news.psp || planted(Bug::WebhookOfAnotherPsp);
     let psp = work.psp().filter(|_| vouches(work.state()));
@@ -239,13 +239,13 @@ fn on_webhook(mut work: Work<'_>, news: &News) -> Result<Step, RecordError> {
         let sorted = ownership::sort(work.state(), psp, &sightings);
         work.note_foreign(&sorted.foreign)?;
         work.dispute(&sorted.disputed)?;
-        work.take_in(Source::Webhook, None, &sorted.ours)?;
+        work.apply_evidence(Source::Webhook, None, &sorted.ours)?;
     }
     let changed = work.has_changed();
     Ok(work.finish(Reply::Now(webhook::received()), changed))
 }
 
-fn on_outcome(mut work: Work<'_>, outcome: &Outcome) -> Result<Step, RecordError> {
+fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, RecordError> {
     let Some(psp) = work.psp() else {
         return Ok(work.finish(Reply::Nothing, false));
     };
@@ -281,10 +281,10 @@ fn on_outcome(mut work: Work<'_>, outcome: &Outcome) -> Result<Step, RecordError
                 Some(request_id) => Source::NamedResponse { request_id },
                 None => Source::Response,
             };
-            work.take_in(source, Some(*call), &evidence)?;
+            work.apply_evidence(source, Some(*call), &evidence)?;
         }
-        Purpose::Read { asked_at_ms } => work.take_in_read(psp, *asked_at_ms, &answer)?,
-        Purpose::Lookup(page) => work.take_in_page(psp, page, answer, &outcome.result)?,
+        Purpose::Read { asked_at_ms } => work.apply_read(psp, *asked_at_ms, &answer)?,
+        Purpose::Lookup(page) => work.apply_page(psp, page, answer, &outcome.result)?,
         // Reads of events are answered where they were asked (`request::Routed::Read`).
         Purpose::Event => {}
     }

@@ -13,7 +13,7 @@ use crate::psp::amount::{Units, is_currency};
 
 /// The operation asked for, with its members.
 #[derive(Clone, Debug)]
-pub(crate) enum Order {
+pub(crate) enum Command {
     Create(Box<Payment>),
     Charge(Box<Payment>),
     Authorize {
@@ -41,7 +41,7 @@ pub(crate) struct Payment {
     pub(crate) return_url: Option<String>,
 }
 
-impl Order {
+impl Command {
     pub(crate) fn kind(&self) -> RequestKind {
         match self {
             Self::Create(_) => RequestKind::Create,
@@ -60,13 +60,13 @@ pub(crate) fn order(
     merchant: &str,
     kind: RequestKind,
     mut body: Body,
-) -> Result<Order, ApiError> {
+) -> Result<Command, ApiError> {
     let settings = config.merchants.get(merchant);
     let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
     let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
     let face = config.psps.get(&psp).map(|psp| psp.face);
     let order = match kind {
-        RequestKind::Create => Order::Create(Box::new(Payment {
+        RequestKind::Create => Command::Create(Box::new(Payment {
             terms: terms(&mut body, kind, face)?,
             psp,
             return_url: return_url(&mut body)?,
@@ -77,21 +77,21 @@ pub(crate) fn order(
             if terms.payment_method.is_none() {
                 return Err(missing("payment_method"));
             }
-            Order::Charge(Box::new(Payment {
+            Command::Charge(Box::new(Payment {
                 terms,
                 psp,
                 return_url: return_url(&mut body)?,
             }))
         }
-        RequestKind::Authorize => Order::Authorize {
+        RequestKind::Authorize => Command::Authorize {
             payment_method: payment_method(&mut body)?,
             default_payment_method,
             return_url: return_url(&mut body)?,
         },
-        RequestKind::Capture => Order::Capture {
+        RequestKind::Capture => Command::Capture {
             amount_minor: body.amount("amount")?,
         },
-        RequestKind::Void => Order::Void,
+        RequestKind::Void => Command::Void,
         RequestKind::Resolve => resolve(&mut body)?,
     };
     body.finish()?;
@@ -238,7 +238,7 @@ fn looks_like_card_number(text: &str) -> bool {
     (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
-fn resolve(body: &mut Body) -> Result<Order, ApiError> {
+fn resolve(body: &mut Body) -> Result<Command, ApiError> {
     let operator = body.required_string("operator", RESOLVE_TEXT_CHARS_MAX)?;
     let reason = body.required_string("reason", RESOLVE_TEXT_CHARS_MAX)?;
     let happened = match body.required_string("outcome", 32)?.as_str() {
@@ -258,7 +258,7 @@ fn resolve(body: &mut Body) -> Result<Order, ApiError> {
             "\"psp_reference\" names what happened; leave it out when \"outcome\" is \"did_not_happen\".";
         return Err(invalid("psp_reference", message.to_owned()));
     }
-    Ok(Order::Resolve {
+    Ok(Command::Resolve {
         operator,
         reason,
         happened,

@@ -251,7 +251,7 @@ impl CallResult {
 }
 
 /// What a driver is asked to write.
-pub(crate) struct Order<'a> {
+pub(crate) struct PspRequest<'a> {
     pub(crate) form: WireForm,
     pub(crate) id: AttemptId,
     pub(crate) terms: &'a Terms,
@@ -314,7 +314,7 @@ impl Answer {
 }
 
 /// Writes a dispatched call.
-pub(crate) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
+pub(crate) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     match psp.face {
         Face::Stripe => stripe::write(psp, order),
         Face::Acquirer => acquirer::write(psp, order),

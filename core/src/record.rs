@@ -270,7 +270,7 @@ impl Record {
         self.entries.len() as u64
     }
 
-    /// Whether the attempt has ended (rule 10): its answers are settled for good, and a copy of the record is worth keeping
+    /// Whether the attempt has ended (rule 10): its answers are finalized for good, and a copy of the record is worth keeping
     /// where reads are cheap.
     #[must_use]
     pub fn is_final(&self) -> bool {

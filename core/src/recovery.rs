@@ -9,14 +9,14 @@ use crate::journal::{CallStep, Cause, Operation};
 use crate::limits::{LOOKUP_PAGE_OBJECTS, RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
 use crate::planted::{Bug, planted};
 use crate::psp::Lookup;
-use crate::running::{CallTrack, Refused, Running, Tried};
+use crate::running::{CurrentOperation, DeliveryState, DispatchedCall, Refused};
 use crate::state::State;
 use crate::status::Status;
 
 /// How well the operation under way is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Doubt {
+pub enum OperationState {
     /// Its answer may still come.
     InFlight,
     /// Its answer was lost; its outcome is unknown and is being found out.
@@ -25,23 +25,27 @@ pub enum Doubt {
     Parked,
 }
 
-impl Doubt {
+impl OperationState {
     /// Every one.
-    pub const ALL: [Doubt; 3] = [Doubt::InFlight, Doubt::InDoubt, Doubt::Parked];
+    pub const ALL: [OperationState; 3] = [
+        OperationState::InFlight,
+        OperationState::InDoubt,
+        OperationState::Parked,
+    ];
 }
 
 /// What lies ahead of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outlook {
     /// How well the operation under way is known.
-    pub doubt: Doubt,
+    pub doubt: OperationState,
     /// When the machine wants to be woken, in milliseconds since the Unix epoch.
     pub wake_at_ms: Option<u64>,
 }
 
 /// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Move {
+pub(crate) enum RecoveryAction {
     /// Begin an operation that no client asked for.
     Begin {
         operation: Operation,
@@ -72,24 +76,24 @@ pub(crate) enum Move {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) due_ms: u64,
-    pub(crate) what: Move,
+    pub(crate) what: RecoveryAction,
 }
 
 /// What lies ahead, for answers and timers.
 #[must_use]
 pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
     let doubt = match &state.running {
-        Some(running) if running.parked.is_some() => Doubt::Parked,
+        Some(running) if running.parked.is_some() => OperationState::Parked,
         Some(running) if state.status != Status::RequiresAction && is_in_doubt(running, psp, now_ms) => {
-            Doubt::InDoubt
+            OperationState::InDoubt
         }
-        Some(running) if running.refused.is_some() => Doubt::InDoubt,
-        Some(_) | None => Doubt::InFlight,
+        Some(running) if running.refused.is_some() => OperationState::InDoubt,
+        Some(_) | None => OperationState::InFlight,
     };
     let wake_at_ms = plan(state, psp, now_ms).map(|plan| match plan.what {
         // A look that is due has just been taken, or is being taken: the next one comes later.
-        Move::Read { .. } | Move::Lookup if plan.due_ms <= now_ms => {
-            due::poll_again_ms(state, psp, now_ms, plan.what == Move::Lookup)
+        RecoveryAction::Read { .. } | RecoveryAction::Lookup if plan.due_ms <= now_ms => {
+            due::poll_again_ms(state, psp, now_ms, plan.what == RecoveryAction::Lookup)
         }
         _ => plan.due_ms.max(now_ms),
     });
@@ -114,17 +118,17 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
 }
 
 /// What takes up again what is parked: a void was refused when nothing was known to be held, and something is now.
-fn unparked(state: &State, running: &Running) -> Option<Plan> {
+fn unparked(state: &State, running: &CurrentOperation) -> Option<Plan> {
     let refused = running.refused.as_ref()?;
     (!refused.held && state.holds_something()).then_some(Plan {
         due_ms: 0,
-        what: Move::Disprove,
+        what: RecoveryAction::Disprove,
     })
 }
 
 fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
-    if let Some((operation, target, amount_minor)) = state.obligations().into_iter().next() {
-        let what = Move::Begin {
+    if let Some((operation, target, amount_minor)) = state.pending_compensations().into_iter().next() {
+        let what = RecoveryAction::Begin {
             operation,
             cause: Cause::Compensation,
             target: Some(target),
@@ -137,7 +141,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
     }
     if state.is_automatic() {
         let amount_minor = state.terms.amount_minor;
-        let what = Move::Begin {
+        let what = RecoveryAction::Begin {
             operation: Operation::Capture,
             cause: Cause::Automatic,
             target: None,
@@ -152,9 +156,9 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
 }
 
 /// Rule 10: what nobody uses in time is released.
-pub(crate) fn give_up(state: &State) -> Move {
+pub(crate) fn give_up(state: &State) -> RecoveryAction {
     let amount_minor = state.terms.amount_minor;
-    Move::Begin {
+    RecoveryAction::Begin {
         operation: Operation::Void,
         cause: Cause::Expiry,
         target: None,
@@ -171,7 +175,7 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
             what: give_up(state),
         };
     };
-    let by_lookup = what == Move::Lookup;
+    let by_lookup = what == RecoveryAction::Lookup;
     let given_up_ms = due::action_given_up_ms(state, psp, now_ms, by_lookup);
     let is_over = || now_ms >= due::action_over_ms(state, psp, now_ms);
     if now_ms >= given_up_ms || (is_over() && planted(Bug::ExpiryWithoutLastLook)) {
@@ -188,15 +192,15 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
 
 /// A void or refund that the PSP refused. What it should release may have gone by itself, or may come yet: that is
 /// looked for where it can be; where it cannot, an operator has to.
-fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp) -> Plan {
+fn plan_refused(state: &State, running: &CurrentOperation, refused: &Refused, psp: &Psp) -> Plan {
     if !refused.held && state.holds_something() {
         // Something to release has come to be known since: the refusal proves the try before without effect.
         return Plan {
             due_ms: 0,
-            what: Move::Disprove,
+            what: RecoveryAction::Disprove,
         };
     }
-    let what = look(state, psp).unwrap_or(Move::Park {
+    let what = look(state, psp).unwrap_or(RecoveryAction::Park {
         reason: "the PSP refused it, and offers no way to find out what it holds",
     });
     Plan {
@@ -206,12 +210,12 @@ fn plan_refused(state: &State, running: &Running, refused: &Refused, psp: &Psp) 
 }
 
 /// How an attempt ends whose 3-D Secure nobody finished, once a look has proven that (`due::action_proof_counts_ms`).
-pub(crate) const ABANDONED: Move = Move::End {
+pub(crate) const ABANDONED: RecoveryAction = RecoveryAction::End {
     code: "abandoned",
     message: "Nobody finished 3-D Secure in its time, so nothing was reserved.",
 };
 
-fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Plan {
+fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: u64) -> Plan {
     let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
     // The move is made at `due_ms` or later; what the clock allows must hold then.
     let at_ms = due_ms.max(now_ms);
@@ -228,7 +232,7 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
     if is_withdrawn && is_of_client {
         return Plan {
             due_ms: 0,
-            what: Move::Withdraw,
+            what: RecoveryAction::Withdraw,
         };
     }
     let is_forgotten = is_rejected_key_forgotten(running, psp, at_ms);
@@ -247,9 +251,9 @@ fn plan_running(state: &State, running: &Running, psp: &Psp, now_ms: u64) -> Pla
 }
 
 /// Whether a request was rejected under the current number, and its key is too old to be sent.
-fn is_rejected_key_forgotten(running: &Running, psp: &Psp, at_ms: u64) -> bool {
+fn is_rejected_key_forgotten(running: &CurrentOperation, psp: &Psp, at_ms: u64) -> bool {
     let is_keyed = psp.class.keyed_horizon_ms.is_some();
-    let is_rejected = |call: &CallTrack| matches!(call.tried, Tried::Rejected { .. });
+    let is_rejected = |call: &DispatchedCall| matches!(call.tried, DeliveryState::Rejected { .. });
     let was_rejected = running.key_used_since_ms.is_some() || running.current().any(is_rejected);
     is_keyed && was_rejected && !due::within_horizon(running, psp, at_ms)
 }
@@ -257,14 +261,14 @@ fn is_rejected_key_forgotten(running: &Running, psp: &Psp, at_ms: u64) -> bool {
 /// An operation without a waiting client stays open while the PSP rejects it. It is sent again with growing pauses: under its key
 /// within the horizon, and under a new number after a look has proven that it had no effect. An unfinished 3-D Secure is looked at
 /// before it is released again, because its customer may have finished meanwhile.
-fn plan_rejected(state: &State, running: &Running, psp: &Psp, due_ms: u64, at_ms: u64) -> Plan {
+fn plan_rejected(state: &State, running: &CurrentOperation, psp: &Psp, due_ms: u64, at_ms: u64) -> Plan {
     let is_keyed = psp.class.keyed_horizon_ms.is_some();
     let is_forgotten = is_keyed && !due::within_horizon(running, psp, at_ms);
     let what = match look(state, psp) {
         Some(look) if is_forgotten || (state.is_unfinished_action() && !due::is_spent(state, running)) => {
             look
         }
-        None if is_forgotten => Move::Park {
+        None if is_forgotten => RecoveryAction::Park {
             reason: "the PSP rejected it for as long as it knows its key, and offers no way to find out what became of it",
         },
         _ => send_rejected_again(state, running, psp),
@@ -273,12 +277,12 @@ fn plan_rejected(state: &State, running: &Running, psp: &Psp, due_ms: u64, at_ms
 }
 
 /// Sends again what the PSP rejected, within bounds.
-pub(crate) fn send_rejected_again(state: &State, running: &Running, psp: &Psp) -> Move {
+pub(crate) fn send_rejected_again(state: &State, running: &CurrentOperation, psp: &Psp) -> RecoveryAction {
     retry(state, running, psp, false, running.effect.max(1))
 }
 
 /// Whether a rejected release of an unfinished 3-D Secure has just been looked at, and is to be sent again.
-pub(crate) fn releases_again(state: &State, running: &Running, now_ms: u64, psp: &Psp) -> bool {
+pub(crate) fn releases_again(state: &State, running: &CurrentOperation, now_ms: u64, psp: &Psp) -> bool {
     state.is_unfinished_action()
         && running.parked.is_none()
         && running.no_act_left()
@@ -288,13 +292,19 @@ pub(crate) fn releases_again(state: &State, running: &Running, now_ms: u64, psp:
 }
 
 /// Rule 4: an expired lease means reconcile. Re-sending is right only where the PSP promised to know the key.
-fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: bool) -> Move {
+fn reconcile(
+    state: &State,
+    running: &CurrentOperation,
+    psp: &Psp,
+    at_ms: u64,
+    is_stale: bool,
+) -> RecoveryAction {
     let resends = resends(running);
-    let is_silent = running.current().any(|call| call.tried == Tried::Pending);
+    let is_silent = running.current().any(|call| call.tried == DeliveryState::Pending);
     let may_resend = may_resend(running, psp, at_ms)
         || (is_silent && planted(Bug::LeaseExpiryResends) && resends < RESENDS_MAX);
     let look = look(state, psp);
-    let resend = Move::Send {
+    let resend = RecoveryAction::Send {
         step: CallStep::Act,
         effect: running.effect + u16::from(planted(Bug::FreshEffectAfterUnknown)),
     };
@@ -305,14 +315,14 @@ fn reconcile(state: &State, running: &Running, psp: &Psp, at_ms: u64, is_stale: 
         Some(_) if may_resend && !is_stale && resends < RESENDS_BEFORE_LOOKUP => resend,
         Some(look) => look,
         None if may_resend || (resends == 0 && planted(Bug::BlindResends)) => resend,
-        None => Move::Park {
+        None => RecoveryAction::Park {
             reason: "its outcome is unknown, and this PSP offers no way to find out",
         },
     }
 }
 
 /// How often the current effect number was sent again.
-fn resends(running: &Running) -> usize {
+fn resends(running: &CurrentOperation) -> usize {
     running
         .maybe_sent()
         .filter(|call| call.step == CallStep::Act)
@@ -321,13 +331,13 @@ fn resends(running: &Running) -> usize {
 }
 
 /// Whether the current PSP key may be sent again at `at_ms`, and can tell something.
-pub(crate) fn may_resend(running: &Running, psp: &Psp, at_ms: u64) -> bool {
+pub(crate) fn may_resend(running: &CurrentOperation, psp: &Psp, at_ms: u64) -> bool {
     due::within_horizon(running, psp, at_ms) && resends(running) < RESENDS_MAX && !running.key_is_useless
 }
 
 /// What follows from a look that failed: while looks fail, the same key is sent again now and then; once it cannot be, and
 /// looks have failed for a day, an operator has to decide. A look that answered is repeated until it counts.
-pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option<Move> {
+pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option<RecoveryAction> {
     let running = state
         .running
         .as_ref()
@@ -343,37 +353,45 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option
     let is_unknown = running.refused.is_none() && !running.no_act_left();
     if is_unknown && may_resend(running, psp, now_ms) && !planted(Bug::NoResendAfterFailedLook) {
         let is_due = now_ms >= due::resend_after_failed_look_ms(running, psp);
-        return is_due.then_some(Move::Send {
+        return is_due.then_some(RecoveryAction::Send {
             step: CallStep::Act,
             effect: running.effect,
         });
     }
     let is_given_up = now_ms >= due::looks_given_up_ms(running) || planted(Bug::OneFailedLookParks);
-    is_given_up.then_some(Move::Park {
+    is_given_up.then_some(RecoveryAction::Park {
         reason: "every look at the PSP has failed for a day, and its key cannot be sent again",
     })
 }
 
 /// Tries again what is proven not to have happened, within bounds, beginning with the first call of `effect`.
-fn retry(state: &State, running: &Running, psp: &Psp, is_stale: bool, effect: u16) -> Move {
+fn retry(
+    state: &State,
+    running: &CurrentOperation,
+    psp: &Psp,
+    is_stale: bool,
+    effect: u16,
+) -> RecoveryAction {
     let is_spent = due::is_spent(state, running);
     match running.operation {
-        Operation::Authorize if is_stale || is_spent => Move::End {
+        Operation::Authorize if is_stale || is_spent => RecoveryAction::End {
             code: "psp_unavailable",
             message: "The PSP did not carry the authorization out, which is proven; it is not tried any more.",
         },
-        Operation::Capture | Operation::Void | Operation::Refund if is_spent => Move::Park {
+        Operation::Capture | Operation::Void | Operation::Refund if is_spent => RecoveryAction::Park {
             reason: "the PSP did not carry it out in many tries",
         },
-        Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund => Move::Send {
-            step: first_step(state, psp, running),
-            effect,
-        },
+        Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund => {
+            RecoveryAction::Send {
+                step: first_step(state, psp, running),
+                effect,
+            }
+        }
     }
 }
 
 /// The first call of an effect number: makes the object where the class has one and it is not made yet (rule 12).
-pub(crate) fn first_step(state: &State, psp: &Psp, running: &Running) -> CallStep {
+pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -> CallStep {
     let is_made = state.object.is_some() || planted(Bug::PrepareSkipped);
     if running.operation == Operation::Authorize && psp.class.prepares() && !is_made {
         CallStep::Prepare
@@ -383,21 +401,21 @@ pub(crate) fn first_step(state: &State, psp: &Psp, running: &Running) -> CallSte
 }
 
 /// The way to look at the PSP's own state, if there is one: by id where it is known (rule 12), else by reference.
-fn look(state: &State, psp: &Psp) -> Option<Move> {
+fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     let running = state.running.as_ref()?;
     // Stripe's PaymentIntents do not show their refunds: those are listed.
     if running.operation == Operation::Refund && psp.face == Face::Stripe {
         let is_listed = psp.class.addressable || psp.class.lookup_lag_ms.is_some();
-        return is_listed.then_some(Move::Lookup);
+        return is_listed.then_some(RecoveryAction::Lookup);
     }
     // What was acted on is what must be looked at: a later object may have come to be known meanwhile.
     let acted_on = running.current().rev().find_map(|call| call.target.as_deref());
     let reference = running.target.as_deref().or(acted_on).or(state.own_reference());
     match reference.filter(|_| psp.class.addressable) {
-        Some(reference) => Some(Move::Read {
+        Some(reference) => Some(RecoveryAction::Read {
             reference: reference.to_owned(),
         }),
-        None => psp.class.lookup_lag_ms.map(|_| Move::Lookup),
+        None => psp.class.lookup_lag_ms.map(|_| RecoveryAction::Lookup),
     }
 }
 
@@ -420,10 +438,12 @@ pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: u64) -> Lookup {
     }
 }
 
-fn is_in_doubt(running: &Running, psp: &Psp, now_ms: u64) -> bool {
+fn is_in_doubt(running: &CurrentOperation, psp: &Psp, now_ms: u64) -> bool {
     running.current().any(|call| match call.tried {
-        Tried::Pending => now_ms > due::silent_from_ms(call, psp),
-        Tried::Unknown { .. } => true,
-        Tried::NotSent { .. } | Tried::Answered { .. } | Tried::Rejected { .. } => false,
+        DeliveryState::Pending => now_ms > due::silent_from_ms(call, psp),
+        DeliveryState::Unknown { .. } => true,
+        DeliveryState::NotSent { .. } | DeliveryState::Answered { .. } | DeliveryState::Rejected { .. } => {
+            false
+        }
     })
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::answer::{self, Dress};
+use crate::answer::{self, ReplyContext};
 use crate::config::Config;
 use crate::error::{ApiError, Code};
 use crate::http::{Request, Response};
@@ -13,7 +13,7 @@ use crate::json::{Body, Fingerprint};
 use crate::key::idempotency_key;
 use crate::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX, PSP_ANSWER_BYTES_MAX};
 use crate::machine::Input;
-use crate::order::{Order, order};
+use crate::order::{Command, order};
 use crate::planted::{Bug, planted};
 use crate::psp::webhook;
 pub use crate::psp::webhook::{EventRead, event_read};
@@ -39,13 +39,13 @@ pub enum Routed {
 /// A request that concerns one attempt, checked as far as it can be without the attempt. Adapters carry it, and
 /// present it again after a conflict or a change of the record; they do not look inside.
 #[derive(Clone, Debug)]
-pub struct Ticket {
+pub struct PendingRequest {
     pub(crate) merchant: Arc<str>,
     /// Shared: a ticket is copied whenever it has to wait.
     pub(crate) asked: Arc<Asked>,
     /// When an answer is due, in milliseconds since the Unix epoch.
     pub(crate) answer_by_ms: u64,
-    pub(crate) dress: Dress,
+    pub(crate) context: ReplyContext,
     /// Whether the ticket has waited for its answer: it is no new question.
     pub(crate) has_waited: bool,
     /// Whether it waits for news of an open 3-D Secure, which its question has had read.
@@ -59,19 +59,19 @@ pub struct Ticket {
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Read,
-    Do {
+    Command {
         key: String,
         fingerprint: Fingerprint,
-        order: Order,
+        order: Command,
     },
 }
 
-impl Ticket {
-    /// The dress of an answer that comes before its time and is not final: a `Prefer: wait` was not applied.
-    pub(crate) fn early(&self) -> Dress {
-        Dress {
+impl PendingRequest {
+    /// The context of an answer that comes before its time and is not final: a `Prefer: wait` was not applied.
+    pub(crate) fn early(&self) -> ReplyContext {
+        ReplyContext {
             waited_s: None,
-            ..self.dress.clone()
+            ..self.context.clone()
         }
     }
 
@@ -94,48 +94,51 @@ impl Input {
     /// What to tell whoever asked when the store cannot be reached: whether the input took effect is not known.
     #[must_use]
     pub fn store_unavailable(&self) -> Option<Response> {
-        let (message, dress) = match self {
+        let (message, context) = match self {
             Self::Request(ticket) => (
                 "The store did not answer, so it is not known whether this request took effect. Retry it with the same Idempotency-Key.",
-                ticket.dress.clone(),
+                ticket.context.clone(),
             ),
             Self::Webhook(_) if planted(Bug::WebhookAckedInOutage) => return Some(webhook::received()),
             Self::Webhook(_) => (
                 "The store did not answer; send this webhook again.",
-                Dress::default(),
+                ReplyContext::default(),
             ),
             Self::Outcome(_) | Self::Wake => return None,
         };
         Some(answer::error(
             &ApiError::new(Code::StoreUnavailable, message),
-            &dress,
+            &context,
         ))
     }
 
     /// What to tell whoever asked when the store failed its probe: it was not asked, so nothing took effect.
     #[must_use]
     pub fn store_unsafe(&self, why: &str) -> Option<Response> {
-        let dress = match self {
-            Self::Request(ticket) => ticket.dress.clone(),
-            Self::Webhook(_) => Dress::default(),
+        let context = match self {
+            Self::Request(ticket) => ticket.context.clone(),
+            Self::Webhook(_) => ReplyContext::default(),
             Self::Outcome(_) | Self::Wake => return None,
         };
         let message = format!("The configured store is refused, so this request did nothing: {why}.");
-        Some(answer::error(&ApiError::new(Code::StoreUnsafe, message), &dress))
+        Some(answer::error(
+            &ApiError::new(Code::StoreUnsafe, message),
+            &context,
+        ))
     }
 
     /// What to tell whoever asked when the stored record cannot be used. Nothing was overwritten.
     #[must_use]
     pub fn record_refused(&self, why: &RecordError) -> Option<Response> {
-        let dress = match self {
-            Self::Request(ticket) => ticket.dress.clone(),
-            Self::Webhook(_) => Dress::default(),
+        let context = match self {
+            Self::Request(ticket) => ticket.context.clone(),
+            Self::Webhook(_) => ReplyContext::default(),
             Self::Outcome(_) | Self::Wake => return None,
         };
         let message = format!("The stored record of this attempt was refused and left as it is: {why}.");
         Some(answer::error(
             &ApiError::new(Code::RecordRefused, message),
-            &dress,
+            &context,
         ))
     }
 }
@@ -143,13 +146,13 @@ impl Input {
 /// Reads a request: either an answer at once, or the attempt that it concerns.
 #[must_use]
 pub fn route(config: &Config, request: &Request<'_>, now_ms: u64) -> Routed {
-    let mut dress = Dress {
+    let mut context = ReplyContext {
         problem_json: wants_problem_json(request),
-        ..Dress::default()
+        ..ReplyContext::default()
     };
-    match read(config, request, now_ms, &mut dress) {
+    match read(config, request, now_ms, &mut context) {
         Ok(routed) => routed,
-        Err(refusal) => Routed::Reply(answer::error(&refusal, &dress)),
+        Err(refusal) => Routed::Reply(answer::error(&refusal, &context)),
     }
 }
 
@@ -167,14 +170,20 @@ pub fn body_bytes_max(target: &str) -> usize {
 #[must_use]
 pub fn body_did_not_arrive() -> Response {
     let message = "The body did not arrive whole, so nothing was done. Send the request again, with the same Idempotency-Key.";
-    answer::error(&ApiError::new(Code::InvalidJson, message), &Dress::default())
+    answer::error(
+        &ApiError::new(Code::InvalidJson, message),
+        &ReplyContext::default(),
+    )
 }
 
 /// The answer when an adapter has to end a request without knowing what became of it.
 #[must_use]
 pub fn not_answered() -> Response {
     let message = "It is not known whether this request took effect. Retry it with the same Idempotency-Key.";
-    answer::error(&ApiError::new(Code::StoreUnavailable, message), &Dress::default())
+    answer::error(
+        &ApiError::new(Code::StoreUnavailable, message),
+        &ReplyContext::default(),
+    )
 }
 
 /// The paths of the contract.
@@ -186,7 +195,12 @@ enum Path<'a> {
     Webhook(&'a str),
 }
 
-fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) -> Result<Routed, ApiError> {
+fn read(
+    config: &Config,
+    request: &Request<'_>,
+    now_ms: u64,
+    context: &mut ReplyContext,
+) -> Result<Routed, ApiError> {
     let path = path(request.path())?;
     // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
     let allowed: &[&str] = match path {
@@ -221,11 +235,11 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
         Path::Create => ("", RequestKind::Create),
         Path::Charge => ("", RequestKind::Charge),
         Path::Operation(id, kind) => (id, kind),
-        Path::Attempt(id) => return read_attempt(id, merchant, now_ms, dress),
+        Path::Attempt(id) => return read_attempt(id, merchant, now_ms, context),
         Path::Webhook(_) => return Err(not_found(request.path())),
     };
     let key = idempotency_key(request)?;
-    dress.key = Some(key.clone());
+    context.key = Some(key.clone());
     let id = match kind {
         RequestKind::Create | RequestKind::Charge => AttemptId::derive(&config.installation, merchant, &key),
         RequestKind::Authorize | RequestKind::Capture | RequestKind::Void | RequestKind::Resolve => {
@@ -235,13 +249,13 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
     let body = Body::read(request.body)?;
     let fingerprint = body.fingerprint(kind.as_str(), parameter);
     let order = order(config, merchant, kind, body)?;
-    dress.waited_s = prefer_wait_s(request);
-    let wait_ms = dress
+    context.waited_s = prefer_wait_s(request);
+    let wait_ms = context
         .waited_s
         .map_or(config.time_budget_ms, |seconds| seconds * 1000);
-    let ticket = Ticket {
+    let ticket = PendingRequest {
         merchant: merchant.into(),
-        asked: Arc::new(Asked::Do {
+        asked: Arc::new(Asked::Command {
             key,
             fingerprint,
             order,
@@ -249,7 +263,7 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
         answer_by_ms: now_ms.saturating_add(wait_ms),
         has_waited: false,
         expects_news: false,
-        dress: dress.clone(),
+        context: context.clone(),
         asked_at: None,
     };
     Ok(Routed::Attempt {
@@ -258,15 +272,15 @@ fn read(config: &Config, request: &Request<'_>, now_ms: u64, dress: &mut Dress) 
     })
 }
 
-fn read_attempt(id: &str, merchant: &str, now_ms: u64, dress: &Dress) -> Result<Routed, ApiError> {
+fn read_attempt(id: &str, merchant: &str, now_ms: u64, context: &ReplyContext) -> Result<Routed, ApiError> {
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
-    let ticket = Ticket {
+    let ticket = PendingRequest {
         merchant: merchant.into(),
         asked: Arc::new(Asked::Read),
         answer_by_ms: now_ms,
         has_waited: false,
         expects_news: false,
-        dress: dress.clone(),
+        context: context.clone(),
         asked_at: None,
     };
     Ok(Routed::Attempt {

@@ -9,7 +9,7 @@ use crate::planted::{Bug, planted};
 
 /// An operation that was intended and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Running {
+pub struct CurrentOperation {
     /// Which.
     pub operation: Operation,
     /// On whose behalf.
@@ -36,7 +36,7 @@ pub struct Running {
     /// Why nothing more is tried, if so.
     pub parked: Option<String>,
     /// Its calls, oldest first.
-    pub calls: Vec<CallTrack>,
+    pub calls: Vec<DispatchedCall>,
 }
 
 /// A void or refund that the PSP refused: what it should release may still be held, or come to be held.
@@ -50,7 +50,7 @@ pub struct Refused {
 
 /// One dispatched call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallTrack {
+pub struct DispatchedCall {
     /// Its name.
     pub id: LocalId,
     /// Makes the object, or acts.
@@ -70,12 +70,12 @@ pub struct CallTrack {
     /// What it asks for, in minor units: sent again, it asks for the same.
     pub amount_minor: u64,
     /// What became of it.
-    pub tried: Tried,
+    pub tried: DeliveryState,
 }
 
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tried {
+pub enum DeliveryState {
     /// Nothing is known. Its owner may be about to send it, until `send_by_ms`.
     Pending,
     /// It was sent and its outcome is unknown.
@@ -110,7 +110,7 @@ pub(crate) struct AnswerTo {
     pub(crate) is_news: bool,
 }
 
-impl Running {
+impl CurrentOperation {
     pub(crate) fn new(
         operation: Operation,
         cause: Cause,
@@ -144,33 +144,41 @@ impl Running {
             | Signal::KeyUseless { .. }
             | Signal::Rejected {
                 is_conclusive: false, ..
-            } => Tried::Unknown { at_ms },
-            Signal::NotSent { .. } => Tried::NotSent { at_ms },
+            } => DeliveryState::Unknown { at_ms },
+            Signal::NotSent { .. } => DeliveryState::NotSent { at_ms },
             Signal::Rejected {
                 is_conclusive: true, ..
-            } => Tried::Rejected { at_ms },
+            } => DeliveryState::Rejected { at_ms },
             Signal::None
             | Signal::Prepared { .. }
             | Signal::ActionRequired { .. }
             | Signal::Refused { .. }
-            | Signal::FormRefused { .. } => Tried::Answered { at_ms },
+            | Signal::FormRefused { .. } => DeliveryState::Answered { at_ms },
         };
         // A later, better answer replaces an unknown; nothing replaces an answer, and what may have been sent is
         // never taken back.
         let before = track.tried;
         track.tried = match (track.tried, now) {
-            (Tried::Answered { at_ms }, _) => Tried::Answered { at_ms },
+            (DeliveryState::Answered { at_ms }, _) => DeliveryState::Answered { at_ms },
             // Told twice, it is as it was told first.
             (
-                Tried::Unknown { at_ms },
-                Tried::Unknown { .. } | Tried::NotSent { .. } | Tried::Rejected { .. },
-            ) => Tried::Unknown { at_ms },
-            (Tried::NotSent { at_ms }, Tried::NotSent { .. }) => Tried::NotSent { at_ms },
-            (Tried::Rejected { at_ms }, Tried::Rejected { .. } | Tried::NotSent { .. }) => {
-                Tried::Rejected { at_ms }
+                DeliveryState::Unknown { at_ms },
+                DeliveryState::Unknown { .. }
+                | DeliveryState::NotSent { .. }
+                | DeliveryState::Rejected { .. },
+            ) => DeliveryState::Unknown { at_ms },
+            (DeliveryState::NotSent { at_ms }, DeliveryState::NotSent { .. }) => {
+                DeliveryState::NotSent { at_ms }
             }
             (
-                Tried::Pending | Tried::Unknown { .. } | Tried::NotSent { .. } | Tried::Rejected { .. },
+                DeliveryState::Rejected { at_ms },
+                DeliveryState::Rejected { .. } | DeliveryState::NotSent { .. },
+            ) => DeliveryState::Rejected { at_ms },
+            (
+                DeliveryState::Pending
+                | DeliveryState::Unknown { .. }
+                | DeliveryState::NotSent { .. }
+                | DeliveryState::Rejected { .. },
                 now,
             ) => now,
         };
@@ -187,14 +195,18 @@ impl Running {
     }
 
     /// Calls of the current effect number.
-    pub fn current(&self) -> impl DoubleEndedIterator<Item = &CallTrack> {
+    pub fn current(&self) -> impl DoubleEndedIterator<Item = &DispatchedCall> {
         self.calls.iter().filter(|call| call.effect == self.effect)
     }
 
     /// Calls of the current effect number that may have been executed.
-    pub fn maybe_sent(&self) -> impl DoubleEndedIterator<Item = &CallTrack> {
-        self.current()
-            .filter(|call| !matches!(call.tried, Tried::NotSent { .. } | Tried::Rejected { .. }))
+    pub fn maybe_sent(&self) -> impl DoubleEndedIterator<Item = &DispatchedCall> {
+        self.current().filter(|call| {
+            !matches!(
+                call.tried,
+                DeliveryState::NotSent { .. } | DeliveryState::Rejected { .. }
+            )
+        })
     }
 
     /// Whether no call of the current effect number that acts can have been executed.
@@ -207,15 +219,15 @@ impl Running {
     #[must_use]
     pub fn is_rejected(&self) -> bool {
         let last = self.current().next_back();
-        last.is_some_and(|call| matches!(call.tried, Tried::Rejected { .. }))
+        last.is_some_and(|call| matches!(call.tried, DeliveryState::Rejected { .. }))
     }
 
     /// How many calls since the last one that was answered otherwise were rejected, whatever their number. A call that was lost
     /// says nothing of the PSP's mind.
     #[must_use]
     pub fn rejections_in_a_row(&self) -> usize {
-        let is_rejected = |call: &&CallTrack| matches!(call.tried, Tried::Rejected { .. });
-        let is_open = |call: &&CallTrack| !matches!(call.tried, Tried::Answered { .. });
+        let is_rejected = |call: &&DispatchedCall| matches!(call.tried, DeliveryState::Rejected { .. });
+        let is_open = |call: &&DispatchedCall| !matches!(call.tried, DeliveryState::Answered { .. });
         self.calls
             .iter()
             .rev()
@@ -243,7 +255,7 @@ impl Running {
     pub fn first_send_ms(&self) -> Option<u64> {
         let used = self
             .current()
-            .filter(|call| !matches!(call.tried, Tried::NotSent { .. }));
+            .filter(|call| !matches!(call.tried, DeliveryState::NotSent { .. }));
         let sent = used.map(|call| call.sent_at_ms).chain(self.key_used_since_ms);
         if planted(Bug::HorizonFromLastSend) {
             sent.max()

@@ -12,7 +12,7 @@ use crate::journal::{
 };
 use crate::json::Fingerprint;
 use crate::planted::{Bug, planted};
-use crate::running::{CallTrack, Running, Tried};
+use crate::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::status::Status;
 
 /// An attempt, as its journal tells it.
@@ -47,7 +47,7 @@ pub struct State {
     /// Whether an answer to a dispatch named it: nobody else's word replaces that.
     pub(crate) object_is_answered: bool,
     /// The operation under way.
-    pub running: Option<Running>,
+    pub running: Option<CurrentOperation>,
     /// All that was seen at the PSP of objects of our own.
     pub knowledge: Knowledge,
     /// The installation that made the attempt; `""` for one without a name.
@@ -84,7 +84,7 @@ pub struct BoundKey {
     /// Index of the entry by which it was asked for: for the first time, or again after a rejection.
     pub asked_at: usize,
     /// Index of the entry by which its answer became final; the answer is the state as of there.
-    pub settled_at: Option<usize>,
+    pub finalized_at: Option<usize>,
     /// Set while the PSP has rejected what was asked under it: nothing is under way for it until its client asks again.
     pub is_withdrawn: bool,
     /// Whether another key has since requested the same operation; its result does not settle this key.
@@ -100,7 +100,7 @@ impl BoundKey {
             key: key.into(),
             fingerprint,
             request,
-            settled_at: None,
+            finalized_at: None,
             is_withdrawn: false,
             is_superseded: false,
             form_refused: None,
@@ -136,7 +136,7 @@ pub struct Rejections {
     /// How many.
     pub count: u32,
     /// The first of the calls that were rejected: it is sent again as it was, if it is sent again under its key.
-    pub call: Option<CallTrack>,
+    pub call: Option<DispatchedCall>,
     /// Minor units that were asked for.
     pub amount_minor: u64,
     /// Whether a return address had been given by then.
@@ -235,7 +235,7 @@ impl State {
         else {
             return None;
         };
-        let settled_at = (*request == RequestKind::Create).then_some(0);
+        let finalized_at = (*request == RequestKind::Create).then_some(0);
         Some(Self {
             merchant: merchant.as_str().into(),
             terms: Arc::new(terms.clone()),
@@ -245,7 +245,7 @@ impl State {
             created_at_ms: entry.at_ms,
             status: Status::Created,
             keys: vec![BoundKey {
-                settled_at,
+                finalized_at,
                 ..BoundKey::new(key, *fingerprint, *request, 0)
             }],
             authorization: None,
@@ -312,7 +312,7 @@ impl State {
     /// Whether the journal names the object as the attempt's own: an answer to a dispatch named it, or a dispatch addressed it.
     #[must_use]
     pub fn names(&self, object: &str) -> bool {
-        let addressed = |running: &Running| {
+        let addressed = |running: &CurrentOperation| {
             running.target.as_deref() == Some(object)
                 || running
                     .calls
@@ -342,12 +342,15 @@ impl State {
 
     /// Whether another sending than `call` under the same key may have had its effect.
     pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
-        let unknown = |other: &CallTrack| {
+        let unknown = |other: &DispatchedCall| {
             other.id != call
                 && other.step == CallStep::Act
-                && matches!(other.tried, Tried::Pending | Tried::Unknown { .. })
+                && matches!(
+                    other.tried,
+                    DeliveryState::Pending | DeliveryState::Unknown { .. }
+                )
         };
-        let mut sent = self.running.iter().flat_map(Running::current);
+        let mut sent = self.running.iter().flat_map(CurrentOperation::current);
         sent.any(unknown)
     }
 
@@ -370,7 +373,7 @@ impl State {
     }
 
     /// The call that was rejected and is to be sent again as it was: under its own key, where the same is asked for.
-    pub(crate) fn rejected_call(&self, operation: Operation, amount_minor: u64) -> Option<&CallTrack> {
+    pub(crate) fn rejected_call(&self, operation: Operation, amount_minor: u64) -> Option<&DispatchedCall> {
         let row = self.rejections.as_ref()?;
         let is_same = row.operation == operation
             && row.amount_minor == amount_minor
@@ -421,7 +424,7 @@ impl State {
 
     /// Effects that must not stand and still do (rules 8 and 10): first authorizations, then captures.
     #[must_use]
-    pub fn obligations(&self) -> Vec<(Operation, String, u64)> {
+    pub fn pending_compensations(&self) -> Vec<(Operation, String, u64)> {
         let kept_auth = self.authorization.as_ref().map(|a| a.psp_reference.as_str());
         let kept_capture = self.capture.as_ref().map(|c| c.psp_reference.as_str());
         let released = matches!(self.status, Status::Voided | Status::Declined | Status::Expired);

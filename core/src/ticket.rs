@@ -1,8 +1,8 @@
 //! Requests of clients against a record: idempotency, the operations' own conditions, and who is told what
 //! (`docs/http.md`).
 
-use crate::answer::{self, AttemptView, Dress};
-use crate::condition::{Begun, Refusal, condition};
+use crate::answer::{self, AttemptView, ReplyContext};
+use crate::condition::{Accepted, Refusal, condition};
 use crate::due;
 use crate::error::{ApiError, Code};
 use crate::http::Response;
@@ -11,24 +11,24 @@ use crate::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
 use crate::json::Fingerprint;
 use crate::limits::{ENTRIES_FOR_VOID, ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX};
 use crate::machine::{Reply, Step};
-use crate::order::{Order, Payment};
+use crate::order::{Command, Payment};
 use crate::planted::{Bug, planted};
 use crate::record::{Record, RecordError};
-use crate::request::{Asked, Ticket, attempt_not_found};
+use crate::request::{Asked, PendingRequest, attempt_not_found};
 use crate::state::{BoundKey, State};
 use crate::status::Status;
 use crate::timeline::timeline;
-use crate::work::{Moment, Work};
+use crate::work::{StepBuilder, StepContext};
 
 const A_DAY_MS: u64 = 24 * 3_600_000;
 /// Entries kept free for evidence.
 const ENTRIES_FOR_REQUESTS_MAX: usize = ENTRIES_MAX / 2;
 
 pub(crate) fn handle(
-    clock: Moment<'_>,
+    clock: StepContext<'_>,
     id: AttemptId,
     record: Option<&Record>,
-    ticket: &Ticket,
+    ticket: &PendingRequest,
 ) -> Result<Step, RecordError> {
     match (&*ticket.asked, record) {
         (asked, Some(record))
@@ -39,31 +39,32 @@ pub(crate) fn handle(
             Ok(refuse(&attempt_not_found(), ticket))
         }
         (Asked::Read, Some(record)) => {
-            let mut work = Work::on(clock, record);
-            let reply = Reply::Now(show(&work, &ticket.dress));
+            let mut work = StepBuilder::on(clock, record);
+            let reply = Reply::Now(show(&work, &ticket.context));
             work.read_open_action();
             Ok(work.finish(reply, false))
         }
         (Asked::Read, None) => Ok(refuse(&attempt_not_found(), ticket)),
         (
-            Asked::Do {
+            Asked::Command {
                 key,
                 fingerprint,
                 order,
             },
             Some(record),
-        ) => on_known(Work::on(clock, record), ticket, key, fingerprint, order),
+        ) => on_known(StepBuilder::on(clock, record), ticket, key, fingerprint, order),
         (
-            Asked::Do {
+            Asked::Command {
                 key,
                 fingerprint,
-                order: order @ (Order::Create(payment) | Order::Charge(payment)),
+                order: order @ (Command::Create(payment) | Command::Charge(payment)),
             },
             None,
         ) => create(clock, id, ticket, order.kind(), (key, fingerprint), payment),
         (
-            Asked::Do {
-                order: Order::Authorize { .. } | Order::Capture { .. } | Order::Void | Order::Resolve { .. },
+            Asked::Command {
+                order:
+                    Command::Authorize { .. } | Command::Capture { .. } | Command::Void | Command::Resolve { .. },
                 ..
             },
             None,
@@ -72,14 +73,14 @@ pub(crate) fn handle(
 }
 
 fn is_resolve(asked: &Asked) -> bool {
-    matches!(asked, Asked::Do { order, .. } if matches!(order, Order::Resolve { .. }))
+    matches!(asked, Asked::Command { order, .. } if matches!(order, Command::Resolve { .. }))
 }
 
 /// The first write of an attempt: a swap of nothing for `Created`, with the dispatch of a charge beside it.
 fn create(
-    clock: Moment<'_>,
+    clock: StepContext<'_>,
     id: AttemptId,
-    ticket: &Ticket,
+    ticket: &PendingRequest,
     request: RequestKind,
     (key, fingerprint): (&str, &Fingerprint),
     payment: &Payment,
@@ -97,7 +98,7 @@ fn create(
         psp: payment.psp.clone(),
         face: psp.face,
     };
-    let mut work = Work::on_new(
+    let mut work = StepBuilder::on_new(
         clock,
         Record::begin(
             id,
@@ -116,24 +117,24 @@ fn create(
 }
 
 fn on_known(
-    work: Work<'_>,
-    ticket: &Ticket,
+    work: StepBuilder<'_>,
+    ticket: &PendingRequest,
     key: &str,
     fingerprint: &Fingerprint,
-    order: &Order,
+    order: &Command,
 ) -> Result<Step, RecordError> {
     let is_young = || work.now_ms() <= work.state().created_at_ms.saturating_add(A_DAY_MS);
     let bound = work
         .state()
         .bound(key)
         .filter(|_| is_young() || !planted(Bug::KeyExpires))
-        .filter(|bound| bound.settled_at.is_some() || !planted(Bug::TwinRefused));
+        .filter(|bound| bound.finalized_at.is_some() || !planted(Bug::TwinRefused));
     if let Some(bound) = bound {
         let is_other = bound.fingerprint != *fingerprint && !planted(Bug::KeyReuseReplayed);
         if bound.request != order.kind() || is_other {
             return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
         }
-        if bound.is_withdrawn && bound.settled_at.is_none() {
+        if bound.is_withdrawn && bound.finalized_at.is_none() {
             return on_withdrawn(work, ticket, key, order);
         }
         let reply = answer_bound(&work, ticket, key);
@@ -145,7 +146,7 @@ fn on_known(
         }
         return Ok(work.finish(reply, is_open));
     }
-    if let Some(refusal) = no_room(work.record(), 1, matches!(order, Order::Void)) {
+    if let Some(refusal) = no_room(work.record(), 1, matches!(order, Command::Void)) {
         return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
     }
     let Some(psp) = work.psp() else {
@@ -165,7 +166,7 @@ fn on_known(
     }
     let mut work = work;
     let (payment_method, return_url) = match order {
-        Order::Authorize {
+        Command::Authorize {
             payment_method,
             default_payment_method,
             return_url,
@@ -173,9 +174,11 @@ fn on_known(
             payment_method.clone().or_else(|| default_payment_method.clone()),
             return_url.as_deref(),
         ),
-        Order::Create(_) | Order::Charge(_) | Order::Capture { .. } | Order::Void | Order::Resolve { .. } => {
-            (None, None)
-        }
+        Command::Create(_)
+        | Command::Charge(_)
+        | Command::Capture { .. }
+        | Command::Void
+        | Command::Resolve { .. } => (None, None),
     };
     let (key, request) = (key.to_owned(), order.kind());
     work.push(Fact::Requested {
@@ -186,11 +189,11 @@ fn on_known(
     })?;
     work.remember_return(return_url)?;
     match begun {
-        Begun::Operation {
+        Accepted::Operation {
             operation,
             amount_minor,
         } => work.begin(psp, operation, Cause::Client, amount_minor, None)?,
-        Begun::Resolution {
+        Accepted::Resolution {
             source,
             evidence,
             retries,
@@ -201,7 +204,7 @@ fn on_known(
                 })?;
                 work.try_once_more()?;
             }
-            work.take_in(source, None, &evidence)?;
+            work.apply_evidence(source, None, &evidence)?;
             work.advance()?;
         }
     }
@@ -210,7 +213,12 @@ fn on_known(
 
 /// A key under which the PSP rejected what was asked. Nothing is under way for it; its client's retry sends it again, with growing
 /// pauses in between.
-fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -> Result<Step, RecordError> {
+fn on_withdrawn(
+    mut work: StepBuilder<'_>,
+    ticket: &PendingRequest,
+    key: &str,
+    order: &Command,
+) -> Result<Step, RecordError> {
     let Some((operation, amount_minor)) = asked_again(work.state(), order) else {
         // Another key's operation is under way; how that ends decides what this key is told for good.
         let refusal = answer::invalid_state(order.kind(), work.state().status, view(&work));
@@ -236,8 +244,8 @@ fn on_withdrawn(mut work: Work<'_>, ticket: &Ticket, key: &str, order: &Order) -
 }
 
 /// When an operation that the PSP has rejected may be asked for again, if that is not yet: another key does not shorten the pause.
-fn too_soon(work: &Work<'_>, begun: &Begun) -> Option<u64> {
-    let Begun::Operation { operation, .. } = begun else {
+fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<u64> {
+    let Accepted::Operation { operation, .. } = begun else {
         return None;
     };
     let rejections = work
@@ -249,13 +257,13 @@ fn too_soon(work: &Work<'_>, begun: &Begun) -> Option<u64> {
 }
 
 /// What a withdrawn request asks for, if the attempt is where it was then.
-fn asked_again(state: &State, order: &Order) -> Option<(Operation, u64)> {
+fn asked_again(state: &State, order: &Command) -> Option<(Operation, u64)> {
     let full_minor = state.terms.amount_minor;
     match (order, state.status) {
-        (Order::Charge(_) | Order::Authorize { .. }, Status::Created) => {
+        (Command::Charge(_) | Command::Authorize { .. }, Status::Created) => {
             Some((Operation::Authorize, full_minor))
         }
-        (Order::Capture { amount_minor }, Status::Authorized) => {
+        (Command::Capture { amount_minor }, Status::Authorized) => {
             Some((Operation::Capture, amount_minor.unwrap_or(full_minor)))
         }
         _ => None,
@@ -263,11 +271,11 @@ fn asked_again(state: &State, order: &Order) -> Option<(Operation, u64)> {
 }
 
 /// The reply to the ticket that brought its key into the journal.
-fn answer_first(work: Work<'_>, ticket: &Ticket) -> Step {
+fn answer_first(work: StepBuilder<'_>, ticket: &PendingRequest) -> Step {
     let reply = match &*ticket.asked {
-        Asked::Do { key, .. } => {
+        Asked::Command { key, .. } => {
             let bound = work.state().bound(key);
-            let ticket = Ticket {
+            let ticket = PendingRequest {
                 asked_at: bound
                     .map(|bound| bound.asked_at)
                     .filter(|_| !planted(Bug::FirstAnswerMarked)),
@@ -275,28 +283,28 @@ fn answer_first(work: Work<'_>, ticket: &Ticket) -> Step {
             };
             answer_bound(&work, &ticket, key)
         }
-        Asked::Read => Reply::Now(show(&work, &ticket.dress)),
+        Asked::Read => Reply::Now(show(&work, &ticket.context)),
     };
     work.finish(reply, true)
 }
 
 /// The reply to a ticket whose key is bound: final, or 202, or worth waiting for.
-fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
+fn answer_bound(work: &StepBuilder<'_>, ticket: &PendingRequest, key: &str) -> Reply {
     let Some(bound) = work.state().bound(key) else {
-        return Reply::Now(show(work, &ticket.dress));
+        return Reply::Now(show(work, &ticket.context));
     };
-    match bound.settled_at {
-        Some(index) => Reply::Now(settled_at(work.record(), index, bound, ticket)),
+    match bound.finalized_at {
+        Some(index) => Reply::Now(finalized_at(work.record(), index, bound, ticket)),
         None if bound.is_withdrawn => {
             let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
             let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
             Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.early()))
         }
-        None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.dress)),
+        None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.context)),
         None if work.waits_for_people(ticket) => Reply::Now(work.under_way(&ticket.early())),
         None => Reply::Wait {
             until_ms: ticket.answer_by_ms,
-            ticket: Box::new(Ticket {
+            ticket: Box::new(PendingRequest {
                 expects_news: work.expects_news(ticket),
                 ..ticket.waiting()
             }),
@@ -304,19 +312,19 @@ fn answer_bound(work: &Work<'_>, ticket: &Ticket, key: &str) -> Reply {
     }
 }
 
-/// The answer of a key that was settled at this entry.
-fn settled_at(record: &Record, index: usize, bound: &BoundKey, ticket: &Ticket) -> Response {
-    let dress = Dress {
+/// The answer of a key that was finalized at this entry.
+fn finalized_at(record: &Record, index: usize, bound: &BoundKey, ticket: &PendingRequest) -> Response {
+    let context = ReplyContext {
         replayed: ticket.asked_at != Some(bound.asked_at) && !planted(Bug::ReplayNotMarked),
-        ..ticket.dress.clone()
+        ..ticket.context.clone()
     };
     let shows_now = planted(Bug::ReplayFromCurrentState);
     let state = record.state_at(if shows_now { usize::MAX / 2 } else { index });
-    answer::settled(record.id(), bound, &state, &dress)
+    answer::finalized(record.id(), bound, &state, &context)
 }
 
-/// See [`crate::machine::settled`].
-pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option<Response> {
+/// See [`crate::machine::finalized`].
+pub(crate) fn finalized(id: AttemptId, record: &Record, ticket: &PendingRequest) -> Option<Response> {
     let state = record.state();
     if *state.merchant != *ticket.merchant {
         return None;
@@ -325,44 +333,44 @@ pub(crate) fn settled(id: AttemptId, record: &Record, ticket: &Ticket) -> Option
         Asked::Read => {
             let is_over = state.status.is_final() || planted(Bug::CopyAnswersOpenAttempt);
             (is_over && state.running.is_none() && state.mismatch.is_none()).then(|| {
-                let view = AttemptView::settled(id, state).with_timeline(timeline(record));
-                answer::shown(&view, &ticket.dress)
+                let view = AttemptView::finalized(id, state).with_timeline(timeline(record));
+                answer::shown(&view, &ticket.context)
             })
         }
-        Asked::Do {
+        Asked::Command {
             key,
             fingerprint,
             order,
         } => {
             let bound = state.bound(key)?;
             let is_same = bound.request == order.kind() && bound.fingerprint == *fingerprint;
-            let index = bound.settled_at.filter(|_| is_same)?;
-            Some(settled_at(record, index, bound, ticket))
+            let index = bound.finalized_at.filter(|_| is_same)?;
+            Some(finalized_at(record, index, bound, ticket))
         }
     }
 }
 
-/// See [`crate::machine::may_be_settled`].
-pub(crate) fn may_be_settled(ticket: &Ticket) -> bool {
+/// See [`crate::machine::may_be_finalized`].
+pub(crate) fn may_be_finalized(ticket: &PendingRequest) -> bool {
     match &*ticket.asked {
         Asked::Read => true,
-        Asked::Do { order, .. } => order.kind() != RequestKind::Create,
+        Asked::Command { order, .. } => order.kind() != RequestKind::Create,
     }
 }
 
-fn show(work: &Work<'_>, dress: &Dress) -> Response {
-    answer::shown(&view(work).with_timeline(timeline(work.record())), dress)
+fn show(work: &StepBuilder<'_>, context: &ReplyContext) -> Response {
+    answer::shown(&view(work).with_timeline(timeline(work.record())), context)
 }
 
-fn view(work: &Work<'_>) -> AttemptView {
-    AttemptView::settled(work.record().id(), work.state()).with_operation(work.state(), &work.outlook())
+fn view(work: &StepBuilder<'_>) -> AttemptView {
+    AttemptView::finalized(work.record().id(), work.state()).with_operation(work.state(), &work.outlook())
 }
 
-fn refuse(error: &ApiError, ticket: &Ticket) -> Step {
-    Step::reply(answer::error(error, &ticket.dress))
+fn refuse(error: &ApiError, ticket: &PendingRequest) -> Step {
+    Step::reply(answer::error(error, &ticket.context))
 }
 
-fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &Work<'_>) -> ApiError {
+fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &StepBuilder<'_>) -> ApiError {
     match refusal {
         Refusal::State => answer::invalid_state(request, work.state().status, view(work)),
         Refusal::Error(error) if error.code == Code::InvalidState => error.with_attempt(view(work)),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::evidence::{EffectKind, Evidence, Signal};
-use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Knowing, Source};
+use crate::journal::{CallStep, Cause, Conclusion, Entry, EntryKind, Fact, Source};
 use crate::planted::{Bug, planted};
 use crate::record::Record;
 use crate::time::rfc3339_ms;
@@ -14,7 +14,7 @@ use crate::time::rfc3339_ms;
 pub struct Line {
     seq: usize,
     at: String,
-    knowing: Knowing,
+    knowing: EntryKind,
     event: String,
     #[serde(skip_serializing_if = "Map::is_empty")]
     details: Map<String, Value>,

@@ -20,25 +20,25 @@ use crate::machine::{Reply, Step, Write};
 use crate::planted::{Bug, planted};
 use crate::psp::amount::Units;
 use crate::psp::report::PspReport;
-use crate::psp::{self, Call, Lookup, Order, Purpose, Window, WireForm};
+use crate::psp::{self, Call, Lookup, PspRequest, Purpose, Window, WireForm};
 use crate::record::{Record, RecordError};
-use crate::recovery::{self, Move};
-use crate::request::Ticket;
-use crate::running::{CallTrack, Running};
+use crate::recovery::{self, RecoveryAction};
+use crate::request::PendingRequest;
+use crate::running::{CurrentOperation, DispatchedCall};
 use crate::state::State;
 use crate::status::Status;
 
 /// The arguments that every decision may use besides the record.
 #[derive(Clone, Copy)]
-pub(crate) struct Moment<'a> {
+pub(crate) struct StepContext<'a> {
     pub(crate) config: &'a Config,
     pub(crate) now_ms: u64,
     pub(crate) entropy: Entropy,
 }
 
 /// A step in the making: the record as it will be, and the calls that follow.
-pub(crate) struct Work<'a> {
-    clock: Moment<'a>,
+pub(crate) struct StepBuilder<'a> {
+    clock: StepContext<'a>,
     pub(crate) record: Cow<'a, Record>,
     expected_version: Option<u64>,
     calls: Vec<Call>,
@@ -47,8 +47,8 @@ pub(crate) struct Work<'a> {
     ids_made: u8,
 }
 
-impl<'a> Work<'a> {
-    pub(crate) fn on(clock: Moment<'a>, record: &'a Record) -> Self {
+impl<'a> StepBuilder<'a> {
+    pub(crate) fn on(clock: StepContext<'a>, record: &'a Record) -> Self {
         let expected_version = Some(record.version());
         Self {
             clock,
@@ -60,7 +60,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    pub(crate) fn on_new(clock: Moment<'a>, record: Record) -> Self {
+    pub(crate) fn on_new(clock: StepContext<'a>, record: Record) -> Self {
         Self {
             clock,
             record: Cow::Owned(record),
@@ -115,7 +115,7 @@ impl<'a> Work<'a> {
     }
 
     /// Takes evidence in, if it says anything new, and whatever follows from it (rule 7).
-    pub(crate) fn take_in(
+    pub(crate) fn apply_evidence(
         &mut self,
         source: Source,
         call: Option<LocalId>,
@@ -180,9 +180,9 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    pub(crate) fn make(&mut self, psp: &Psp, what: Move) -> Result<(), RecordError> {
+    pub(crate) fn make(&mut self, psp: &Psp, what: RecoveryAction) -> Result<(), RecordError> {
         match what {
-            Move::Begin {
+            RecoveryAction::Begin {
                 operation,
                 cause,
                 target,
@@ -201,16 +201,16 @@ impl<'a> Work<'a> {
                 }
                 self.begin(psp, operation, cause, amount_minor, target)
             }
-            Move::Send { step, effect } => self.dispatch(psp, step, effect),
-            Move::Read { reference } => {
+            RecoveryAction::Send { step, effect } => self.dispatch(psp, step, effect),
+            RecoveryAction::Read { reference } => {
                 self.read(psp, &reference, None);
                 Ok(())
             }
-            Move::Lookup => {
+            RecoveryAction::Lookup => {
                 self.look_up(psp, recovery::first_page(self.state(), psp, self.clock.now_ms));
                 Ok(())
             }
-            Move::Withdraw => {
+            RecoveryAction::Withdraw => {
                 let (effect, code) = self
                     .state()
                     .running
@@ -224,15 +224,15 @@ impl<'a> Work<'a> {
                     code,
                 })
             }
-            Move::Disprove => {
+            RecoveryAction::Disprove => {
                 let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
                 self.conclude(|operation| Conclusion::NoEffect { operation, effect })
             }
-            Move::Park { reason } => self.conclude(|operation| Conclusion::Parked {
+            RecoveryAction::Park { reason } => self.conclude(|operation| Conclusion::Parked {
                 operation,
                 reason: reason.to_owned(),
             }),
-            Move::End { code, message } => self.conclude(|operation| Conclusion::NotCarriedOut {
+            RecoveryAction::End { code, message } => self.conclude(|operation| Conclusion::NotCarriedOut {
                 operation,
                 code: code.to_owned(),
                 message: message.to_owned(),
@@ -354,7 +354,7 @@ impl<'a> Work<'a> {
     /// The effect number of an operation that begins. What the PSP rejected goes out under the number that it had, where the PSP
     /// honours its key: should the rejection have been the answer to a second delivery, the first one is found and not repeated.
     fn next_effect(&self, psp: &Psp, operation: Operation, amount_minor: u64) -> u16 {
-        let is_known = |call: &&CallTrack| due::is_key_known(psp, call.sent_at_ms, self.clock.now_ms);
+        let is_known = |call: &&DispatchedCall| due::is_key_known(psp, call.sent_at_ms, self.clock.now_ms);
         let rejected = self
             .state()
             .rejected_call(operation, amount_minor)
@@ -367,7 +367,7 @@ impl<'a> Work<'a> {
 
     /// Tries what is proven absent once more, also where recovery's own tries are spent: an operator's word is worth one.
     pub(crate) fn try_once_more(&mut self) -> Result<(), RecordError> {
-        let proven = |running: &&Running| running.proven_absent;
+        let proven = |running: &&CurrentOperation| running.proven_absent;
         let (Some(psp), Some(running)) = (self.psp(), self.state().running.as_ref().filter(proven)) else {
             return Ok(());
         };
@@ -411,7 +411,7 @@ impl<'a> Work<'a> {
         };
         let now_ms = self.clock.now_ms;
         let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
-        let order = Order {
+        let order = PspRequest {
             form,
             id: self.record.id(),
             terms: &state.terms,
@@ -551,8 +551,8 @@ impl<'a> Work<'a> {
     }
 
     /// The 202 of this moment.
-    pub(crate) fn under_way(&self, dress: &answer::Dress) -> Response {
-        answer::under_way(self.record.id(), self.state(), &self.outlook(), dress)
+    pub(crate) fn under_way(&self, context: &answer::ReplyContext) -> Response {
+        answer::under_way(self.record.id(), self.state(), &self.outlook(), context)
     }
 
     /// What lies ahead.
@@ -562,7 +562,7 @@ impl<'a> Work<'a> {
             // A deployment without this PSP can do nothing; the next one may have it again, and a timer that was spent on
             // this one must not be the last.
             None => recovery::Outlook {
-                doubt: recovery::Doubt::InDoubt,
+                doubt: recovery::OperationState::InDoubt,
                 wake_at_ms: self
                     .is_unfinished()
                     .then(|| self.clock.now_ms.saturating_add(PSP_ABSENT_RETRY_MS)),
@@ -578,7 +578,7 @@ impl<'a> Work<'a> {
 
     /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use. A client that asks anew
     /// about an open 3-D Secure waits for the read that it causes, where there is one.
-    pub(crate) fn waits_for_people(&self, ticket: &Ticket) -> bool {
+    pub(crate) fn waits_for_people(&self, ticket: &PendingRequest) -> bool {
         let state = self.state();
         let parked = state
             .running
@@ -588,7 +588,7 @@ impl<'a> Work<'a> {
     }
 
     /// Whether the ticket waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
-    pub(crate) fn expects_news(&self, ticket: &Ticket) -> bool {
+    pub(crate) fn expects_news(&self, ticket: &PendingRequest) -> bool {
         let is_new = !ticket.has_waited && ticket.asked_at.is_none();
         let is_readable = self.psp().is_some_and(|psp| psp.class.addressable);
         let is_open = self.state().status == Status::RequiresAction;
@@ -598,7 +598,7 @@ impl<'a> Work<'a> {
 
 /// The wire form of a dispatch. What was sent under the same key goes out in the same form; a new object is made in the newest;
 /// what acts on an object is written as the object was.
-fn wire_form(state: &State, running: &Running, operation: Operation, effect: u16) -> WireForm {
+fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, effect: u16) -> WireForm {
     let sent_before = running.calls.iter().find(|call| call.effect == effect);
     match sent_before {
         Some(call) => WireForm::of(call.wire_form),

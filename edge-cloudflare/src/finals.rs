@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, may_be_settled, settled};
+use pay_once_core::machine::{Input, finalized, may_be_finalized};
 use pay_once_core::record::Record;
 use serde_json::json;
 use worker::Env;
@@ -79,7 +79,7 @@ impl Copy {
 
 /// The answer to `input`, if the cache has one.
 pub(crate) async fn answer(env: &Env, id: AttemptId, input: &Input) -> Option<Response> {
-    if !may_be_settled(input) {
+    if !may_be_finalized(input) {
         return None;
     }
     let cache = env.kv(BINDING).ok()?;
@@ -88,7 +88,7 @@ pub(crate) async fn answer(env: &Env, id: AttemptId, input: &Input) -> Option<Re
         .await?
         .ok()??;
     let record = Record::decode(id, &bytes).ok()?;
-    settled(id, &record, input)
+    finalized(id, &record, input)
 }
 
 /// Puts a copy into the cache; whether it arrived. No answer depends on it.

@@ -1,4 +1,4 @@
-//! Copies of attempts that have ended, in `spin:key-value`. An answer that is settled never changes, so a copy may give
+//! Copies of attempts that have ended, in `spin:key-value`. An answer that is finalized never changes, so a copy may give
 //! it though it is old, and any backend will do: none of the faults of its compare-and-swap matter here.
 
 use pay_once_core::id::AttemptId;

@@ -1,12 +1,12 @@
 //! What an attempt looks like in an answer ([`pay_once_core::answer::AttemptView`]).
 
-use pay_once_core::journal::{CaptureMethod, Knowing, Operation};
+use pay_once_core::journal::{CaptureMethod, EntryKind, Operation};
 use pay_once_core::limits::{
     AMOUNT_MINOR_MAX, ENTRIES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX,
     ORDER_ID_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
 };
 use pay_once_core::psp::amount::is_currency;
-use pay_once_core::recovery::Doubt;
+use pay_once_core::recovery::OperationState;
 use pay_once_core::status::Status;
 use serde_json::{Value, json};
 
@@ -188,7 +188,7 @@ fn operation() -> Value {
         "properties": {
             "name": {"enum": OPERATIONS.map(Operation::as_str)},
             "state": {
-                "enum": Doubt::ALL.map(word),
+                "enum": OperationState::ALL.map(word),
                 "description": "in_doubt: its answer was lost, and what became of it is being found out. parked: only a webhook or an operator can end it.",
             },
             "since": schema("TimeMs"),
@@ -206,7 +206,7 @@ fn line() -> Value {
         "properties": {
             "seq": {"type": "integer", "minimum": 0},
             "at": schema("TimeMs"),
-            "knowing": {"enum": Knowing::ALL.map(word), "description": "What kind of knowledge it is."},
+            "knowing": {"enum": EntryKind::ALL.map(word), "description": "What kind of knowledge it is."},
             "event": {"type": "string"},
             "details": {"type": "object"},
             "hash": {

@@ -66,7 +66,7 @@ impl Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
-pub enum Doubt {
+pub enum OperationState {
     InFlight,
     InDoubt,
     Parked,
@@ -94,7 +94,7 @@ pub struct Shown {
 #[allow(missing_docs)]
 pub struct ShownOperation {
     pub name: String,
-    pub state: Doubt,
+    pub state: OperationState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

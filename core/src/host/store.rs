@@ -49,16 +49,16 @@ impl Swapped {
 
 /// How often one step may fail to become durable: afterwards its store is unavailable, and whoever asked is told so.
 #[derive(Clone, Debug, Default)]
-pub struct Patience {
+pub struct RetryBudget {
     conflicts: usize,
     lost: usize,
 }
 
-impl Patience {
+impl RetryBudget {
     /// Why the step is to be given up, if it is, now that another of its swaps came to this. Otherwise its input is
     /// handled again, from what is durable then.
     #[must_use]
-    pub fn ended_by(&mut self, swapped: Swapped) -> Option<&'static str> {
+    pub fn record(&mut self, swapped: Swapped) -> Option<&'static str> {
         match swapped {
             Swapped::Applied => {}
             Swapped::Conflict => self.conflicts += 1,

@@ -22,7 +22,7 @@
 
 use std::collections::VecDeque;
 
-use super::store::{Patience, Swapped};
+use super::store::{RetryBudget, Swapped};
 use crate::config::Config;
 use crate::http::{Request, Response};
 use crate::id::{AttemptId, Entropy};
@@ -30,7 +30,7 @@ use crate::limits::{
     ASKED_ABOUT_MS, LOOK_PAUSE_FIRST_MS, LOOK_PAUSE_MAX_MS, OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS,
     RECORD_REFUSED_RETRY_MS, STORE_FAILED_RETRY_MS,
 };
-use crate::machine::{Input, Outcome, Reply, Step, Write, handle, may_be_settled, settled};
+use crate::machine::{Input, Outcome, Reply, Step, Write, finalized, handle, may_be_finalized};
 use crate::planted::{Bug, planted};
 use crate::psp::questions::Questions;
 use crate::psp::report::PspReport;
@@ -114,7 +114,7 @@ pub struct Turn {
     id: Option<AttemptId>,
     input: Input,
     phase: Phase,
-    patience: Patience,
+    budget: RetryBudget,
     write: Option<Write>,
     calls: VecDeque<Call>,
     arm: Option<(u64, bool)>,
@@ -181,7 +181,7 @@ impl Turn {
             id,
             input,
             phase: Phase::Load,
-            patience: Patience::default(),
+            budget: RetryBudget::default(),
             write: None,
             calls: VecDeque::new(),
             arm: None,
@@ -220,15 +220,15 @@ impl Turn {
         self.write.as_ref()
     }
 
-    /// Whether a look at a copy of the record is likely to spare a load (see [`may_be_settled`]).
+    /// Whether a look at a copy of the record is likely to spare a load (see [`may_be_finalized`]).
     #[must_use]
     pub fn may_use_copy(&self) -> bool {
-        matches!(self.phase, Phase::Load | Phase::Loading) && may_be_settled(&self.input)
+        matches!(self.phase, Phase::Load | Phase::Loading) && may_be_finalized(&self.input)
     }
 
-    /// Answers from a copy of the record, if the copy answers for good ([`settled`]). Says whether it does.
+    /// Answers from a copy of the record, if the copy answers for good ([`finalized`]). Says whether it does.
     pub fn offer_copy(&mut self, copy: &Record) -> bool {
-        let answer = self.id.and_then(|id| settled(id, copy, &self.input));
+        let answer = self.id.and_then(|id| finalized(id, copy, &self.input));
         let Some(response) = answer else { return false };
         self.forget_step();
         self.end_with(Reply::Now(response));
@@ -437,7 +437,7 @@ impl Turn {
             self.phase = Phase::Done;
             return;
         }
-        match self.patience.ended_by(swapped) {
+        match self.budget.record(swapped) {
             Some(why) => {
                 self.notes.push_back(Note::StoreGivenUp(why));
                 self.store_failed(now_ms);
@@ -512,7 +512,7 @@ impl Turn {
     /// [`Action::Wait`] or [`Action::Pause`] is over.
     pub fn woken(&mut self) {
         if matches!(self.phase, Phase::Waiting | Phase::Pausing) {
-            self.patience = Patience::default();
+            self.budget = RetryBudget::default();
             self.phase = Phase::Load;
         }
     }

@@ -439,10 +439,10 @@ bugs! {
         "A duplicate that comes while its twin is in flight is refused as another request.",
         "any class: the same key twice while the PSP takes its time; 409 instead of 200 or 202";
     ReplayFromCurrentState, "replay-from-current-state", "http: replays", "core/ticket",
-        "A replay shows the attempt as it is now, not as it was when the key was settled.",
+        "A replay shows the attempt as it is now, not as it was when the key was finalized.",
         "any class: a create or authorize is retried after the capture; another body than the first time";
     SettledTooEarly, "settled-too-early", "http: replays", "core/fold",
-        "An authorize is settled by REQUIRES_ACTION, so that its answer then is kept for replay.",
+        "An authorize is finalized by REQUIRES_ACTION, so that its answer then is kept for replay.",
         "any class, 3-D Secure: authorize is retried after the customer finished; never the news";
     SecondKeyCapturesAgain, "second-key-captures-again", "http: different key", "core/condition",
         "A capture under another key is begun while one is under way.",
@@ -472,7 +472,7 @@ bugs! {
         "blind: the answer to an authorize is lost and an operator resolves it; 202, and parked as before";
     ReplayNotMarked, "replay-not-marked", "http: replays", "core/ticket",
         "A replay goes out as if it were the first answer.",
-        "any class: a key is sent again once it is settled; no Idempotency-Replayed, and 201 for a create that made \
+        "any class: a key is sent again once it is finalized; no Idempotency-Replayed, and 201 for a create that made \
          nothing";
     FirstAnswerMarked, "first-answer-marked", "http: replays", "core/ticket",
         "The first answer goes out as if it were a replay.",

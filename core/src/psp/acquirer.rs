@@ -19,14 +19,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::report::Rejection;
-use super::{Answer, HttpCall, Order, Purpose, Reading, key_useless};
+use super::{Answer, HttpCall, PspRequest, Purpose, Reading, key_useless};
 use crate::config::Psp;
 use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 use crate::id::AttemptId;
 use crate::journal::Operation;
 use crate::planted::{Bug, planted};
 
-pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
+pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     let reference = order.id.to_string();
     let (path, body) = match order.operation {
         Operation::Authorize => {

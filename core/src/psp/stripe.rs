@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::amount::Units;
 use super::{
-    Answer, HttpCall, Lookup, Order, Purpose, Reading, Window, WireForm, key_useless, stripe_errors,
+    Answer, HttpCall, Lookup, PspRequest, Purpose, Reading, Window, WireForm, key_useless, stripe_errors,
 };
 use crate::config::{Face, Psp};
 use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
@@ -18,7 +18,7 @@ use crate::planted::{Bug, planted};
 pub(crate) const VERSION: &str = "2026-07-29.dahlia";
 const LATEST_CHARGE: (&str, &str) = ("expand[]", "latest_charge");
 
-pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
+pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     let (path, form) = match (order.operation, order.step, order.target) {
         (Operation::Authorize, CallStep::Act, Some(object)) => {
             let mut form = vec![("payment_method", payment_method(order))];
@@ -75,7 +75,7 @@ pub(super) fn write(psp: &Psp, order: &Order<'_>) -> HttpCall {
     }
 }
 
-fn create_form(order: &Order<'_>, step: CallStep) -> Vec<(&'static str, String)> {
+fn create_form(order: &PspRequest<'_>, step: CallStep) -> Vec<(&'static str, String)> {
     let capture_method = match order.terms.capture_method {
         CaptureMethod::Manual => "manual",
         CaptureMethod::Automatic => "automatic",
@@ -96,7 +96,7 @@ fn create_form(order: &Order<'_>, step: CallStep) -> Vec<(&'static str, String)>
 
 /// The amount in Stripe's units. What cannot be expressed was refused before anything was dispatched, so this only guards
 /// against a mistake: Stripe refuses the empty amount and moves nothing.
-fn amount(order: &Order<'_>) -> String {
+fn amount(order: &PspRequest<'_>) -> String {
     let wire = Units::new(Face::Stripe, order.form).to_wire(&order.terms.currency, order.amount_minor);
     debug_assert!(
         wire.is_ok(),
@@ -110,11 +110,11 @@ fn version() -> (&'static str, String) {
 }
 
 /// Stripe takes it with a confirmation only, and names no page to send the customer to without it.
-fn return_url(order: &Order<'_>) -> Option<(&'static str, String)> {
+fn return_url(order: &PspRequest<'_>) -> Option<(&'static str, String)> {
     order.return_url.map(|url| ("return_url", url.to_owned()))
 }
 
-fn payment_method(order: &Order<'_>) -> String {
+fn payment_method(order: &PspRequest<'_>) -> String {
     order.terms.payment_method.clone().unwrap_or_default()
 }
 

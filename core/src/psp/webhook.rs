@@ -7,7 +7,7 @@ use super::amount::Units;
 use super::report::{CallKind, PspReport};
 use super::stripe_event::{About, StripeNews};
 use super::{Call, CallResult, Purpose, acquirer_event, stripe_event, without_mark};
-use crate::answer::{self, Dress};
+use crate::answer::{self, ReplyContext};
 use crate::config::{Config, Face, Psp, Secret};
 use crate::error::{ApiError, Code};
 use crate::evidence::Sighting;
@@ -20,7 +20,7 @@ use crate::request::{Routed, wants_problem_json};
 
 /// What a webhook said of an attempt.
 #[derive(Clone, Debug)]
-pub struct News {
+pub struct WebhookEvent {
     /// Name of the PSP that signed it.
     pub(crate) psp: String,
     pub(crate) said: Said,
@@ -33,7 +33,7 @@ pub(crate) enum Said {
     Acquirer(Vec<Sighting>),
 }
 
-impl News {
+impl WebhookEvent {
     /// What it shows, its amounts read in these units.
     pub(crate) fn sightings(&self, units: Units) -> Vec<Sighting> {
         match &self.said {
@@ -50,7 +50,7 @@ pub struct EventRead {
     pub call: Call,
     /// What is read, and what else the event said.
     pub(crate) about: About,
-    dress: Dress,
+    context: ReplyContext,
 }
 
 /// What came of reading the object of an event: the answer to whoever sent the event, or the attempt that it concerns, or one more
@@ -72,7 +72,7 @@ pub fn event_read(
         call: CallKind::Read,
         rejection,
     });
-    (routed(psp, &name, next, now_ms, read.dress), report)
+    (routed(psp, &name, next, now_ms, read.context), report)
 }
 
 /// What to do about an event.
@@ -87,12 +87,12 @@ pub(crate) enum Next {
     Failed,
 }
 
-fn routed(psp: &Psp, name: &str, next: Next, now_ms: u64, dress: Dress) -> Routed {
+fn routed(psp: &Psp, name: &str, next: Next, now_ms: u64, context: ReplyContext) -> Routed {
     match next {
         Next::Nothing => Routed::Reply(received()),
         Next::Tell(id, said) => Routed::Attempt {
             id,
-            input: Input::Webhook(Box::new(News {
+            input: Input::Webhook(Box::new(WebhookEvent {
                 psp: name.to_owned(),
                 said,
             })),
@@ -109,7 +109,7 @@ fn routed(psp: &Psp, name: &str, next: Next, now_ms: u64, dress: Dress) -> Route
                 purpose: Purpose::Event,
             },
             about,
-            dress,
+            context,
         })),
         Next::Failed if planted(Bug::FailedEventReadAcknowledged) => Routed::Reply(received()),
         Next::Failed => Routed::Reply(answer::error(
@@ -117,7 +117,7 @@ fn routed(psp: &Psp, name: &str, next: Next, now_ms: u64, dress: Dress) -> Route
                 Code::PspReadFailed,
                 "The PSP did not answer the read of the event's object; send this webhook again.",
             ),
-            &dress,
+            &context,
         )),
     }
 }
@@ -157,11 +157,11 @@ pub(crate) fn route(
         Face::Stripe => stripe_event::read(body),
         Face::Acquirer => acquirer_event::read(body),
     };
-    let dress = Dress {
+    let context = ReplyContext {
         problem_json: wants_problem_json(request),
-        ..Dress::default()
+        ..ReplyContext::default()
     };
-    Ok(routed(psp, name, next.ok_or_else(unreadable)?, now_ms, dress))
+    Ok(routed(psp, name, next.ok_or_else(unreadable)?, now_ms, context))
 }
 
 /// `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`, any one `v1` sufficing (Stripe, “Verify webhook signatures”).

@@ -3,7 +3,7 @@
 
 use pay_once_core::http::Response;
 use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, may_be_settled, settled};
+use pay_once_core::machine::{Input, finalized, may_be_finalized};
 use pay_once_core::record::Record;
 use pay_once_core::request::Routed;
 
@@ -68,7 +68,7 @@ fn whatever_a_copy_answers_the_record_answers_too() {
             let truth: Response = world.send(method, &ask.0, &headers, ask.2.as_bytes());
             assert_eq!(world.writes, before, "{ask:?} is a replay, a read or refused");
             for copy in &versions {
-                let Some(answer) = settled(id, copy, &input(&world, &ask)) else {
+                let Some(answer) = finalized(id, copy, &input(&world, &ask)) else {
                     continue;
                 };
                 assert_eq!(answer, truth, "{kind:?} {ask:?} from version {}", copy.version());
@@ -88,13 +88,13 @@ fn a_copy_is_looked_at_for_whatever_it_may_answer_but_a_create() {
     for ask in asks(id) {
         let input = input(&world, &ask);
         let is_create = ask.0 == "/attempts";
-        assert_eq!(may_be_settled(&input), !is_create, "{ask:?}");
+        assert_eq!(may_be_finalized(&input), !is_create, "{ask:?}");
     }
-    assert!(!may_be_settled(&Input::Wake));
+    assert!(!may_be_finalized(&Input::Wake));
     // Where a copy is all there is (the store is gone), it answers the create as well.
     let create = input(&world, &asks(id)[0]);
     assert_eq!(
-        settled(id, last, &create).map(|response| response.status),
+        finalized(id, last, &create).map(|response| response.status),
         Some(200)
     );
 }
@@ -106,7 +106,7 @@ fn a_copy_gives_nothing_to_strangers_and_nothing_to_what_may_change() {
     let last = versions.last().unwrap();
     let settles = |target: String, key: Option<&'static str>, body: &'static str| {
         let input = input(&world, &(target, key, body));
-        settled(id, last, &input).map(|response| response.status)
+        finalized(id, last, &input).map(|response| response.status)
     };
     let at = |operation: &str| format!("/attempts/{id}{operation}");
     assert_eq!(settles(at(""), None, ""), Some(200));
@@ -116,13 +116,13 @@ fn a_copy_gives_nothing_to_strangers_and_nothing_to_what_may_change() {
     assert_eq!(settles(at("/capture"), Some("k3"), r#"{"amount":1}"#), None);
     assert_eq!(settles(at("/void"), Some("k3"), ""), None);
     // Evidence is always taken in.
-    assert!(settled(id, last, &Input::Wake).is_none());
+    assert!(finalized(id, last, &Input::Wake).is_none());
     // A read of what is not final changes.
     let read = input(&world, &(at(""), None, ""));
     assert!(
         versions[..2]
             .iter()
-            .all(|copy| settled(id, copy, &read).is_none())
+            .all(|copy| finalized(id, copy, &read).is_none())
     );
 
     // Another merchant's request, with the very same key.
@@ -132,6 +132,6 @@ fn a_copy_gives_nothing_to_strangers_and_nothing_to_what_may_change() {
     other.open_merchant = Some("stranger".to_owned());
     let strange = World::with(other, Kind::Stripe);
     for ask in [(at(""), None, ""), (at("/capture"), Some("k3"), "")] {
-        assert!(settled(id, last, &input(&strange, &ask)).is_none(), "{ask:?}");
+        assert!(finalized(id, last, &input(&strange, &ask)).is_none(), "{ask:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! What adapters say and ask when something else than the machine fails (`docs/http.md`, “Errors”; `docs/store.md`, “Stores”).
 
-use pay_once_core::host::store::{Patience, Swap, Swapped};
+use pay_once_core::host::store::{RetryBudget, Swap, Swapped};
 use pay_once_core::http::Response;
 use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_core::limits::{PSP_ABSENT_RETRY_MS, SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
@@ -215,8 +215,8 @@ fn a_swap_of_unknown_end_is_read_back_and_proved_by_its_dispatch_alone() {
 #[test]
 fn a_step_is_tried_again_a_bounded_number_of_times() {
     let tries = |swapped| {
-        let mut patience = Patience::default();
-        (1..).find_map(|tries| patience.ended_by(swapped).map(|why| (tries, why)))
+        let mut patience = RetryBudget::default();
+        (1..).find_map(|tries| patience.record(swapped).map(|why| (tries, why)))
     };
     let others = "too many others wrote to this attempt at once";
     assert_eq!(tries(Swapped::Conflict), Some((SWAP_CONFLICTS_MAX, others)));

@@ -196,8 +196,8 @@ fn news_of_somebody_else_is_received_and_ignored() {
     );
     assert_eq!(world.writes, 0);
     let mut world = World::new(Kind::AcquirerQueryable);
-    let settled = json!({"type": "settlement", "reference": "x", "status": "done"});
-    assert_eq!(world.webhook(&settled).status, 200);
+    let finalized = json!({"type": "settlement", "reference": "x", "status": "done"});
+    assert_eq!(world.webhook(&finalized).status, 200);
 }
 
 #[test]

@@ -258,8 +258,8 @@ impl World {
                 Reply::Now(response) => return response,
                 Reply::Nothing => panic!("a request is answered"),
                 Reply::Wait { until_ms, ticket } => {
-                    let settled = self.record(id).state().running.is_none();
-                    if !settled {
+                    let finalized = self.record(id).state().running.is_none();
+                    if !finalized {
                         self.now_ms = self.now_ms.max(until_ms);
                     }
                     input = Input::Request(ticket);

@@ -5,7 +5,7 @@ use std::fmt;
 use pay_once_core::evidence::EffectKind;
 use pay_once_core::journal::{Cause, Operation};
 use pay_once_core::record::Record;
-use pay_once_core::running::{Running, Tried};
+use pay_once_core::running::{CurrentOperation, DeliveryState};
 use pay_once_core::state::State;
 use pay_once_core::status::Status;
 
@@ -29,7 +29,7 @@ pub struct Shape {
 struct Doing {
     operation: Operation,
     cause: Word,
-    doubt: Doubt,
+    doubt: OperationState,
     proof: Proof,
     /// Sendings under the current effect number: 0, 1, 2, and 3 for more.
     sends: u8,
@@ -42,7 +42,7 @@ struct Doing {
 struct Word(&'static str);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Doubt {
+enum OperationState {
     /// Nothing was sent, or what was sent is answered or known not to have left.
     Clear,
     /// A call's answer may still come.
@@ -94,7 +94,7 @@ impl Shape {
             knows_object: state.own_reference().is_some(),
             is_rejected: state.rejections.is_some()
                 || state.running.as_ref().is_some_and(|running| running.was_rejected),
-            has_unwanted: !state.obligations().is_empty(),
+            has_unwanted: !state.pending_compensations().is_empty(),
             has_action: state.action.is_some() && is_open,
             has_foreign: !state.foreign.is_empty(),
             mismatch: match (&state.mismatch, &state.mismatch_shown) {
@@ -107,7 +107,7 @@ impl Shape {
 }
 
 impl Doing {
-    fn of(state: &State, running: &Running) -> Self {
+    fn of(state: &State, running: &CurrentOperation) -> Self {
         let sends = running.current().count();
         let first = running.calls.first().map_or(running.effect, |call| call.effect);
         let numbers = if running.calls.is_empty() {
@@ -133,21 +133,21 @@ impl Doing {
     }
 }
 
-fn doubt(state: &State, running: &Running) -> Doubt {
+fn doubt(state: &State, running: &CurrentOperation) -> OperationState {
     if running.parked.is_some() {
-        return Doubt::Parked;
+        return OperationState::Parked;
     }
     // Between the answer that asks for the customer and what the customer does, nothing is on its way.
     if state.status == Status::RequiresAction {
-        return Doubt::Clear;
+        return OperationState::Clear;
     }
-    let any = |is: fn(&Tried) -> bool| running.current().any(|call| is(&call.tried));
-    if any(|tried| matches!(tried, Tried::Unknown { .. })) {
-        Doubt::Unknown
-    } else if any(|tried| matches!(tried, Tried::Pending)) {
-        Doubt::InFlight
+    let any = |is: fn(&DeliveryState) -> bool| running.current().any(|call| is(&call.tried));
+    if any(|tried| matches!(tried, DeliveryState::Unknown { .. })) {
+        OperationState::Unknown
+    } else if any(|tried| matches!(tried, DeliveryState::Pending)) {
+        OperationState::InFlight
     } else {
-        Doubt::Clear
+        OperationState::Clear
     }
 }
 
@@ -213,10 +213,10 @@ impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} by {}", self.operation.as_str(), self.cause.0)?;
         let doubt = match self.doubt {
-            Doubt::Clear => "",
-            Doubt::InFlight => ", in flight",
-            Doubt::Unknown => ", in doubt",
-            Doubt::Parked => ", parked",
+            OperationState::Clear => "",
+            OperationState::InFlight => ", in flight",
+            OperationState::Unknown => ", in doubt",
+            OperationState::Parked => ", parked",
         };
         let proof = match self.proof {
             Proof::Open => "",

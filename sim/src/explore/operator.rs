@@ -3,7 +3,7 @@
 use pay_once_core::journal::Operation;
 use pay_once_core::machine::Reply;
 use pay_once_core::record::Record;
-use pay_once_core::running::Running;
+use pay_once_core::running::CurrentOperation;
 use pay_once_core::state::State;
 use serde_json::{Value, json};
 
@@ -117,7 +117,7 @@ fn truth(ledger: &Ledger, state: &State) -> Option<Value> {
     })
 }
 
-fn target<'a>(state: &'a State, running: &'a Running) -> Option<&'a str> {
+fn target<'a>(state: &'a State, running: &'a CurrentOperation) -> Option<&'a str> {
     running.target.as_deref().or(state.own_reference())
 }
 

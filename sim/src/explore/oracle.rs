@@ -3,7 +3,7 @@
 use pay_once_core::http::Response;
 use pay_once_core::invariant;
 use pay_once_core::record::Record;
-use pay_once_core::running::Running;
+use pay_once_core::running::CurrentOperation;
 use pay_once_core::state::State;
 use pay_once_core::status::Status;
 use serde_json::Value;
@@ -117,7 +117,7 @@ fn bounded(scene: &Scene, world: &World) -> Result<(), Violation> {
 /// Rule 13: what another installation made is never taken for the attempt's own.
 pub(super) fn foreign_is_left_alone(ledger: &Ledger, state: &State) -> Result<(), Violation> {
     let is_adopted = |id: &str| {
-        let acts_on = |running: &Running| {
+        let acts_on = |running: &CurrentOperation| {
             let aimed = running.calls.iter().filter_map(|call| call.target.as_deref());
             aimed.chain(running.target.as_deref()).any(|target| target == id)
         };
@@ -308,7 +308,7 @@ fn same_again(
 ) -> Result<(), String> {
     let settled = record
         .and_then(|record| record.state().bound(ask.key))
-        .is_some_and(|bound| bound.settled_at.is_some());
+        .is_some_and(|bound| bound.finalized_at.is_some());
     if !settled {
         return Ok(());
     }

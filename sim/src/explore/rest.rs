@@ -3,7 +3,7 @@
 use pay_once_core::evidence::EffectKind;
 use pay_once_core::journal::{Conclusion, Fact, Operation};
 use pay_once_core::record::Record;
-use pay_once_core::running::{Running, Tried};
+use pay_once_core::running::{CurrentOperation, DeliveryState};
 use pay_once_core::state::State;
 use pay_once_core::status::Status;
 
@@ -34,7 +34,7 @@ pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
         let left = running
             .calls
             .iter()
-            .filter(|call| !matches!(call.tried, Tried::NotSent { .. }))
+            .filter(|call| !matches!(call.tried, DeliveryState::NotSent { .. }))
             .count();
         ensure(
             scene.cell.mix != Mix::Operator,
@@ -71,7 +71,7 @@ pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
 
 /// Whether this class has no way left to find out: a blind PSP; one that only honours keys, once the key is past its horizon or
 /// can tell nothing more; an object of which only an operator can say whose it is.
-fn may_be_parked(scene: &Scene, world: &World, running: &Running) -> bool {
+fn may_be_parked(scene: &Scene, world: &World, running: &CurrentOperation) -> bool {
     let sent_ms = running.calls.iter().map(|call| call.sent_at_ms).min();
     let past = |horizon_ms: u64| {
         sent_ms.is_some_and(|sent_ms| world.now_ms + TIMING.landed_after_ms() >= sent_ms + horizon_ms)
@@ -139,8 +139,8 @@ fn unwanted_is_undone(ledger: &Ledger, record: &Record) -> Result<(), Violation>
     }
     let state = record.state();
     let parked = state.running.is_some();
-    ensure(parked || state.obligations().is_empty(), ORACLE, || {
-        format!("{:?} are still to be undone", state.obligations())
+    ensure(parked || state.pending_compensations().is_empty(), ORACLE, || {
+        format!("{:?} are still to be undone", state.pending_compensations())
     })?;
     let counted = |operation: Operation| {
         let is_of = |fact: &Fact| matches!(fact, Fact::Inferred { conclusion: Conclusion::Unwanted { operation: of, .. } } if *of == operation);

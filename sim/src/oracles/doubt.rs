@@ -2,7 +2,7 @@
 //! (`docs/promise.md`, “Unknown outcomes”; `docs/http.md`, “Errors”).
 
 use super::{Case, Oracle, Wrong};
-use crate::seen::{Doubt, Status};
+use crate::seen::{OperationState, Status};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "doubt is not failure",
@@ -33,7 +33,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         }
         let Some(shown) = &told.shown else { continue };
         let is_open = shown.operation.as_ref().is_some_and(|operation| {
-            operation.state != Doubt::InFlight && matches!(operation.name.as_str(), "authorize" | "capture")
+            operation.state != OperationState::InFlight
+                && matches!(operation.name.as_str(), "authorize" | "capture")
         });
         if is_open && matches!(shown.status, Status::Declined | Status::Expired | Status::Voided) {
             return Err((

@@ -3,7 +3,7 @@
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, PspFault};
-use crate::seen::Doubt;
+use crate::seen::OperationState;
 
 /// How long after the last fault an operation may be in doubt, in milliseconds: a few looks, each after its pause.
 const DOUBT_MS_MAX: u64 = 20_000;
@@ -40,7 +40,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         let operation = shown.and_then(|shown| shown.operation.as_ref());
-        let is_in_doubt = operation.is_some_and(|operation| operation.state == Doubt::InDoubt);
+        let is_in_doubt = operation.is_some_and(|operation| operation.state == OperationState::InDoubt);
         if is_in_doubt && heard.began_ms > over_ms + DOUBT_MS_MAX {
             let what = format!("still in doubt, though the last fault was over at {over_ms} ms");
             return Err((heard.ended_ms, what));

@@ -7,7 +7,7 @@ use pay_once_sandbox::tokens::Operation;
 use super::money::Money;
 use super::{Case, Oracle, Wrong, since};
 use crate::plan::{Act, Flow, PspFault, Shape};
-use crate::seen::{Doubt, Status};
+use crate::seen::{OperationState, Status};
 use crate::world::DAY_MS;
 
 /// How long before it lapses an authorization must have been known, after healing, to be released in time, in
@@ -64,7 +64,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let parked = shown
         .operation
         .as_ref()
-        .is_some_and(|operation| operation.state == Doubt::Parked);
+        .is_some_and(|operation| operation.state == OperationState::Parked);
     // Whether it may be is for the oracle of parking.
     if parked {
         return Ok(());

@@ -9,7 +9,7 @@ use pay_once_sandbox::tokens::Operation as PspOperation;
 
 use super::{Case, Oracle, Wrong};
 use crate::plan::{Act, Calls, Class, Hand, Plan, PspFault, StoreFault, Token};
-use crate::seen::Doubt;
+use crate::seen::OperationState;
 use crate::world::{DAY_MS, EPOCH_MS};
 
 /// Over how long the numbers of an operation are spread at least, in milliseconds.
@@ -29,7 +29,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let told = case.last().and_then(|last| last.told.as_ref());
     let shown = told.and_then(|told| told.shown.as_ref());
     let operation = shown.and_then(|shown| shown.operation.as_ref());
-    if operation.is_none_or(|operation| operation.state != Doubt::Parked) {
+    if operation.is_none_or(|operation| operation.state != OperationState::Parked) {
         return Ok(());
     }
     let ended_ms = case.run.ended_ms;

@@ -138,13 +138,13 @@ impl Walk {
                 "{words}"
             );
         }
-        // What is settled stays byte for byte.
+        // What is finalized stays byte for byte.
         let is_settled = self
             .world
             .record(self.id)
             .state()
             .bound(key)
-            .is_some_and(|bound| bound.settled_at.is_some());
+            .is_some_and(|bound| bound.finalized_at.is_some());
         if is_settled {
             let now = (answer.status, answer.body.clone());
             let first = self.told.entry(key.to_owned()).or_insert_with(|| now.clone());

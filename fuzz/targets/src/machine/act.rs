@@ -29,7 +29,7 @@ pub enum Act {
     /// The customer finishes 3-D Secure.
     Finish(u8, u8),
     /// A client's request whose swap applies, and the server does not learn of it.
-    Doubt(u8, u8),
+    OperationState(u8, u8),
     /// A webhook that nobody signed.
     Forge(u8, u8),
 }
@@ -53,7 +53,7 @@ impl Act {
             10 => Self::Advance(a, b),
             11 | 12 => Self::Due(a, b),
             13 => Self::Finish(a, b),
-            14 => Self::Doubt(a, b),
+            14 => Self::OperationState(a, b),
             _ => Self::Forge(a, b),
         }
     }
@@ -72,7 +72,7 @@ impl Act {
             Self::Advance(a, b) => (10, a, b),
             Self::Due(a, b) => (11, a, b),
             Self::Finish(a, b) => (13, a, b),
-            Self::Doubt(a, b) => (14, a, b),
+            Self::OperationState(a, b) => (14, a, b),
             Self::Forge(a, b) => (15, a, b),
         };
         [what << 4 | (a & 15), b]
@@ -121,7 +121,7 @@ impl Act {
                 world.input(&Input::Wake);
             }
             Self::Finish(..) => world.finish_action(),
-            Self::Doubt(a, b) => {
+            Self::OperationState(a, b) => {
                 world.clock(b);
                 world.request_in_doubt(usize::from(a));
             }

@@ -60,7 +60,7 @@ pub struct World {
     held: Vec<Call>,
     flying: Vec<Flying>,
     answers: Vec<Outcome>,
-    settled: [Option<Arc<Settled>>; REQUESTS],
+    finalized: [Option<Arc<Settled>>; REQUESTS],
     seen: Status,
     entropy: u128,
     /// Calls into core's one door.
@@ -105,7 +105,7 @@ impl World {
             held: Vec::new(),
             flying: Vec::new(),
             answers: Vec::new(),
-            settled: [const { None }; REQUESTS],
+            finalized: [const { None }; REQUESTS],
             seen: Status::Created,
             entropy: 0,
             steps: 0,

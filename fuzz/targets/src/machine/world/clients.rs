@@ -113,18 +113,18 @@ impl World {
             .get(which)
             .map(|asked| asked.key)
             .unwrap_or_default();
-        let rivals = self.requests.iter().zip(&self.settled).enumerate();
-        let is_taken = |(at, (asked, settled)): (usize, (&Asked, &Option<_>))| {
-            at != which && asked.key == key && settled.is_some()
+        let rivals = self.requests.iter().zip(&self.finalized).enumerate();
+        let is_taken = |(at, (asked, finalized)): (usize, (&Asked, &Option<_>))| {
+            at != which && asked.key == key && finalized.is_some()
         };
         if !is_read && rivals.into_iter().any(is_taken) {
             assert_eq!(answer.status, 409, "a key reused: {}", words());
             return;
         }
-        let Some(settled) = self.settled.get_mut(which).filter(|_| !is_read) else {
+        let Some(finalized) = self.finalized.get_mut(which).filter(|_| !is_read) else {
             return;
         };
-        if let Some(before) = settled {
+        if let Some(before) = finalized {
             let status = if before.0 == 201 { 200 } else { before.0 };
             assert!(
                 answer.status == status && answer.body == before.1,
@@ -134,7 +134,7 @@ impl World {
             );
             assert_eq!(answer.header("Idempotency-Replayed"), Some("true"), "and says so");
         } else if matches!(answer.status, 200 | 201 | 402) {
-            *settled = Some(Arc::new((answer.status, answer.body.clone())));
+            *finalized = Some(Arc::new((answer.status, answer.body.clone())));
         }
     }
 }
