@@ -62,6 +62,9 @@ pub(super) const FORBIDDEN: Scene = Scene {
     },
 };
 
+/// How far two clocks are apart where they are far apart, in milliseconds.
+const SKEW_MS: u64 = 1_500;
+
 /// Another installation makes an object with the payment's reference while ours is in doubt.
 pub(super) const FOREIGN: Scene = Scene {
     classes: QUERYABLE,
@@ -114,6 +117,30 @@ pub(super) const EVENTS: Scene = Scene {
             PspFault::Rejected { status: 401, calls },
         ]);
         stage.psp_at(at_ms, 1_200, fault, 1_000);
+    },
+};
+
+/// Requests land as late as they may, and the server that looks is as far ahead of the one that sent as clocks may be.
+pub(super) const SKEWED: Scene = Scene {
+    classes: &[Class::Queryable],
+    play: |stage| {
+        stage.servers(2);
+        stage.world.truth.skew_ms = SKEW_MS;
+        stage.world.declared.skew_ms = SKEW_MS;
+        let half_ms = i64::try_from(SKEW_MS / 2).unwrap_or(0);
+        let ahead = [-half_ms, half_ms, half_ms];
+        for (clock_ms, ahead_ms) in stage.world.clocks_ms.iter_mut().zip(ahead) {
+            *clock_ms = ahead_ms;
+        }
+        stage.world.psp_late_ms = 1_900;
+        stage.world.webhooks = None;
+        stage.flows(&[Flow::Manual, Flow::Charge]);
+        let moment = *stage.draw.pick(&[Moment::Authorize, Moment::Capture]);
+        stage.psp(moment, PspFault::Late, 1_000);
+        stage.all(|payment| {
+            payment.tries = 12;
+            payment.pause_ms = 300;
+        });
     },
 };
 

@@ -78,6 +78,7 @@ const HARD: &[Scene] = &[
     steps::OTHERS_WRITE,
     refusals::TWO_AMOUNTS,
     duplicates::DISPUTED,
+    looks::SKEWED,
 ];
 
 /// The scene of a seed, if it is one of those that have one.
