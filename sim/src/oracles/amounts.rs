@@ -197,10 +197,21 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     is_answered_as_asked(case, is_shown_as_asked)
 }
 
+/// Whether the journal says that another amount was captured than was asked for: then each answer says so as well, and an operator
+/// decides whose capture it is.
+fn has_mismatch(case: &Case<'_>) -> bool {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return false;
+    };
+    let is_mismatch = |conclusion: &Conclusion| matches!(conclusion, Conclusion::CaptureMismatch { .. });
+    let mut facts = record.entries().iter().map(|entry| &entry.fact);
+    facts.any(|fact| matches!(fact, Fact::Inferred { conclusion } if is_mismatch(conclusion)))
+}
+
 /// A capture that is answered 200 took what its own request asked for: another client's capture is a conflict.
 fn is_answered_as_asked(case: &Case<'_>, is_shown_as_asked: bool) -> Result<(), Wrong> {
     let payment = case.payment;
-    if !is_shown_as_asked || payment.rival_minor() == payment.capture_minor() {
+    if !is_shown_as_asked || payment.rival_minor() == payment.capture_minor() || has_mismatch(case) {
         return Ok(());
     }
     for heard in case.heard.iter().filter(|heard| heard.ask.op == Op::Capture) {
