@@ -56,7 +56,9 @@ fn is_amount(case: &Case<'_>) -> bool {
     });
     let other_hold =
         case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
-    case.captures_other() || by_hand || other_hold
+    // Of two amounts that were asked for, the one that was asked for first may have been taken, and its answer was a rejection.
+    let other_request = case.payment.rival_takes_half && is_second_answer(case);
+    case.captures_other() || by_hand || other_hold || other_request
 }
 
 /// No look was answered for a day.
