@@ -9,7 +9,7 @@ use worker::js_sys::{Date, Object, Promise, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{ListOptions, Storage};
 
-use crate::bindings::{SyncKv, sync_kv};
+use crate::sync_kv::{SyncKv, sync_kv};
 
 /// Why the storage came to nothing.
 pub(crate) type Failed = String;

@@ -14,5 +14,6 @@ mod front;
 mod journal;
 mod psp_client;
 mod settings;
+mod sync_kv;
 mod system;
 mod wire;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use pay_once_core::id::AttemptId;
 
+use crate::bucket::{Bucket, SwapReport};
 use crate::ports::{Store, StoreError, Swap, Swapped, World};
 use crate::probe::probe;
 use crate::stamped::Stamped;
@@ -16,31 +17,6 @@ use crate::stamped::Stamped;
 /// How far the clocks of two instances may be apart, in milliseconds: a marker that is not further ahead than this may
 /// have been taken by a sweep already.
 const CLOCK_SKEW_MS: u64 = 1_000;
-
-/// A key-value store with compare-and-swap (`wasi:keyvalue`).
-pub trait Bucket: 'static {
-    /// A compare-and-swap that has seen the value.
-    type Handle;
-    /// The value.
-    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>>;
-    /// Sees the value. Without this a swap is unconditional on most backends.
-    fn watch(&self, key: &str) -> impl Future<Output = Result<(Self::Handle, Option<Vec<u8>>), StoreError>>;
-    /// Swaps, if the value is still the one that was seen.
-    fn swap(&self, handle: Self::Handle, value: Vec<u8>) -> impl Future<Output = SwapReport>;
-    /// Removes the value.
-    fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>>;
-}
-
-/// What the backend says of a swap.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SwapReport {
-    /// It was applied.
-    Done,
-    /// It was not. This may be untrue.
-    Failed,
-    /// The backend did not say.
-    Broken(String),
-}
 
 /// The markers of what is due (`spin:key-value`).
 pub trait Markers: 'static {

@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod bucket;
 mod calls;
 pub mod deployment;
 #[cfg(target_family = "wasm")]

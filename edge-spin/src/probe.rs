@@ -3,7 +3,7 @@
 //! Two handles see the same value, or both see none; then each swaps. Exactly the first may win. Spin's own (SQLite)
 //! backend lets both win where both saw none (see `KEY-VALUE.md`), and money would move twice.
 
-use crate::key_value::{Bucket, SwapReport};
+use crate::bucket::{Bucket, SwapReport};
 use crate::ports::StoreError;
 
 /// Tries `bucket` out on a key that nobody else uses, and clears it away.

@@ -6,7 +6,8 @@ use pay_once_core::id::AttemptId;
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value;
 
-use crate::key_value::{Bucket, KeyValueStore, Markers, SwapReport, read_marker};
+use crate::bucket::{Bucket, SwapReport};
+use crate::key_value::{KeyValueStore, Markers, read_marker};
 use crate::ports::{Store, StoreError, Swap, Swapped};
 use crate::sqlite::SqliteStore;
 use crate::wasi::WasiWorld;

@@ -31,7 +31,7 @@ pub fn seeds(target: &str) -> Vec<Seed> {
 }
 
 fn machine() -> Vec<Vec<u8>> {
-    use Act::{Advance, Answer, Crash, Due, Finish, Forge, Land, OperationState, Request, Send, Webhook};
+    use Act::{Advance, Answer, Crash, Doubt, Due, Finish, Forge, Land, Request, Send, Webhook};
     let opening = |kind, token, stage| Opening {
         automatic: stage % 5 == 2,
         lags: kind % 2 == 1,
@@ -67,7 +67,7 @@ fn machine() -> Vec<Vec<u8>> {
             kind,
             1,
             2,
-            &[Send(0, 0), Send(0, 5), Request(0, 0), OperationState(6, 0)],
+            &[Send(0, 0), Send(0, 5), Request(0, 0), Doubt(6, 0)],
             true,
         );
         tell(

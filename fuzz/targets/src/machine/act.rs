@@ -29,13 +29,10 @@ pub enum Act {
     /// The customer finishes 3-D Secure.
     Finish(u8, u8),
     /// A client's request whose swap applies, and the server does not learn of it.
-    OperationState(u8, u8),
+    Doubt(u8, u8),
     /// A webhook that nobody signed.
     Forge(u8, u8),
 }
-
-/// Largest step of a server's clock off the true time, either way: half the declared skew.
-const CLOCK_OFF_MS: u64 = 1_000;
 
 impl Act {
     /// Reads two bytes; any two are an act.
@@ -53,7 +50,7 @@ impl Act {
             10 => Self::Advance(a, b),
             11 | 12 => Self::Due(a, b),
             13 => Self::Finish(a, b),
-            14 => Self::OperationState(a, b),
+            14 => Self::Doubt(a, b),
             _ => Self::Forge(a, b),
         }
     }
@@ -72,7 +69,7 @@ impl Act {
             Self::Advance(a, b) => (10, a, b),
             Self::Due(a, b) => (11, a, b),
             Self::Finish(a, b) => (13, a, b),
-            Self::OperationState(a, b) => (14, a, b),
+            Self::Doubt(a, b) => (14, a, b),
             Self::Forge(a, b) => (15, a, b),
         };
         [what << 4 | (a & 15), b]
@@ -121,7 +118,7 @@ impl Act {
                 world.input(&Input::Wake);
             }
             Self::Finish(..) => world.finish_action(),
-            Self::OperationState(a, b) => {
+            Self::Doubt(a, b) => {
                 world.clock(b);
                 world.request_in_doubt(usize::from(a));
             }
@@ -129,11 +126,6 @@ impl Act {
         }
         world.check();
     }
-}
-
-/// How far some server's clock is off the true time, from a choice: the true time less this much, plus one of three.
-pub(super) fn clock_ms(true_ms: u64, choice: u8) -> u64 {
-    true_ms - CLOCK_OFF_MS + u64::from(choice % 3) * CLOCK_OFF_MS
 }
 
 /// A held call leaves, if it still may. `b` says how well that goes.

@@ -18,11 +18,12 @@ use pay_once_core::psp::{Call, CallResult};
 use pay_once_core::record::Record;
 use pay_once_core::status::Status;
 
-use super::act::clock_ms;
 use super::ledger::Ledger;
 use super::requests::{Asked, REQUESTS, requests};
 use crate::setup::{CREATE, Kind, LOOKUP_LAG_MS, START_MS, attempt};
 
+/// Largest step of a server's clock off the true time, either way: half the declared skew.
+const CLOCK_OFF_MS: u64 = 1_000;
 /// Wake-ups in which everything must have come to its end once faults have stopped.
 const WAKES_MAX: usize = 200;
 
@@ -65,6 +66,11 @@ pub struct World {
     entropy: u128,
     /// Calls into core's one door.
     pub steps: u64,
+}
+
+/// How far some server's clock is off the true time, from a choice: the true time less this much, plus one of three.
+fn clock_ms(true_ms: u64, choice: u8) -> u64 {
+    true_ms - CLOCK_OFF_MS + u64::from(choice % 3) * CLOCK_OFF_MS
 }
 
 pub(super) fn timeout() -> CallResult {
