@@ -111,6 +111,8 @@ pub(super) const TWO_AMOUNTS: Scene = Scene {
         stage.world.declared.horizon_ms = DAY_MS;
         let delay_ms = stage.draw.between(0, 1_000);
         stage.world.webhooks = Some((delay_ms, 0));
+        // Otherwise the second client's capture is taken as well, if it comes before the webhook (`FOUND.md`).
+        stage.world.captures_once = true;
         let (at_ms, for_ms) = stage.moment(Moment::Capture);
         let calls = Calls::Money;
         stage.psp_at(at_ms, for_ms, PspFault::Rejected { status: 401, calls }, 1_000);
