@@ -9,6 +9,8 @@ const STORE_MS_MAX: u64 = 2_700;
 /// What messages, and steps of the clock, may add, in milliseconds.
 const NETWORK_MS_MAX: u64 = 150;
 
+/// What one event about the attempt, which is written before the request can be, may add, in milliseconds.
+const OTHERS_MS_MAX: u64 = 20;
 /// What a look into a store that tells of no change, or the way to another server, may add, in milliseconds.
 const LOOKS_MS_MAX: u64 = 200;
 
@@ -35,7 +37,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         Act::Store { .. } => STORE_MS_MAX,
         _ => 0,
     });
-    let store_ms = of_store.max().unwrap_or(0);
+    let of_payment =
+        |act: &Act| matches!(act, Act::Foreign { payment, .. } if *payment == case.payment.payment);
+    let others = plan.steps.iter().filter(|step| of_payment(&step.act)).count() as u64;
+    let store_ms = of_store.max().unwrap_or(0) + OTHERS_MS_MAX * others;
     for heard in case.heard.iter().filter(|heard| heard.ask.wait_s.is_none()) {
         let looks_ms = if plan.world.shape == Shape::Servers {
             0
