@@ -218,6 +218,8 @@ impl State {
                     self.refuse_form(operation, code, message, field);
                 }
             }
+            // What is acted on stays the attempt's object: another preparation's answer may come late.
+            Signal::Prepared { .. } if self.acts_on_object() => {}
             Signal::Prepared { reference } if is_current => {
                 self.object = Some(reference.clone());
                 self.object_is_answered = true;

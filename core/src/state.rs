@@ -309,6 +309,12 @@ impl State {
             .or(self.object.as_deref())
     }
 
+    /// Whether a call of the current effect number acts on the attempt's object.
+    pub(crate) fn acts_on_object(&self) -> bool {
+        let mut current = self.running.iter().flat_map(CurrentOperation::current);
+        current.any(|call| call.step == CallStep::Act && call.target.is_some())
+    }
+
     /// Whether the journal names the object as the attempt's own: an answer to a dispatch named it, or a dispatch addressed it.
     #[must_use]
     pub fn names(&self, object: &str) -> bool {

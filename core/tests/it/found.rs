@@ -93,3 +93,25 @@ fn an_authorization_that_was_in_doubt_is_released_in_time() {
     let due_ms = asked_ms + timing.authorization_lifetime_ms - timing.capture_margin_ms;
     assert_eq!(world.due(id), Some(due_ms));
 }
+
+/// Two preparations made an object each, and the first one's answer came when the second one's object was acted on already.
+#[test]
+fn an_object_that_is_acted_on_is_not_replaced_by_a_late_preparation() {
+    let mut world = World::new(Kind::StripeNoKeys);
+    let id = world.create();
+    world.script.push_back(Told::Lost(timeout()));
+    assert_eq!(world.op(id, "authorize", "k2").status, 202);
+    let first = world.calls.last().unwrap().clone();
+    let made_first = world.ledger.intent("pi_3N00001");
+    world.script.extend([Told::Truth, Told::Lost(timeout())]);
+    for _ in 0..8 {
+        if world.ledger.authorizations() == 1 {
+            break;
+        }
+        world.settle(id, 1);
+    }
+    let acted_on = world.record(id).state().own_reference().map(str::to_owned);
+    assert_eq!(acted_on.as_deref(), Some("pi_3N00002"), "{:#?}", world.story(id));
+    world.outcome(first, answered(200, made_first.to_string()));
+    assert_eq!(world.record(id).state().own_reference(), acted_on.as_deref());
+}
