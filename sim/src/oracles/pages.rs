@@ -2,7 +2,8 @@
 //! (rule 7).
 
 use pay_once_core::evidence::Signal;
-use pay_once_core::journal::{Fact, Source};
+use pay_once_core::id::LocalId;
+use pay_once_core::journal::{Fact, Operation, Source};
 
 use super::{Case, Oracle, Wrong, since};
 use crate::seen::Status;
@@ -17,12 +18,29 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let Some(Ok(record)) = case.run.journals().get(&case.id) else {
         return Ok(());
     };
+    // The calls of the last number: a late answer to one before it is history.
+    let mut current: (u16, Vec<LocalId>) = (0, Vec::new());
+    for entry in record.entries() {
+        if let Fact::Dispatched {
+            call,
+            operation: Operation::Authorize,
+            effect,
+            ..
+        } = &entry.fact
+        {
+            if *effect > current.0 {
+                current = (*effect, Vec::new());
+            }
+            current.1.push(*call);
+        }
+    }
     let answered = record.entries().iter().rev().find_map(|entry| match &entry.fact {
         Fact::Observed {
             source: Source::Response | Source::NamedResponse { .. },
+            call: Some(call),
             evidence,
             ..
-        } => match &evidence.signal {
+        } if current.1.contains(call) => match &evidence.signal {
             Signal::ActionRequired { url, .. } if !url.is_empty() => Some((since(entry.at_ms), url)),
             _ => None,
         },
