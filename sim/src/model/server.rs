@@ -207,11 +207,7 @@ impl Sim<'_> {
                 }
                 Action::Done => {
                     self.swept(&job);
-                    if job.alarm_ms.is_some() {
-                        let handled = (job.turn.id(), job.alarm_ms);
-                        let alarms = &mut self.server(server).alarms;
-                        alarms.retain(|(id, at_ms)| (Some(*id), Some(*at_ms)) != handled);
-                    }
+                    self.alarm_ends(server, &job);
                     return self.end_turn(server, &mut job);
                 }
             }

@@ -203,6 +203,17 @@ impl Sim<'_> {
         self.advance(home, job);
     }
 
+    /// One handler of an alarm has ended. Another one of the same alarm may go on.
+    pub(super) fn alarm_ends(&mut self, server: usize, job: &Job) {
+        let (Some(id), Some(at_ms)) = (job.turn.id(), job.alarm_ms) else {
+            return;
+        };
+        let alarms = &mut self.server(server).alarms;
+        if let Some(at) = alarms.iter().position(|alarm| *alarm == (id, at_ms)) {
+            alarms.swap_remove(at);
+        }
+    }
+
     // -- instances
 
     /// A time that is near is kept in memory; what is further away is in the store.
