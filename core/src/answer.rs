@@ -90,6 +90,9 @@ pub struct OperationView {
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_check_at: Option<String>,
+    /// Only of what is parked: what a resolve has to name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -141,13 +144,15 @@ impl AttemptView {
             state: outlook.doubt,
             since: rfc3339_ms(running.since_ms),
             next_check_at: outlook.wake_at_ms.map(rfc3339_ms),
-            reason: running.parked.clone(),
+            generation: running.parked.as_ref().map(|parked| parked.generation),
+            reason: running.parked.as_ref().map(|parked| parked.reason.clone()),
         });
         let differs = state.mismatch.as_ref().map(|mismatch| OperationView {
             name: Operation::Capture.as_str(),
             state: OperationState::Parked,
             since: rfc3339_ms(mismatch.since_ms),
             next_check_at: None,
+            generation: Some(mismatch.generation),
             reason: Some(format!(
                 "the PSP captured {} {} where {} {} were asked for: see to it at the PSP, then resolve this with what was done",
                 mismatch.captured_minor, mismatch.currency, mismatch.asked_minor, state.terms.currency

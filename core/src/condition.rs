@@ -4,11 +4,10 @@ use crate::error::{ApiError, Code};
 use crate::evidence::{Effect, EffectKind, Evidence, Signal};
 use crate::journal::{Operation, Source};
 use crate::json::missing;
-use crate::order::{Command, expressible};
+use crate::order::{Command, Resolution, expressible};
 use crate::planted::{Bug, planted};
 use crate::psp::WireForm;
 use crate::psp::amount::Units;
-use crate::running::CurrentOperation;
 use crate::state::State;
 use crate::status::Status;
 
@@ -100,15 +99,7 @@ pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refu
             operation: Operation::Void,
             amount_minor: full_minor,
         }),
-        (
-            Command::Resolve {
-                operator,
-                reason,
-                happened,
-                psp_reference,
-            },
-            _,
-        ) => resolution(state, operator, reason, *happened, psp_reference.as_deref()),
+        (Command::Resolve(word), _) => resolution(state, word),
         (
             Command::Authorize { .. },
             S::Authorizing
@@ -160,33 +151,29 @@ fn given_before(name: &str) -> ApiError {
 }
 
 /// A named operator ends a parked unknown with what the PSP's own books show.
-fn resolution(
-    state: &State,
-    operator: &str,
-    reason: &str,
-    happened: bool,
-    psp_reference: Option<&str>,
-) -> Result<Accepted, Refusal> {
-    if state.running.is_none() && state.mismatch.is_some() {
+fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
+    let source = Source::Operator {
+        operator: word.operator.clone(),
+        reason: word.reason.clone(),
+    };
+    let (happened, psp_reference) = (word.happened, word.psp_reference.as_deref());
+    let Some(running) = &state.running else {
+        let Some(mismatch) = &state.mismatch else {
+            return Err(nothing_parked());
+        };
+        is_about(word, Operation::Capture, mismatch.generation)?;
         // What was done about the difference is in the operator's reason; the money itself is at the PSP.
         return Ok(Accepted::Resolution {
-            source: Source::Operator {
-                operator: operator.to_owned(),
-                reason: reason.to_owned(),
-            },
+            source,
             evidence: Evidence::default(),
             retries: None,
         });
+    };
+    match &running.parked {
+        Some(parked) => is_about(word, running.operation, parked.generation)?,
+        None if planted(Bug::ResolveBeforeParked) => {}
+        None => return Err(nothing_parked()),
     }
-    let is_open = |running: &&CurrentOperation| running.parked.is_some() || planted(Bug::ResolveBeforeParked);
-    let Some(running) = state.running.as_ref().filter(is_open) else {
-        let message = "Nothing is parked here, so there is nothing to resolve. An operation that is in flight or in doubt ends by itself.";
-        return Err(ApiError::new(Code::InvalidState, message).into());
-    };
-    let source = Source::Operator {
-        operator: operator.to_owned(),
-        reason: reason.to_owned(),
-    };
     let undone = matches!(running.operation, Operation::Void | Operation::Refund);
     if !happened {
         let (evidence, retries) = if undone {
@@ -197,7 +184,7 @@ fn resolution(
             (
                 Evidence::signal(Signal::Refused {
                     code,
-                    message: reason.to_owned(),
+                    message: word.reason.clone(),
                 }),
                 None,
             )
@@ -245,4 +232,24 @@ fn resolution(
         evidence,
         retries: None,
     })
+}
+
+fn nothing_parked() -> Refusal {
+    let message = "Nothing is parked here, so there is nothing to resolve. An operation that is in flight or in doubt ends by itself.";
+    ApiError::new(Code::InvalidState, message).into()
+}
+
+/// An operator's word may come after what it is about has ended, and something else has been parked.
+fn is_about(word: &Resolution, operation: Operation, generation: u64) -> Result<(), Refusal> {
+    if (word.operation, word.generation) == (operation, generation) || planted(Bug::ResolvesWhateverIsParked)
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "What is parked here is {}, generation {generation}; this is about {}, generation {}. GET the attempt, check the PSP's books for the operation that it shows, and resolve that one under a new key.",
+        operation.as_str(),
+        word.operation.as_str(),
+        word.generation
+    );
+    Err(ApiError::new(Code::InvalidState, message).into())
 }

@@ -160,9 +160,11 @@ fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> u64 {
     let sent_ms = running.last_dispatch_ms().unwrap_or(running.since_ms);
     let doublings = u32::from(2 * (used - 2)).min(EFFECT_PAUSE_DOUBLINGS_MAX);
     let due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << doublings);
-    // Nor may a pause outlast what there is to act on.
+    // Nor may a pause outlast what there is to act on: the tries that are left are spread over what is left of its life.
     let last_ms = if running.operation == Operation::Capture {
-        lapses_soon_ms(state, psp)
+        let tries_left = EFFECTS_PER_OPERATION_MAX.saturating_sub(used).max(1);
+        let left_ms = lapses_soon_ms(state, psp).saturating_sub(sent_ms);
+        sent_ms.saturating_add(left_ms / u64::from(tries_left))
     } else if state.is_unfinished_action() {
         // Its customer can finish it as long as it is open: the pauses grow slowly, with the time that has passed.
         let passed_ms = sent_ms.saturating_sub(running.since_ms);

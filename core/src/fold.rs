@@ -6,7 +6,7 @@ use crate::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::id::LocalId;
 use crate::journal::{CallStep, Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::planted::{Bug, planted};
-use crate::running::{CurrentOperation, DeliveryState, DispatchedCall, Refused};
+use crate::running::{CurrentOperation, DeliveryState, DispatchedCall, Parking, Refused};
 use crate::state::{
     Action, Authorization, BoundKey, Capture, Creation, Decline, FormRefused, Mismatch, Rejections, State,
 };
@@ -86,7 +86,7 @@ impl State {
                 id,
                 evidence,
             } => self.observe(entry.at_ms, source, *call, *id, evidence),
-            Fact::Inferred { conclusion } => self.conclude(entry.at_ms, conclusion),
+            Fact::Inferred { conclusion } => self.conclude(entry.at_ms, generation(index), conclusion),
             Fact::ReturnTo { url } => {
                 self.return_url.get_or_insert_with(|| url.as_str().into());
             }
@@ -218,14 +218,16 @@ impl State {
                     self.refuse_form(operation, code, message, field);
                 }
             }
-            // What is acted on stays the attempt's object: another preparation's answer may come late.
-            Signal::Prepared { .. } if self.acts_on_object() => {}
+            // What is acted on, or was, stays the attempt's object: word of a preparation may come late, and twice.
+            Signal::Prepared { .. } if self.authorization.is_some() || self.acts_on_object() => {}
             Signal::Prepared { reference } if is_current => {
                 self.object = Some(reference.clone());
                 self.object_is_answered = true;
             }
             Signal::Prepared { .. } if self.object_is_answered => {}
             Signal::Prepared { reference } => self.object = self.object.take().max(Some(reference.clone())),
+            // The number of that call was proven without effect: its challenge is over, and another one may have been begun since.
+            Signal::ActionRequired { .. } if answered.is_some_and(|answer| !answer.is_current) => {}
             Signal::ActionRequired { reference, url } => {
                 self.status = self.status.next(Event::ActionRequired);
                 if self.status == Status::RequiresAction {
@@ -491,7 +493,7 @@ impl State {
         }
     }
 
-    fn conclude(&mut self, at_ms: u64, conclusion: &Conclusion) {
+    fn conclude(&mut self, at_ms: u64, generation: u64, conclusion: &Conclusion) {
         match conclusion {
             Conclusion::NoEffect { operation, effect } => {
                 let proven = |running: &&mut CurrentOperation| {
@@ -517,7 +519,10 @@ impl State {
             }
             Conclusion::Parked { operation, reason } => {
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
-                    running.parked = Some(reason.clone());
+                    running.parked = Some(Parking {
+                        reason: reason.clone(),
+                        generation,
+                    });
                 }
             }
             // For the timeline and the count; what is to be undone follows from the knowledge.
@@ -538,6 +543,7 @@ impl State {
                     captured_minor: *captured_minor,
                     currency: currency.clone(),
                     since_ms: at_ms,
+                    generation,
                 };
                 self.mismatch_shown = Some(mismatch.clone());
                 self.mismatch = Some(mismatch);
@@ -626,6 +632,11 @@ impl State {
             }
         }
     }
+}
+
+/// The record's version as of the entry at `index`.
+fn generation(index: usize) -> u64 {
+    u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// Whether a client's request of this kind sets the operation going.

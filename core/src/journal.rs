@@ -362,6 +362,9 @@ impl RequestKind {
 }
 
 impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
+
     /// The word in messages, PSP keys and the timeline.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -125,6 +125,22 @@ impl Body {
         }
     }
 
+    /// Takes a required count: an integer from 1 to 2^53 − 1.
+    pub(crate) fn required_count(&mut self, name: &str) -> Result<u64, ApiError> {
+        let wrong = |what: &str| {
+            let message = format!("\"{name}\" must be an integer from 1, not {what}.");
+            Err(invalid(name, message))
+        };
+        match self.members.remove(name) {
+            None => Err(missing(name)),
+            Some(Value::Number(number)) => match number.as_u64() {
+                Some(count) if (1..=AMOUNT_MINOR_MAX).contains(&count) => Ok(count),
+                _ => wrong(&number.to_string()),
+            },
+            Some(other) => wrong(kind(&other)),
+        }
+    }
+
     /// Takes an optional map of small strings.
     pub(crate) fn string_map(
         &mut self,

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Face};
 use crate::error::{ApiError, Code};
-use crate::journal::{CaptureMethod, RequestKind, Terms};
+use crate::journal::{CaptureMethod, Operation, RequestKind, Terms};
 use crate::json::{Body, invalid, missing};
 use crate::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
@@ -25,12 +25,20 @@ pub(crate) enum Command {
         amount_minor: Option<u64>,
     },
     Void,
-    Resolve {
-        operator: String,
-        reason: String,
-        happened: bool,
-        psp_reference: Option<String>,
-    },
+    Resolve(Box<Resolution>),
+}
+
+/// An operator's word about what is parked.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolution {
+    pub(crate) operator: String,
+    pub(crate) reason: String,
+    /// The operation that the operator saw parked.
+    pub(crate) operation: Operation,
+    /// Which parking of it the operator saw ([`crate::running::Parking::generation`]).
+    pub(crate) generation: u64,
+    pub(crate) happened: bool,
+    pub(crate) psp_reference: Option<String>,
 }
 
 /// What an attempt begins with.
@@ -49,7 +57,7 @@ impl Command {
             Self::Authorize { .. } => RequestKind::Authorize,
             Self::Capture { .. } => RequestKind::Capture,
             Self::Void => RequestKind::Void,
-            Self::Resolve { .. } => RequestKind::Resolve,
+            Self::Resolve(_) => RequestKind::Resolve,
         }
     }
 }
@@ -241,6 +249,15 @@ fn looks_like_card_number(text: &str) -> bool {
 fn resolve(body: &mut Body) -> Result<Command, ApiError> {
     let operator = body.required_string("operator", RESOLVE_TEXT_CHARS_MAX)?;
     let reason = body.required_string("reason", RESOLVE_TEXT_CHARS_MAX)?;
+    let name = body.required_string("operation", 32)?;
+    let Some(operation) = Operation::ALL.into_iter().find(|one| one.as_str() == name) else {
+        return Err(invalid(
+            "operation",
+            "\"operation\" must be the parked operation's name: authorize, capture, void or refund."
+                .to_owned(),
+        ));
+    };
+    let generation = body.required_count("generation")?;
     let happened = match body.required_string("outcome", 32)?.as_str() {
         "happened" => true,
         "did_not_happen" => false,
@@ -258,12 +275,14 @@ fn resolve(body: &mut Body) -> Result<Command, ApiError> {
             "\"psp_reference\" names what happened; leave it out when \"outcome\" is \"did_not_happen\".";
         return Err(invalid("psp_reference", message.to_owned()));
     }
-    Ok(Command::Resolve {
+    Ok(Command::Resolve(Box::new(Resolution {
         operator,
         reason,
+        operation,
+        generation,
         happened,
         psp_reference,
-    })
+    })))
 }
 
 #[cfg(test)]

@@ -33,10 +33,20 @@ pub struct CurrentOperation {
     /// When the current effect number was sent first, if that was by an earlier request that the PSP rejected, in milliseconds since
     /// the Unix epoch.
     pub key_used_since_ms: Option<u64>,
-    /// Why nothing more is tried, if so.
-    pub parked: Option<String>,
+    /// Set while nothing more is tried and an operator is waited for.
+    pub parked: Option<Parking>,
     /// Its calls, oldest first.
     pub calls: Vec<DispatchedCall>,
+}
+
+/// An operation that waits for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parking {
+    /// Why nothing more is tried.
+    pub reason: String,
+    /// The record's version as of the entry that parked it. A `resolve` names it, so that it is about this parking and no other
+    /// one (`docs/http.md`, “Resolve”).
+    pub generation: u64,
 }
 
 /// A void or refund that the PSP refused: what it should release may still be held, or come to be held.

@@ -158,6 +158,8 @@ pub struct Mismatch {
     pub currency: String,
     /// When it was seen, in milliseconds since the Unix epoch.
     pub since_ms: u64,
+    /// The record's version as of the entry that showed it, as in [`crate::running::Parking`].
+    pub generation: u64,
 }
 
 /// The authorization that counts.
@@ -348,16 +350,14 @@ impl State {
 
     /// Whether another sending than `call` under the same key may have had its effect.
     pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
-        let unknown = |other: &DispatchedCall| {
-            other.id != call
-                && other.step == CallStep::Act
-                && matches!(
-                    other.tried,
-                    DeliveryState::Pending | DeliveryState::Unknown { .. }
-                )
+        let may_have_acted = |other: &DispatchedCall| match other.tried {
+            DeliveryState::Pending | DeliveryState::Unknown { .. } => true,
+            // Its answer began the 3-D Secure that the customer may finish.
+            DeliveryState::Answered { .. } => self.status == Status::RequiresAction,
+            DeliveryState::NotSent { .. } | DeliveryState::Rejected { .. } => false,
         };
         let mut sent = self.running.iter().flat_map(CurrentOperation::current);
-        sent.any(unknown)
+        sent.any(|other| other.id != call && other.step == CallStep::Act && may_have_acted(other))
     }
 
     /// What a dispatch of this effect number asks for, in minor units: what it asked for before, or, of a refund under a new number,

@@ -64,7 +64,7 @@ pub(crate) fn handle(
         (
             Asked::Command {
                 order:
-                    Command::Authorize { .. } | Command::Capture { .. } | Command::Void | Command::Resolve { .. },
+                    Command::Authorize { .. } | Command::Capture { .. } | Command::Void | Command::Resolve(_),
                 ..
             },
             None,
@@ -73,7 +73,7 @@ pub(crate) fn handle(
 }
 
 fn is_resolve(asked: &Asked) -> bool {
-    matches!(asked, Asked::Command { order, .. } if matches!(order, Command::Resolve { .. }))
+    matches!(asked, Asked::Command { order, .. } if matches!(order, Command::Resolve(_)))
 }
 
 /// The first write of an attempt: a swap of nothing for `Created`, with the dispatch of a charge beside it.
@@ -178,7 +178,7 @@ fn on_known(
         | Command::Charge(_)
         | Command::Capture { .. }
         | Command::Void
-        | Command::Resolve { .. } => (None, None),
+        | Command::Resolve(_) => (None, None),
     };
     let (key, request) = (key.to_owned(), order.kind());
     work.push(Fact::Requested {

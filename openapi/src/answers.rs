@@ -174,25 +174,23 @@ fn metadata() -> Value {
 }
 
 const CAPTURE_METHODS: [CaptureMethod; 2] = [CaptureMethod::Manual, CaptureMethod::Automatic];
-const OPERATIONS: [Operation; 4] = [
-    Operation::Authorize,
-    Operation::Capture,
-    Operation::Void,
-    Operation::Refund,
-];
-
 fn operation() -> Value {
     json!({
         "type": "object",
         "description": "What is under way.",
         "properties": {
-            "name": {"enum": OPERATIONS.map(Operation::as_str)},
+            "name": {"enum": Operation::ALL.map(Operation::as_str)},
             "state": {
                 "enum": OperationState::ALL.map(word),
                 "description": "in_doubt: its answer was lost, and what became of it is being found out. parked: only a webhook or an operator can end it.",
             },
             "since": schema("TimeMs"),
             "next_check_at": schema("TimeMs"),
+            "generation": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "Only of what is parked: names this parking in a resolve.",
+            },
             "reason": {"type": "string", "maxLength": RESOLVE_TEXT_CHARS_MAX, "description": "Why it is parked."},
         },
         "required": ["name", "state", "since"],

@@ -1,7 +1,10 @@
 //! Bodies of requests: what core reads. What this forbids is refused; what it allows is not refused for its form, but for
 //! two things that a schema cannot say: a whole number with a fraction (2599.0), and a card number.
 
-use pay_once_core::limits::{PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX};
+use pay_once_core::journal::Operation;
+use pay_once_core::limits::{
+    AMOUNT_MINOR_MAX, PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
+};
 use serde_json::{Value, json};
 
 use crate::answers::text;
@@ -74,17 +77,31 @@ fn resolve() -> Value {
     let reason = text(RESOLVE_TEXT_CHARS_MAX, "How they know; the timeline keeps it.");
     let reference = text(PAYMENT_METHOD_CHARS_MAX, "What the PSP's books call it.");
     let outcome = |outcome: &str| json!({"const": outcome});
-    let required = ["operator", "reason", "outcome"];
-    json!({
-        "oneOf": [
-            closed(
-                json!({"operator": operator, "reason": reason, "outcome": outcome("happened"), "psp_reference": reference}),
-                &required,
-            ),
-            closed(
-                json!({"operator": operator, "reason": reason, "outcome": outcome("did_not_happen")}),
-                &required,
-            ),
-        ],
-    })
+    let operation = json!({
+        "enum": Operation::ALL.map(Operation::as_str),
+        "description": "What is parked: `operation.name` of the attempt.",
+    });
+    let generation = json!({
+        "type": "integer",
+        "minimum": 1,
+        "maximum": AMOUNT_MINOR_MAX,
+        "description": "Which parking of it: `operation.generation` of the attempt.",
+    });
+    let word = |outcome_word: &str, reference: Option<Value>| {
+        let mut members = json!({
+            "operator": operator,
+            "reason": reason,
+            "operation": operation,
+            "generation": generation,
+            "outcome": outcome(outcome_word),
+        });
+        if let (Some(members), Some(reference)) = (members.as_object_mut(), reference) {
+            members.insert("psp_reference".to_owned(), reference);
+        }
+        closed(
+            members,
+            &["operator", "reason", "operation", "generation", "outcome"],
+        )
+    };
+    json!({"oneOf": [word("happened", Some(reference)), word("did_not_happen", None)]})
 }

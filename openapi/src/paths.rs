@@ -66,6 +66,8 @@ const RESOLVE: Operation = Operation {
         json!({
             "operator": "jo@shop.example",
             "reason": "case 4711: the PSP's dashboard shows the charge",
+            "operation": "authorize",
+            "generation": 8,
             "outcome": "happened",
             "psp_reference": "pi_3Qx",
         })

@@ -301,7 +301,13 @@ def test_stateful_mock_kept_500_is_no_outcome(tmp_path: Path) -> None:
         assert {d.status for d in world.calls.deliveries} == {500}
         assert world.charges(attempt_id) == []
 
-        looked = {"operator": "ops", "reason": "not in the PSP's books", "outcome": "did_not_happen"}
+        looked = {
+            "operator": "ops",
+            "reason": "not in the PSP's books",
+            "operation": "authorize",
+            "generation": attempt["operation"]["generation"],
+            "outcome": "did_not_happen",
+        }
         resolved = world.client.operate(attempt_id, "resolve", "r", looked)
         assert (resolved.status, resolved.json["decline"]["code"]) == (200, "resolved_by_operator")
         assert world.charges(attempt_id) == []

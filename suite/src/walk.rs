@@ -292,11 +292,12 @@ impl<'a> Walk<'a> {
             self.bodies.insert(name, answer.body.clone());
         }
         for (name, pointer) in &ask.saves {
-            let value = body
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .ok_or_else(|| format!("expected: a text at {pointer}"))?;
-            self.values.insert((*name).to_owned(), value.to_owned());
+            let value = match body.pointer(pointer) {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Number(number)) => number.to_string(),
+                _ => return Err(format!("expected: a text or a number at {pointer}")),
+            };
+            self.values.insert((*name).to_owned(), value);
         }
         Ok(())
     }

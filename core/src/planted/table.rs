@@ -454,6 +454,10 @@ bugs! {
     ResolveBeforeParked, "resolve-before-parked", "http: resolve", "core/condition",
         "An operator may end an operation that is not parked.",
         "any class: did_not_happen while the call is in flight; DECLINED, and then the effect";
+    ResolvesWhateverIsParked, "resolves-whatever-is-parked", "http: resolve", "core/condition",
+        "An operator's word is taken for one about whatever is parked when it comes.",
+        "any class: a parked authorize ends by a webhook while its resolve is held up, and the capture is parked \
+         meanwhile; CAPTURED, and nothing was captured";
     WaitsPastBudget, "waits-past-budget", "http: time budget", "core/host/turn",
         "An answer is waited for beyond the time budget.",
         "any class: the PSP takes 800 ms; the answer takes as long instead of 150 ms";

@@ -68,14 +68,13 @@ fn a_capture_of_another_amount_is_shown_counted_and_parked() {
         assert_eq!(world.money_calls, money);
         let said =
             json!({"operator": "ada", "reason": "refunded 19.99 at the dashboard", "outcome": "happened"});
+        let said = world.word(id, said);
         assert_eq!(
-            world
-                .post(&format!("/attempts/{id}/resolve"), "r1", &said.to_string())
-                .status,
+            world.post(&format!("/attempts/{id}/resolve"), "r1", &said).status,
             200
         );
         assert_eq!(world.get(id).get("operation"), None, "{kind:?}");
-        let again = world.post(&format!("/attempts/{id}/resolve"), "r2", &said.to_string());
+        let again = world.post(&format!("/attempts/{id}/resolve"), "r2", &said);
         assert_eq!(again.status, 409, "there is nothing left to resolve");
     }
 }

@@ -180,8 +180,9 @@ fn parked_for_long(problem: bool) -> Response {
         world.settle(id, 4);
         let key = format!("r{nth}");
         let sent = json!({"operator": "ada", "reason": "r", "outcome": "did_not_happen"});
+        let sent = world.word(id, sent);
         let headers = headers(problem, &[("idempotency-key", &key)]);
-        let answer = world.send("POST", &target, &headers, sent.to_string().as_bytes());
+        let answer = world.send("POST", &target, &headers, sent.as_bytes());
         if answer.status >= 400 {
             return answer;
         }

@@ -134,6 +134,14 @@ fn parked(operation: &str) -> (World, AttemptId) {
     (world, id)
 }
 
+fn said(outcome: &str, reference: Option<&str>) -> serde_json::Value {
+    let mut said = json!({"operator": "ada", "reason": "seen in the books", "outcome": outcome});
+    if let Some(reference) = reference {
+        said["psp_reference"] = reference.into();
+    }
+    said
+}
+
 fn resolve(
     world: &mut World,
     id: AttemptId,
@@ -141,11 +149,8 @@ fn resolve(
     outcome: &str,
     reference: Option<&str>,
 ) -> pay_once_core::http::Response {
-    let mut sent = json!({"operator": "ada", "reason": "seen in the books", "outcome": outcome});
-    if let Some(reference) = reference {
-        sent["psp_reference"] = reference.into();
-    }
-    world.post(&format!("/attempts/{id}/resolve"), key, &sent.to_string())
+    let sent = world.word(id, said(outcome, reference));
+    world.post(&format!("/attempts/{id}/resolve"), key, &sent)
 }
 
 #[test]
@@ -160,7 +165,8 @@ fn an_operator_ends_a_parked_unknown() {
     ] {
         let (mut world, id) = parked(operation);
         let reference = (outcome == "happened").then_some("ref_1");
-        let answer = resolve(&mut world, id, "r1", outcome, reference);
+        let sent = world.word(id, said(outcome, reference));
+        let answer = world.post(&format!("/attempts/{id}/resolve"), "r1", &sent);
         assert_eq!(answer.status, 200, "{operation} {outcome}: {}", text(&answer));
         assert_eq!(world.status(id), status, "{operation} {outcome}");
         assert_eq!(
@@ -173,7 +179,7 @@ fn an_operator_ends_a_parked_unknown() {
             line.contains("\"operator\":\"ada\"") && line.contains("seen in the books"),
             "{line}"
         );
-        let replay = resolve(&mut world, id, "r1", outcome, reference);
+        let replay = world.post(&format!("/attempts/{id}/resolve"), "r1", &sent);
         assert_eq!((replay.status, replay.body), (200, answer.body));
     }
 }
@@ -265,8 +271,12 @@ fn what_is_not_parked_cannot_be_resolved() {
 #[test]
 fn a_resolution_names_operator_reason_and_outcome() {
     let (mut world, id) = parked("authorize");
-    let whole = json!({"operator": "ada", "reason": "r", "outcome": "did_not_happen"});
-    for member in ["operator", "reason", "outcome"] {
+    let whole = world.word(
+        id,
+        json!({"operator": "ada", "reason": "r", "outcome": "did_not_happen"}),
+    );
+    let whole: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    for member in ["operator", "reason", "operation", "generation", "outcome"] {
         let mut sent = whole.clone();
         sent.as_object_mut().unwrap().remove(member);
         let answer = world.post(&format!("/attempts/{id}/resolve"), "r1", &sent.to_string());
@@ -292,6 +302,52 @@ fn a_resolution_names_operator_reason_and_outcome() {
             ("INVALID_FIELD", &member.into())
         );
     }
+    assert!(world.is_parked(id));
+}
+
+/// Between an operator's look and the word a webhook ended what was looked at, and something else was parked.
+#[test]
+fn a_late_word_is_not_taken_for_one_about_what_is_parked_now() {
+    let (mut world, id) = parked("authorize");
+    let late = world.word(id, said("happened", Some("auth_9")));
+    let news = json!({"type": "authorize", "reference": id.to_string(), "status": "approved", "psp_reference": "auth_9",
+        "amount": 2599, "currency": "GBP"});
+    world.webhook(&news);
+    world.script.push_back(Told::Instead(timeout()));
+    assert_eq!(world.op(id, "capture", "c").status, 202);
+    world.settle(id, 3);
+    assert!(world.is_parked(id));
+    let entries = world.record(id).entries().len();
+    let answer = world.post(&format!("/attempts/{id}/resolve"), "r1", &late);
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "INVALID_STATE"));
+    let message = body(&answer)["error"]["message"].to_string();
+    assert!(
+        message.contains("capture, generation") && message.contains("authorize, generation"),
+        "{message}"
+    );
+    assert_eq!(world.record(id).entries().len(), entries);
+    assert_eq!(world.status(id), "CAPTURING");
+    // Its own word it takes, and that one only once.
+    let word = world.word(id, said("did_not_happen", None));
+    let taken = world.post(&format!("/attempts/{id}/resolve"), "r2", &word);
+    assert_eq!(taken.status, 200, "{}", text(&taken));
+    assert_eq!(world.status(id), "DECLINED");
+}
+
+/// A release is parked, tried again by an operator's word, and parked again: the word is spent.
+#[test]
+fn a_word_counts_for_one_parking() {
+    let (mut world, id) = parked("void");
+    let word = world.word(id, said("did_not_happen", None));
+    world.script.push_back(Told::Instead(timeout()));
+    assert_eq!(
+        world.post(&format!("/attempts/{id}/resolve"), "r1", &word).status,
+        200
+    );
+    world.settle(id, 3);
+    assert!(world.is_parked(id));
+    let again = world.post(&format!("/attempts/{id}/resolve"), "r2", &word);
+    assert_eq!((again.status, code(&again).as_str()), (409, "INVALID_STATE"));
     assert!(world.is_parked(id));
 }
 

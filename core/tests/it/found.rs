@@ -115,3 +115,73 @@ fn an_object_that_is_acted_on_is_not_replaced_by_a_late_preparation() {
     world.outcome(first, answered(200, made_first.to_string()));
     assert_eq!(world.record(id).state().own_reference(), acted_on.as_deref());
 }
+
+/// Its number was proven without effect, since its challenge was over; the next number began another one. The customer must not be
+/// sent to the first page again, and a release must not be about it (model, seed 153,929).
+#[test]
+fn a_late_answer_of_a_number_that_was_proven_absent_names_no_page() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+    world.script.push_back(Told::Instead(timeout()));
+    assert_eq!(world.op(id, "authorize", "k2").status, 202);
+    let first = world.calls.last().unwrap().clone();
+    while world.dispatches(id, Operation::Authorize).len() < 2 && world.due(id).is_some() {
+        world.script = [Told::Truth, Told::Lost(timeout())].into();
+        world.settle(id, 1);
+    }
+    let page =
+        r#"{"status":"requires_action","psp_reference":"auth_over","action_url":"http://psp.test/3ds/over"}"#;
+    world.outcome(first, answered(200, page));
+    let shown = world.record(id).state().action.clone();
+    assert!(
+        shown.is_none_or(|action| action.reference != "auth_over"),
+        "{:#?}",
+        world.story(id)
+    );
+    world.settle(id, 3);
+    let action = world.record(id).state().action.clone();
+    assert_eq!(world.status(id), "REQUIRES_ACTION");
+    assert_ne!(action.unwrap().reference, "auth_over", "{:#?}", world.story(id));
+}
+
+/// Two sendings under one key: the first began a 3-D Secure, and the second was refused by a check that comes before keys. The
+/// customer may finish what the first began (model, seed 316,616).
+#[test]
+fn a_refused_form_does_not_end_a_3ds_that_another_sending_began() {
+    let mut world = World::new(Kind::AcquirerKeyed);
+    let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
+    world.script.extend([Told::Hold, Told::Hold]);
+    assert_eq!(world.op(id, "authorize", "k2").status, 202);
+    while world.held.len() < 2 {
+        world.settle(id, 1);
+    }
+    world.release();
+    let second = world.held.remove(0);
+    assert_eq!(world.status(id), "REQUIRES_ACTION", "{:#?}", world.story(id));
+    let refused =
+        r#"{"error":{"code":"invalid_amount","message":"The amount is not acceptable.","field":"amount"}}"#;
+    world.outcome(second, answered(400, refused));
+    assert_eq!(world.status(id), "REQUIRES_ACTION", "{:#?}", world.story(id));
+}
+
+/// An authorization that no dispatch prepared an object for: a webhook says that it was created, while its capture is in doubt and once
+/// more when the payment has ended. A repetition is not news.
+#[test]
+fn word_of_a_creation_is_no_news_once_its_object_is_authorized() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    let object = world.ledger.intent("pi_3N00001");
+    let mut created = object.clone();
+    created["status"] = "requires_confirmation".into();
+    let created =
+        serde_json::json!({"id": "evt_1", "type": "payment_intent.created", "data": {"object": created}});
+    world.script.push_back(Told::Lost(timeout()));
+    assert_eq!(world.op(id, "capture", "k3").status, 202);
+    assert_eq!(world.webhook(&created).status, 200);
+    world.settle(id, 20);
+    assert_eq!(world.status(id), "CAPTURED");
+    let story = world.story(id);
+    assert_eq!(world.webhook(&created).status, 200);
+    assert_eq!(world.story(id), story);
+}

@@ -51,7 +51,8 @@ fn parked_and_resolved() -> (&'static str, World, AttemptId, &'static str) {
     world.op(id, "capture", "k3");
     world.settle(id, 3);
     let sent = json!({"operator": "ada", "reason": "seen in the books", "outcome": "happened", "psp_reference": "cap_9"});
-    world.post(&format!("/attempts/{id}/resolve"), "r1", &sent.to_string());
+    let sent = world.word(id, sent);
+    world.post(&format!("/attempts/{id}/resolve"), "r1", &sent);
     ("parked_and_resolved", world, id, "CAPTURED")
 }
 

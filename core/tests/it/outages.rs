@@ -292,8 +292,10 @@ fn an_operators_word_is_acted_on_at_once() {
             world.settle(id, 1);
         }
         world.script.push_back(Told::Instead(timeout()));
-        let word = r#"{"operator":"ada","reason":"not in the books","outcome":"did_not_happen"}"#;
-        let answer = world.post(&format!("/attempts/{id}/resolve"), &format!("r{nth}"), word);
+        let said =
+            serde_json::json!({"operator": "ada", "reason": "not in the books", "outcome": "did_not_happen"});
+        let word = world.word(id, said);
+        let answer = world.post(&format!("/attempts/{id}/resolve"), &format!("r{nth}"), &word);
         assert_eq!(answer.status, 200);
         assert_eq!(sent(&world, id, Operation::Void).len(), 1 + usize::from(nth));
     }

@@ -36,15 +36,7 @@ const FORBIDDEN: [&str; 26] = [
 
 fn dependencies(target: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--offline",
-            "--locked",
-            "-p",
-            "pay-once-core",
-            "-e",
-            "normal",
-        ])
+        .args(["tree", "--locked", "-p", "pay-once-core", "-e", "normal"])
         .args(["--prefix", "none", "--format", "{p}", "--target", target])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -437,3 +437,33 @@ fn a_lost_answer_does_not_shorten_the_pauses_after_rejections() {
     let pause_ms = world.due(id).unwrap() - world.now_ms;
     assert!(pause_ms >= 32_000, "{pause_ms} ms after seven rejections");
 }
+
+/// The pauses between numbers outgrow the life of a short hold. The tries that are left are spread over what is left of it, so that a
+/// PSP that recovers at any time before its end is asked once more (model, seeds 165,765 and 873,181).
+#[test]
+fn the_last_tries_of_a_capture_are_spread_over_the_life_of_its_hold() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    world.psp_mut().timing.authorization_lifetime_ms = 3_600_000;
+    let automatic = CREATE.replace('}', r#","capture_method":"automatic"}"#);
+    let id = world.create_with("k1", &automatic);
+    world.script = [Told::Truth, Told::Instead(timeout())].into();
+    world.op(id, "authorize", "k2");
+    let began_ms = world.now_ms;
+    let mut numbers: Vec<u64> = Vec::new();
+    while !world.is_parked(id) && world.due(id).is_some() {
+        // A look shows that the last sending had no effect, and the next one is lost.
+        world.script = [Told::Truth, Told::Instead(timeout())].into();
+        world.settle(id, 1);
+        let used = world
+            .dispatches(id, Operation::Capture)
+            .last()
+            .map_or(0, |(number, _)| *number);
+        numbers.resize(usize::from(used), world.now_ms - began_ms);
+    }
+    let pauses_ms: Vec<u64> = numbers.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let longest_ms = pauses_ms.iter().max().unwrap();
+    assert_eq!(numbers.len(), 8, "{pauses_ms:?}");
+    assert!(*longest_ms < 1_000_000, "{pauses_ms:?}");
+    assert!(*pauses_ms.last().unwrap() > 300_000, "{pauses_ms:?}");
+    assert!(world.now_ms - began_ms >= 3_000_000, "{pauses_ms:?}");
+}

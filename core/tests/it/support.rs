@@ -375,6 +375,17 @@ impl World {
         word(self.record(id).state().status)
     }
 
+    /// An operator's word as a request's body: `said`, and what it is about. That is what the attempt shows as parked; of one that
+    /// shows nothing, an authorization.
+    pub(crate) fn word(&mut self, id: AttemptId, mut said: serde_json::Value) -> String {
+        let shown = self.get(id)["operation"].clone();
+        let generation = shown["generation"].as_u64();
+        let name = shown["name"].as_str().filter(|_| generation.is_some());
+        said["operation"] = name.unwrap_or("authorize").into();
+        said["generation"] = generation.unwrap_or(1).into();
+        said.to_string()
+    }
+
     pub(crate) fn is_parked(&self, id: AttemptId) -> bool {
         let record = self.record(id);
         record

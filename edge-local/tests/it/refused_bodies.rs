@@ -43,7 +43,9 @@ fn bodies_and_states_of_operations() {
         "INVALID_FIELD",
         "payment_method",
     );
-    let resolve = json!({"operator": "ada", "reason": "books", "outcome": "happened"});
+    let resolve = json!({
+        "operator": "ada", "reason": "books", "operation": "authorize", "generation": 1, "outcome": "happened",
+    });
     refusals.body(
         &of(&authorized, "resolve"),
         &resolve.to_string(),

@@ -179,8 +179,10 @@ fn resolve(server: &Server, id: &str, operation: &str) -> Result<(), String> {
         .into_iter()
         .flatten()
         .find(|event| event["operation"] == operation && event["declined"].is_null());
+    let parked = &server.attempt(id)["operation"];
     let mut body = json!({
         "operator": "ada", "reason": "the PSP's books",
+        "operation": parked["name"], "generation": parked["generation"],
         "outcome": if event.is_some() { "happened" } else { "did_not_happen" },
     });
     if let (Some(event), "authorize") = (event, operation) {

@@ -167,7 +167,7 @@ fn http() -> Vec<Vec<u8>> {
             "POST /attempts/{name}/void HTTP/1.1\r\nIdempotency-Key: v-0\r\nAccept: application/problem+json\r\n\r\n"
         ),
         format!(
-            "POST /attempts/{name}/resolve HTTP/1.1\r\nIdempotency-Key: r-0\r\n\r\n{{\"operator\":\"ada\",\"reason\":\"books\",\"outcome\":\"did_not_happen\"}}"
+            "POST /attempts/{name}/resolve HTTP/1.1\r\nIdempotency-Key: r-0\r\n\r\n{{\"operator\":\"ada\",\"reason\":\"books\",\"operation\":\"capture\",\"generation\":9,\"outcome\":\"did_not_happen\"}}"
         ),
         format!("POST /charge HTTP/1.1\r\nIdempotency-Key: k1\r\nPrefer: wait=5\r\n\r\n{create}"),
         format!("GET /attempts/{name} HTTP/1.1\r\nAuthorization: Bearer mk_other\r\n\r\n"),

@@ -14,10 +14,18 @@ fn parks(operation: &str) -> Ask {
         .wait_in_vain()
         .status(202)
         .is("/operation/state", "parked")
+        .save("parked", "/operation/name")
+        .save("generation", "/operation/generation")
 }
 
-fn resolve(key: &str, body: &serde_json::Value) -> Ask {
-    post("/attempts/{id}/resolve").key(key).wait().json(body)
+/// About what the last answer showed as parked.
+fn resolve(key: &str, body: &Value) -> Ask {
+    let mut body = body.clone();
+    body["operation"] = "{parked}".into();
+    body["generation"] = "{generation}".into();
+    // The generation is a number.
+    let body = body.to_string().replace("\"{generation}\"", "{generation}");
+    post("/attempts/{id}/resolve").key(key).wait().body(&body)
 }
 
 fn books(operation: &'static str) -> Step {
@@ -142,7 +150,11 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// Every try of the void is answered 500, so it is parked again and again; each resolution takes a key.
 fn too_many_keys(not_happened: &Value) -> Case {
-    let parked = || get("/attempts/{id}").until("/operation/state", "parked");
+    let parked = || {
+        get("/attempts/{id}")
+            .until("/operation/state", "parked")
+            .save("generation", "/operation/generation")
+    };
     let mut rounds = Vec::new();
     for round in 4..=32 {
         rounds.push(resolve(&format!("key-{round}"), not_happened).into());

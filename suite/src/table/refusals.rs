@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
                 post("/attempts/{id}/resolve")
                     .by(Rival)
                     .key("other")
-                    .json(&json!({"operator": "ada", "reason": "books", "outcome": "happened"}))
+                    .json(&json!({"operator": "ada", "reason": "books", "operation": "authorize", "generation": 1, "outcome": "happened"}))
                     .refused(404, "ATTEMPT_NOT_FOUND")
                     .into(),
                 ledger("{id}", HELD),
@@ -323,7 +323,7 @@ fn created_state() -> Case {
             state("void", "CREATED"),
             post("/attempts/{id}/resolve")
                 .key("resolve")
-                .json(&json!({"operator": "ada", "reason": "books", "outcome": "happened"}))
+                .json(&json!({"operator": "ada", "reason": "books", "operation": "authorize", "generation": 1, "outcome": "happened"}))
                 .refused(409, "INVALID_STATE")
                 .into(),
             post("/attempts/{id}/authorize")

@@ -160,6 +160,15 @@ fn terms(name: &str, path: &str) -> Case {
 
 fn operations() -> Case {
     let resolve = |body: Value| body.to_string();
+    let word = |other: Value| {
+        let mut word = json!({
+            "operator": "ada", "reason": "books", "operation": "capture", "generation": 7, "outcome": "did_not_happen",
+        });
+        if let (Some(word), Value::Object(other)) = (word.as_object_mut(), other) {
+            word.extend(other);
+        }
+        word
+    };
     let mut steps: Vec<Step> = vec![
         create("pm_card_visa").into(),
         refused(
@@ -206,15 +215,31 @@ fn operations() -> Case {
         ),
         (
             "resolve",
-            resolve(json!({"operator": "ada", "reason": "books", "outcome": "maybe"})),
+            resolve(json!({"operator": "ada", "reason": "books", "outcome": "happened"})),
+            "MISSING_FIELD",
+            "operation",
+        ),
+        (
+            "resolve",
+            resolve(word(json!({"operation": "refuse"}))),
+            "INVALID_FIELD",
+            "operation",
+        ),
+        (
+            "resolve",
+            resolve(word(json!({"generation": "7"}))),
+            "INVALID_FIELD",
+            "generation",
+        ),
+        (
+            "resolve",
+            resolve(word(json!({"outcome": "maybe"}))),
             "INVALID_FIELD",
             "outcome",
         ),
         (
             "resolve",
-            resolve(
-                json!({"operator": "ada", "reason": "books", "outcome": "did_not_happen", "psp_reference": "pi_1"}),
-            ),
+            resolve(word(json!({"psp_reference": "pi_1"}))),
             "INVALID_FIELD",
             "psp_reference",
         ),

@@ -264,8 +264,9 @@ fn refunds_that_fail_later_for_ever_come_to_an_operator() {
     // The operator's own try has a number that no try before had: the PSP still answers an old key with the refund that failed.
     let used: Vec<String> = world.calls.iter().filter_map(key_of).collect();
     let said = json!({"operator": "ada", "reason": "by the books", "outcome": "did_not_happen"});
+    let said = world.word(id, said);
     world.script.push_back(Told::Hold);
-    let resolved = world.post(&format!("/attempts/{id}/resolve"), "r1", &said.to_string());
+    let resolved = world.post(&format!("/attempts/{id}/resolve"), "r1", &said);
     assert_eq!(resolved.status, 200, "{}", text(&resolved));
     let fresh = key_of(&world.held.pop().unwrap()).unwrap();
     assert!(!used.contains(&fresh), "{fresh} was sent before");

@@ -72,7 +72,8 @@ impl World {
     /// What an honest operator says of a parked operation, once nothing is under way any more.
     pub(in crate::machine) fn resolution(&self) -> Option<String> {
         let running = self.record()?.state().running.as_ref()?;
-        running.parked.as_ref()?;
+        let generation = running.parked.as_ref()?.generation;
+        let operation = running.operation.as_str();
         let is_open =
             |held: &crate::machine::ledger::Held| matches!(held.stands, Stands::Action | Stands::Prepared);
         if !self.flying.is_empty() || !self.held.is_empty() || self.ledger.held.iter().any(is_open) {
@@ -86,9 +87,11 @@ impl World {
         };
         Some(match reference {
             Some(id) => format!(
-                r#"{{"operator":"ada","reason":"seen in the books","outcome":"happened","psp_reference":"{id}"}}"#
+                r#"{{"operator":"ada","reason":"seen in the books","operation":"{operation}","generation":{generation},"outcome":"happened","psp_reference":"{id}"}}"#
             ),
-            None => r#"{"operator":"ada","reason":"not in the books","outcome":"did_not_happen"}"#.to_owned(),
+            None => format!(
+                r#"{{"operator":"ada","reason":"not in the books","operation":"{operation}","generation":{generation},"outcome":"did_not_happen"}}"#
+            ),
         })
     }
 
