@@ -148,7 +148,14 @@ impl<'a> StepBuilder<'a> {
         };
         let mut after = self.state().clone();
         after.apply(self.record.entries().len(), &entry);
-        let is_news = after != *self.state();
+        let is_webhook = matches!(
+            entry.fact,
+            Fact::Observed {
+                source: Source::Webhook,
+                ..
+            }
+        );
+        let is_news = after != *self.state() || (is_webhook && planted(Bug::RepetitionIsNews));
         let mismatch = after.capture_mismatch(&evidence.effects);
         if !is_news && mismatch.is_none() {
             return Ok(false);

@@ -1,12 +1,14 @@
 //! The sandbox: one ledger, two faces, no I/O.
 
+use std::collections::BTreeSet;
+
 use crate::control;
 use crate::dials::Dials;
 use crate::draw::Draw;
 use crate::gateway::{self, Arrival};
 use crate::journal::{Face, LogEntry, State};
 use crate::lapse;
-use crate::ledger::LedgerEvent;
+use crate::ledger::{Cause, LedgerEvent};
 use crate::webhook;
 use crate::wire::{Reaction, Request, Timed};
 use crate::work::Work;
@@ -110,6 +112,23 @@ impl Sandbox {
     pub fn object_of(&self, authorization_id: &str) -> String {
         let intent = self.state.intent_of_charge.get(authorization_id);
         intent.map_or_else(|| authorization_id.to_owned(), Clone::clone)
+    }
+
+    /// The attempts of which a call was executed a second time, whether or not money moved by it.
+    pub fn executed_twice(&self) -> BTreeSet<String> {
+        let is_second = |cause: Option<Cause>| cause == Some(Cause::Repeated);
+        let state = &self.state;
+        let intents = state.intents.values().filter(|intent| is_second(intent.cause));
+        let ended = state.ended_challenges.iter().map(|(_, challenge)| challenge);
+        let challenges = state.challenges.values().chain(ended);
+        let challenges = challenges.filter(|challenge| is_second(challenge.cause));
+        let events = self.ledger().filter(|event| is_second(event.cause));
+        let attempts = intents.map(|intent| intent.attempt_id());
+        let attempts = attempts.chain(challenges.map(|challenge| challenge.reference.as_str()));
+        attempts
+            .chain(events.map(|event| event.attempt_id.as_str()))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The dials as they stand.

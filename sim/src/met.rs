@@ -72,6 +72,7 @@ pub enum Sometimes {
     SecondMerchant,
     StrangerRefused,
     HastyRefused,
+    LateWordRefused,
     HungUp,
     SlowCustomer,
     UnwantedUndone,
@@ -99,7 +100,7 @@ pub enum Sometimes {
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 83] = [
+    pub const ALL: [Self; 84] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -160,6 +161,7 @@ impl Sometimes {
         Self::SecondMerchant,
         Self::StrangerRefused,
         Self::HastyRefused,
+        Self::LateWordRefused,
         Self::HungUp,
         Self::SlowCustomer,
         Self::UnwantedUndone,

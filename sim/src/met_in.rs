@@ -11,7 +11,7 @@ use pay_once_sandbox::{Cause as PspCause, LedgerEvent};
 use crate::met::{Met, Sometimes};
 use crate::oracles::bounds::exact;
 use crate::plan::{Class, World};
-use crate::seen::{Heard, PspCall, Run, Status};
+use crate::seen::{Heard, OperationState, PspCall, Run, Status, Told};
 use crate::shopper::{Op, Role};
 
 /// Adds all of it to what was met.
@@ -63,6 +63,7 @@ fn answer(heard: &Heard, met: &mut Met) {
     match (heard.ask.role, told.code.as_deref()) {
         (Role::Stranger, Some("ATTEMPT_NOT_FOUND")) => met.meet(Sometimes::StrangerRefused),
         (Role::Hasty, Some("INVALID_STATE")) => met.meet(Sometimes::HastyRefused),
+        (Role::Late, Some("INVALID_STATE")) if shows_parked(told) => met.meet(Sometimes::LateWordRefused),
         (Role::Reuse, Some("IDEMPOTENCY_KEY_REUSE")) => met.meet(Sometimes::KeyReuseRefused),
         (Role::Rival, Some("INVALID_STATE")) => met.meet(Sometimes::RivalRefused),
         _ => {}
@@ -177,4 +178,10 @@ fn journal(record: &Record, world: &World, met: &mut Met) {
             _ => {}
         }
     }
+}
+
+/// Whether something is parked where it was refused.
+fn shows_parked(told: &Told) -> bool {
+    let operation = told.shown.as_ref().and_then(|shown| shown.operation.as_ref());
+    operation.is_some_and(|operation| operation.state == OperationState::Parked)
 }

@@ -18,9 +18,11 @@ pub fn is_parked(record: &Record) -> bool {
 /// What the books say of the parked operation, as the body of the request that resolves it. `None`: nothing is parked.
 #[must_use]
 pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<String> {
-    if !is_parked(record) {
-        return None;
-    }
+    let state = record.state();
+    let (name, generation) = match &state.running {
+        Some(running) => (running.operation.as_str(), running.parked.as_ref()?.generation),
+        None => (Operation::Capture.as_str(), state.mismatch.as_ref()?.generation),
+    };
     let events: Vec<&LedgerEvent> = sandbox
         .ledger()
         .filter(|event| event.attempt_id == attempt_id && event.declined.is_none())
@@ -55,7 +57,7 @@ pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<Stri
         .iter()
         .filter(|event| event.operation == PspOperation::Capture)
         .filter(|event| event.authorization.as_deref().is_some_and(|id| !ended(id)));
-    let operation = record.state().running.as_ref().map(|running| running.operation);
+    let operation = state.running.as_ref().map(|running| running.operation);
     let (happened, reference) = match operation {
         // What differs from what was asked for is dealt with at the PSP; the word is all that is left.
         None => (true, None),
@@ -78,7 +80,7 @@ pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<Stri
         .map(|reference| format!(r#","psp_reference":"{reference}""#));
     let outcome = if happened { "happened" } else { "did_not_happen" };
     Some(format!(
-        r#"{{"operator":"ada","reason":"by the PSP's books","outcome":"{outcome}"{}}}"#,
+        r#"{{"operator":"ada","reason":"by the PSP's books","operation":"{name}","generation":{generation},"outcome":"{outcome}"{}}}"#,
         named.unwrap_or_default()
     ))
 }

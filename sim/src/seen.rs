@@ -2,13 +2,14 @@
 //! of the PSP. Truth never comes from our own store (its journals are judged too, as one more witness).
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::id::AttemptId;
 use pay_once_core::psp::CallResult;
 use pay_once_core::record::Record;
 use pay_once_sandbox::LedgerEvent;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::plan::Plan;
 use crate::shopper::Ask;
@@ -243,6 +244,8 @@ pub struct Run {
     pub unknown: BTreeMap<String, u64>,
     /// The object at the PSP that an authorization of the ledger belongs to, by the authorization's id.
     pub objects: BTreeMap<String, String>,
+    /// Attempts of which the PSP executed a call a second time, whether or not money moved by it.
+    pub twice: BTreeSet<String>,
     /// Swaps that applied, by attempt.
     pub writes: BTreeMap<String, u64>,
     /// The stored records when the run ended, by attempt.
@@ -257,9 +260,62 @@ pub struct Run {
     pub broken: Vec<String>,
     /// The records read, once somebody asks.
     pub(crate) journals: OnceCell<BTreeMap<String, Result<Record, String>>>,
+    /// The acknowledged webhooks read, once somebody asks.
+    pub(crate) events: OnceCell<Vec<AcknowledgedEvent>>,
+}
+
+/// What an acknowledged webhook tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AcknowledgedEvent {
+    /// When it was acknowledged, in milliseconds from the start.
+    pub at_ms: u64,
+    /// The attempt and its effect or object, if it tells of one that happened.
+    pub effect: Option<(String, String)>,
+    /// The object that a Stripe event is about.
+    pub object: Option<String>,
+    /// The PaymentIntent that this object belongs to, if it says so.
+    pub intent: Option<String>,
+}
+
+impl AcknowledgedEvent {
+    fn read(at_ms: u64, body: &[u8]) -> Self {
+        let event: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+        let owned = |pointer: &str| text(pointer).map(str::to_owned);
+        let pair = |attempt: &str, id: &str| Some((owned(attempt)?, owned(id)?));
+        let is_approved = text("/status") == Some("approved");
+        let has_moved = matches!(
+            text("/data/object/status"),
+            Some("succeeded" | "requires_capture")
+        );
+        let is_intent = text("/data/object/object") == Some("payment_intent");
+        let effect = if is_approved {
+            pair("/reference", "/psp_reference")
+        } else if has_moved && is_intent {
+            pair("/data/object/metadata/attempt_id", "/data/object/id")
+        } else {
+            None
+        };
+        Self {
+            at_ms,
+            effect,
+            object: owned("/data/object/id").or_else(|| owned("/related_object/id")),
+            intent: owned("/data/object/payment_intent"),
+        }
+    }
 }
 
 impl Run {
+    /// The acknowledged webhooks as far as oracles read them.
+    pub(crate) fn events(&self) -> &[AcknowledgedEvent] {
+        self.events.get_or_init(|| {
+            let acknowledged = self.acknowledged.iter();
+            acknowledged
+                .map(|(at_ms, body)| AcknowledgedEvent::read(*at_ms, body))
+                .collect()
+        })
+    }
+
     /// The stored records as core reads them: version, bounds and the whole chain of hashes; or why it refuses one.
     pub fn journals(&self) -> &BTreeMap<String, Result<Record, String>> {
         self.journals.get_or_init(|| {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use clap::ValueEnum;
@@ -70,6 +70,7 @@ fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Traced {
         sends: Vec::new(),
         unknown: BTreeMap::new(),
         objects: BTreeMap::new(),
+        twice: BTreeSet::new(),
         acknowledged: Vec::new(),
         writes: BTreeMap::new(),
         records: BTreeMap::new(),
@@ -77,6 +78,7 @@ fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Traced {
         met: Met::default(),
         broken: vec![format!("panic: {}", words.unwrap_or("without words"))],
         journals: OnceCell::new(),
+        events: OnceCell::new(),
     };
     Traced {
         run,

@@ -493,6 +493,9 @@ bugs! {
         "any class: the connection breaks within the body of a part capture; the whole amount is captured";
 
     // The record
+    RepetitionIsNews, "repetition-is-news", "store: record", "core/work",
+        "What a webhook says is recorded each time that it comes.",
+        "any class: a webhook is delivered twice; the timeline has its line twice";
     TimelineHidesUnknown, "timeline-hides-unknown", "store: record", "core/timeline",
         "Lost answers are left out of the timeline.",
         "any class: an answer is lost; the timeline's seq has a gap, and its chain of hashes cannot be followed";

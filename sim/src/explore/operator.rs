@@ -33,7 +33,10 @@ impl Turn<'_> {
         let Some(mut body) = truth(&self.world.ledger.it, state) else {
             return Err(Violation::new("explorer", "the operator cannot tell yet"));
         };
+        let (operation, generation) = parking(state);
         if let Some(members) = body.as_object_mut() {
+            members.insert("operation".to_owned(), operation.as_str().into());
+            members.insert("generation".to_owned(), generation.into());
             members.insert("operator".to_owned(), "Ann".into());
             members.insert("reason".to_owned(), "as the PSP's books say".into());
         }
@@ -75,6 +78,21 @@ pub(super) fn is_open(state: &State) -> bool {
     match &state.running {
         Some(running) => running.parked.is_some(),
         None => state.mismatch.is_some(),
+    }
+}
+
+/// What a word is about: what is parked, or, too early, what is under way.
+fn parking(state: &State) -> (Operation, u64) {
+    let mismatch = state.mismatch.as_ref();
+    match &state.running {
+        Some(running) => {
+            let parked = running.parked.as_ref();
+            (running.operation, parked.map_or(1, |parked| parked.generation))
+        }
+        None => (
+            Operation::Capture,
+            mismatch.map_or(1, |mismatch| mismatch.generation),
+        ),
     }
 }
 

@@ -77,7 +77,7 @@ fn may_be_parked(scene: &Scene, world: &World, running: &CurrentOperation) -> bo
         sent_ms.is_some_and(|sent_ms| world.now_ms + TIMING.landed_after_ms() >= sent_ms + horizon_ms)
     };
     let is_over_foreign = || {
-        let reason = running.parked.as_deref().unwrap_or_default();
+        let reason = running.parked.as_ref().map_or("", |parked| &parked.reason);
         world.ledger.it.foreign().any(|hold| reason.contains(&hold.id))
     };
     match scene.cell.class {

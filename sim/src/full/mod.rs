@@ -57,6 +57,7 @@ pub fn run(plan: &Plan, is_traced: bool) -> Traced {
         heard.extend(buyer.once_more);
     }
     let objects = stage.bank.borrow().objects();
+    let twice = stage.bank.borrow().executed_twice();
     let (psp_calls, ledger) = stage.bank.borrow_mut().take();
     let rows = stage.rows.borrow();
     let run = Run {
@@ -68,6 +69,7 @@ pub fn run(plan: &Plan, is_traced: bool) -> Traced {
         acknowledged: stage.acknowledged.take(),
         unknown: stage.unknown.take(),
         objects,
+        twice,
         writes: rows
             .all
             .iter()
@@ -82,6 +84,7 @@ pub fn run(plan: &Plan, is_traced: bool) -> Traced {
         met,
         broken,
         journals: OnceCell::new(),
+        events: OnceCell::new(),
     };
     Traced { run, trace }
 }

@@ -142,6 +142,10 @@ impl<'a> Sim<'a> {
             self.at(0, Event::Crowd);
         }
         self.drain(heal_ms + self.plan.world.patience_ms);
+        // Copies are believed for a while, and the last look is taken after that.
+        for server in &mut self.servers {
+            server.copies.clear();
+        }
         self.ask_all(|shopper| vec![shopper.last_look()]);
         self.ask_all(Shopper::once_more);
     }
@@ -194,12 +198,14 @@ impl<'a> Sim<'a> {
                 .ledger()
                 .map(|event| (event.id.clone(), self.sandbox.object_of(&event.id)))
                 .collect(),
+            twice: self.sandbox.executed_twice(),
             writes: self.store.writes(),
             records: self.store.records(),
             ended_ms: self.now_ms,
             met: self.met,
             broken: self.broken,
             journals: OnceCell::new(),
+            events: OnceCell::new(),
         };
         Traced {
             run,

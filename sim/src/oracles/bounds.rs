@@ -31,10 +31,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         .filter(|call| call.key.starts_with(&case.id))
         .collect();
     let ended_ms = case.run.ended_ms;
-    // Where a fault lasts for hours, an operation uses up all its tries, and the next one as well.
+    // Where a fault lasts for hours, or a key keeps its error, an operation uses up all its tries, and the next one as well.
     let mut steps = case.run.plan.steps.iter();
     let lasts = |act: &Act| matches!(act, Act::Psp { for_ms, .. } if *for_ms >= LONG_FAULT_MS);
-    let is_long = case.run.plan.world.policy.is_some() || steps.any(|step| lasts(&step.act));
+    let is_long = case.run.plan.world.policy.is_some()
+        || case.payment.token.keeps_error()
+        || steps.any(|step| lasts(&step.act));
     let operations = 1 + usize::from(is_long);
     if writes > WRITES_MAX * operations as u64 || calls.len() > CALLS_MAX * operations {
         return Err((

@@ -28,7 +28,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         return Ok(());
     }
     // A person may give back at the dashboard what a capture under way takes.
-    let is_taken = match case.is_touched() {
+    // What was executed twice may be seen, and given back, later.
+    let is_taken = match case.is_touched() || case.has_extra {
         true => money.kept_minor > 0,
         false => money.captures > 0,
     };

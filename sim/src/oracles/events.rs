@@ -4,10 +4,10 @@ use pay_once_core::evidence::{Effect, EffectKind};
 use pay_once_core::journal::Fact;
 use pay_once_sandbox::Cause;
 use pay_once_sandbox::tokens::Operation;
-use serde_json::Value;
 
 use super::{Case, Oracle, Wrong, since};
 use crate::plan::{Act, PspFault, Step, Token};
+use crate::seen::AcknowledgedEvent;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "acknowledged events are kept",
@@ -35,19 +35,24 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         .map(String::as_str)
         .chain(case.foreign.iter().map(|event| event.id.as_str()))
         .collect();
-    for (at_ms, body) in &case.run.acknowledged {
-        let told = effect_of(body, &case.id);
+    for event in case.run.events() {
+        let told = event.effect.as_ref();
+        let told = told
+            .filter(|(attempt_id, _)| *attempt_id == case.id)
+            .map(|(_, id)| id);
         // What a person or the card network does may be told of before what it was done to: it is looked up later.
-        let is_of_call = |id: &String| {
+        let is_of_call = |id: &str| {
             let mut own = case.ledger.iter().filter(|event| event.cause.is_none());
-            own.any(|event| event.id == *id || case.run.objects.get(&event.id) == Some(id))
+            own.any(|event| {
+                event.id == id || case.run.objects.get(&event.id).is_some_and(|object| object == id)
+            })
         };
         let Some(id) = told.filter(|id| !foreign.contains(&id.as_str()) && is_of_call(id)) else {
             continue;
         };
         if !journal.windows(id.len()).any(|bytes| bytes == id.as_bytes()) {
             let what = format!("an event about {id} was acknowledged, and the journal does not know of it");
-            return Err((*at_ms, what));
+            return Err((event.at_ms, what));
         }
     }
     is_reversal_kept(case, journal)
@@ -74,37 +79,35 @@ fn is_reversal_kept(case: &Case<'_>, journal: &[u8]) -> Result<(), Wrong> {
     let Some(Ok(record)) = case.run.journals().get(&case.id) else {
         return Ok(());
     };
-    for (acknowledged_ms, body) in &case.run.acknowledged {
-        let Some(id) = reversal_of(case, body) else {
+    // What was done to an object that nobody had heard of is looked up later.
+    let known_ms = record.entries().iter().find_map(|entry| match &entry.fact {
+        Fact::Observed { evidence, .. } => {
+            let is_capture = |effect: &Effect| effect.kind == EffectKind::Capture;
+            evidence
+                .effects
+                .iter()
+                .any(is_capture)
+                .then(|| since(entry.at_ms))
+        }
+        _ => None,
+    });
+    let margin_ms = 2 * case.run.plan.world.truth.skew_ms + KNOWN_MS;
+    for event in case.run.events() {
+        let Some(id) = reversal_of(case, event) else {
             continue;
         };
-        // What was done to an object that nobody had heard of is looked up later.
-        let known_ms = record.entries().iter().find_map(|entry| match &entry.fact {
-            Fact::Observed { evidence, .. } => {
-                let is_capture = |effect: &Effect| effect.kind == EffectKind::Capture;
-                evidence
-                    .effects
-                    .iter()
-                    .any(is_capture)
-                    .then(|| since(entry.at_ms))
-            }
-            _ => None,
-        });
-        let margin_ms = 2 * case.run.plan.world.truth.skew_ms + KNOWN_MS;
-        let is_known = known_ms.is_some_and(|known_ms| known_ms + margin_ms < *acknowledged_ms);
+        let is_known = known_ms.is_some_and(|known_ms| known_ms + margin_ms < event.at_ms);
         if is_known && !journal.windows(id.len()).any(|bytes| bytes == id.as_bytes()) {
             let what = format!("an event about {id} was acknowledged, and the journal does not know of it");
-            return Err((*acknowledged_ms, what));
+            return Err((event.at_ms, what));
         }
     }
     Ok(())
 }
 
 /// The refund or dispute of the attempt's that a Stripe event tells of.
-fn reversal_of(case: &Case<'_>, body: &[u8]) -> Option<String> {
-    let event: Value = serde_json::from_slice(body).ok()?;
-    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
-    let id = text("/data/object/id").or_else(|| text("/related_object/id"))?;
+fn reversal_of<'a>(case: &Case<'_>, told: &'a AcknowledgedEvent) -> Option<&'a str> {
+    let id = told.object.as_deref()?;
     let own = case
         .ledger
         .iter()
@@ -117,26 +120,6 @@ fn reversal_of(case: &Case<'_>, body: &[u8]) -> Option<String> {
         && own.clone().any(|event| {
             event.id == id && event.operation == Operation::Refund && event.cause == Some(Cause::Dashboard)
         });
-    let is_dispute = id.starts_with("dp_") && text("/data/object/payment_intent").is_some_and(is_own_object);
-    (is_refund || is_dispute).then(|| id.to_owned())
-}
-
-/// The effect or object of an attempt that an event tells of, if it is one that happened.
-fn effect_of(body: &[u8], attempt_id: &str) -> Option<String> {
-    let event: Value = serde_json::from_slice(body).ok()?;
-    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
-    if text("/reference") == Some(attempt_id) && text("/status") == Some("approved") {
-        return text("/psp_reference").map(str::to_owned);
-    }
-    if text("/data/object/metadata/attempt_id") != Some(attempt_id) {
-        return None;
-    }
-    let moved = matches!(
-        text("/data/object/status"),
-        Some("succeeded" | "requires_capture")
-    );
-    let is_intent = text("/data/object/object") == Some("payment_intent");
-    text("/data/object/id")
-        .filter(|_| moved && is_intent)
-        .map(str::to_owned)
+    let is_dispute = id.starts_with("dp_") && told.intent.as_deref().is_some_and(is_own_object);
+    (is_refund || is_dispute).then_some(id)
 }

@@ -1,7 +1,9 @@
 //! Doubt ends in time: where effects happen, answers alone get lost, and the PSP can be asked, a look tells within seconds,
 //! however often clients ask meanwhile.
 
-use super::{Case, Oracle, Wrong};
+use pay_once_core::journal::Fact;
+
+use super::{Case, Oracle, Wrong, since};
 use crate::plan::{Act, PspFault};
 use crate::seen::OperationState;
 
@@ -41,10 +43,26 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         let shown = heard.told.as_ref().and_then(|told| told.shown.as_ref());
         let operation = shown.and_then(|shown| shown.operation.as_ref());
         let is_in_doubt = operation.is_some_and(|operation| operation.state == OperationState::InDoubt);
+        // Until it was begun nothing was in doubt.
+        let over_ms = over_ms.max(begun_ms(case, heard.ended_ms));
         if is_in_doubt && heard.began_ms > over_ms + DOUBT_MS_MAX {
-            let what = format!("still in doubt, though the last fault was over at {over_ms} ms");
+            let what = format!(
+                "still in doubt, though the last fault was over, and it was begun, before {over_ms} ms"
+            );
             return Err((heard.ended_ms, what));
         }
     }
     Ok(())
+}
+
+/// When the last operation before `until_ms` was begun, in milliseconds from the start.
+fn begun_ms(case: &Case<'_>, until_ms: u64) -> u64 {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return 0;
+    };
+    let begun = record.entries().iter().filter_map(|entry| {
+        let is_begin = matches!(entry.fact, Fact::Intended { .. });
+        is_begin.then(|| since(entry.at_ms))
+    });
+    begun.filter(|at_ms| *at_ms <= until_ms).max().unwrap_or(0)
 }

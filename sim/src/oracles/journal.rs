@@ -4,7 +4,11 @@
 
 use super::{Case, Oracle, Wrong};
 use crate::seen::Heard;
+use crate::world::EPOCH_MS;
+use pay_once_core::evidence::Evidence;
 use pay_once_core::invariant;
+use pay_once_core::journal::{Fact, Source};
+use pay_once_core::record::Record;
 use pay_once_sandbox::tokens::Operation;
 
 pub(super) const ORACLE: Oracle = Oracle {
@@ -19,6 +23,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         Some(Ok(record)) => {
             invariant::check(record)
                 .map_err(|(which, what)| (case.run.ended_ms, format!("{which}: {what}")))?;
+            if let Some(at_ms) = repeated_webhook_ms(record) {
+                return Err((
+                    at_ms,
+                    "a webhook that was heard before is on record twice".to_owned(),
+                ));
+            }
         }
         None => {}
     }
@@ -81,6 +91,26 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         }
     }
     Ok(())
+}
+
+/// When the journal holds what a webhook said for the second time. A repetition is no news, whatever came between.
+fn repeated_webhook_ms(record: &Record) -> Option<u64> {
+    let mut heard: Vec<&Evidence> = Vec::new();
+    for entry in record.entries() {
+        let Fact::Observed {
+            source: Source::Webhook,
+            evidence,
+            ..
+        } = &entry.fact
+        else {
+            continue;
+        };
+        if heard.contains(&evidence) {
+            return Some(entry.at_ms.saturating_sub(EPOCH_MS));
+        }
+        heard.push(evidence);
+    }
+    None
 }
 
 fn is_named(words: &str, operation: Operation) -> bool {

@@ -1,6 +1,7 @@
 //! Once faults stop, the attempt ends in a final status that agrees with the PSP's ledger, without anybody's help. Only
 //! what no PSP can tell is parked (`docs/promise.md`, “Liveness”; `docs/psp.md`).
 
+use pay_once_core::journal::Fact;
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 
@@ -20,6 +21,29 @@ fn is_rejected_for_long(case: &Case<'_>) -> bool {
     steps.any(|step| {
         matches!(step.act, Act::Psp { fault: PspFault::Rejected { .. }, for_ms, .. } if for_ms >= LONG_REJECTION_MS)
     })
+}
+
+/// Until when a release that was sent before the faults stopped can be in doubt; 0 if there is none.
+fn doubted_until_ms(case: &Case<'_>) -> u64 {
+    let world = &case.run.plan.world;
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return 0;
+    };
+    let sent_ms = record.entries().iter().filter_map(|entry| match entry.fact {
+        Fact::Dispatched {
+            operation: pay_once_core::journal::Operation::Void,
+            sent_at_ms,
+            ..
+        } => Some(since(sent_at_ms)),
+        _ => None,
+    });
+    let last_ms = sent_ms.filter(|sent_ms| *sent_ms < world.heal_ms).max();
+    let declared = &world.declared;
+    let proven_ms = world.policy().send_window_ms
+        + declared.max_in_flight_ms
+        + declared.lookup_lag_ms
+        + 2 * declared.skew_ms;
+    last_ms.map_or(0, |last_ms| last_ms + proven_ms)
 }
 
 /// Within how long an alarm or a sweep finds what is due, in milliseconds, also where the sweep before it came to nothing.
@@ -79,6 +103,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         is_left && shown.is_some_and(|shown| shown.status == Status::Authorized)
     });
     let known_ms = known.map(|heard| heard.ended_ms.max(world.heal_ms)).min();
+    // A release that was lost in the chaos is in doubt for a while after it.
+    let known_ms = known_ms.map(|known_ms| known_ms.max(doubted_until_ms(case)));
     // Who takes over from a server that is gone for good finds its timers within half a minute (`SCAN_EVERY_MS`): less
     // than any real margin before an authorization lapses, and more than a simulated life.
     let mut steps = case.run.plan.steps.iter();

@@ -153,7 +153,7 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
             payment,
             class: run.plan.world.class_of(payment.merchant),
             heard: heard.remove(&payment.payment).unwrap_or_default(),
-            has_extra: money::has_extra(&own),
+            has_extra: run.twice.contains(&id),
             ledger: money::seen(run, &id, own),
             foreign,
             id,

@@ -97,7 +97,9 @@ fn is_spent(case: &Case<'_>) -> bool {
     if case.ledger.iter().filter(fails).count() >= usize::from(EFFECTS_PER_OPERATION_MAX) - 1 {
         return true;
     }
-    if span_ms < SPENT_MS_MIN {
+    // The numbers of a capture last as long as there is something to capture.
+    let life_ms = case.run.plan.world.authorization_ms;
+    if span_ms < SPENT_MS_MIN.min(life_ms - life_ms / 5) {
         return false;
     }
     let last = format!("-{EFFECTS_PER_OPERATION_MAX}");

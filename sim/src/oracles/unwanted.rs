@@ -42,7 +42,7 @@ fn undone_again(record: &Record) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// From how long on a fault of the PSP is long, in milliseconds.
+/// From how long on a fault of the PSP or the store is long, in milliseconds.
 const LONG_FAULT_MS: u64 = 3_000;
 /// How long a release may take where the PSP takes it, in milliseconds.
 const RELEASE_MS: u64 = 10_000;
@@ -51,7 +51,7 @@ const RELEASE_MS: u64 = 10_000;
 fn left_standing(case: &Case<'_>, record: &Record, own: Option<&str>) -> Result<(), Wrong> {
     let world = &case.run.plan.world;
     // After rejections and long faults the pauses between two tries outlast what is left of a simulated life.
-    let lasts = |step: &Step| matches!(step.act, Act::Psp { for_ms, .. } if for_ms >= LONG_FAULT_MS);
+    let lasts = |step: &Step| matches!(step.act, Act::Psp { for_ms, .. } | Act::Store { for_ms, .. } if for_ms >= LONG_FAULT_MS);
     if case.run.plan.has_rejections() || case.run.plan.steps.iter().any(lasts) {
         return Ok(());
     }
@@ -74,12 +74,27 @@ fn left_standing(case: &Case<'_>, record: &Record, own: Option<&str>) -> Result<
             continue;
         };
         let from_ms = since(shown.at_ms).max(world.heal_ms) + RELEASE_MS;
-        if from_ms < since(event.at_ms) {
+        if from_ms < since(event.at_ms) && idle_from_ms(record) + RELEASE_MS < since(event.at_ms) {
             let what = format!("{object}, a second authorization that was seen, was left to lapse");
             return Err((since(event.at_ms), what));
         }
     }
     Ok(())
+}
+
+/// When the attempt's last own operation ended, in milliseconds from the start: nothing else is released while that is in doubt.
+fn idle_from_ms(record: &Record) -> u64 {
+    let entries = record.entries().iter().enumerate();
+    let is_busy = |index: usize| {
+        let state = record.state_at(index);
+        let running = state.running.as_ref();
+        running.is_some_and(|running| running.cause != Cause::Compensation)
+    };
+    let busy = entries
+        .filter(|(index, _)| is_busy(*index))
+        .map(|(index, _)| index);
+    let ended = busy.last().and_then(|index| record.entries().get(index + 1));
+    ended.map_or(0, |entry| since(entry.at_ms))
 }
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {

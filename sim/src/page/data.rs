@@ -234,6 +234,7 @@ fn answer(heard: &Heard) -> Answer {
         Role::Again => "once more, long after",
         Role::Stranger => "another merchant",
         Role::Operator => "operator",
+        Role::Late => "late operator",
         Role::Hasty => "hasty operator",
     };
     Answer {

@@ -52,6 +52,8 @@ pub enum Role {
     Stranger,
     /// An operator whose word is about something that is parked.
     Operator,
+    /// A second operator with the first one's word, whose answer is there already: must be refused, whatever is parked by then.
+    Late,
     /// An operator who does not wait until something is parked: must be refused.
     Hasty,
 }

@@ -38,6 +38,8 @@ const BACK_PAUSE_MS: u64 = 2_000;
 const RESOLUTIONS_MAX: u8 = 12;
 /// How long after an operation began a hasty operator resolves it, in milliseconds.
 const HASTE_MS: u64 = 60;
+/// How long after the answer to an operator's word others come with the same word, in milliseconds.
+const LATE_MS: [u64; 2] = [1_500, 6_000];
 /// How much later than its rival a client asks that captures another amount, in milliseconds.
 const RIVAL_LATER_MS: u64 = 700;
 /// How long after a request the bank's message reaches its customer, in milliseconds; a second message comes later.
@@ -124,6 +126,7 @@ impl Shopper {
             self.answered.insert(ask.op);
         }
         todo.extend(self.reuse(now_ms, ask, told));
+        todo.extend(self.late_words(now_ms, ask, told));
         let again = match told.map(|told| told.status) {
             None | Some(202 | 500..=599) => ask.tries_left > 0,
             Some(_) => false,
@@ -186,6 +189,23 @@ impl Shopper {
         self.resolutions += 1;
         let number = self.resolutions;
         (number <= RESOLUTIONS_MAX).then(|| self.resolution(Role::Operator, number, body))
+    }
+
+    /// Others have seen the same screen as the operator whose word is taken now.
+    fn late_words(&self, now_ms: u64, ask: &Ask, told: Option<&Told>) -> Vec<Todo> {
+        if ask.role != Role::Operator || told.is_none_or(|told| told.status != 200) {
+            return Vec::new();
+        }
+        let words = LATE_MS.into_iter().enumerate().map(|(n, after_ms)| Todo::Ask {
+            at_ms: now_ms + after_ms,
+            ask: Ask {
+                key: format!("{}-late-{n}", ask.key),
+                role: Role::Late,
+                tries_left: 0,
+                ..ask.clone()
+            },
+        });
+        words.collect()
     }
 
     fn resolution(&self, role: Role, number: u8, body: String) -> Ask {
@@ -258,9 +278,12 @@ impl Shopper {
             todo.insert(0, Todo::Ask { at_ms, ask });
         }
         if self.payment.hasty && matches!(op, Op::Authorize | Op::Charge | Op::Capture | Op::Void) {
-            let body = r#"{"operator":"hasty","reason":"not in the books yet","outcome":"did_not_happen"}"#;
+            let operation = if op == Op::Charge { "authorize" } else { op.word() };
+            let body = format!(
+                r#"{{"operator":"hasty","reason":"not in the books yet","operation":"{operation}","generation":1,"outcome":"did_not_happen"}}"#
+            );
             let number = 100 + op as u8;
-            let ask = self.resolution(Role::Hasty, number, body.to_owned());
+            let ask = self.resolution(Role::Hasty, number, body);
             let at_ms = at_ms + HASTE_MS;
             todo.push(Todo::Ask {
                 at_ms,
@@ -430,7 +453,9 @@ impl Shopper {
 /// The body of another merchant's request.
 fn strange_word(op: Op) -> &'static str {
     match op {
-        Op::Resolve => r#"{"operator":"eve","reason":"it is not mine","outcome":"did_not_happen"}"#,
+        Op::Resolve => {
+            r#"{"operator":"eve","reason":"it is not mine","operation":"capture","generation":1,"outcome":"did_not_happen"}"#
+        }
         _ => "",
     }
 }

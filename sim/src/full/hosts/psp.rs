@@ -89,6 +89,11 @@ impl Bank {
         named.collect()
     }
 
+    /// The attempts of which a call was executed a second time.
+    pub(in crate::full) fn executed_twice(&self) -> BTreeSet<String> {
+        self.sandbox.executed_twice()
+    }
+
     /// Whether a fault is on.
     fn has(&self, fault: PspFault) -> bool {
         self.faults.iter().any(|(on, _)| *on == fault)
