@@ -7,13 +7,10 @@
 use std::collections::BTreeMap;
 
 use divan::counter::ItemsCount;
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
-use pay_once_core::http::Request;
-use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::machine::{Input, Outcome, Reply, handle};
-use pay_once_core::psp::CallResult;
-use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, route};
+use pay_once_core::{
+    AttemptId, CallResult, Class, Config, Entropy, Face, Input, Merchant, Outcome, Psp, Record, Reply,
+    Request, Routed, Secret, Timing, handle, route,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

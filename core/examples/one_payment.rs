@@ -5,14 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
-use pay_once_core::host::store::{Swap, Swapped};
-use pay_once_core::host::turn::{Action, Turn};
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::Record;
+use pay_once_core::{
+    Action, AttemptId, Call, CallResult, Class, Config, Entropy, Face, Merchant, Psp, Questions, Record,
+    Request, Response, Secret, Swap, Swapped, Timing, Turn,
+};
 
 const APPROVED: &[u8] = br#"{"status":"approved","psp_reference":"psp_1"}"#;
 

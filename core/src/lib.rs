@@ -1,31 +1,26 @@
 //! The pure machine of Pay Once: it decides everything and does nothing.
 //!
 //! No I/O, no clock, no randomness, no async, no order that a hash decides (`ARCHITECTURE.md`, “Invariants: what is absent”).
-//! Time and entropy are arguments; requests and PSP answers are bytes; what is to be done comes back as a [`host::turn::Action`].
+//! Time and entropy are arguments; requests and PSP answers are bytes; what is to be done comes back as a [`Action`].
 //!
 //! # How to write an adapter
 //!
-//! An adapter hosts the machine: it reads requests, keeps records, calls PSPs and waits. The loop is [`host::turn::Turn`]'s. It says
+//! An adapter hosts the machine: it reads requests, keeps records, calls PSPs and waits. The loop is [`Turn`]'s. It says
 //! what to do next, and takes what came of it. An adapter owes five things:
 //!
-//! - A *store* with one record an attempt, a linearizable compare-and-swap ([`host::store::Swap`]), and a read that sees every swap
-//!   that it reported as applied. A swap whose end is not known is [`host::store::Swapped::Unknown`], never a conflict.
-//! - A *transport* that sends each call at most once, asks [`psp::Call::may_send`] right before the first byte, and says
-//!   [`psp::CallResult::NotSent`] only where no byte can have left.
+//! - A *store* with one record an attempt, a linearizable compare-and-swap ([`Swap`]), and a read that sees every swap
+//!   that it reported as applied. A swap whose end is not known is [`Swapped::Unknown`], never a conflict.
+//! - A *transport* that sends each call at most once, asks [`Call::may_send`] right before the first byte, and says
+//!   [`CallResult::NotSent`] only where no byte can have left.
 //! - *Timers*: an attempt is woken at the time that its last write or arming named, or soon after, also by another process if this one
 //!   has ended. They may fire early, late or twice.
 //! - *Persistence of work*: from its first swap on a turn is carried to its end although its client hangs up.
 //! - A *clock* that is off by no more than `max_clock_skew_ms`, and fresh *entropy* for each load.
 //!
 //! ```
-//! use pay_once_core::config::Config;
-//! use pay_once_core::host::store::{Swap, Swapped};
-//! use pay_once_core::host::turn::{Action, Turn};
-//! use pay_once_core::http::Response;
-//! use pay_once_core::id::{AttemptId, Entropy};
-//! use pay_once_core::psp::questions::Questions;
-//! use pay_once_core::psp::{Call, CallResult};
-//! use pay_once_core::record::Record;
+//! use pay_once_core::{
+//!     Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, Response, Swap, Swapped, Turn,
+//! };
 //!
 //! /// What your platform has to offer.
 //! trait Platform {
@@ -87,35 +82,40 @@
     )
 )]
 
-pub mod answer;
-mod condition;
-pub mod config;
-pub mod config_file;
-mod due;
-pub mod error;
-pub mod evidence;
-mod fold;
+// What an adapter needs is at the root. The folders are for the project's own proofs and tools: their paths may change.
+#[doc(hidden)]
+pub mod base;
+#[doc(hidden)]
+pub mod contract;
+#[doc(hidden)]
 pub mod host;
-pub mod http;
-pub mod id;
-pub mod invariant;
+#[doc(hidden)]
 pub mod journal;
-pub mod json;
-pub mod key;
-pub mod limits;
-mod look;
+#[doc(hidden)]
 pub mod machine;
-mod order;
-mod ownership;
+#[doc(hidden)]
 pub mod planted;
+#[doc(hidden)]
 pub mod psp;
-pub mod record;
+#[doc(hidden)]
 pub mod recovery;
-pub mod request;
-pub mod running;
-pub mod state;
-pub mod status;
-mod ticket;
-pub mod time;
-pub mod timeline;
-mod work;
+
+pub use base::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing, key_digest};
+pub use base::config_file::{ConfigFile, SecretPlace};
+pub use base::http::{Request, Response};
+pub use base::id::{AttemptId, Entropy};
+pub use base::limits;
+pub use host::action::{Action, Note};
+pub use host::store::{RetryBudget, Swap, Swapped};
+pub use host::turn::Turn;
+pub use journal::record::{Record, RecordError};
+pub use journal::status::Status;
+pub use machine::event::event_read;
+pub use machine::handle::{finalized, handle, may_be_finalized};
+pub use machine::pending::PendingRequest;
+pub use machine::route::{body_bytes_max, body_did_not_arrive, not_answered, not_configured, route};
+pub use machine::routed::{EventRead, Routed};
+pub use machine::step::{Input, Outcome, Reply, Step, Write};
+pub use psp::call::{ANSWER_HEADERS, Call, CallResult, HttpCall};
+pub use psp::questions::Questions;
+pub use psp::report::{CallKind, PspProblem, PspProblems, PspReport, Rejection};

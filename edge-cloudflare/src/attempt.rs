@@ -8,16 +8,10 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::select;
-use pay_once_core::config::Config;
-use pay_once_core::host::store::Swapped;
-use pay_once_core::host::turn::{Action, Note, Turn};
-use pay_once_core::http::Response;
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::Write;
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::{Record, RecordError};
-use pay_once_core::request::{body_did_not_arrive, not_answered};
+use pay_once_core::{
+    Action, AttemptId, Call, CallResult, Config, Note, Questions, Record, RecordError, Response, Swapped,
+    Turn, Write, body_did_not_arrive, not_answered,
+};
 use serde_json::json;
 use tokio::sync::Notify;
 use worker::wasm_bindgen::JsValue;

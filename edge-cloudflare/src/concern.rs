@@ -1,12 +1,7 @@
 //! Which attempt a request concerns. Some events name an object and not its attempt: the object is read first, by the Worker and
 //! once more by the attempt's object, which trusts nobody.
 
-use pay_once_core::config::Config;
-use pay_once_core::http::Response;
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::Input;
-use pay_once_core::psp::report::PspReport;
-use pay_once_core::request::{EventRead, Routed, event_read, route};
+use pay_once_core::{AttemptId, Config, EventRead, Input, PspReport, Response, Routed, event_read, route};
 use serde_json::json;
 
 use crate::wire::Asked;

@@ -4,10 +4,7 @@
 
 use std::cell::Cell;
 
-use pay_once_core::http::Response;
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, finalized, may_be_finalized};
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Input, Record, Response, finalized, may_be_finalized};
 use serde_json::json;
 use worker::Env;
 

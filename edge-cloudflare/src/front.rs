@@ -1,9 +1,7 @@
 //! The stateless Worker: reads a request, authenticates it, and hands it to the attempt's object unless a final answer is
 //! in the cache. It keeps nothing.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::Input;
-use pay_once_core::request::{body_did_not_arrive, not_answered};
+use pay_once_core::{AttemptId, Input, body_did_not_arrive, not_answered};
 use serde_json::json;
 use worker::{Env, Request, Response, Result};
 

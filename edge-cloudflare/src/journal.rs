@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use worker::js_sys::futures::JsFuture;
 use worker::js_sys::{Date, Object, Promise, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};

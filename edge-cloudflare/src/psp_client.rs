@@ -2,7 +2,7 @@
 //! fetch does not say whether anything left, so only what was never begun counts as not sent.
 
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
+use pay_once_core::{ANSWER_HEADERS, Call, CallResult};
 use worker::js_sys::Uint8Array;
 use worker::{
     AbortController, AbortSignal, CacheMode, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,

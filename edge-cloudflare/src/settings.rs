@@ -5,8 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pay_once_core::config::Config;
-use pay_once_core::config_file::{ConfigFile, SecretPlace};
+use pay_once_core::{Config, ConfigFile, SecretPlace};
 use serde_json::json;
 use worker::js_sys::{JSON, Reflect};
 use worker::{Env, wasm_bindgen::JsValue};

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use pay_once_core::id::Entropy;
+use pay_once_core::Entropy;
 use serde_json::Value;
 use worker::{Date, Delay, console_error, console_log};
 

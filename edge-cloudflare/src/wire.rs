@@ -1,8 +1,7 @@
 //! HTTP: the platform's requests and answers to core's and back.
 
 use futures_util::TryStreamExt;
-use pay_once_core::http::{Request, Response};
-use pay_once_core::request::body_bytes_max;
+use pay_once_core::{Request, Response, body_bytes_max};
 use worker::js_sys::Uint8Array;
 use worker::{ByteStream, Headers, Method, RequestInit, ResponseBuilder};
 

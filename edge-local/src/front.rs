@@ -13,9 +13,8 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
-use pay_once_core::http::{Request, Response};
 use pay_once_core::planted::{Bug, planted};
-use pay_once_core::request::{body_did_not_arrive, not_answered};
+use pay_once_core::{Request, Response, body_did_not_arrive, not_answered};
 
 use crate::ports::{Clock, PspTransport, Store};
 use crate::server::Server;

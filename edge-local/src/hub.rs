@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use tokio::sync::{Mutex, Notify};
 
 /// One attempt that somebody is working on or waiting for.

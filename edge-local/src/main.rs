@@ -44,7 +44,7 @@ fn hash_key() -> ExitCode {
         eprintln!("pay-once: no key came by standard input; try: printf %s KEY | pay-once --hash-key");
         return ExitCode::FAILURE;
     }
-    let digest = pay_once_core::config::key_digest(key);
+    let digest = pay_once_core::key_digest(key);
     println!(
         "{}",
         digest

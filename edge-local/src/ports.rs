@@ -4,9 +4,8 @@
 use std::fmt;
 use std::future::Future;
 
-pub use pay_once_core::host::store::{Swap, Swapped};
-use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult, Entropy};
+pub use pay_once_core::{Swap, Swapped};
 
 /// The clock, and randomness.
 pub trait Clock: 'static {

@@ -18,7 +18,7 @@ use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::planted::{Bug, planted};
-use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
+use pay_once_core::{ANSWER_HEADERS, Call, CallResult};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio_rustls::TlsConnector;

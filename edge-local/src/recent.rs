@@ -5,8 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Record};
 
 /// Most records held in each of two generations.
 const GENERATION_MAX: usize = 1_024;

@@ -4,17 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pay_once_core::config::Config;
-use pay_once_core::host::turn::{Action, Note, Turn};
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::AttemptId;
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
-use pay_once_core::machine::Write;
 use pay_once_core::planted::{Bug, planted};
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::psp::report::{PspProblem, PspProblems};
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::{Record, RecordError};
+use pay_once_core::{
+    Action, AttemptId, Call, CallResult, Config, Note, PspProblem, PspProblems, Questions, Record,
+    RecordError, Request, Response, Turn, Write,
+};
 use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
 use tokio::task::spawn_local;
 

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing};
-use pay_once_core::config_file::{ConfigFile, SecretPlace};
+use pay_once_core::{
+    Class, Config, ConfigFile, Face, Merchant, Psp, Secret, SecretPlace, TIME_BUDGET_MS, Timing,
+};
 
 use crate::sqlite::installation_of;
 

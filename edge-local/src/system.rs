@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pay_once_core::id::Entropy;
+use pay_once_core::Entropy;
 
 use crate::ports::Clock;
 

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use pay_once_core::planted::{Bug, planted};
 use tokio::sync::Notify;
 

@@ -1,6 +1,6 @@
 //! What goes to PSPs, and what comes of it.
 
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{Call, CallResult};
 
 use crate::ports::{Finals, Line, PspTransport, Store, World};
 use crate::server::Server;

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::config::Config;
-use pay_once_core::config_file::{ConfigFile, SecretPlace};
+use pay_once_core::{Config, ConfigFile, SecretPlace};
 
 use crate::ports::FinalsWhen;
 

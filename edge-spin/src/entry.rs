@@ -10,8 +10,6 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use pay_once_core::answer::{self, ReplyContext};
-use pay_once_core::error::{ApiError, Code};
 use spin_sdk::http::{IntoResponse, Request, Response};
 use spin_sdk::variables;
 
@@ -48,8 +46,7 @@ async fn serve(request: Request) -> Response<Full<Bytes>> {
         Err(why) => {
             WasiWorld::default().log(&Line::error(None, &why));
             let message = "The deployment's variables are not in order; the log says what to change.";
-            let refusal = ApiError::new(Code::NotConfigured, message);
-            return front::translate(answer::error(&refusal, &ReplyContext::default()));
+            return front::translate(pay_once_core::not_configured(message));
         }
     };
     let answer = front::answer(&instance.server, instance.sweep_digest.as_ref(), request).await;

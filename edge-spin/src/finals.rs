@@ -1,7 +1,7 @@
 //! Copies of attempts that have ended, in `spin:key-value`. An answer that is finalized never changes, so a copy may give
 //! it though it is old, and any backend will do: none of the faults of its compare-and-swap matter here.
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use spin_sdk::key_value::Store;
 
 use crate::ports::{Finals, FinalsWhen};

@@ -5,10 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use pay_once_core::config::key_digest;
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::AttemptId;
-use pay_once_core::request::{body_did_not_arrive, not_answered};
+use pay_once_core::{AttemptId, Request, Response, body_did_not_arrive, key_digest, not_answered};
 use spin_sdk::http::{HeaderName, HeaderValue, Request as Incoming, Response as Outgoing, StatusCode};
 use subtle::ConstantTimeEq;
 

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 
 use crate::bucket::{Bucket, SwapReport};
 use crate::ports::{Store, StoreError, Swap, Swapped, World};

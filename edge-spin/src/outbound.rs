@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
+use pay_once_core::{ANSWER_HEADERS, Call, CallResult};
 use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, send};
 use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
 use spin_sdk::wasip3::http_compat::{Request, RequestOptionsExtension};

@@ -4,10 +4,8 @@ use std::fmt;
 use std::future::Future;
 
 use futures::future::{Either, select};
-pub use pay_once_core::host::store::{Swap, Swapped};
-use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::psp::report::PspProblem;
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult, Entropy, PspProblem};
+pub use pay_once_core::{Swap, Swapped};
 use serde::Serialize;
 
 /// The clock, randomness, and tasks that outlive a request.

@@ -1,6 +1,6 @@
 //! What PSPs reject, as far as this instance has seen it: for the log and `GET /healthz`.
 
-use pay_once_core::psp::report::{PspProblem, PspProblems, PspReport};
+use pay_once_core::{PspProblem, PspProblems, PspReport};
 
 /// The rejections since the instance began, and those that last.
 #[derive(Debug, Default)]

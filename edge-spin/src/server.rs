@@ -6,14 +6,9 @@ use std::rc::Rc;
 
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
-use pay_once_core::config::Config;
-use pay_once_core::host::turn::{Action, Note, Turn};
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::Write;
-use pay_once_core::psp::Call;
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::record::{Record, RecordError};
+use pay_once_core::{
+    Action, AttemptId, Call, Config, Note, Questions, Record, RecordError, Request, Response, Turn, Write,
+};
 
 use crate::ports::{Finals, FinalsWhen, Line, PspTransport, Store, StoreError, Swap, Swapped, World, within};
 use crate::reports::Reports;

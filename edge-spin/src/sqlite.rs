@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
 use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value;
 

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use pay_once_core::id::Entropy;
+use pay_once_core::Entropy;
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::random::random::get_random_bytes;
 use spin_sdk::wasip3::{cli, wit_stream};

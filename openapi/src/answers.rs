@@ -1,13 +1,13 @@
-//! What an attempt looks like in an answer ([`pay_once_core::answer::AttemptView`]).
+//! What an attempt looks like in an answer ([`pay_once_core::contract::view::AttemptView`]).
 
-use pay_once_core::journal::{CaptureMethod, EntryKind, Operation};
+use pay_once_core::Status;
+use pay_once_core::journal::entry::{CaptureMethod, EntryKind, Operation};
 use pay_once_core::limits::{
     AMOUNT_MINOR_MAX, ENTRIES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX,
     ORDER_ID_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
 };
 use pay_once_core::psp::amount::is_currency;
 use pay_once_core::recovery::OperationState;
-use pay_once_core::status::Status;
 use serde_json::{Value, json};
 
 use crate::{schema, word};

@@ -1,7 +1,7 @@
 //! Bodies of requests: what core reads. What this forbids is refused; what it allows is not refused for its form, but for
 //! two things that a schema cannot say: a whole number with a fraction (2599.0), and a card number.
 
-use pay_once_core::journal::Operation;
+use pay_once_core::journal::entry::Operation;
 use pay_once_core::limits::{
     AMOUNT_MINOR_MAX, PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
 };

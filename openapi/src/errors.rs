@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::error::Code;
+use pay_once_core::contract::error::Code;
 use serde_json::{Value, json};
 
 use crate::paths::header;

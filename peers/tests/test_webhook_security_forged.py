@@ -25,7 +25,7 @@ from test_webhook_security import (  # noqa: F401 (fixtures are asked for by nam
     written_anew,
 )
 
-# Defaults of the server (core/src/limits.rs, core/src/config.rs): largest webhook, and how far its time may be from now.
+# Defaults of the server (core/src/base/limits.rs, core/src/base/config.rs): largest webhook, and how far its time may be from now.
 BODY_BYTES_MAX = 1024 * 1024
 TOLERANCE_S = 300
 # What noise of the machine may take of a tolerance, in seconds.

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::journal::{Cause, Conclusion, Fact, Operation, Source};
-use pay_once_core::record::Record;
+use pay_once_core::Record;
+use pay_once_core::journal::entry::{Cause, Conclusion, Fact, Operation, Source};
 use pay_once_sandbox::tokens::Operation as PspOperation;
 use pay_once_sandbox::{Cause as PspCause, LedgerEvent};
 

@@ -1,7 +1,7 @@
 //! An honest operator: resolves what is parked by the PSP's books.
 
-use pay_once_core::journal::Operation;
-use pay_once_core::record::Record;
+use pay_once_core::Record;
+use pay_once_core::journal::entry::Operation;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 use pay_once_sandbox::{Cause, LedgerEvent, Sandbox};
 

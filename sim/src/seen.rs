@@ -4,9 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::psp::CallResult;
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, CallResult, Record};
 use pay_once_sandbox::LedgerEvent;
 use serde::Deserialize;
 use serde_json::Value;

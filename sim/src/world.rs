@@ -1,6 +1,6 @@
 //! From a plan's world to what core and the sandbox PSP are told.
 
-use pay_once_core::config::{Class as CoreClass, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{Class as CoreClass, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
 use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
 use crate::plan::{Calls, Class, Policy, PspFault, World};

@@ -1,7 +1,7 @@
 //! The environment that an adapter must be started in for the suite: merchants, PSPs, constants. One home; the
 //! adapters' tests print it (`pay-once-suite config`) instead of keeping one each.
 
-use pay_once_core::config::key_digest;
+use pay_once_core::key_digest;
 use serde_json::{Value, json};
 
 /// The merchants of the environment. Each pays through one PSP; the sandbox plays them all.
@@ -142,7 +142,7 @@ pub const WEBHOOK_SECRET: &str = "whsec_suite";
 /// How long an answer may take before it becomes a 202, in milliseconds.
 pub const TIME_BUDGET_MS: u64 = 150;
 
-/// The configuration, as the document that `pay_once_core::config_file` reads.
+/// The configuration, as the document that `pay_once_core::base::config_file` reads.
 #[must_use]
 pub fn config(psp_url: &str, secrets: &Secrets) -> Value {
     let merchant = |merchant: Merchant| {

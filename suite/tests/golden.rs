@@ -7,8 +7,8 @@
     missing_docs
 )]
 
-use pay_once_core::config_file::{ConfigFile, SecretPlace};
-use pay_once_core::error::Code;
+use pay_once_core::contract::error::Code;
+use pay_once_core::{ConfigFile, SecretPlace};
 use pay_once_suite::environment::{
     Merchant, PSP_KEY_ENV, Secrets, TIME_BUDGET_MS, WEBHOOK_SECRET_ENV, config,
 };

@@ -1,4 +1,5 @@
 //! What hosts the machine: the loop around it, and what that loop asks of a store.
 
+pub mod action;
 pub mod store;
 pub mod turn;

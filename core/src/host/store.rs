@@ -1,11 +1,11 @@
 //! What an adapter asks of its store, and what it learns: one linearizable compare-and-swap a record, nothing more
 //! (`docs/store.md`, “Stores”).
 
-use crate::id::AttemptId;
-use crate::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
-use crate::machine::Write;
+use crate::base::id::AttemptId;
+use crate::base::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
+use crate::journal::record::Record;
+use crate::machine::step::Write;
 use crate::planted::{Bug, planted};
-use crate::record::Record;
 
 /// A compare-and-swap.
 #[derive(Clone, Debug)]

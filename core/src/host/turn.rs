@@ -22,91 +22,24 @@
 
 use std::collections::VecDeque;
 
+use super::action::{Action, Note};
 use super::store::{RetryBudget, Swapped};
-use crate::config::Config;
-use crate::http::{Request, Response};
-use crate::id::{AttemptId, Entropy};
-use crate::limits::{
+use crate::base::config::Config;
+use crate::base::http::{Request, Response};
+use crate::base::id::{AttemptId, Entropy};
+use crate::base::limits::{
     ASKED_ABOUT_MS, LOOK_PAUSE_FIRST_MS, LOOK_PAUSE_MAX_MS, OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS,
     RECORD_REFUSED_RETRY_MS, STORE_FAILED_RETRY_MS,
 };
-use crate::machine::{Input, Outcome, Reply, Step, Write, finalized, handle, may_be_finalized};
+use crate::journal::record::{Record, RecordError};
+use crate::machine::event::event_read;
+use crate::machine::handle::{finalized, handle, may_be_finalized};
+use crate::machine::route::route;
+use crate::machine::routed::{EventRead, Routed};
+use crate::machine::step::{Input, Outcome, Reply, Step, Write};
 use crate::planted::{Bug, planted};
+use crate::psp::call::{Call, CallResult};
 use crate::psp::questions::Questions;
-use crate::psp::report::PspReport;
-use crate::psp::{Call, CallResult};
-use crate::record::{Record, RecordError};
-use crate::request::{EventRead, Routed, event_read, route};
-
-/// What an adapter does next.
-#[derive(Debug)]
-pub enum Action {
-    /// Send this call, which belongs to no attempt yet, and hand its result to [`Turn::read`].
-    Read(Box<Call>),
-    /// Read the record at [`Turn::id`] from the store, or from a copy that nobody else can have replaced.
-    Load,
-    /// Compare and swap: put [`Turn::write`] in place if its expected version is there.
-    Swap,
-    /// The write is durable. The attempt's timer is now at its `wake_at_ms`, whatever it was; no timer if that is `None`.
-    Committed(Write),
-    /// Send this call at most once, if [`Call::may_send`] still says so right before the first byte.
-    Perform(Box<Call>),
-    /// Wake the attempt at a time, unless its timer comes before and `is_latest` is false.
-    Arm {
-        /// When, in milliseconds since the Unix epoch.
-        at_ms: u64,
-        /// Whether it replaces a timer that comes before.
-        is_latest: bool,
-    },
-    /// Tell the operators.
-    Note(Note),
-    /// Wait until the record may have changed, at `until_ms` at the latest.
-    Wait {
-        /// In milliseconds since the Unix epoch.
-        until_ms: u64,
-    },
-    /// Wait until `until_ms`: the store gets some time.
-    Pause {
-        /// In milliseconds since the Unix epoch.
-        until_ms: u64,
-    },
-    /// Answer whoever asked.
-    Reply(Response),
-    /// Nothing is left to do.
-    Done,
-}
-
-/// What operators have to know of a turn.
-#[derive(Clone, Debug)]
-pub enum Note {
-    /// What an answer said of its PSP as such.
-    Psp(PspReport),
-    /// A swap ended unknown; the record is read back.
-    SwapUnknown,
-    /// The store is given up for this turn.
-    StoreGivenUp(&'static str),
-    /// A PSP's answer could not be stored; recovery will ask again.
-    OutcomeLost,
-    /// The stored record cannot be used, and is left as it is.
-    RecordRefused(RecordError),
-}
-
-impl Note {
-    /// The line for the log. `None`: there is nothing to say.
-    #[must_use]
-    pub fn message(&self) -> Option<String> {
-        Some(match self {
-            Self::Psp(report) => {
-                report.rejection.as_ref()?;
-                "a PSP rejected our credentials, our account or our request".to_owned()
-            }
-            Self::SwapUnknown => "a swap ended unknown; the record is read back".to_owned(),
-            Self::StoreGivenUp(why) => format!("the store is given up for this step: {why}"),
-            Self::OutcomeLost => "a PSP's answer could not be stored; recovery will ask again".to_owned(),
-            Self::RecordRefused(why) => format!("a record was refused and left as it is: {why}"),
-        })
-    }
-}
 
 /// One input on its way to its end.
 #[derive(Clone, Debug)]

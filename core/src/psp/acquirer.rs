@@ -18,12 +18,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::call::{HttpCall, Purpose};
+use super::driver::{Answer, PspRequest, Reading, key_useless};
 use super::report::Rejection;
-use super::{Answer, HttpCall, PspRequest, Purpose, Reading, key_useless};
-use crate::config::Psp;
-use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
-use crate::id::AttemptId;
-use crate::journal::Operation;
+use crate::base::config::Psp;
+use crate::base::id::AttemptId;
+use crate::journal::entry::Operation;
+use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 use crate::planted::{Bug, planted};
 
 pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {

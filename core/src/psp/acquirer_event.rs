@@ -1,13 +1,15 @@
 //! The acquirer's events: an authorization, capture or void that came about or was refused, a refund by hand, a reversal.
 
+use std::convert::Infallible;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::acquirer;
-use super::webhook::{Next, Said};
-use crate::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip};
-use crate::id::AttemptId;
-use crate::journal::Operation;
+use super::event::Next;
+use crate::base::id::AttemptId;
+use crate::journal::entry::Operation;
+use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip};
 
 #[derive(Deserialize)]
 struct AcquirerEvent {
@@ -18,7 +20,7 @@ struct AcquirerEvent {
 }
 
 /// Reads an event. `None` if it cannot be read though it is about an attempt.
-pub(super) fn read(body: &[u8]) -> Option<Next> {
+pub(super) fn read(body: &[u8]) -> Option<Next<Vec<Sighting>, Infallible>> {
     let event: Value = serde_json::from_slice(body).ok()?;
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let Some(id) = text("reference").and_then(AttemptId::parse) else {
@@ -33,7 +35,7 @@ pub(super) fn read(body: &[u8]) -> Option<Next> {
         _ => None,
     };
     Some(match sighting {
-        Some(sighting) => Next::Tell(id, Said::Acquirer(vec![sighting])),
+        Some(sighting) => Next::Tell(id, vec![sighting]),
         None => Next::Nothing,
     })
 }

@@ -4,8 +4,8 @@
 
 use iso_currency::Currency;
 
-use super::WireForm;
-use crate::config::Face;
+use crate::base::config::Face;
+use crate::journal::wire_form::WireForm;
 
 /// The units that an amount is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

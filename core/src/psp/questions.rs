@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Call;
-use crate::id::AttemptId;
-use crate::limits::{ACTION_READ_EVERY_MS, QUESTIONS_MAX};
+use super::call::Call;
+use crate::base::id::AttemptId;
+use crate::base::limits::{ACTION_READ_EVERY_MS, QUESTIONS_MAX};
 use crate::planted::{Bug, planted};
 
 /// The last question of each attempt. One value serves one process; it is not durable, and other processes do not know of it.
@@ -50,8 +50,8 @@ impl Questions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
-    use crate::psp::{HttpCall, Purpose};
+    use crate::base::config::Secret;
+    use crate::psp::call::{HttpCall, Purpose};
 
     fn call(attempt: Option<u128>, moves_money: bool, skip_within_ms: Option<u64>) -> Call {
         Call {

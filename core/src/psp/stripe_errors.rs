@@ -19,11 +19,12 @@
 use serde::Deserialize;
 
 use super::amount::Units;
+use super::call::Purpose;
+use super::driver::{Answer, key_useless};
 use super::report::Rejection;
-use super::stripe::Intent;
-use super::{Answer, Purpose, key_useless};
-use crate::evidence::{EffectKind, Evidence, Signal, clip};
-use crate::journal::Operation;
+use super::stripe_objects::Intent;
+use crate::journal::entry::Operation;
+use crate::journal::evidence::{EffectKind, Evidence, Signal, clip};
 use crate::planted::{Bug, planted};
 
 #[derive(Deserialize)]

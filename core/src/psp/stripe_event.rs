@@ -8,14 +8,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::amount::Units;
+use super::call::{CallResult, HttpCall, Purpose};
+use super::driver::{Reading, without_mark};
+use super::event::Next;
 use super::report::Rejection;
-use super::stripe::{self, Intent, Refund};
-use super::webhook::{Next, Said};
-use super::{CallResult, HttpCall, Purpose, Reading, WireForm};
-use crate::config::{Face, Psp};
-use crate::evidence::{Effect, EffectKind, Evidence, Sighting, clip};
-use crate::id::AttemptId;
-use crate::journal::{CaptureMethod, Terms};
+use super::stripe;
+use super::stripe_objects::{Intent, Refund};
+use crate::base::config::{Face, Psp};
+use crate::base::id::AttemptId;
+use crate::journal::entry::{CaptureMethod, Terms};
+use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, clip};
+use crate::journal::wire_form::WireForm;
 
 /// What an event, and the reads that it caused, show of an attempt.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +39,9 @@ pub(crate) enum About {
     Dispute(String),
 }
 
+/// What follows from an event of Stripe's.
+pub(super) type StripeNext = Next<Box<StripeNews>, About>;
+
 /// The issuer takes captured money back, at least until the dispute is decided.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Dispute {
@@ -46,7 +52,7 @@ pub(crate) struct Dispute {
 }
 
 impl About {
-    pub(super) fn write(&self, psp: &Psp) -> HttpCall {
+    pub(crate) fn write(&self, psp: &Psp) -> HttpCall {
         match self {
             Self::Intent(id, _) => stripe::write_read(psp, id),
             Self::Refund(id) => stripe::write_read_refund(psp, id),
@@ -99,7 +105,7 @@ impl Dispute {
 }
 
 /// Reads an event. `None` if it is no JSON at all.
-pub(super) fn read(body: &[u8]) -> Option<Next> {
+pub(super) fn read(body: &[u8]) -> Option<StripeNext> {
     let event: Value = serde_json::from_slice(body).ok()?;
     let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
     let object = event.get("data").and_then(|data| data.get("object"));
@@ -110,7 +116,7 @@ pub(super) fn read(body: &[u8]) -> Option<Next> {
     })
 }
 
-fn thin(kind: &str, related: Option<&Value>) -> Next {
+fn thin(kind: &str, related: Option<&Value>) -> StripeNext {
     let text = |name: &str| {
         related
             .and_then(|related| related.get(name))
@@ -128,7 +134,7 @@ fn thin(kind: &str, related: Option<&Value>) -> Next {
     }
 }
 
-fn snapshot(kind: &str, object: &Value) -> Next {
+fn snapshot(kind: &str, object: &Value) -> StripeNext {
     if kind.starts_with("payment_intent.") {
         return match Intent::deserialize(object) {
             Ok(intent) => of_intent(intent, StripeNews::default()),
@@ -148,7 +154,7 @@ fn snapshot(kind: &str, object: &Value) -> Next {
     }
 }
 
-fn of_intent(intent: Intent, news: StripeNews) -> Next {
+fn of_intent(intent: Intent, news: StripeNews) -> StripeNext {
     let Some(id) = intent.metadata.attempt() else {
         return Next::Nothing;
     };
@@ -156,10 +162,10 @@ fn of_intent(intent: Intent, news: StripeNews) -> Next {
         intent: Some(intent),
         ..news
     };
-    Next::Tell(id, Said::Stripe(Box::new(news)))
+    Next::Tell(id, Box::new(news))
 }
 
-fn of_refund(refund: Refund) -> Next {
+fn of_refund(refund: Refund) -> StripeNext {
     let object = refund.object().map(clip);
     let news = StripeNews {
         refund: Some(refund),
@@ -172,7 +178,7 @@ fn of_refund(refund: Refund) -> Next {
     })
 }
 
-fn of_dispute(dispute: Dispute) -> Next {
+fn of_dispute(dispute: Dispute) -> StripeNext {
     let object = dispute.payment_intent.clone().map(clip);
     let news = StripeNews {
         dispute: Some(dispute),
@@ -184,13 +190,13 @@ fn of_dispute(dispute: Dispute) -> Next {
 }
 
 /// What follows from the read, and what the PSP rejected.
-pub(super) fn after_read(about: About, result: &CallResult) -> (Next, Option<Rejection>) {
+pub(super) fn after_read(about: About, result: &CallResult) -> (StripeNext, Option<Rejection>) {
     // An object of another account, or of test mode: Stripe knows it not, and it is none of ours.
     if matches!(result, CallResult::Answered { status: 404, .. }) {
         return (Next::Nothing, None);
     }
     let (status, body) = match result {
-        CallResult::Answered { status, body, .. } => (*status, super::without_mark(body)),
+        CallResult::Answered { status, body, .. } => (*status, without_mark(body)),
         CallResult::TooLarge { .. } | CallResult::NotSent { .. } | CallResult::Unknown { .. } => {
             return (Next::Failed, None);
         }

@@ -3,20 +3,17 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::acquirer_event;
 use super::amount::Units;
-use super::report::{CallKind, PspReport};
-use super::stripe_event::{About, StripeNews};
-use super::{Call, CallResult, Purpose, acquirer_event, stripe_event, without_mark};
-use crate::answer::{self, ReplyContext};
-use crate::config::{Config, Face, Psp, Secret};
-use crate::error::{ApiError, Code};
-use crate::evidence::Sighting;
-use crate::http::{Request, Response};
-use crate::id::AttemptId;
-use crate::limits::PSP_ANSWER_BYTES_MAX;
-use crate::machine::Input;
+use super::call::CallResult;
+use super::driver::without_mark;
+use super::event::Next;
+use super::report::Rejection;
+use super::stripe_event::{self, About, StripeNews};
+use crate::base::config::{Face, Psp, Secret};
+use crate::base::http::Request;
+use crate::journal::evidence::Sighting;
 use crate::planted::{Bug, planted};
-use crate::request::{Routed, wants_problem_json};
 
 /// What a webhook said of an attempt.
 #[derive(Clone, Debug)]
@@ -43,110 +40,23 @@ impl WebhookEvent {
     }
 }
 
-/// An event that says of which object it is, and not of which attempt: the object is read first, and names it.
-#[derive(Clone, Debug)]
-pub struct EventRead {
-    /// The read. Perform it, and hand what comes of it to [`event_read`].
-    pub call: Call,
-    /// What is read, and what else the event said.
-    pub(crate) about: About,
-    context: ReplyContext,
+/// What follows from a webhook.
+pub(crate) type WebhookNext = Next<Said, About>;
+
+/// Why a webhook is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WebhookError {
+    /// It cannot be trusted: what is wrong with its signature.
+    Signature(&'static str),
+    /// It is signed, and is no message of this PSP's.
+    Unreadable,
 }
 
-/// What came of reading the object of an event: the answer to whoever sent the event, or the attempt that it concerns, or one more
-/// read. A PSP that did not answer the read is asked to send the event again.
-#[must_use]
-pub fn event_read(
-    config: &Config,
-    read: EventRead,
-    result: &CallResult,
-    now_ms: u64,
-) -> (Routed, Option<PspReport>) {
-    let name = read.call.psp.clone();
-    let Some(psp) = config.psps.get(&name) else {
-        return (Routed::Reply(received()), None);
-    };
-    let (next, rejection) = stripe_event::after_read(read.about, result);
-    let report = matches!(result, CallResult::Answered { .. }).then(|| PspReport {
-        psp: name.clone(),
-        call: CallKind::Read,
-        rejection,
-    });
-    (routed(psp, &name, next, now_ms, read.context), report)
-}
-
-/// What to do about an event.
-pub(crate) enum Next {
-    /// It is no concern of ours.
-    Nothing,
-    /// It tells of this attempt.
-    Tell(AttemptId, Said),
-    /// Its object has to be read first.
-    Read(About),
-    /// The read of its object failed.
-    Failed,
-}
-
-fn routed(psp: &Psp, name: &str, next: Next, now_ms: u64, context: ReplyContext) -> Routed {
-    match next {
-        Next::Nothing => Routed::Reply(received()),
-        Next::Tell(id, said) => Routed::Attempt {
-            id,
-            input: Input::Webhook(Box::new(WebhookEvent {
-                psp: name.to_owned(),
-                said,
-            })),
-        },
-        Next::Read(about) => Routed::Read(Box::new(EventRead {
-            call: Call {
-                attempt: None,
-                psp: name.to_owned(),
-                http: about.write(psp),
-                send_by_ms: now_ms.saturating_add(psp.timing.send_window_ms),
-                timeout_ms: psp.timing.call_timeout_ms,
-                moves_money: false,
-                skip_within_ms: None,
-                purpose: Purpose::Event,
-            },
-            about,
-            context,
-        })),
-        Next::Failed if planted(Bug::FailedEventReadAcknowledged) => Routed::Reply(received()),
-        Next::Failed => Routed::Reply(answer::error(
-            &ApiError::new(
-                Code::PspReadFailed,
-                "The PSP did not answer the read of the event's object; send this webhook again.",
-            ),
-            &context,
-        )),
-    }
-}
-
-/// The answer to every webhook that was taken in, or that is no concern of ours.
-#[must_use]
-pub(crate) fn received() -> Response {
-    Response {
-        status: 200,
-        headers: vec![("Content-Type", "application/json".to_owned())],
-        body: br#"{"received":true}"#.to_vec(),
-    }
-}
-
-pub(crate) fn route(
-    config: &Config,
-    name: &str,
-    request: &Request<'_>,
-    now_ms: u64,
-) -> Result<Routed, ApiError> {
-    let Some(psp) = config.psps.get(name) else {
-        return Err(ApiError::new(
-            Code::UnknownPsp,
-            "No PSP of this name is configured here.",
-        ));
-    };
-    if request.body.len() > PSP_ANSWER_BYTES_MAX {
-        return Err(ApiError::new(Code::BodyTooLarge, "The webhook is too large."));
-    }
+/// Reads a webhook of this PSP's.
+///
+/// # Errors
+/// [`WebhookError`], where the signature does not hold or the body cannot be read.
+pub(crate) fn read(psp: &Psp, request: &Request<'_>, now_ms: u64) -> Result<WebhookNext, WebhookError> {
     let header = match psp.face {
         Face::Stripe => "stripe-signature",
         Face::Acquirer => "acquirer-signature",
@@ -154,19 +64,26 @@ pub(crate) fn route(
     check_signature(psp, request.header(header), request.body, now_ms)?;
     let body = without_mark(request.body);
     let next = match psp.face {
-        Face::Stripe => stripe_event::read(body),
-        Face::Acquirer => acquirer_event::read(body),
+        Face::Stripe => stripe_event::read(body).map(|next| next.map(Said::Stripe)),
+        Face::Acquirer => acquirer_event::read(body).map(|next| match next.map(Said::Acquirer) {
+            Next::Nothing => Next::Nothing,
+            Next::Tell(id, said) => Next::Tell(id, said),
+            Next::Read(read) => match read {},
+            Next::Failed => Next::Failed,
+        }),
     };
-    let context = ReplyContext {
-        problem_json: wants_problem_json(request),
-        ..ReplyContext::default()
-    };
-    Ok(routed(psp, name, next.ok_or_else(unreadable)?, now_ms, context))
+    next.ok_or(WebhookError::Unreadable)
+}
+
+/// What follows from the read of an event's object, and what the PSP rejected.
+pub(crate) fn after_read(about: About, result: &CallResult) -> (WebhookNext, Option<Rejection>) {
+    let (next, rejection) = stripe_event::after_read(about, result);
+    (next.map(Said::Stripe), rejection)
 }
 
 /// `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`, any one `v1` sufficing (Stripe, “Verify webhook signatures”).
-fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) -> Result<(), ApiError> {
-    let refuse = |why: &'static str| Err(ApiError::new(Code::WebhookSignatureInvalid, why));
+fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) -> Result<(), WebhookError> {
+    let refuse = |why: &'static str| Err(WebhookError::Signature(why));
     if psp.webhook_secrets.is_empty() {
         return refuse(
             "No webhook secret is configured for this PSP, so none of its webhooks can be trusted.",
@@ -227,12 +144,5 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
             .chunks_exact(2)
             .filter_map(|pair| Some(pair.first()? * 16 + pair.last()?))
             .collect(),
-    )
-}
-
-fn unreadable() -> ApiError {
-    ApiError::new(
-        Code::WebhookInvalid,
-        "The webhook is signed but is not a message that is understood here.",
     )
 }

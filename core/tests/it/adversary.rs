@@ -1,12 +1,7 @@
 //! The adversary: everything that the fault model (`docs/faults.md`) lets happen between clients, servers and a PSP, by choice.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::invariant;
-use pay_once_core::machine::{Input, Outcome};
-use pay_once_core::psp::Call;
-use pay_once_core::record::Record;
-use pay_once_core::request::Routed;
-use pay_once_core::status::Status;
+use pay_once_core::journal::invariant;
+use pay_once_core::{AttemptId, Call, Input, Outcome, Record, Routed, Status};
 
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, json, text, timeout};
 
@@ -124,7 +119,7 @@ impl Run {
         if b.is_multiple_of(5) {
             self.second_server(&input, a);
         }
-        if let pay_once_core::machine::Reply::Now(answer) = self.world.drive(id, input) {
+        if let pay_once_core::Reply::Now(answer) = self.world.drive(id, input) {
             self.believe(answer.status, &json(&answer), &text(&answer));
         }
     }

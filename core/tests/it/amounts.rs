@@ -1,8 +1,8 @@
 //! Amounts in the units of the PSP: what is sent is what was asked for, or nothing is sent.
 
 use iso_currency::Currency;
-use pay_once_core::config::Face;
-use pay_once_core::psp::WireForm;
+use pay_once_core::Face;
+use pay_once_core::journal::wire_form::WireForm;
 use pay_once_core::psp::amount::{Units, is_currency};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Rule 14: another captured amount or currency than was asked for is counted, shown with both figures, and an operator's. What
 //! the PSP takes back later is on record, and the final status stays.
 
-use pay_once_core::machine::{Input, Outcome};
+use pay_once_core::{Input, Outcome};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, json as body};

@@ -1,11 +1,7 @@
 //! `docs/store.md`, “Copies”: a final answer never changes, so any copy of the record may give it. The other answers come from
 //! the record itself.
 
-use pay_once_core::http::Response;
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, finalized, may_be_finalized};
-use pay_once_core::record::Record;
-use pay_once_core::request::Routed;
+use pay_once_core::{AttemptId, Input, Record, Response, Routed, finalized, may_be_finalized};
 
 use crate::support::{CREATE, Kind, World, config};
 

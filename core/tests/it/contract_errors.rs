@@ -3,12 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::config::{Config, Face};
-use pay_once_core::error::Code;
-use pay_once_core::http::Response;
-use pay_once_core::machine::Input;
-use pay_once_core::record::RecordError;
-use pay_once_core::request::Routed;
+use pay_once_core::contract::error::Code;
+use pay_once_core::{Config, Face, Input, RecordError, Response, Routed};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -340,12 +336,12 @@ fn a_psp_that_is_no_longer_configured_is_said_so_and_nothing_is_lost() {
 
 #[test]
 fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
-    let broken = |change: &dyn Fn(&mut pay_once_core::config::Config)| {
+    let broken = |change: &dyn Fn(&mut pay_once_core::Config)| {
         let mut config = crate::support::config(Kind::Stripe);
         change(&mut config);
         config.check().unwrap_err()
     };
-    let psp = |change: fn(&mut pay_once_core::config::Psp)| {
+    let psp = |change: fn(&mut pay_once_core::Psp)| {
         broken(&move |config| change(config.psps.get_mut("stripe").unwrap()))
     };
     assert!(psp(|psp| psp.class.keyed_horizon_ms = Some(124_000)).contains("keyed_horizon_ms"));
@@ -368,7 +364,7 @@ fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
     );
     assert!(broken(&|config| config.psps.clear()).contains("no psp named"));
     assert!(broken(&|config| config.open_merchant = Some("x".to_owned())).contains("open_merchant"));
-    let same_key = |config: &mut pay_once_core::config::Config| {
+    let same_key = |config: &mut pay_once_core::Config| {
         let demo = config.merchants.get_mut("demo").unwrap();
         demo.key_digests = vec![[7; 32]];
         let twin = demo.clone();

@@ -1,8 +1,6 @@
 //! `docs/http.md`, “Keys”, “Same body”, “Replays”, “Parallel duplicates”: what a key promises.
 
-use pay_once_core::config::key_digest;
-use pay_once_core::machine::{Input, Reply};
-use pay_once_core::request::Routed;
+use pay_once_core::{Input, Reply, Routed, key_digest};
 
 use crate::support::{
     CREATE, DAY_MS, Kind, Told, World, closed, code, config, json, not_sent, text, timeout,
@@ -211,10 +209,10 @@ fn replays_are_byte_for_byte_for_ever_and_cost_nothing() {
 }
 
 impl World {
-    fn create_again(&mut self) -> pay_once_core::id::AttemptId {
+    fn create_again(&mut self) -> pay_once_core::AttemptId {
         let answer = self.post("/attempts", "k1", CREATE);
         assert_eq!(answer.status, 200);
-        pay_once_core::id::AttemptId::parse(json(&answer)["attempt_id"].as_str().unwrap()).unwrap()
+        pay_once_core::AttemptId::parse(json(&answer)["attempt_id"].as_str().unwrap()).unwrap()
     }
 }
 
@@ -428,7 +426,7 @@ fn a_retry_after_a_lost_dispatch_is_one_effect() {
         let mut world = World::new(Kind::Stripe);
         let id = world.create();
         world.script.push_back(match lost {
-            pay_once_core::psp::CallResult::NotSent { .. } => Told::Instead(lost),
+            pay_once_core::CallResult::NotSent { .. } => Told::Instead(lost),
             other => Told::Lost(other),
         });
         assert_eq!(world.op(id, "authorize", "k2").status, 202);

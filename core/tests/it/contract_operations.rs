@@ -1,9 +1,8 @@
 //! `docs/http.md`: the endpoints one by one, statuses, `charge_state`, the time budget, and what each costs in durable writes
 //! and calls that move money (`docs/store.md`, “Writes”).
 
-use pay_once_core::journal::Operation;
-use pay_once_core::machine::Input;
-use pay_once_core::request::Routed;
+use pay_once_core::journal::entry::Operation;
+use pay_once_core::{Input, Routed};
 use serde_json::Value;
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, config, json, text, timeout};

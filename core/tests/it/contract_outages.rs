@@ -1,13 +1,10 @@
 //! What adapters say and ask when something else than the machine fails (`docs/http.md`, “Errors”; `docs/store.md`, “Stores”).
 
-use pay_once_core::host::store::{RetryBudget, Swap, Swapped};
-use pay_once_core::http::Response;
-use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_core::limits::{PSP_ABSENT_RETRY_MS, SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
-use pay_once_core::machine::{Input, Outcome, Reply, handle};
-use pay_once_core::record::{Record, RecordError};
-use pay_once_core::request::{Routed, body_bytes_max, body_did_not_arrive, not_answered};
-use pay_once_core::status::Status;
+use pay_once_core::{
+    AttemptId, Entropy, Input, Outcome, Record, RecordError, Reply, Response, RetryBudget, Routed, Status,
+    Swap, Swapped, body_bytes_max, body_did_not_arrive, handle, not_answered,
+};
 
 use crate::support::{CREATE, Kind, START_MS, Told, World, code, config, json, sign, timeout};
 

@@ -1,7 +1,7 @@
 //! `docs/http.md`, “Merchants” and “Resolve”: who may see and do what, and what an operator can end.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::Operation;
+use pay_once_core::AttemptId;
+use pay_once_core::journal::entry::Operation;
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, closed, code, json as body, not_sent, text, timeout};
@@ -76,8 +76,7 @@ fn a_bearer_key_names_the_merchant_and_nothing_else_does() {
 fn several_keys_may_name_one_merchant_while_keys_are_changed() {
     let mut config = closed(Kind::Stripe);
     let demo = config.merchants.get_mut("demo").unwrap();
-    demo.key_digests
-        .push(pay_once_core::config::key_digest("mk_next"));
+    demo.key_digests.push(pay_once_core::key_digest("mk_next"));
     let mut world = World::with(config, Kind::Stripe);
     let with = |bearer| [("authorization", bearer), ("idempotency-key", "k1")];
     assert_eq!(
@@ -148,7 +147,7 @@ fn resolve(
     key: &str,
     outcome: &str,
     reference: Option<&str>,
-) -> pay_once_core::http::Response {
+) -> pay_once_core::Response {
     let sent = world.word(id, said(outcome, reference));
     world.post(&format!("/attempts/{id}/resolve"), key, &sent)
 }

@@ -1,10 +1,10 @@
 //! `docs/store.md`, “The record”: its room is bounded, and half of it is kept for evidence, which must always find some.
 
-use pay_once_core::evidence::{Evidence, Signal};
-use pay_once_core::id::{AttemptId, Entropy, LocalId};
-use pay_once_core::journal::{Entry, Fact, Source};
+use pay_once_core::base::id::LocalId;
+use pay_once_core::journal::entry::{Entry, Fact, Source};
+use pay_once_core::journal::evidence::{Evidence, Signal};
 use pay_once_core::limits::{ENTRIES_MAX, RECORD_BYTES_FOR_REQUESTS_MAX};
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Entropy, Record};
 
 use crate::support::{CREATE, Kind, Told, World, code, timeout};
 

@@ -1,8 +1,7 @@
 //! `docs/http.md`, “Webhooks”: the signature over the raw bytes, duplicates, any order, and nobody else's news.
 
-use pay_once_core::config::Secret;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::request::Routed;
+use pay_once_core::{Routed, Secret};
 use serde_json::json;
 
 use crate::support::{Kind, SECRET, START_MS, Told, World, code, sign, text};
@@ -11,7 +10,7 @@ fn news(world: &World) -> String {
     world.ledger.notices[0].to_string()
 }
 
-fn unknown(kind: Kind) -> (World, pay_once_core::id::AttemptId) {
+fn unknown(kind: Kind) -> (World, pay_once_core::AttemptId) {
     let mut world = World::new(kind);
     let id = world.create();
     if kind == Kind::StripeNoKeys {

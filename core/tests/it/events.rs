@@ -1,6 +1,6 @@
 //! Stripe's events: those that concern an attempt are taken in, in whatever form; all others are taken with a 2xx.
 
-use pay_once_core::config::Secret;
+use pay_once_core::Secret;
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, sign, timeout};
@@ -143,19 +143,19 @@ fn every_configured_secret_is_good() {
 }
 
 /// A second capture has to be given back; every event and list about its refund is evidence.
-fn to_be_refunded() -> (World, pay_once_core::id::AttemptId) {
+fn to_be_refunded() -> (World, pay_once_core::AttemptId) {
     let mut world = World::new(Kind::Stripe);
     assert_eq!(world.post("/charge", "c1", CREATE).status, 200);
     let id = *world.store.keys().next().unwrap();
     (world, id)
 }
 
-fn second_capture(world: &mut World, id: pay_once_core::id::AttemptId) {
+fn second_capture(world: &mut World, id: pay_once_core::AttemptId) {
     let other = other_intent(id);
     world.webhook(&json!({"type": "payment_intent.succeeded", "data": {"object": other}}));
 }
 
-fn other_intent(id: pay_once_core::id::AttemptId) -> Value {
+fn other_intent(id: pay_once_core::AttemptId) -> Value {
     json!({"id": "pi_9", "object": "payment_intent", "status": "succeeded", "amount": 2599, "amount_received": 2599,
         "currency": "gbp", "metadata": {"attempt_id": id.to_string()}})
 }

@@ -1,8 +1,7 @@
 //! EXPIRED needs a release that the PSP confirmed, or a look after the customer's time was over that shows neither an effect nor
 //! an open action. No refusal of a release and no deadline is enough.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::psp::CallResult;
+use pay_once_core::{AttemptId, CallResult};
 
 use crate::support::{CREATE, Kind, World, answered, not_sent, timeout};
 
@@ -32,17 +31,14 @@ fn play(
 ) {
     while let Some(at_ms) = world.due(id).filter(|at_ms| *at_ms <= until_ms) {
         world.now_ms = world.now_ms.max(at_ms);
-        let (mut calls, _) = world.step(id, &pay_once_core::machine::Input::Wake);
+        let (mut calls, _) = world.step(id, &pay_once_core::Input::Wake);
         while let Some(call) = calls.pop() {
             let told = if call.moves_money { money } else { question };
             let result = match told {
                 Some(told) => told.clone(),
                 None => world.ledger.act(&call.http, world.now_ms),
             };
-            let input = pay_once_core::machine::Input::Outcome(Box::new(pay_once_core::machine::Outcome {
-                call,
-                result,
-            }));
+            let input = pay_once_core::Input::Outcome(Box::new(pay_once_core::Outcome { call, result }));
             calls.extend(world.step(id, &input).0);
         }
     }

@@ -1,6 +1,6 @@
 //! `docs/http.md`, “First examples”, word for word: status line, headers and bodies.
 
-use pay_once_core::http::Response;
+use pay_once_core::Response;
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, World, json as body};

@@ -1,8 +1,7 @@
 //! Rule 13: an object that this installation did not make is left alone, whatever reference it carries.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::Operation;
-use pay_once_core::psp::CallResult;
+use pay_once_core::journal::entry::Operation;
+use pay_once_core::{AttemptId, CallResult};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, timeout};
@@ -254,7 +253,7 @@ fn a_key_that_the_psp_knows_with_another_request_is_looked_into_and_not_sent_aga
     }
     assert_eq!(world.status(id), "AUTHORIZED", "{:#?}", world.story(id));
     let numbers: Vec<u16> = world
-        .dispatches(id, pay_once_core::journal::Operation::Authorize)
+        .dispatches(id, pay_once_core::journal::entry::Operation::Authorize)
         .into_iter()
         .map(|(number, _)| number)
         .collect();

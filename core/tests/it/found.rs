@@ -1,14 +1,13 @@
 //! What the simulator found (`sim/FOUND.md`), each as the smallest case that shows it. Plans of seeds move when anything
 //! draws one number more; these do not.
 
-use pay_once_core::journal::{Fact, Operation};
-use pay_once_core::machine::Input;
-use pay_once_core::request::Routed;
+use pay_once_core::journal::entry::{Fact, Operation};
+use pay_once_core::{Input, Routed};
 
 use crate::support::*;
 
 /// When each call of an operation was given out.
-fn sent_ms(world: &World, id: pay_once_core::id::AttemptId, wanted: Operation) -> Vec<u64> {
+fn sent_ms(world: &World, id: pay_once_core::AttemptId, wanted: Operation) -> Vec<u64> {
     let record = world.record(id);
     let found = record.entries().iter().filter_map(|entry| match &entry.fact {
         Fact::Dispatched {

@@ -4,9 +4,8 @@
 
 use std::path::PathBuf;
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::record::Record;
-use pay_once_core::timeline::timeline;
+use pay_once_core::contract::timeline::timeline;
+use pay_once_core::{AttemptId, Record};
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, timeout};

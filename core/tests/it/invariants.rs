@@ -1,10 +1,10 @@
 //! The invariants can fail: records whose chain is whole and whose story is wrong (`docs/store.md`, “The record”).
 
-use pay_once_core::id::{Entropy, LocalId};
-use pay_once_core::invariant::check;
-use pay_once_core::journal::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
+use pay_once_core::base::id::LocalId;
+use pay_once_core::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
+use pay_once_core::journal::invariant::check;
 use pay_once_core::limits::KEYS_PER_ATTEMPT_MAX;
-use pay_once_core::record::Record;
+use pay_once_core::{Entropy, Record};
 
 use crate::support::{Kind, Told, World};
 

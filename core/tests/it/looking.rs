@@ -1,9 +1,7 @@
 //! Look-ups: any number of pages, all asked when the first one was; a look that failed shows nothing, and is no reason to hold a
 //! payment for ever.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, Outcome};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult, Input, Outcome};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, timeout};

@@ -29,6 +29,7 @@ mod foreign;
 mod found;
 mod golden;
 mod invariants;
+mod layers;
 mod looking;
 mod model;
 mod outages;

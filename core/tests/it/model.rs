@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::psp::{CallResult, HttpCall};
+use pay_once_core::{CallResult, HttpCall};
 use serde_json::{Value, json};
 
 /// How long keys are honoured, in milliseconds.

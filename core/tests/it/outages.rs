@@ -3,14 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::config::Face;
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::Operation;
+use pay_once_core::journal::entry::Operation;
 use pay_once_core::limits::{
     EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
 };
-use pay_once_core::machine::{Input, Outcome};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult, Face, Input, Outcome};
 
 use crate::support::*;
 

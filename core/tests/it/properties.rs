@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::journal::Fact;
+use pay_once_core::journal::entry::Fact;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -1,11 +1,7 @@
 //! No byte string makes core panic: records, requests, PSP answers, webhooks. Whatever it is, there is an answer.
 
-use pay_once_core::http::Request;
-use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::invariant;
-use pay_once_core::machine::{Input, handle};
-use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, route};
+use pay_once_core::journal::invariant;
+use pay_once_core::{AttemptId, Entropy, Input, Record, Request, Routed, handle, route};
 use proptest::prelude::*;
 
 use crate::support::{CREATE, Kind, SECRET, Told, World, answered, sign, timeout};

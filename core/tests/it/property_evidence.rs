@@ -1,8 +1,8 @@
 //! Rule 7: evidence is merged commutatively, associatively and idempotently, and any order of a truthful PSP's
 //! messages ends in the same place.
 
-use pay_once_core::evidence::{Answered, Effect, EffectKind, Evidence, Knowledge, Signal};
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
+use pay_once_core::journal::evidence::{Answered, Effect, EffectKind, Evidence, Knowledge, Signal};
 use proptest::prelude::*;
 use serde_json::Value;
 

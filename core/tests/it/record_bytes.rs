@@ -1,9 +1,9 @@
 //! `docs/store.md`, “The record”: bytes that are not exactly what was written are refused, precisely.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::{Entry, Fact, RequestKind};
+use pay_once_core::journal::entry::{Entry, Fact, RequestKind};
+use pay_once_core::journal::record::VERSION;
 use pay_once_core::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
-use pay_once_core::record::{Record, RecordError, VERSION};
+use pay_once_core::{AttemptId, Record, RecordError};
 
 use crate::support::{Kind, World};
 

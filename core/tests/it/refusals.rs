@@ -1,7 +1,7 @@
 //! `docs/rules.md`, rule 9: which refusals are an outcome. A refusal is of the sending that it answers; what another sending came
 //! to, or the first of a request that was delivered twice, only the PSP's object or a decision of the card's bank can tell.
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use serde_json::Value;
 
 use crate::support::{CREATE, Kind, Told, World, answered, json, not_sent, text, timeout};

@@ -1,9 +1,8 @@
 //! A rejected request is not a declined payment: our credentials, account or request are refused, and nothing is said of the
 //! payment. The client's operation is taken back, and its retry sends it again.
 
-use pay_once_core::journal::{Fact, Operation};
-use pay_once_core::machine::{Input, Reply};
-use pay_once_core::request::Routed;
+use pay_once_core::journal::entry::{Fact, Operation};
+use pay_once_core::{Input, Reply, Routed};
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, json as body, not_sent, text, timeout};
@@ -268,8 +267,7 @@ fn every_rejection_is_reported_whatever_becomes_of_the_write() {
     let call = world.held.remove(0);
     let base = world.record(id);
     let result = answered(403, restricted);
-    let input =
-        pay_once_core::machine::Input::Outcome(Box::new(pay_once_core::machine::Outcome { call, result }));
+    let input = pay_once_core::Input::Outcome(Box::new(pay_once_core::Outcome { call, result }));
     let step = world.decide(id, Some(&base), &input);
     let report = step.report.expect("a rejection is reported");
     let rejection = report.rejection.expect("it was rejected");

@@ -1,8 +1,8 @@
 //! `return_url` (`docs/http.md`, “3-D Secure”): where the customer goes afterwards. It is part of what is sent under a PSP key,
 //! so it comes from the journal, stays, and is the same in every sending (rule 3).
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::Fact;
+use pay_once_core::AttemptId;
+use pay_once_core::journal::entry::Fact;
 use pay_once_core::limits::{PSP_PAGE_BYTES_MAX, RETURN_URL_CHARS_MAX};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn with_return(sent: &str, url: &str) -> String {
 
 /// The bodies that were sent to the PSP, in order.
 fn sent(world: &World) -> Vec<String> {
-    let body = |call: &pay_once_core::psp::Call| String::from_utf8(call.http.body.clone()).unwrap();
+    let body = |call: &pay_once_core::Call| String::from_utf8(call.http.body.clone()).unwrap();
     world.calls.iter().map(body).collect()
 }
 

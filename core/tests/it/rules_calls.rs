@@ -1,8 +1,7 @@
 //! `docs/rules.md`, rules 1–3 and 12, each with its negative: what must be durable before what, and PSP keys.
 
-use pay_once_core::journal::{CallStep, Fact, Operation};
-use pay_once_core::machine::{Input, Outcome, Reply};
-use pay_once_core::request::Routed;
+use pay_once_core::journal::entry::{CallStep, Fact, Operation};
+use pay_once_core::{Input, Outcome, Reply, Routed};
 
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, json, not_sent, timeout};
 

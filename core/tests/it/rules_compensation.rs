@@ -1,6 +1,6 @@
 //! `docs/rules.md`, rule 8, with its negatives: what must not stand is undone and shown, and undoing it is nobody's end.
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use serde_json::{Value, json};
 
 use crate::rules_evidence::approved;

@@ -1,7 +1,7 @@
 //! `docs/rules.md`, rules 10 and 11, each with its negative: what is final, what expires, and what timers are for.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::status::{Event, Status};
+use pay_once_core::journal::status::Event;
+use pay_once_core::{AttemptId, Status};
 use serde_json::json;
 
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, code, json as body, timeout};
@@ -205,7 +205,7 @@ fn rule_10_three_d_secure_that_nobody_finishes_is_released() {
 }
 
 /// A 3-D Secure that is given up at a PSP which has nothing to void yet, and says so.
-fn given_up(kind: Kind) -> (World, pay_once_core::id::AttemptId) {
+fn given_up(kind: Kind) -> (World, pay_once_core::AttemptId) {
     let mut world = World::new(kind);
     let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
     world.op(id, "authorize", "k2");
@@ -444,7 +444,7 @@ fn rule_11_two_servers_that_wake_at_once_send_once() {
     world.op(id, "authorize", "k2");
     world.now_ms = world.due(id).unwrap();
     let base = world.record(id);
-    let input = pay_once_core::machine::Input::Wake;
+    let input = pay_once_core::Input::Wake;
     let (a, b) = (
         world.decide(id, Some(&base), &input),
         world.decide(id, Some(&base), &input),
@@ -463,7 +463,7 @@ fn rule_11_a_swap_whose_end_is_unknown_is_told_by_reading_back() {
     let mut world = World::new(Kind::Stripe);
     let id = world.create();
     let base = world.record(id);
-    let pay_once_core::request::Routed::Attempt { input, .. } = world.route(
+    let pay_once_core::Routed::Attempt { input, .. } = world.route(
         "POST",
         &format!("/attempts/{id}/authorize"),
         &[("idempotency-key", "k2")],

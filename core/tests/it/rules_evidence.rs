@@ -1,11 +1,11 @@
 //! `docs/rules.md`, rules 7 and 9, each with its negative: evidence of every kind and order, duplicates, what is an outcome.
 
-use pay_once_core::journal::{Fact, Operation};
+use pay_once_core::journal::entry::{Fact, Operation};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, json as body, timeout};
 
-pub(crate) fn approved(kind: &str, id: pay_once_core::id::AttemptId, name: &str) -> Value {
+pub(crate) fn approved(kind: &str, id: pay_once_core::AttemptId, name: &str) -> Value {
     json!({"type": kind, "reference": id.to_string(), "status": "approved", "psp_reference": name,
         "amount": 2599, "currency": "GBP"})
 }

@@ -1,6 +1,6 @@
 //! `docs/rules.md`, rules 4–6, each with its negative one millisecond away: leases, horizons, and what “not found” proves.
 
-use pay_once_core::journal::Operation;
+use pay_once_core::journal::entry::Operation;
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, DAY_MS, Kind, LOOKUP_LAG_MS, Told, World, answered, timeout};
@@ -14,7 +14,7 @@ fn acts(world: &World) -> usize {
 }
 
 /// A dispatch whose owner says nothing any more.
-fn silent(kind: Kind) -> (World, pay_once_core::id::AttemptId) {
+fn silent(kind: Kind) -> (World, pay_once_core::AttemptId) {
     let mut world = World::new(kind);
     world.psp_mut().timing.authorize_retry_ms = DAY_MS;
     let id = world.create();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
 
 /// 2025-11-26T12:34:56Z, the moment of the contract's first examples.
 pub(crate) const START_MS: u64 = 1_764_160_496_000;

@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use pay_once_core::config::{Config, Psp, Timing};
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::{AttemptId, Entropy};
-use pay_once_core::invariant;
-use pay_once_core::journal::{Fact, Operation};
-use pay_once_core::machine::{Input, Outcome, Reply, Step, Write, handle};
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::Record;
-use pay_once_core::request::{EventRead, Routed, event_read, route};
+use pay_once_core::journal::entry::{Fact, Operation};
+use pay_once_core::journal::invariant;
+use pay_once_core::{
+    AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Outcome, Psp, Record, Reply, Request,
+    Response, Routed, Step, Timing, Write, event_read, handle, route,
+};
 use serde_json::Value;
 
 use crate::model::Ledger;

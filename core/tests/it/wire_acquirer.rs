@@ -1,9 +1,8 @@
 //! The acquirer face on the wire (`docs/psp.md`): the bytes that go out, and what the bytes that come back mean.
 
-use pay_once_core::evidence::{EffectKind, Evidence, Signal};
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::Fact;
-use pay_once_core::psp::Call;
+use pay_once_core::journal::entry::Fact;
+use pay_once_core::journal::evidence::{EffectKind, Evidence, Signal};
+use pay_once_core::{AttemptId, Call};
 use serde_json::{Value, json};
 
 use crate::support::{Kind, Told, World, answered, timeout};

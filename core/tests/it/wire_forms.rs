@@ -6,10 +6,9 @@
 
 use std::path::PathBuf;
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::{Entry, Fact};
-use pay_once_core::psp::{Call, WireForm};
-use pay_once_core::record::Record;
+use pay_once_core::journal::entry::{Entry, Fact};
+use pay_once_core::journal::wire_form::WireForm;
+use pay_once_core::{AttemptId, Call, Record};
 
 use crate::support::{CREATE, Kind, Told, World, answered, timeout};
 

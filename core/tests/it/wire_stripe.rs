@@ -1,7 +1,7 @@
 //! The stripe face on the wire (`docs/psp.md`; Stripe API reference, PaymentIntents): bytes out, bytes in.
 
-use pay_once_core::evidence::{EffectKind, Evidence, Signal};
-use pay_once_core::psp::Call;
+use pay_once_core::Call;
+use pay_once_core::journal::evidence::{EffectKind, Evidence, Signal};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, json as body, timeout};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use pay_once::ports::PspTransport;
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{Call, CallResult};
 use serde_json::json;
 use tokio::task::yield_now;
 

@@ -156,7 +156,7 @@ fn no_secret_is_written_anywhere() {
     const MERCHANT_KEY: &str = "merchant-api-key-of-the-shop";
     let dir = crate::server::Dir::new();
     let config = dir.path().join("pay-once.toml");
-    let digest: String = pay_once_core::config::key_digest(MERCHANT_KEY)
+    let digest: String = pay_once_core::key_digest(MERCHANT_KEY)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();

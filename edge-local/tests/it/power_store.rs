@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pay_once::ports::{Store, Swap, Swapped};
 use pay_once::sqlite::SqliteStore;
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use rusqlite::Connection;
 
 use crate::power::{order, reports, shim};

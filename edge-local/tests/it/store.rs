@@ -18,7 +18,7 @@ fn database(server: &Server) -> Connection {
 }
 
 fn address(id: &str) -> [u8; 16] {
-    pay_once_core::id::AttemptId::parse(id).unwrap().to_bytes()
+    pay_once_core::AttemptId::parse(id).unwrap().to_bytes()
 }
 
 fn stored(server: &Server, id: &str) -> Vec<u8> {

@@ -16,16 +16,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pay_once::ports::PspTransport;
 use pay_once::psp_client::{HttpPsp, TcpConnect};
-use pay_once_core::config::Config;
-use pay_once_core::host::store::{Swap, Swapped};
-use pay_once_core::host::turn::{Action, Turn};
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::{AttemptId, Entropy};
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::Record;
-use pay_once_core::request::{body_did_not_arrive, not_answered};
+use pay_once_core::{
+    Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, Request, Response, Swap,
+    Swapped, Turn, body_did_not_arrive, not_answered,
+};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use pay_once_core::config_file::{ConfigFile, SecretPlace};
+use pay_once_core::{ConfigFile, SecretPlace};
 use pay_once_example_adapter::serve;
 use pay_once_sandbox::server::{Options as SandboxOptions, serve as serve_sandbox};
 use pay_once_sandbox::{Dials, RangeMs, Settings};

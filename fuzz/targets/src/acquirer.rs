@@ -1,6 +1,6 @@
 //! `acquirer`: what the plain card-network face says ([`crate::psp`]).
 
-use pay_once_core::evidence::{Effect, EffectKind};
+use pay_once_core::journal::evidence::{Effect, EffectKind};
 use serde_json::Value;
 
 use crate::psp::{Asked, Face, Reading, is_text, objects, text};

@@ -2,7 +2,8 @@
 //! value is made, written in two ways, and changed; what is the same is decided here, without core.
 
 use arbitrary::{Arbitrary, Unstructured};
-use pay_once_core::json::{Fingerprint, fingerprint};
+use pay_once_core::base::fingerprint::Fingerprint;
+use pay_once_core::contract::json::fingerprint;
 
 /// Deepest nesting below the body's own object that core still reads.
 const DEPTH_MAX: u8 = 3;

@@ -3,14 +3,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use pay_once_core::config::Config;
-use pay_once_core::error::Code;
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::Entropy;
-use pay_once_core::invariant;
-use pay_once_core::machine::{Input, Reply, handle};
-use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, route};
+use pay_once_core::contract::error::Code;
+use pay_once_core::journal::invariant;
+use pay_once_core::{Config, Entropy, Input, Record, Reply, Request, Response, Routed, handle, route};
 use serde_json::Value;
 
 use crate::machine::Opening;
@@ -136,7 +131,7 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
     };
     for response in [
         input.store_unavailable(),
-        input.record_refused(&pay_once_core::record::RecordError::ChainBroken),
+        input.record_refused(&pay_once_core::RecordError::ChainBroken),
     ] {
         documented(&response.unwrap_or_else(|| panic!("somebody waits for an answer")));
     }

@@ -5,14 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
-use pay_once_core::evidence::{Effect, Evidence, Signal};
-use pay_once_core::http::Request;
-use pay_once_core::id::Entropy;
-use pay_once_core::journal::{Conclusion, Fact};
-use pay_once_core::machine::{Input, Outcome, Step, handle};
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, route};
+use pay_once_core::journal::entry::{Conclusion, Fact};
+use pay_once_core::journal::evidence::{Effect, Evidence, Signal};
+use pay_once_core::{
+    Call, CallResult, Entropy, Input, Outcome, Record, Request, Routed, Step, handle, route,
+};
 use serde_json::Value;
 
 use crate::machine::{Opening, World};
@@ -214,7 +211,7 @@ fn step(moment: &Moment, base: &Record, input: &Input) -> Step {
 
 fn taken_in(moment: &Moment, before: &Record, input: &Input) -> Option<Record> {
     let write = step(moment, before, input).write?;
-    assert_eq!(pay_once_core::invariant::check(&write.record), Ok(()));
+    assert_eq!(pay_once_core::journal::invariant::check(&write.record), Ok(()));
     assert!(write.record.grew_from(before), "a journal only grows");
     Some((*write.record).clone())
 }

@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use arbitrary::{Arbitrary, Unstructured};
-use pay_once_core::record::{Record, RecordError};
-use pay_once_core::timeline::timeline;
+use pay_once_core::contract::timeline::timeline;
+use pay_once_core::{Record, RecordError};
 use sha2::{Digest, Sha256};
 
 use crate::machine::Opening;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use hmac::{Hmac, KeyInit, Mac};
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
-use pay_once_core::id::AttemptId;
+use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
 
 /// 2025-11-26T12:34:56Z, when every story begins, in milliseconds since the Unix epoch.
 pub const START_MS: u64 = 1_764_160_496_000;

@@ -1,8 +1,8 @@
 //! `stripe`: what the PaymentIntents face says ([`crate::psp`]).
 
-use pay_once_core::config::Face;
-use pay_once_core::evidence::{Effect, EffectKind};
-use pay_once_core::psp::WireForm;
+use pay_once_core::Face;
+use pay_once_core::journal::evidence::{Effect, EffectKind};
+use pay_once_core::journal::wire_form::WireForm;
 use pay_once_core::psp::amount::Units;
 use serde_json::Value;
 

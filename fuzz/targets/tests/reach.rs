@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 
 use arbitrary::{Arbitrary, Unstructured};
-use pay_once_core::journal::{Conclusion, Fact, Source};
+use pay_once_core::journal::entry::{Conclusion, Fact, Source};
 use pay_once_fuzz::bytes::{Coder, Reader, Writer};
 use pay_once_fuzz::machine::{Act, Story};
 use pay_once_fuzz::{acquirer, plan, psp, seeds, stripe};

@@ -14,8 +14,7 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Record};
 
 pub use page::page;
 pub use shape::Shape;

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use pay_once_core::evidence::EffectKind;
-use pay_once_core::journal::{Cause, Operation};
-use pay_once_core::record::Record;
-use pay_once_core::running::{CurrentOperation, DeliveryState};
-use pay_once_core::state::State;
-use pay_once_core::status::Status;
+use pay_once_core::journal::entry::{Cause, Operation};
+use pay_once_core::journal::evidence::EffectKind;
+use pay_once_core::journal::running::{CurrentOperation, DeliveryState};
+use pay_once_core::journal::state::State;
+use pay_once_core::{Record, Status};
 
 /// What of a record's state decides how the machine goes on, without times, ids and amounts. Two records of one shape differ in these
 /// only.

@@ -9,8 +9,7 @@ mod stretch;
 
 use std::path::Path;
 
-use pay_once_core::config::{Config, Face, Psp, key_digest};
-use pay_once_core::config_file::{ConfigFile, SecretPlace};
+use pay_once_core::{Config, ConfigFile, Face, Psp, SecretPlace, key_digest};
 
 use crate::plan::{Class, Constants, Plan, Policy};
 use crate::swarm;

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use pay_once_core::host::turn;
-use pay_once_core::id::Entropy;
-use pay_once_core::machine::{Input, Outcome, Reply};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{Call, CallResult, Entropy, Input, Outcome, Reply};
 
 use super::action::{Action, Unknown};
 use super::carry;
@@ -210,7 +208,7 @@ impl Turn<'_> {
         server: usize,
         origin: Origin,
         reply: &Reply,
-        record: Option<&pay_once_core::record::Record>,
+        record: Option<&pay_once_core::Record>,
     ) -> Result<(), Violation> {
         match (reply, origin) {
             (Reply::Now(response), Origin::Client { client, at }) => self.hear(client, at, response, record),

@@ -3,12 +3,7 @@
 
 use std::sync::Arc;
 
-use pay_once_core::host::store::Swapped;
-use pay_once_core::host::turn::{Action, Note, Turn};
-use pay_once_core::id::Entropy;
-use pay_once_core::machine::{Input, Reply};
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::record::Record;
+use pay_once_core::{Action, Entropy, Input, Note, Questions, Record, Reply, Swapped, Turn};
 
 use super::apply::known_call;
 use super::digest;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::config::{Class, Config, Face, Merchant, Psp, Secret, Timing};
+use pay_once_core::{Class, Config, Face, Merchant, Psp, Secret, Timing};
 use serde::Serialize;
 
 use super::faces::{TOKEN_3DS, TOKEN_DECLINED};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::psp::CallResult;
+use pay_once_core::CallResult;
 use serde_json::{Value, json};
 
 use super::action::Refusal;

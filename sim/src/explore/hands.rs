@@ -55,7 +55,7 @@ impl Ledger {
     }
 
     fn strange_hold(&mut self, id: String, amount: u64, at_ms: u64) {
-        let attempt = pay_once_core::id::AttemptId::derive("", MERCHANT, CREATE_KEY).to_string();
+        let attempt = pay_once_core::AttemptId::derive("", MERCHANT, CREATE_KEY).to_string();
         let currency = if id.starts_with("pi_") { "gbp" } else { "GBP" };
         self.holds.push(Hold {
             id,

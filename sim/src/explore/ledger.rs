@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pay_once_core::psp::{CallResult, HttpCall};
+use pay_once_core::{CallResult, HttpCall};
 use serde_json::{Value, json};
 
 use super::digest;

@@ -1,7 +1,7 @@
 //! Tier 0, `explore`: a small world around the real core, and every state of it.
 //!
 //! One attempt, two servers, two clients, one PSP of each class (`docs/psp.md`). The core is the real one: every decision
-//! is [`pay_once_core::machine::handle`]'s, every record goes through its bytes, every request through `route`. Around
+//! is [`pay_once_core::handle`]'s, every record goes through its bytes, every request through `route`. Around
 //! it anything of `docs/faults.md` may happen at any step, within a budget: crashes between any two of load, decide, swap,
 //! send and feed back; decisions on old records; late landings; lost answers; swaps whose end is unknown; duplicates;
 //! pauses; webhooks at any time. Of every state, the PSP's own ledger is held against what must be true ([`Report`]

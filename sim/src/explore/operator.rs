@@ -1,10 +1,9 @@
 //! An honest operator: reads the PSP's books once nothing is on its way any more, and says what is true there.
 
-use pay_once_core::journal::Operation;
-use pay_once_core::machine::Reply;
-use pay_once_core::record::Record;
-use pay_once_core::running::CurrentOperation;
-use pay_once_core::state::State;
+use pay_once_core::journal::entry::Operation;
+use pay_once_core::journal::running::CurrentOperation;
+use pay_once_core::journal::state::State;
+use pay_once_core::{Record, Reply};
 use serde_json::{Value, json};
 
 use super::apply::Turn;

@@ -1,11 +1,9 @@
 //! What must hold, each with its page of `docs/`. The truth is the PSP's own ledger, never the record.
 
-use pay_once_core::http::Response;
-use pay_once_core::invariant;
-use pay_once_core::record::Record;
-use pay_once_core::running::CurrentOperation;
-use pay_once_core::state::State;
-use pay_once_core::status::Status;
+use pay_once_core::journal::invariant;
+use pay_once_core::journal::running::CurrentOperation;
+use pay_once_core::journal::state::State;
+use pay_once_core::{Record, Response, Status};
 use serde_json::Value;
 
 use super::cell::{AMOUNT_MINOR, Ask};

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use pay_once_core::http::{Request, Response};
-use pay_once_core::machine::Input;
-use pay_once_core::record::Record;
-use pay_once_core::request::{Routed, event_read, route};
+use pay_once_core::{Input, Record, Request, Response, Routed, event_read, route};
 use sha2::Sha256;
 
 use super::apply::{Turn, known_input};

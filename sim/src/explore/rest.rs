@@ -1,11 +1,10 @@
 //! Where a healed world comes to rest: what must hold there, with the PSP's ledger as the truth.
 
-use pay_once_core::evidence::EffectKind;
-use pay_once_core::journal::{Conclusion, Fact, Operation};
-use pay_once_core::record::Record;
-use pay_once_core::running::{CurrentOperation, DeliveryState};
-use pay_once_core::state::State;
-use pay_once_core::status::Status;
+use pay_once_core::journal::entry::{Conclusion, Fact, Operation};
+use pay_once_core::journal::evidence::EffectKind;
+use pay_once_core::journal::running::{CurrentOperation, DeliveryState};
+use pay_once_core::journal::state::State;
+use pay_once_core::{Record, Status};
 
 use super::cell::{PspClass, TIMING};
 use super::ledger::{Hold, Ledger, Stand, Take};

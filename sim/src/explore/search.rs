@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Instant;
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 
 use super::action::{Action, enabled};
 use super::apply::{Stepped, Turn, apply};

@@ -1,6 +1,6 @@
 //! Steps in words, for counterexamples.
 
-use pay_once_core::machine::Input;
+use pay_once_core::Input;
 
 use super::action::{Action, Luck, Refusal, Unknown};
 use super::cell::START_MS;

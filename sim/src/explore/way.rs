@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pay_once_core::journal::{Conclusion, Fact};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::journal::entry::{Conclusion, Fact};
+use pay_once_core::{Call, CallResult};
 
 use super::action::Luck;
 use super::apply::{Turn, known_outcome, unknown};

@@ -3,12 +3,7 @@
 
 use std::sync::Arc;
 
-use pay_once_core::config::Config;
-use pay_once_core::host::turn::Turn;
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, Reply};
-use pay_once_core::psp::Call;
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Call, Config, Input, Record, Reply, Turn};
 
 use super::cell::{Cell, START_MS, TIMING};
 use super::digest::{self, Digest};

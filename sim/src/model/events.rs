@@ -3,8 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult};
 use pay_once_sandbox::{Timed, Webhook};
 
 use super::server::Work;

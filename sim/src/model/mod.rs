@@ -19,8 +19,7 @@ mod ways;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use pay_once_core::config::Config;
-use pay_once_core::id::{AttemptId, Entropy};
+use pay_once_core::{AttemptId, Config, Entropy};
 use pay_once_sandbox::{Sandbox, Timed};
 
 use crate::met::{Met, Sometimes};

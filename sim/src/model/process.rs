@@ -5,10 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pay_once::timers::SCAN_EVERY_MS;
-use pay_once_core::id::AttemptId;
-use pay_once_core::psp::Call;
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Call, Questions, Record};
 
 use super::server::{Job, Waiting, Work};
 use super::store::Row;

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::psp::{ANSWER_HEADERS, Call, CallResult};
+use pay_once_core::{ANSWER_HEADERS, AttemptId, Call, CallResult};
 use pay_once_sandbox::{Answer, Method, Reaction, Request, Timed, Webhook};
 
 use super::{Event, Http, PSP_URL, ReplyTo, Sim};

@@ -4,13 +4,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pay_once_core::host::store::Swapped;
-use pay_once_core::host::turn::{Action, Note, Turn};
-use pay_once_core::http::{Request, Response};
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::Write;
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::Record;
+use pay_once_core::{
+    Action, AttemptId, Call, CallResult, Note, Record, Request, Response, Swapped, Turn, Write,
+};
 
 use super::store::Swap;
 use super::{Event, Http, ReplyTo, Sim, attempt_in};

@@ -4,9 +4,7 @@
 //! leaves it; if its process ends before that, the write is lost. Its alarm is kept with the record, and goes off early, late or
 //! twice. An instance does not live long: its timers are near ones, it learns of no change, and a sweep finds what is due.
 
-use pay_once_core::host::turn::Turn;
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::Input;
+use pay_once_core::{AttemptId, Input, Turn};
 use std::rc::Rc;
 use std::sync::Arc;
 

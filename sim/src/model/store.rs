@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::invariant;
-use pay_once_core::record::Record;
+use pay_once_core::journal::invariant;
+use pay_once_core::{AttemptId, Record};
 
 /// One load in this many decodes the stored bytes; the others take the record that they were encoded from.
 const DECODE_ONE_IN: u64 = 8;

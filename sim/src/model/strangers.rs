@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use pay_once_core::host::turn::Turn;
-use pay_once_core::id::AttemptId;
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Record, Turn};
 use pay_once_sandbox::{Cause, Request};
 
 use super::{Event, Sim};

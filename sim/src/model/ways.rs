@@ -3,11 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pay_once_core::host::store::Swapped;
-use pay_once_core::host::turn::Turn;
-use pay_once_core::id::AttemptId;
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::Record;
+use pay_once_core::{AttemptId, Call, CallResult, Record, Swapped, Turn};
 
 use super::psp::named;
 use super::server::Work;

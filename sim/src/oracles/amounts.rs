@@ -1,7 +1,7 @@
 //! The amount and the currency are the ones asked for. A PSP that takes another amount is shown.
 
-use pay_once_core::journal::{Conclusion, Fact};
-use pay_once_core::status::Status as CoreStatus;
+use pay_once_core::Status as CoreStatus;
+use pay_once_core::journal::entry::{Conclusion, Fact};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 

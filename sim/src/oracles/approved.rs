@@ -1,7 +1,7 @@
 //! Who was approved is not declined: where the PSP authorized what was asked for, and nothing else refuses it, no answer says
 //! DECLINED (rules 6 and 9).
 
-use pay_once_core::journal::{Fact, Operation as CoreOperation};
+use pay_once_core::journal::entry::{Fact, Operation as CoreOperation};
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};

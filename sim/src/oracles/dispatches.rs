@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::journal::Fact;
+use pay_once_core::journal::entry::Fact;
 
 use super::{Case, Oracle, Wrong};
 use crate::world::EPOCH_MS;

@@ -1,7 +1,7 @@
 //! An event that was acknowledged is in the journal: the PSP does not send it again (rule 2).
 
-use pay_once_core::evidence::{Effect, EffectKind};
-use pay_once_core::journal::Fact;
+use pay_once_core::journal::entry::Fact;
+use pay_once_core::journal::evidence::{Effect, EffectKind};
 use pay_once_sandbox::Cause;
 use pay_once_sandbox::tokens::Operation;
 

@@ -1,6 +1,6 @@
 //! What another installation made is left alone (rule 13): no call of ours changes it, and no answer shows it as ours.
 
-use pay_once_core::journal::{Conclusion, Fact, Operation as CoreOperation};
+use pay_once_core::journal::entry::{Conclusion, Fact, Operation as CoreOperation};
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};

@@ -1,7 +1,7 @@
 //! Doubt ends in time: where effects happen, answers alone get lost, and the PSP can be asked, a look tells within seconds,
 //! however often clients ask meanwhile.
 
-use pay_once_core::journal::Fact;
+use pay_once_core::journal::entry::Fact;
 
 use super::{Case, Oracle, Wrong, since};
 use crate::plan::{Act, PspFault};

@@ -5,10 +5,10 @@
 use super::{Case, Oracle, Wrong};
 use crate::seen::Heard;
 use crate::world::EPOCH_MS;
-use pay_once_core::evidence::Evidence;
-use pay_once_core::invariant;
-use pay_once_core::journal::{Fact, Source};
-use pay_once_core::record::Record;
+use pay_once_core::Record;
+use pay_once_core::journal::entry::{Fact, Source};
+use pay_once_core::journal::evidence::Evidence;
+use pay_once_core::journal::invariant;
 use pay_once_sandbox::tokens::Operation;
 
 pub(super) const ORACLE: Oracle = Oracle {

@@ -1,7 +1,7 @@
 //! Once faults stop, the attempt ends in a final status that agrees with the PSP's ledger, without anybody's help. Only
 //! what no PSP can tell is parked (`docs/promise.md`, “Liveness”; `docs/psp.md`).
 
-use pay_once_core::journal::Fact;
+use pay_once_core::journal::entry::Fact;
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation;
 
@@ -31,7 +31,7 @@ fn doubted_until_ms(case: &Case<'_>) -> u64 {
     };
     let sent_ms = record.entries().iter().filter_map(|entry| match entry.fact {
         Fact::Dispatched {
-            operation: pay_once_core::journal::Operation::Void,
+            operation: pay_once_core::journal::entry::Operation::Void,
             sent_at_ms,
             ..
         } => Some(since(sent_at_ms)),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pay_once_core::evidence::EffectKind;
-use pay_once_core::status::Status;
+use pay_once_core::Status;
+use pay_once_core::journal::evidence::EffectKind;
 use pay_once_sandbox::tokens::Operation;
 use pay_once_sandbox::{Cause, Face, LedgerEvent};
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::journal::{CallStep, Conclusion, Fact, Operation};
+use pay_once_core::journal::entry::{CallStep, Conclusion, Fact, Operation};
 
 use super::{Case, Oracle, Wrong, since};
 

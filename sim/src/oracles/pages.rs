@@ -1,9 +1,9 @@
 //! The page that a customer is sent to is the one that the PSP's answer to our own call names, whatever a webhook said before
 //! (rule 7).
 
-use pay_once_core::evidence::Signal;
-use pay_once_core::id::LocalId;
-use pay_once_core::journal::{Fact, Operation, Source};
+use pay_once_core::base::id::LocalId;
+use pay_once_core::journal::entry::{Fact, Operation, Source};
+use pay_once_core::journal::evidence::Signal;
 
 use super::{Case, Oracle, Wrong, since};
 use crate::seen::Status;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::journal::{Conclusion, Fact};
+use pay_once_core::journal::entry::{Conclusion, Fact};
 use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;

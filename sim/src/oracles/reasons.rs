@@ -1,6 +1,6 @@
 //! An attempt ends without money for a reason: a client's void, the end of an authorization's life, the end of a 3-D Secure's time.
 
-use pay_once_core::journal::{Cause as CoreCause, Fact, Operation};
+use pay_once_core::journal::entry::{Cause as CoreCause, Fact, Operation};
 use pay_once_sandbox::Cause;
 
 use super::{Case, Oracle, Wrong, since};

@@ -1,8 +1,8 @@
 //! Whatever of an attempt's is undone beside its own authorization and capture is on record as unwanted (rule 8).
 
-use pay_once_core::evidence::EffectKind;
-use pay_once_core::journal::{Cause, Conclusion, Entry, Fact, Operation as CoreOperation};
-use pay_once_core::record::Record;
+use pay_once_core::Record;
+use pay_once_core::journal::entry::{Cause, Conclusion, Entry, Fact, Operation as CoreOperation};
+use pay_once_core::journal::evidence::EffectKind;
 use pay_once_sandbox::tokens::Operation;
 
 use super::{Case, Oracle, Wrong, since};
@@ -90,10 +90,10 @@ fn idle_from_ms(record: &Record) -> u64 {
         let running = state.running.as_ref();
         running.is_some_and(|running| running.cause != Cause::Compensation)
     };
-    let busy = entries
+    let mut busy = entries
         .filter(|(index, _)| is_busy(*index))
         .map(|(index, _)| index);
-    let ended = busy.last().and_then(|index| record.entries().get(index + 1));
+    let ended = busy.next_back().and_then(|index| record.entries().get(index + 1));
     ended.map_or(0, |entry| since(entry.at_ms))
 }
 

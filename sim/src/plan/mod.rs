@@ -9,7 +9,7 @@ mod world;
 
 use std::fmt::Write as _;
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 
 pub use act::{Act, Calls, ForeignObject, Hand, Host, PspFault, Step, StoreFault};
 pub use payment::{Flow, Payment, Token};

@@ -1,6 +1,6 @@
 //! What a customer and the merchant's client do about one payment.
 
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 use serde::{Deserialize, Serialize};
 
 use super::Class;

@@ -20,9 +20,10 @@ fn parks(operation: &str) -> Ask {
 
 /// About what the last answer showed as parked.
 fn resolve(key: &str, body: &Value) -> Ask {
-    let mut body = body.clone();
-    body["operation"] = "{parked}".into();
-    body["generation"] = "{generation}".into();
+    let mut members = body.as_object().cloned().unwrap_or_default();
+    members.insert("operation".to_owned(), "{parked}".into());
+    members.insert("generation".to_owned(), "{generation}".into());
+    let body = Value::Object(members);
     // The generation is a number.
     let body = body.to_string().replace("\"{generation}\"", "{generation}");
     post("/attempts/{id}/resolve").key(key).wait().body(&body)

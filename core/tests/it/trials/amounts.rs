@@ -2,11 +2,8 @@
 
 use super::{event, list, only, play, truth};
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, json as body, text, timeout};
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::{Entry, Fact};
-use pay_once_core::machine::{Input, Outcome};
-use pay_once_core::psp::Call;
-use pay_once_core::record::Record;
+use pay_once_core::journal::entry::{Entry, Fact};
+use pay_once_core::{AttemptId, Call, Input, Outcome, Record};
 use serde_json::json;
 
 /// A second capture, `pi_9`, whose refund is answered so.

@@ -6,9 +6,7 @@ mod rejections;
 mod walk;
 
 use crate::support::{Told, World, answered};
-use pay_once_core::id::AttemptId;
-use pay_once_core::machine::{Input, Outcome};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult, Input, Outcome};
 use serde_json::{Value, json};
 
 pub(super) const REVOKED: &str =

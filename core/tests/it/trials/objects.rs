@@ -2,8 +2,7 @@
 
 use super::{REVOKED, event, intent, only, play, truth};
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, text, timeout};
-use pay_once_core::machine::{Input, Outcome};
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{Call, CallResult, Input, Outcome};
 use serde_json::{Value, json};
 
 /// A foreign authorization of yesterday is in the acquirer's listing for ever. Our own 3-D Secure is open, named by an answer and

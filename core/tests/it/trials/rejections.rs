@@ -2,9 +2,8 @@
 
 use super::{REVOKED, event, intent, only, play, rejected, truth};
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, code, text, timeout};
-use pay_once_core::id::AttemptId;
-use pay_once_core::journal::{Fact, Operation};
-use pay_once_core::machine::{Input, Outcome};
+use pay_once_core::journal::entry::{Fact, Operation};
+use pay_once_core::{AttemptId, Input, Outcome};
 use serde_json::json;
 use std::collections::BTreeMap;
 

@@ -3,8 +3,7 @@
 use super::REVOKED;
 use super::rejections::one_key_one_request;
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, json as body, text, timeout};
-use pay_once_core::id::AttemptId;
-use pay_once_core::psp::{Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult};
 use std::collections::BTreeMap;
 
 struct Dice(u64);
@@ -26,7 +25,7 @@ struct Walk {
     /// Requests of which the sender knows no more, and when they land at the latest.
     flying: Vec<(Call, u64)>,
     late: Vec<(Call, CallResult)>,
-    seen: pay_once_core::status::Status,
+    seen: pay_once_core::Status,
     told: BTreeMap<String, (u16, Vec<u8>)>,
 }
 
@@ -56,7 +55,7 @@ impl Walk {
             dice,
             flying: Vec::new(),
             late: Vec::new(),
-            seen: pay_once_core::status::Status::Created,
+            seen: pay_once_core::Status::Created,
             told: BTreeMap::new(),
         }
     }
@@ -115,7 +114,7 @@ impl Walk {
         self.believe(key, &answer);
     }
 
-    fn believe(&mut self, key: &str, answer: &pay_once_core::http::Response) {
+    fn believe(&mut self, key: &str, answer: &pay_once_core::Response) {
         let shown = body(answer);
         let error = &shown["error"];
         let words = format!("{:?} {} {:?}", self.kind, text(answer), self.world.ledger.held);
@@ -234,7 +233,7 @@ impl Walk {
     }
 
     fn check(&mut self) {
-        use pay_once_core::status::Status as S;
+        use pay_once_core::Status as S;
         let record = self.world.record(self.id);
         let state = record.state();
         let status = state.status;
@@ -302,7 +301,7 @@ impl Walk {
             assert!(is_poor, "parked: {said}");
             return;
         }
-        use pay_once_core::status::Status as S;
+        use pay_once_core::Status as S;
         assert!(self.seen.is_final() || self.seen == S::Created, "{said}");
         let wanted = usize::from(self.seen == S::Captured);
         assert_eq!(

@@ -1,7 +1,7 @@
 //! What can happen between clients, servers and a PSP, within the fault model (`docs/faults.md`). Each act is two bytes: what
 //! and a small choice, and a larger choice.
 
-use pay_once_core::machine::{Input, Outcome};
+use pay_once_core::{Input, Outcome};
 
 use super::world::{Flying, World};
 

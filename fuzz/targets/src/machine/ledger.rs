@@ -5,7 +5,7 @@
 mod acquirer;
 mod stripe;
 
-use pay_once_core::psp::{CallResult, HttpCall};
+use pay_once_core::{CallResult, HttpCall};
 
 use crate::setup::{DAY_MS, PSP_URL};
 

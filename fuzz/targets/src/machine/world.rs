@@ -6,17 +6,11 @@ mod psp;
 
 use std::sync::Arc;
 
-use pay_once_core::config::Config;
-use pay_once_core::host::store::Swapped;
-use pay_once_core::host::turn::{Action, Note, Turn};
-use pay_once_core::http::Response;
-use pay_once_core::id::Entropy;
-use pay_once_core::journal::{CallStep, Fact};
-use pay_once_core::machine::{Input, Outcome, Write};
-use pay_once_core::psp::questions::Questions;
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::record::Record;
-use pay_once_core::status::Status;
+use pay_once_core::journal::entry::{CallStep, Fact};
+use pay_once_core::{
+    Action, Call, CallResult, Config, Entropy, Input, Note, Outcome, Questions, Record, Response, Status,
+    Swapped, Turn, Write,
+};
 
 use super::ledger::Ledger;
 use super::requests::{Asked, REQUESTS, requests};

@@ -1,8 +1,6 @@
 //! After healing: waiting until every attempt has come to an end, and then one look at each.
 
-use pay_once_core::id::AttemptId;
-use pay_once_core::record::Record;
-use pay_once_core::status::Status;
+use pay_once_core::{AttemptId, Record, Status};
 
 use super::clients::{Buyer, Ways};
 use crate::met::Sometimes;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pay_once::ports::{Store, Swap, Swapped, Unavailable};
-use pay_once_core::id::AttemptId;
+use pay_once_core::AttemptId;
 
 use super::server::Gate;
 use super::store::{Asked, Said, Swapping, receive, send};

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use pay_once_core::http::{Request, Response};
-use pay_once_core::journal::Operation;
-use pay_once_core::machine::Input;
-use pay_once_core::request::{Routed, route};
+use pay_once_core::journal::entry::Operation;
+use pay_once_core::{Input, Request, Response, Routed, route};
 
 use super::World;
 use crate::machine::ledger::Stands;

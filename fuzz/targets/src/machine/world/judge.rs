@@ -1,8 +1,7 @@
 //! What must hold after every act, and in the end.
 
-use pay_once_core::invariant;
-use pay_once_core::machine::Input;
-use pay_once_core::status::Status;
+use pay_once_core::journal::invariant;
+use pay_once_core::{Input, Status};
 
 use super::{WAKES_MAX, World};
 use crate::setup::Kind;

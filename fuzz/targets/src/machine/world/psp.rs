@@ -1,9 +1,6 @@
 //! The way to the PSP and back: calls, late landings, answers, webhooks, forged ones, and time passing.
 
-use pay_once_core::http::Request;
-use pay_once_core::machine::{Input, Outcome};
-use pay_once_core::psp::{Call, CallResult};
-use pay_once_core::request::{Routed, route};
+use pay_once_core::{Call, CallResult, Input, Outcome, Request, Routed, route};
 
 use super::{Flying, World};
 use crate::setup::sign;

@@ -1,0 +1,9 @@
+//! What everything stands on: limits, ids, bytes of HTTP, configuration. It knows nothing of payments under way.
+
+pub mod config;
+pub mod config_file;
+pub mod fingerprint;
+pub mod http;
+pub mod id;
+pub mod limits;
+pub mod time;

@@ -1,0 +1,290 @@
+//! Refusals: a closed, documented set of codes. Each says what to do, whether trying again can help, and whether
+//! trying again under a *new* key could pay twice (`docs/http.md`, “Errors”).
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::view::AttemptView;
+
+/// Every code that an answer can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// 400: a POST without `Idempotency-Key`.
+    IdempotencyKeyRequired,
+    /// 400: a key that is empty, too long, a list, sent twice, or not visible ASCII.
+    IdempotencyKeyInvalid,
+    /// 409: the key belongs to another operation or another body.
+    IdempotencyKeyReuse,
+    /// 409: the attempt has used all its keys.
+    TooManyKeys,
+    /// 400: the body is not one JSON object, or repeats a member.
+    InvalidJson,
+    /// 400: a member that this call does not know.
+    UnknownField,
+    /// 400: a required member is missing.
+    MissingField,
+    /// 400: a member has the wrong type or an impossible value.
+    InvalidField,
+    /// 400: an amount that is not an integer from 1 to 2^53 − 1, or more than there is to capture.
+    InvalidAmount,
+    /// 400: not an ISO 4217 code.
+    InvalidCurrency,
+    /// 400: a card number where a token belongs.
+    CardNumberRefused,
+    /// 413: the body is over 16 KiB.
+    BodyTooLarge,
+    /// 415: the body is compressed, or has any other `Content-Encoding` than `identity`.
+    UnsupportedContentEncoding,
+    /// 401: no merchant has this key.
+    Unauthorized,
+    /// 404: no such path.
+    NotFound,
+    /// 404: no such attempt, or not this merchant's.
+    AttemptNotFound,
+    /// 405: the path exists, the method does not.
+    MethodNotAllowed,
+    /// 409: the attempt is not in a state that allows this.
+    InvalidState,
+    /// 402: the PSP declined, for good.
+    Declined,
+    /// 404: a webhook for a PSP that is not configured.
+    UnknownPsp,
+    /// 400: a webhook whose signature does not hold.
+    WebhookSignatureInvalid,
+    /// 400: a signed webhook that cannot be read.
+    WebhookInvalid,
+    /// 507: the attempt's record has no room for another request.
+    RecordFull,
+    /// 500: the stored record is damaged or of an unknown version; it was left as it is.
+    RecordRefused,
+    /// 503: the store did not answer; whether the request took effect is not known.
+    StoreUnavailable,
+    /// 503: the store failed its probe: its compare-and-swap lets two writers win. Nothing is kept in it.
+    StoreUnsafe,
+    /// 503: no merchants are configured.
+    NotConfigured,
+    /// 502: the PSP rejected our credentials, our account or our request; nothing is said of the payment, and nothing was done.
+    PspRejectedRequest,
+    /// 502: the PSP did not answer a read that a webhook caused.
+    PspReadFailed,
+}
+
+/// Whether trying the same request again, with the same key, may end differently.
+const RETRY: bool = true;
+/// It will not.
+const FINAL: bool = false;
+
+impl Code {
+    /// Every code, for documentation and tests.
+    pub const ALL: [Code; 29] = [
+        Code::IdempotencyKeyRequired,
+        Code::IdempotencyKeyInvalid,
+        Code::IdempotencyKeyReuse,
+        Code::TooManyKeys,
+        Code::InvalidJson,
+        Code::UnknownField,
+        Code::MissingField,
+        Code::InvalidField,
+        Code::InvalidAmount,
+        Code::InvalidCurrency,
+        Code::CardNumberRefused,
+        Code::BodyTooLarge,
+        Code::UnsupportedContentEncoding,
+        Code::Unauthorized,
+        Code::NotFound,
+        Code::AttemptNotFound,
+        Code::MethodNotAllowed,
+        Code::InvalidState,
+        Code::Declined,
+        Code::UnknownPsp,
+        Code::WebhookSignatureInvalid,
+        Code::WebhookInvalid,
+        Code::RecordFull,
+        Code::RecordRefused,
+        Code::StoreUnavailable,
+        Code::StoreUnsafe,
+        Code::NotConfigured,
+        Code::PspRejectedRequest,
+        Code::PspReadFailed,
+    ];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.facts().0
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.facts().1
+    }
+
+    /// One row a code: word, status, title, may a retry help.
+    fn facts(self) -> (&'static str, u16, &'static str, bool) {
+        match self {
+            Self::IdempotencyKeyRequired => {
+                ("IDEMPOTENCY_KEY_REQUIRED", 400, "Idempotency-Key required", FINAL)
+            }
+            Self::IdempotencyKeyInvalid => ("IDEMPOTENCY_KEY_INVALID", 400, "Idempotency-Key invalid", FINAL),
+            Self::IdempotencyKeyReuse => ("IDEMPOTENCY_KEY_REUSE", 409, "Idempotency-Key reused", FINAL),
+            Self::TooManyKeys => ("TOO_MANY_KEYS", 409, "Too many keys on one attempt", FINAL),
+            Self::InvalidJson => ("INVALID_JSON", 400, "Body is not valid", FINAL),
+            Self::UnknownField => ("UNKNOWN_FIELD", 400, "Unknown field", FINAL),
+            Self::MissingField => ("MISSING_FIELD", 400, "Missing field", FINAL),
+            Self::InvalidField => ("INVALID_FIELD", 400, "Invalid field", FINAL),
+            Self::InvalidAmount => ("INVALID_AMOUNT", 400, "Invalid amount", FINAL),
+            Self::InvalidCurrency => ("INVALID_CURRENCY", 400, "Invalid currency", FINAL),
+            Self::CardNumberRefused => ("CARD_NUMBER_REFUSED", 400, "Card number refused", FINAL),
+            Self::BodyTooLarge => ("BODY_TOO_LARGE", 413, "Body too large", FINAL),
+            Self::UnsupportedContentEncoding => (
+                "UNSUPPORTED_CONTENT_ENCODING",
+                415,
+                "Unsupported content encoding",
+                FINAL,
+            ),
+            Self::Unauthorized => ("UNAUTHORIZED", 401, "Unauthorized", FINAL),
+            Self::NotFound => ("NOT_FOUND", 404, "No such path", FINAL),
+            Self::AttemptNotFound => ("ATTEMPT_NOT_FOUND", 404, "No such attempt", FINAL),
+            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "Method not allowed", FINAL),
+            Self::InvalidState => ("INVALID_STATE", 409, "Invalid state", FINAL),
+            Self::Declined => ("DECLINED", 402, "Declined", FINAL),
+            Self::UnknownPsp => ("UNKNOWN_PSP", 404, "Unknown PSP", FINAL),
+            Self::WebhookSignatureInvalid => (
+                "WEBHOOK_SIGNATURE_INVALID",
+                400,
+                "Webhook signature invalid",
+                FINAL,
+            ),
+            Self::WebhookInvalid => ("WEBHOOK_INVALID", 400, "Webhook invalid", FINAL),
+            Self::RecordFull => ("RECORD_FULL", 507, "Record full", FINAL),
+            Self::RecordRefused => ("RECORD_REFUSED", 500, "Record refused", FINAL),
+            Self::StoreUnavailable => ("STORE_UNAVAILABLE", 503, "Store unavailable", RETRY),
+            Self::StoreUnsafe => ("STORE_UNSAFE", 503, "Store unsafe", FINAL),
+            Self::NotConfigured => ("NOT_CONFIGURED", 503, "Not configured", FINAL),
+            Self::PspRejectedRequest => ("PSP_REJECTED_REQUEST", 502, "The PSP rejected the request", RETRY),
+            Self::PspReadFailed => ("PSP_READ_FAILED", 502, "The PSP did not answer", RETRY),
+        }
+    }
+}
+
+/// A refusal with all that the client needs to act on it.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    /// Which one.
+    pub code: Code,
+    /// What is wrong and what to do.
+    pub message: Cow<'static, str>,
+    /// The member at fault, if it is one.
+    pub field: Option<String>,
+    /// Overrides the code's own word on retrying: an operation under way makes the same refusal worth a retry.
+    pub retryable: Option<bool>,
+    /// Whether trying again under a new key is known not to pay twice. It is known only of an attempt that ended
+    /// without money: a request that was refused for its form may be the retry of one that was carried out.
+    pub safe_new_key: bool,
+    /// The PSP's code for a decline.
+    pub decline_code: Option<String>,
+    /// The attempt as it is, where the client may see it.
+    pub attempt: Option<Box<AttemptView>>,
+    /// Methods that the path knows (405 only).
+    pub allow: Option<&'static [&'static str]>,
+    /// When to try again, in seconds, where it is not at once.
+    pub retry_after_s: Option<u64>,
+}
+
+impl ApiError {
+    /// A refusal with a message.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            retryable: None,
+            safe_new_key: false,
+            decline_code: None,
+            attempt: None,
+            allow: None,
+            retry_after_s: None,
+        }
+    }
+
+    /// Whether trying the same request again, with the same key, may end differently.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.retryable.unwrap_or(self.code.facts().3)
+    }
+
+    /// Names the member at fault.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>) -> Self {
+        self.field = Some(name.into());
+        self
+    }
+
+    /// Shows the attempt in the error.
+    #[must_use]
+    pub fn with_attempt(mut self, view: AttemptView) -> Self {
+        self.attempt = Some(Box::new(view));
+        self
+    }
+
+    /// The body: `{"error": {…}}`, or RFC 9457 if the client asked for `application/problem+json`.
+    #[must_use]
+    pub fn body(&self, problem_json: bool) -> Vec<u8> {
+        let (word, status, title, _) = self.code.facts();
+        let facts = Facts {
+            code: word,
+            message: &self.message,
+            field: self.field.as_deref(),
+            retryable: self.is_retryable(),
+            safe_new_key: self.safe_new_key,
+            decline_code: self.decline_code.as_deref(),
+            attempt: self.attempt.as_deref(),
+        };
+        let bytes = if problem_json {
+            let kind = format!("urn:pay-once:error:{word}");
+            serde_json::to_vec(&Problem {
+                kind: &kind,
+                title,
+                status,
+                detail: &self.message,
+                facts,
+            })
+        } else {
+            serde_json::to_vec(&Envelope { error: facts })
+        };
+        // Serialising plain structs of strings and numbers into memory has no way to fail.
+        bytes.unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Facts<'a>,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(flatten)]
+    facts: Facts<'a>,
+}
+
+#[derive(Serialize)]
+struct Facts<'a> {
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    retryable: bool,
+    safe_new_key: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<&'a AttemptView>,
+}

@@ -1,0 +1,392 @@
+//! Request bodies: one JSON object (RFC 8259), no repeated members (RFC 7493), bounded depth, and errors that name
+//! the member. The fingerprint is taken of its RFC 8785 form, so that only the meaning counts.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::base::fingerprint::Fingerprint;
+use crate::base::limits::{AMOUNT_MINOR_MAX, JSON_DEPTH_MAX};
+use crate::contract::error::{ApiError, Code};
+use crate::planted::{Bug, planted};
+
+/// The fingerprint of a request to `route` (a [`crate::journal::entry::RequestKind`]'s word) and its path parameter with this
+/// body: what [`crate::machine::route::route`] takes of it, here for fuzzing and for tools (`docs/http.md`, “Same body”).
+///
+/// # Errors
+/// `INVALID_JSON` if the body is not one JSON object (RFC 8259) without repeated members.
+pub fn fingerprint(route: &str, parameter: &str, body: &[u8]) -> Result<Fingerprint, ApiError> {
+    Ok(Body::read(body)?.fingerprint(route, parameter))
+}
+
+/// The members of a request body, each to be taken once; what is left over is unknown.
+pub(crate) struct Body {
+    members: serde_json::Map<String, Value>,
+}
+
+impl Body {
+    /// Reads the bytes. No bytes at all are an empty object.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ApiError> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self {
+                members: serde_json::Map::new(),
+            });
+        }
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let value = Strict { depth: 0 }
+            .deserialize(&mut reader)
+            .and_then(|value| reader.end().map(|()| value))
+            .map_err(|error| {
+                ApiError::new(
+                    Code::InvalidJson,
+                    format!("The body is not one valid JSON object: {error}."),
+                )
+            })?;
+        match value {
+            Value::Object(members) => Ok(Self { members }),
+            _ => Err(ApiError::new(
+                Code::InvalidJson,
+                "The body must be a JSON object, like {\"order_id\": \"ord_123\"}.",
+            )),
+        }
+    }
+
+    /// Digest of method, route, path parameter and canonical body.
+    pub(crate) fn fingerprint(&self, route: &str, parameter: &str) -> Fingerprint {
+        let mut hash = Sha256::new();
+        hash.update(b"pay-once fingerprint 1\0");
+        for part in [route, parameter] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        // Canonical writing of a value that was just read has no way to fail; were it to, the raw form would
+        // still tell two bodies apart.
+        let mut members = Cow::Borrowed(&self.members);
+        if planted(Bug::FingerprintIgnoresAmount) {
+            members.to_mut().remove("amount");
+        }
+        match serde_json_canonicalizer::to_vec(&*members) {
+            Ok(canonical) => hash.update(canonical),
+            Err(_) => hash.update(Value::Object(self.members.clone()).to_string()),
+        }
+        hash.finalize().into()
+    }
+
+    /// Takes an optional string.
+    pub(crate) fn string(&mut self, name: &str, max_chars: usize) -> Result<Option<String>, ApiError> {
+        match self.members.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Err(invalid(
+                name,
+                format!("\"{name}\" is empty. Leave it out, or give it a value."),
+            )),
+            Some(Value::String(text)) if is_longer(&text, max_chars) => Err(invalid(
+                name,
+                format!("\"{name}\" is longer than {max_chars} characters."),
+            )),
+            Some(Value::String(text)) if text.chars().any(char::is_control) => {
+                Err(invalid(name, format!("\"{name}\" holds control characters.")))
+            }
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(invalid(
+                name,
+                format!("\"{name}\" must be a string, not {}.", kind(&other)),
+            )),
+        }
+    }
+
+    /// Takes a required string.
+    pub(crate) fn required_string(&mut self, name: &str, max_chars: usize) -> Result<String, ApiError> {
+        self.string(name, max_chars)?.ok_or_else(|| missing(name))
+    }
+
+    /// Takes an optional amount: an integer of minor units from 1 to 2^53 − 1.
+    pub(crate) fn amount(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
+        let wrong = |what: String| {
+            Err(ApiError::new(
+                Code::InvalidAmount,
+                format!("\"{name}\" must be an integer of minor units from 1 to {AMOUNT_MINOR_MAX} (2599 is £25.99), not {what}."),
+            )
+            .field(name))
+        };
+        match self.members.remove(name) {
+            None => Ok(None),
+            Some(Value::Number(number)) => match number.as_u64() {
+                Some(amount) if (1..=AMOUNT_MINOR_MAX).contains(&amount) => Ok(Some(amount)),
+                _ => wrong(number.to_string()),
+            },
+            Some(other) => wrong(kind(&other).to_owned()),
+        }
+    }
+
+    /// Takes a required count: an integer from 1 to 2^53 − 1.
+    pub(crate) fn required_count(&mut self, name: &str) -> Result<u64, ApiError> {
+        let wrong = |what: &str| {
+            let message = format!("\"{name}\" must be an integer from 1, not {what}.");
+            Err(invalid(name, message))
+        };
+        match self.members.remove(name) {
+            None => Err(missing(name)),
+            Some(Value::Number(number)) => match number.as_u64() {
+                Some(count) if (1..=AMOUNT_MINOR_MAX).contains(&count) => Ok(count),
+                _ => wrong(&number.to_string()),
+            },
+            Some(other) => wrong(kind(&other)),
+        }
+    }
+
+    /// Takes an optional map of small strings.
+    pub(crate) fn string_map(
+        &mut self,
+        name: &str,
+        max_members: usize,
+        max_name_chars: usize,
+        max_value_chars: usize,
+    ) -> Result<BTreeMap<String, String>, ApiError> {
+        let members = match self.members.remove(name) {
+            None => return Ok(BTreeMap::new()),
+            Some(Value::Object(members)) => members,
+            Some(other) => {
+                return Err(invalid(
+                    name,
+                    format!("\"{name}\" must be an object, not {}.", kind(&other)),
+                ));
+            }
+        };
+        if members.len() > max_members {
+            return Err(invalid(
+                name,
+                format!("\"{name}\" has more than {max_members} members."),
+            ));
+        }
+        let mut map = BTreeMap::new();
+        for (key, value) in members {
+            let path = format!("{name}.{key}");
+            if key.is_empty() || is_longer(&key, max_name_chars) {
+                return Err(invalid(
+                    &path,
+                    format!("A name in \"{name}\" must have 1 to {max_name_chars} characters."),
+                ));
+            }
+            match value {
+                Value::String(text) if !is_longer(&text, max_value_chars) => map.insert(key, text),
+                Value::String(_) => {
+                    return Err(invalid(
+                        &path,
+                        format!("\"{path}\" is longer than {max_value_chars} characters."),
+                    ));
+                }
+                other => {
+                    return Err(invalid(
+                        &path,
+                        format!("\"{path}\" must be a string, not {}.", kind(&other)),
+                    ));
+                }
+            };
+        }
+        Ok(map)
+    }
+
+    /// Refuses whatever has not been taken.
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
+        match self.members.into_iter().next() {
+            None => Ok(()),
+            Some((name, _)) => Err(ApiError::new(
+                Code::UnknownField,
+                format!("\"{name}\" is not a member of this request. Nothing was changed; remove it, or check its spelling."),
+            )
+            .field(name)),
+        }
+    }
+}
+
+/// The error for a required member that is not there.
+pub(crate) fn missing(name: &str) -> ApiError {
+    ApiError::new(Code::MissingField, format!("\"{name}\" is required.")).field(name)
+}
+
+/// The error for a member with an impossible value.
+pub(crate) fn invalid(name: &str, message: String) -> ApiError {
+    ApiError::new(Code::InvalidField, message).field(name)
+}
+
+fn is_longer(text: &str, max_chars: usize) -> bool {
+    text.chars().nth(max_chars).is_some()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A reader of [`Value`] that refuses repeated members and deep nesting: two readers of the same bytes must not
+/// see two different amounts.
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let depth = deeper(self.depth)?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(Strict { depth })? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let depth = deeper(self.depth)?;
+        let mut members = serde_json::Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Strict { depth })?;
+            if members.contains_key(&name) {
+                return Err(de::Error::custom(format_args!(
+                    "the member \"{name}\" is there twice"
+                )));
+            }
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+fn deeper<E: de::Error>(depth: usize) -> Result<usize, E> {
+    if depth >= JSON_DEPTH_MAX {
+        return Err(E::custom("it is nested too deeply"));
+    }
+    Ok(depth + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(text: &str) -> Fingerprint {
+        Body::read(text.as_bytes())
+            .unwrap()
+            .fingerprint("POST /attempts", "")
+    }
+
+    #[test]
+    fn white_space_and_order_do_not_matter_and_everything_else_does() {
+        let a = print(r#"{"amount": 2599, "currency": "GBP"}"#);
+        assert_eq!(a, print("{\"currency\":\"GBP\",\n\"amount\":2599}"));
+        assert_ne!(a, print(r#"{"amount": 2600, "currency": "GBP"}"#));
+        assert_ne!(a, print(r#"{"amount": 2599, "currency": "USD"}"#));
+        assert_ne!(
+            a,
+            print(r#"{"amount": 2599, "currency": "GBP", "order_id": "o"}"#)
+        );
+        let body = Body::read(b"{}").unwrap();
+        assert_ne!(body.fingerprint("a", "b"), body.fingerprint("ab", ""));
+        assert_eq!(fingerprint("a", "b", b" {}").unwrap(), body.fingerprint("a", "b"));
+        assert!(fingerprint("a", "b", b"{").is_err());
+    }
+
+    #[test]
+    fn a_body_with_two_readings_is_refused() {
+        for bad in [
+            r#"{"amount":1,"amount":2}"#,
+            r#"{"metadata":{"a":"1","a":"2"}}"#,
+            "[]",
+            "1",
+            "{",
+            "{} {}",
+            r#"{"a":[[[[[1]]]]]}"#,
+            "{\"a\":\"\u{0}\"}",
+            "\u{feff}{}",
+        ] {
+            assert_eq!(
+                Body::read(bad.as_bytes()).err().unwrap().code,
+                Code::InvalidJson,
+                "{bad}"
+            );
+        }
+        assert_eq!(Body::read(b"\xff\xfe").err().unwrap().code, Code::InvalidJson);
+        assert!(Body::read(b"").is_ok());
+    }
+
+    #[test]
+    fn an_amount_that_is_refused_is_told_as_it_was_read() {
+        for (sent, words) in [
+            ("-1", "not -1."),
+            ("25.99", "not 25.99."),
+            ("null", "not null."),
+            ("true", "not a boolean."),
+        ] {
+            let mut body = Body::read(format!("{{\"amount\":{sent}}}").as_bytes()).unwrap();
+            let why = body.amount("amount").unwrap_err().message;
+            assert!(why.ends_with(words), "{why}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_exact_integers() {
+        let amount = |text: &str| {
+            Body::read(format!("{{\"amount\":{text}}}").as_bytes())
+                .unwrap()
+                .amount("amount")
+        };
+        assert_eq!(amount("1").unwrap(), Some(1));
+        assert_eq!(amount("9007199254740991").unwrap(), Some(AMOUNT_MINOR_MAX));
+        for bad in [
+            "0",
+            "-1",
+            "1.0",
+            "1e2",
+            "9007199254740992",
+            "99999999999999999999",
+            "\"1\"",
+            "null",
+            "true",
+            "[1]",
+        ] {
+            let error = amount(bad).unwrap_err();
+            assert_eq!(
+                (error.code, error.field.as_deref()),
+                (Code::InvalidAmount, Some("amount")),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The HTTP contract: what may be asked, and how it is answered (`docs/http.md`).
+
+pub mod answer;
+pub(crate) mod command;
+pub(crate) mod condition;
+pub mod error;
+pub mod json;
+pub mod key;
+pub mod timeline;
+pub mod view;

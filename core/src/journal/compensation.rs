@@ -1,0 +1,114 @@
+//! What must not stand, as far as the journal tells (rules 8 and 14).
+
+use std::collections::BTreeSet;
+
+use crate::journal::entry::{Conclusion, Operation};
+use crate::journal::evidence::{Effect, EffectKind};
+use crate::journal::state::State;
+use crate::journal::status::Status;
+use crate::planted::{Bug, planted};
+
+impl State {
+    /// Rule 14: whether an observation shows another captured amount or currency than was asked for. Each capture is found out
+    /// once: `None` if it was before.
+    #[must_use]
+    pub(crate) fn capture_mismatch(&self, seen: &[Effect]) -> Option<Conclusion> {
+        let capture = self.capture.as_ref()?;
+        let asked_minor = capture.asked_minor?;
+        if self.mismatch_shown.is_some() || planted(Bug::CaptureUnchecked) {
+            return None;
+        }
+        // Of several captures all but one are undone (rule 8); the one that stays is judged.
+        let is_only = self.knowledge.distinct(EffectKind::Capture).len() < 2;
+        let is_kept = |effect: &&Effect| {
+            effect.kind == EffectKind::Capture && (is_only || effect.id == capture.psp_reference)
+        };
+        let captures = seen.iter().filter(is_kept);
+        let is_other_currency = |effect: &Effect| {
+            let currency = effect.currency.as_ref().filter(|currency| !currency.is_empty());
+            currency.is_some_and(|currency| *currency != self.terms.currency)
+        };
+        let mut others = captures.filter(|e| e.amount_minor != asked_minor || is_other_currency(e));
+        others.next().map(|effect| Conclusion::CaptureMismatch {
+            reference: effect.id.clone(),
+            asked_minor,
+            captured_minor: effect.amount_minor,
+            currency: effect
+                .currency
+                .clone()
+                .unwrap_or_else(|| self.terms.currency.clone()),
+        })
+    }
+
+    /// Effects that must not stand and still do (rules 8 and 10): first authorizations, then captures.
+    #[must_use]
+    pub fn pending_compensations(&self) -> Vec<(Operation, String, u64)> {
+        let kept_auth = self.authorization.as_ref().map(|a| a.psp_reference.as_str());
+        let kept_capture = self.capture.as_ref().map(|c| c.psp_reference.as_str());
+        let released = matches!(self.status, Status::Voided | Status::Declined | Status::Expired);
+        let at_most_one = |kind| self.knowledge.of_kind(kind).nth(1).is_none();
+        if !released && at_most_one(EffectKind::Authorize) && at_most_one(EffectKind::Capture) {
+            // The usual attempt: what there is is its own. A capture that is seen while nothing is final makes it CAPTURED.
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        let authorizations = self.knowledge.distinct(EffectKind::Authorize);
+        let kept = if released && !planted(Bug::FinalKeepsAuthorization) {
+            None
+        } else {
+            keep(kept_auth, &authorizations)
+        };
+        for id in authorizations {
+            let is_dealt_with = self.knowledge.is_spent(id, self.own_reference())
+                || (!released && planted(Bug::DuplicateNotCompensated));
+            if Some(id) != kept && !is_dealt_with {
+                found.push((Operation::Void, id));
+            }
+        }
+        let captures = self.knowledge.distinct(EffectKind::Capture);
+        let kept = if self.status == Status::Captured {
+            keep(kept_capture, &captures)
+        } else {
+            None
+        };
+        for id in captures {
+            if Some(id) != kept && !self.knowledge.is_refunded(id) {
+                found.push((Operation::Refund, id));
+            }
+        }
+        found
+            .into_iter()
+            .map(|(operation, id)| (operation, id.to_owned(), self.amount_of(operation, id)))
+            .collect()
+    }
+
+    /// The amount that an effect was seen to have, in minor units.
+    pub(super) fn seen_minor(&self, kind: EffectKind, id: &str) -> Option<u64> {
+        let mut seen = self.knowledge.of_kind(kind);
+        seen.find(|(known, _)| *known == id)
+            .map(|(_, seen)| seen.amount_minor)
+    }
+
+    fn amount_of(&self, operation: Operation, id: &str) -> u64 {
+        let kind = if operation == Operation::Refund {
+            EffectKind::Capture
+        } else {
+            EffectKind::Authorize
+        };
+        let seen_minor = self.seen_minor(kind, id).unwrap_or(0);
+        if operation == Operation::Refund {
+            self.knowledge.left_to_refund_minor(id, seen_minor)
+        } else {
+            seen_minor
+        }
+    }
+}
+
+/// Which of several certain effects is the attempt's own: the one already shown to the client, else the first.
+fn keep<'a>(shown: Option<&'a str>, ids: &BTreeSet<&'a str>) -> Option<&'a str> {
+    match shown {
+        Some(id) if ids.contains(id) && !planted(Bug::WrongDuplicateUndone) => Some(id),
+        // Shown under another name than the listing's: the listing's first stands for it.
+        _ => ids.first().copied(),
+    }
+}

@@ -1,0 +1,292 @@
+//! The fold: what one more entry does to the state. The only place where a state changes.
+
+use std::sync::Arc;
+
+use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
+use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Parking};
+use crate::journal::state::{BoundKey, Creation, Mismatch, Rejections, State};
+use crate::journal::status::{Event, Status};
+use crate::planted::{Bug, planted};
+
+impl State {
+    /// Takes one more entry in.
+    pub fn apply(&mut self, index: usize, entry: &Entry) {
+        match &entry.fact {
+            // A journal has one beginning; `Record` refuses a second.
+            Fact::Created { .. } => {}
+            Fact::Requested {
+                key,
+                fingerprint,
+                request,
+                payment_method,
+            } => {
+                self.keys.push(BoundKey::new(key, *fingerprint, *request, index));
+                if self.terms.payment_method.is_none() {
+                    Arc::make_mut(&mut self.terms)
+                        .payment_method
+                        .clone_from(payment_method);
+                }
+            }
+            Fact::Intended {
+                operation,
+                cause,
+                amount_minor,
+                target,
+            } => {
+                self.begin(*operation, *cause, *amount_minor, target.clone(), entry.at_ms);
+            }
+            Fact::Dispatched {
+                call,
+                operation,
+                step,
+                effect,
+                psp_key,
+                target,
+                sent_at_ms,
+                send_by_ms,
+            } => {
+                let used = self.effects_used.entry(*operation).or_default();
+                *used = (*used).max(*effect);
+                self.effect_of_call.insert(*call, *effect);
+                if *operation == Operation::Authorize && target.is_none() {
+                    self.expect_object(*sent_at_ms, *send_by_ms);
+                }
+                let wire_form = self.wire_form;
+                let amount_minor = self.amount_to_ask_minor(*effect);
+                let key_used_since_ms = self.rejected_number_since_ms(*operation, *effect);
+                if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
+                    if running.effect != *effect {
+                        running.key_is_useless = false;
+                        running.was_rejected = false;
+                        running.key_used_since_ms = key_used_since_ms;
+                    }
+                    running.effect = *effect;
+                    running.proven_absent = false;
+                    running.calls.push(DispatchedCall {
+                        id: *call,
+                        step: *step,
+                        effect: *effect,
+                        psp_key: psp_key.as_str().into(),
+                        target: target.clone(),
+                        sent_at_ms: *sent_at_ms,
+                        send_by_ms: *send_by_ms,
+                        wire_form,
+                        amount_minor,
+                        tried: DeliveryState::Pending,
+                    });
+                }
+            }
+            Fact::Observed {
+                source,
+                call,
+                id,
+                evidence,
+            } => self.observe(entry.at_ms, source, *call, *id, evidence),
+            Fact::Inferred { conclusion } => self.conclude(entry.at_ms, generation(index), conclusion),
+            Fact::ReturnTo { url } => {
+                self.return_url.get_or_insert_with(|| url.as_str().into());
+            }
+            Fact::Installation { name } => self.installation = name.as_str().into(),
+            Fact::WireForm { form } => self.wire_form = *form,
+            Fact::Resumed { key } => {
+                for bound in self.keys.iter_mut().filter(|bound| *bound.key == **key) {
+                    bound.is_withdrawn = false;
+                    bound.is_superseded = false;
+                    bound.asked_at = index;
+                }
+            }
+        }
+        self.end_if_done();
+        self.finalize_keys(index, &entry.fact);
+    }
+
+    /// A request that makes the attempt's object at the PSP may be on its way.
+    fn expect_object(&mut self, sent_at_ms: u64, send_by_ms: u64) {
+        let known = self.creation.get_or_insert(Creation {
+            first_sent_ms: sent_at_ms,
+            last_send_by_ms: send_by_ms,
+        });
+        known.first_sent_ms = known.first_sent_ms.min(sent_at_ms);
+        known.last_send_by_ms = known.last_send_by_ms.max(send_by_ms);
+    }
+
+    fn begin(
+        &mut self,
+        operation: Operation,
+        cause: Cause,
+        amount_minor: u64,
+        target: Option<String>,
+        at_ms: u64,
+    ) {
+        let event = match (operation, cause) {
+            // Compensation runs beside the status: the attempt's own story is over, or goes on undisturbed.
+            (_, Cause::Compensation) | (Operation::Refund, _) => None,
+            (Operation::Authorize, _) => Some(Event::BeganAuthorize),
+            (Operation::Capture, _) => Some(Event::BeganCapture),
+            (Operation::Void, _) => Some(Event::BeganVoid),
+        };
+        if let Some(event) = event {
+            self.status = self.status.next(event);
+        }
+        if cause == Cause::Client {
+            let asked = |bound: &&mut BoundKey| bound.is_withdrawn && bound.request.asks_for(operation);
+            for bound in self.keys.iter_mut().filter(asked) {
+                bound.is_superseded = true;
+            }
+        }
+        if operation == Operation::Void && cause != Cause::Compensation {
+            self.void_cause = cause;
+        }
+        let again = self
+            .rejected_call(operation, amount_minor)
+            .filter(|_| cause == Cause::Client)
+            .cloned();
+        let mut running = CurrentOperation::new(operation, cause, amount_minor, target, at_ms);
+        running.calls.extend(again);
+        self.running = Some(running);
+    }
+
+    fn conclude(&mut self, at_ms: u64, generation: u64, conclusion: &Conclusion) {
+        match conclusion {
+            Conclusion::NoEffect { operation, effect } => {
+                let proven = |running: &&mut CurrentOperation| {
+                    running.operation == *operation && running.effect == *effect
+                };
+                if let Some(running) = self.running.as_mut().filter(proven) {
+                    running.proven_absent = true;
+                    running.refused = None;
+                    running.parked = None;
+                }
+            }
+            Conclusion::NotCarriedOut {
+                operation,
+                code,
+                message,
+            } => {
+                // 3-D Secure that nobody finished in time: nothing was held, so nothing was to be released.
+                if self.is_unfinished_action() {
+                    self.status = self.status.next(self.seen_void());
+                } else {
+                    self.refuse(*operation, code, message);
+                }
+            }
+            Conclusion::Parked { operation, reason } => {
+                if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
+                    running.parked = Some(Parking {
+                        reason: reason.clone(),
+                        generation,
+                    });
+                }
+            }
+            // For the timeline and the count; what is to be undone follows from the knowledge.
+            Conclusion::Unwanted { .. } => {}
+            Conclusion::Withdrawn { operation, .. } => self.withdraw(at_ms, *operation),
+            Conclusion::Foreign { reference } => {
+                self.foreign.insert(reference.clone());
+            }
+            Conclusion::CaptureMismatch {
+                reference,
+                asked_minor,
+                captured_minor,
+                currency,
+            } => {
+                let mismatch = Mismatch {
+                    reference: reference.clone(),
+                    asked_minor: *asked_minor,
+                    captured_minor: *captured_minor,
+                    currency: currency.clone(),
+                    since_ms: at_ms,
+                    generation,
+                };
+                self.mismatch_shown = Some(mismatch.clone());
+                self.mismatch = Some(mismatch);
+            }
+        }
+    }
+
+    /// A client's operation is over without an effect, and may be asked for again.
+    fn withdraw(&mut self, at_ms: u64, operation: Operation) {
+        let event = match operation {
+            Operation::Authorize => Event::WithdrewAuthorize,
+            Operation::Capture => Event::WithdrewCapture,
+            Operation::Void | Operation::Refund => return,
+        };
+        self.status = self.status.next(event);
+        let Some(rejected) = self.running.take() else {
+            return;
+        };
+        let before = self.rejections.take().filter(|row| row.operation == operation);
+        // What a look has proven without effect goes out under the next number.
+        let first = rejected.current().min_by_key(|call| call.sent_at_ms);
+        // However often it is rejected, its key is as old as its first sending (rule 5).
+        let since_ms = rejected.first_send_ms();
+        let first = first.map(|call| DispatchedCall {
+            sent_at_ms: since_ms.unwrap_or(call.sent_at_ms),
+            ..call.clone()
+        });
+        self.rejections = Some(Rejections {
+            operation,
+            count: before.map_or(0, |row| row.count).saturating_add(1),
+            call: first.filter(|_| !rejected.proven_absent),
+            amount_minor: rejected.amount_minor,
+            had_return_url: self.return_url.is_some(),
+            last_ms: at_ms,
+        });
+        let waits = |bound: &&mut BoundKey| bound.finalized_at.is_none() && bound.request.asks_for(operation);
+        for bound in self.keys.iter_mut().filter(waits) {
+            bound.is_withdrawn = true;
+        }
+    }
+
+    /// Ends the running operation once the status or the knowledge says that it is over.
+    fn end_if_done(&mut self) {
+        let Some(running) = &self.running else { return };
+        let done = match (running.operation, running.cause) {
+            (Operation::Void | Operation::Refund, Cause::Compensation) => match running.target.as_deref() {
+                None => true,
+                Some(target) if running.operation == Operation::Refund => self.knowledge.is_refunded(target),
+                Some(target) => self.knowledge.is_spent(target, None),
+            },
+            (Operation::Authorize, _) => !matches!(self.status, Status::Authorizing | Status::RequiresAction),
+            (Operation::Capture, _) => self.status != Status::Capturing,
+            (Operation::Void | Operation::Refund, _) => self.status != Status::Voiding,
+        };
+        if done {
+            self.running = None;
+        }
+    }
+
+    fn finalize_keys(&mut self, index: usize, fact: &Fact) {
+        let resolved = matches!(
+            fact,
+            Fact::Observed {
+                source: Source::Operator { .. },
+                ..
+            }
+        );
+        let (status, automatic) = (self.status, self.is_automatic());
+        for bound in self.keys.iter_mut().filter(|bound| bound.finalized_at.is_none()) {
+            let finalized = match bound.request {
+                _ if bound.form_refused.is_some() => true,
+                RequestKind::Create => true,
+                RequestKind::Authorize if !automatic => {
+                    status.is_final()
+                        || matches!(status, Status::Authorized | Status::Capturing)
+                        || (status == Status::RequiresAction && planted(Bug::SettledTooEarly))
+                }
+                RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture | RequestKind::Void => {
+                    status.is_final()
+                }
+                RequestKind::Resolve => resolved,
+            };
+            if finalized {
+                bound.finalized_at = Some(index);
+            }
+        }
+    }
+}
+
+/// The record's version as of the entry at `index`.
+fn generation(index: usize) -> u64 {
+    u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1)
+}

@@ -1,0 +1,398 @@
+//! A step in the making: what a decision may use, what it appends, and what follows from it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::base::config::{Config, Psp};
+use crate::base::http::Response;
+use crate::base::id::{Entropy, LocalId};
+use crate::base::limits::{FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
+use crate::contract::answer;
+use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, Source};
+use crate::journal::evidence::{Evidence, Signal};
+use crate::journal::invariant;
+use crate::journal::record::{Record, RecordError};
+use crate::journal::state::State;
+use crate::journal::status::Status;
+use crate::machine::pending::PendingRequest;
+use crate::machine::step::{Reply, Step, Write};
+use crate::planted::{Bug, planted};
+use crate::psp::call::Call;
+use crate::psp::report::PspReport;
+use crate::recovery::ownership;
+use crate::recovery::{self, RecoveryAction};
+
+/// The arguments that every decision may use besides the record.
+#[derive(Clone, Copy)]
+pub(crate) struct StepContext<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) now_ms: u64,
+    pub(crate) entropy: Entropy,
+}
+
+/// A step in the making: the record as it will be, and the calls that follow.
+pub(crate) struct StepBuilder<'a> {
+    pub(super) clock: StepContext<'a>,
+    pub(crate) record: Cow<'a, Record>,
+    expected_version: Option<u64>,
+    pub(super) calls: Vec<Call>,
+    /// What the answer that is handled says of its PSP.
+    pub(crate) report: Option<PspReport>,
+    ids_made: u8,
+}
+
+impl<'a> StepBuilder<'a> {
+    pub(crate) fn on(clock: StepContext<'a>, record: &'a Record) -> Self {
+        let expected_version = Some(record.version());
+        Self {
+            clock,
+            record: Cow::Borrowed(record),
+            expected_version,
+            calls: Vec::new(),
+            report: None,
+            ids_made: 0,
+        }
+    }
+
+    pub(crate) fn on_new(clock: StepContext<'a>, record: Record) -> Self {
+        Self {
+            clock,
+            record: Cow::Owned(record),
+            expected_version: None,
+            calls: Vec::new(),
+            report: None,
+            ids_made: 0,
+        }
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.record.state()
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms
+    }
+
+    /// The PSP of this attempt, if it is still configured.
+    pub(crate) fn psp(&self) -> Option<&'a Psp> {
+        self.clock.config.psps.get(&*self.record.state().psp)
+    }
+
+    pub(crate) fn has_changed(&self) -> bool {
+        Some(self.record.version()) != self.expected_version
+    }
+
+    pub(crate) fn push(&mut self, fact: Fact) -> Result<(), RecordError> {
+        self.record.to_mut().append(Entry {
+            at_ms: self.clock.now_ms,
+            fact,
+        })
+    }
+
+    /// The first address that is given stays: it is part of what is sent under the PSP's key (rule 3).
+    pub(crate) fn remember_return(&mut self, url: Option<&str>) -> Result<(), RecordError> {
+        match url {
+            Some(url) if self.state().return_url.is_none() => {
+                self.push(Fact::ReturnTo { url: url.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn new_id(&mut self) -> LocalId {
+        self.ids_made += 1;
+        LocalId::new(self.clock.now_ms, self.clock.entropy, self.ids_made)
+    }
+
+    /// Takes evidence in, if it says anything new, and whatever follows from it (rule 7).
+    pub(crate) fn apply_evidence(
+        &mut self,
+        source: Source,
+        call: Option<LocalId>,
+        evidence: &Evidence,
+    ) -> Result<(), RecordError> {
+        if self.state().status.is_final() && planted(Bug::LateEvidenceDropped) {
+            return Ok(());
+        }
+        if self.note(source, call, evidence)? {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Appends evidence if it says anything new. Whether it did.
+    pub(crate) fn note(
+        &mut self,
+        source: Source,
+        call: Option<LocalId>,
+        evidence: &Evidence,
+    ) -> Result<bool, RecordError> {
+        let entry = Entry {
+            at_ms: self.clock.now_ms,
+            fact: Fact::Observed {
+                source,
+                call,
+                id: self.new_id(),
+                evidence: evidence.clone(),
+            },
+        };
+        let mut after = self.state().clone();
+        after.apply(self.record.entries().len(), &entry);
+        let is_webhook = matches!(
+            entry.fact,
+            Fact::Observed {
+                source: Source::Webhook,
+                ..
+            }
+        );
+        let is_news = after != *self.state() || (is_webhook && planted(Bug::RepetitionIsNews));
+        let mismatch = after.capture_mismatch(&evidence.effects);
+        if !is_news && mismatch.is_none() {
+            return Ok(false);
+        }
+        self.record.to_mut().append_folded(entry, after)?;
+        if let Some(conclusion) = mismatch {
+            self.push(Fact::Inferred { conclusion })?;
+        }
+        Ok(is_news)
+    }
+
+    /// Makes every move that is due. One that sends or asks ends it: what comes next depends on the answer.
+    pub(crate) fn advance(&mut self) -> Result<(), RecordError> {
+        let Some(psp) = self.psp() else { return Ok(()) };
+        // A move either waits for an answer or brings the attempt nearer to its end; the bound only guards against
+        // a mistake in the plan.
+        for _ in 0..8 {
+            let now_ms = self.clock.now_ms;
+            let Some(plan) = recovery::plan(self.state(), psp, now_ms).filter(|plan| plan.due_ms <= now_ms)
+            else {
+                return Ok(());
+            };
+            if !self.calls.is_empty() {
+                return Ok(());
+            }
+            self.make(psp, plan.what)?;
+        }
+        debug_assert!(false, "the plan did not come to rest");
+        Ok(())
+    }
+
+    pub(crate) fn make(&mut self, psp: &Psp, what: RecoveryAction) -> Result<(), RecordError> {
+        match what {
+            RecoveryAction::Begin {
+                operation,
+                cause,
+                target,
+                amount_minor,
+            } => {
+                // Releasing the attempt's own authorization after a refused capture undoes nothing unwanted.
+                let own = self
+                    .state()
+                    .authorization
+                    .as_ref()
+                    .map(|a| a.psp_reference.as_str());
+                let is_foreign = (target.as_deref() != own || operation == Operation::Refund)
+                    && !planted(Bug::DuplicateNotShown);
+                if let (Cause::Compensation, Some(reference), true) = (cause, &target, is_foreign) {
+                    self.count_unwanted(operation, reference)?;
+                }
+                self.begin(psp, operation, cause, amount_minor, target)
+            }
+            RecoveryAction::Send { step, effect } => self.dispatch(psp, step, effect),
+            RecoveryAction::Read { reference } => {
+                self.read(psp, &reference, None);
+                Ok(())
+            }
+            RecoveryAction::Lookup => {
+                self.look_up(psp, recovery::first_page(self.state(), psp, self.clock.now_ms));
+                Ok(())
+            }
+            RecoveryAction::Withdraw => {
+                let (effect, code) = self
+                    .state()
+                    .running
+                    .as_ref()
+                    .map_or((0, String::new()), |running| {
+                        (running.effect, self.last_rejection().unwrap_or_default())
+                    });
+                self.conclude(|operation| Conclusion::Withdrawn {
+                    operation,
+                    effect,
+                    code,
+                })
+            }
+            RecoveryAction::Disprove => {
+                let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
+                self.conclude(|operation| Conclusion::NoEffect { operation, effect })
+            }
+            RecoveryAction::Park { reason } => self.conclude(|operation| Conclusion::Parked {
+                operation,
+                reason: reason.to_owned(),
+            }),
+            RecoveryAction::End { code, message } => self.conclude(|operation| Conclusion::NotCarriedOut {
+                operation,
+                code: code.to_owned(),
+                message: message.to_owned(),
+            }),
+        }
+    }
+
+    /// The code of the last rejection in the journal.
+    fn last_rejection(&self) -> Option<String> {
+        let entries = self.record.entries().iter().rev();
+        entries.into_iter().find_map(|entry| match &entry.fact {
+            Fact::Observed {
+                evidence:
+                    Evidence {
+                        signal: Signal::Rejected { code, .. },
+                        ..
+                    },
+                ..
+            } => Some(code.clone()),
+            _ => None,
+        })
+    }
+
+    /// Notes that objects carry the attempt's reference which this installation did not make: each once, and a bounded number.
+    pub(crate) fn note_foreign(&mut self, objects: &BTreeSet<String>) -> Result<(), RecordError> {
+        for reference in objects {
+            let known = &self.state().foreign;
+            // A refusal may name no object at all.
+            if reference.is_empty() || known.contains(reference) || known.len() >= FOREIGN_OBJECTS_MAX {
+                continue;
+            }
+            let reference = reference.clone();
+            self.push(Fact::Inferred {
+                conclusion: Conclusion::Foreign { reference },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Only an operator can say whose these objects are: the authorization that they may be is parked. Where none is under way,
+    /// they are left alone.
+    pub(crate) fn dispute(&mut self, objects: &BTreeSet<String>) -> Result<(), RecordError> {
+        let Some(reference) = objects.first() else {
+            return Ok(());
+        };
+        if self.state().own_reference().is_some() {
+            // Its own is known, so that this one is not it.
+            return self.note_foreign(objects);
+        }
+        let running = self.state().running.as_ref();
+        let Some(psp) = self.psp() else { return Ok(()) };
+        match running.filter(|running| running.operation == Operation::Authorize) {
+            // The same key tells which one is ours.
+            Some(running) if recovery::may_resend(running, psp, self.clock.now_ms) => Ok(()),
+            Some(running) if running.parked.is_none() => {
+                let reason = ownership::not_ours(reference);
+                self.conclude(|operation| Conclusion::Parked { operation, reason })
+            }
+            Some(_) => Ok(()),
+            None => self.note_foreign(objects),
+        }
+    }
+
+    /// What must not stand is counted once, however often its undoing is taken up (rule 8).
+    fn count_unwanted(&mut self, operation: Operation, reference: &str) -> Result<(), RecordError> {
+        let is_same = |conclusion: &Conclusion| matches!(conclusion, Conclusion::Unwanted { reference: known, .. } if known == reference);
+        let is_counted =
+            |entry: &Arc<Entry>| matches!(&entry.fact, Fact::Inferred { conclusion } if is_same(conclusion));
+        if self.record.entries().iter().any(is_counted) {
+            return Ok(());
+        }
+        let reference = reference.to_owned();
+        self.push(Fact::Inferred {
+            conclusion: Conclusion::Unwanted { operation, reference },
+        })
+    }
+
+    pub(crate) fn conclude(&mut self, make: impl FnOnce(Operation) -> Conclusion) -> Result<(), RecordError> {
+        let Some(operation) = self.state().running.as_ref().map(|running| running.operation) else {
+            return Ok(());
+        };
+        self.push(Fact::Inferred {
+            conclusion: make(operation),
+        })
+    }
+
+    /// Closes the step. `arm` says whether the timer is to be set anew.
+    pub(crate) fn finish(self, reply: Reply, arm: bool) -> Step {
+        let changed = self.has_changed();
+        let wake_at_ms = if arm || changed {
+            self.outlook().wake_at_ms
+        } else {
+            None
+        };
+        let write = changed.then(|| {
+            let record = self.record.into_owned();
+            debug_assert_eq!(
+                invariant::check(&record),
+                Ok(()),
+                "a step must keep every invariant"
+            );
+            Write {
+                expected_version: self.expected_version,
+                record: record.into(),
+                wake_at_ms,
+            }
+        });
+        Step {
+            wake_at_ms,
+            write,
+            calls: self.calls,
+            report: self.report,
+            reply,
+        }
+    }
+
+    /// The 202 of this moment.
+    pub(crate) fn under_way(&self, context: &answer::ReplyContext) -> Response {
+        answer::under_way(self.record.id(), self.state(), &self.outlook(), context)
+    }
+
+    /// What lies ahead.
+    pub(crate) fn outlook(&self) -> recovery::Outlook {
+        match self.psp() {
+            Some(psp) => recovery::outlook(self.state(), psp, self.clock.now_ms),
+            // A deployment without this PSP can do nothing; the next one may have it again, and a timer that was spent on
+            // this one must not be the last.
+            None => recovery::Outlook {
+                doubt: recovery::OperationState::InDoubt,
+                wake_at_ms: self
+                    .is_unfinished()
+                    .then(|| self.clock.now_ms.saturating_add(PSP_ABSENT_RETRY_MS)),
+            },
+        }
+    }
+
+    /// Whether there may be something to do without being asked.
+    fn is_unfinished(&self) -> bool {
+        let state = self.state();
+        state.running.is_some() || !(state.status.is_final() || state.status == Status::Created)
+    }
+
+    /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use. A client that asks anew
+    /// about an open 3-D Secure waits for the read that it causes, where there is one.
+    pub(crate) fn waits_for_people(&self, ticket: &PendingRequest) -> bool {
+        let state = self.state();
+        let parked = state
+            .running
+            .as_ref()
+            .is_some_and(|running| running.parked.is_some());
+        parked || (state.status == Status::RequiresAction && !self.expects_news(ticket))
+    }
+
+    /// Whether the ticket waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
+    pub(crate) fn expects_news(&self, ticket: &PendingRequest) -> bool {
+        let is_new = !ticket.has_waited && ticket.asked_at.is_none();
+        let is_readable = self.psp().is_some_and(|psp| psp.class.addressable);
+        let is_open = self.state().status == Status::RequiresAction;
+        is_open && (ticket.expects_news || (is_new && is_readable))
+    }
+}

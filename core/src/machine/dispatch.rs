@@ -1,0 +1,251 @@
+//! Calls to the PSP: what is journaled before one leaves, and how it is addressed (rules 1 and 3).
+
+use super::builder::StepBuilder;
+use crate::base::config::Psp;
+use crate::base::id::AttemptId;
+use crate::base::limits::{ACTION_READ_EVERY_MS, EFFECTS_PER_OPERATION_MAX};
+use crate::journal::entry::{CallStep, Cause, Conclusion, Fact, Operation};
+use crate::journal::record::RecordError;
+use crate::journal::running::{CurrentOperation, DispatchedCall};
+use crate::journal::state::State;
+use crate::journal::status::Status;
+use crate::journal::wire_form::WireForm;
+use crate::planted::{Bug, planted};
+use crate::psp;
+use crate::psp::amount::Units;
+use crate::psp::call::{Call, HttpCall, Lookup, Purpose};
+use crate::psp::driver::{PspRequest, Window};
+use crate::recovery;
+use crate::recovery::due;
+
+impl StepBuilder<'_> {
+    /// Begins an operation and dispatches its first call, in one write.
+    pub(crate) fn begin(
+        &mut self,
+        psp: &Psp,
+        operation: Operation,
+        cause: Cause,
+        amount_minor: u64,
+        target: Option<String>,
+    ) -> Result<(), RecordError> {
+        let effect = self.next_effect(psp, operation, amount_minor);
+        self.push(Fact::Intended {
+            operation,
+            cause,
+            amount_minor,
+            target,
+        })?;
+        let Some(running) = &self.state().running else {
+            return Ok(());
+        };
+        if operation == Operation::Refund && effect > EFFECTS_PER_OPERATION_MAX {
+            // Its refunds fail again and again, each after it had gone through.
+            let reason = "refunds of it have failed too often".to_owned();
+            return self.conclude(|operation| Conclusion::Parked { operation, reason });
+        }
+        let again = running.calls.iter().find(|call| call.effect == effect);
+        let step = match again {
+            Some(call) => call.step,
+            None => recovery::first_step(self.state(), psp, running),
+        };
+        self.dispatch(psp, step, effect)
+    }
+
+    /// The effect number of an operation that begins. What the PSP rejected goes out under the number that it had, where the PSP
+    /// honours its key: should the rejection have been the answer to a second delivery, the first one is found and not repeated.
+    fn next_effect(&self, psp: &Psp, operation: Operation, amount_minor: u64) -> u16 {
+        let is_known = |call: &&DispatchedCall| due::is_key_known(psp, call.sent_at_ms, self.clock.now_ms);
+        let rejected = self
+            .state()
+            .rejected_call(operation, amount_minor)
+            .filter(|call| is_known(call) && !planted(Bug::RejectedGetsNewNumber));
+        match rejected {
+            Some(call) => call.effect,
+            None => self.state().effects_used(operation).saturating_add(1),
+        }
+    }
+
+    /// Tries what is proven absent once more, also where recovery's own tries are spent: an operator's word is worth one.
+    pub(crate) fn try_once_more(&mut self) -> Result<(), RecordError> {
+        let proven = |running: &&CurrentOperation| running.proven_absent;
+        let (Some(psp), Some(running)) = (self.psp(), self.state().running.as_ref().filter(proven)) else {
+            return Ok(());
+        };
+        let step = recovery::first_step(self.state(), psp, running);
+        // What was parked before anything was sent has no number of its own yet; the numbers of the tries before it are spent.
+        let used = self.state().effects_used(running.operation).max(running.effect);
+        self.dispatch(psp, step, used.saturating_add(1))
+    }
+
+    /// Rule 1: the dispatch entry, and the call that it names.
+    pub(super) fn dispatch(&mut self, psp: &Psp, step: CallStep, effect: u16) -> Result<(), RecordError> {
+        let call = self.new_id();
+        let state = self.state();
+        let Some(running) = &state.running else {
+            return Ok(());
+        };
+        let operation = running.operation;
+        let mut amount_minor = state.amount_to_ask_minor(effect);
+        if operation == Operation::Capture && effect > 1 && planted(Bug::RetryCapturesAll) {
+            amount_minor = state.terms.amount_minor;
+        }
+        // One PSP key, one request (rule 3): what was learned since the first sending must not change it.
+        let sent_before = running
+            .calls
+            .iter()
+            .find(|call| call.effect == effect && call.step == step && !planted(Bug::ResendReaddressed));
+        let target = match (step, operation, sent_before) {
+            (_, _, Some(call)) => call.target.clone(),
+            (CallStep::Prepare, _, None) => None,
+            (CallStep::Act, Operation::Authorize, None) => state.object.clone(),
+            (CallStep::Act, _, None) => running
+                .target
+                .clone()
+                .or_else(|| state.own_reference().map(str::to_owned)),
+        };
+        let form = wire_form(state, running, operation, effect);
+        let psp_key = if planted(Bug::KeyPerCall) {
+            call.with_prefix("call_")
+        } else {
+            psp_key(self.record.id(), operation, step, effect)
+        };
+        let now_ms = self.clock.now_ms;
+        let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
+        let order = PspRequest {
+            form,
+            id: self.record.id(),
+            terms: &state.terms,
+            return_url: state.return_url.as_deref(),
+            operation,
+            step,
+            psp_key: &psp_key,
+            amount_minor,
+            target: target.as_deref(),
+        };
+        let http = psp::write(psp, &order);
+        if form.number() != self.state().wire_form {
+            self.push(Fact::WireForm { form: form.number() })?;
+        }
+        self.push(Fact::Dispatched {
+            call,
+            operation,
+            step,
+            effect,
+            psp_key,
+            target: target.clone(),
+            sent_at_ms: now_ms,
+            send_by_ms,
+        })?;
+        self.calls.push(Call {
+            attempt: Some(self.record.id()),
+            psp: self.record.state().psp.to_string(),
+            http,
+            send_by_ms,
+            timeout_ms: psp.timing.call_timeout_ms,
+            moves_money: step == CallStep::Act,
+            skip_within_ms: None,
+            purpose: Purpose::Dispatched {
+                call,
+                operation,
+                step,
+                target,
+                amount_minor,
+            },
+        });
+        Ok(())
+    }
+
+    /// Asks for one page of a look-up.
+    pub(crate) fn look_up(&mut self, psp: &Psp, page: Lookup) {
+        let skew_ms = psp.timing.max_clock_skew_ms;
+        let margin_ms = if planted(Bug::LookupWindowWithoutSkew) {
+            0
+        } else {
+            skew_ms
+        };
+        let state = self.state();
+        // The object is looked for in the time in which the request that makes it can have landed, however long ago that is: a
+        // window that grew towards now would hold ever more of a busy account's other objects.
+        let window = match &state.creation {
+            Some(_) if planted(Bug::LookupWindowToNow) => Window {
+                since_ms: page.asked_at_ms.saturating_sub(psp.timing.max_in_flight_ms),
+                until_ms: page.asked_at_ms.saturating_add(skew_ms),
+            },
+            Some(creation) => Window {
+                since_ms: creation.first_sent_ms.saturating_sub(margin_ms),
+                until_ms: due::creation_landed_ms(creation, psp),
+            },
+            None => Window {
+                since_ms: state.created_at_ms.saturating_sub(margin_ms),
+                until_ms: page.asked_at_ms.saturating_add(skew_ms),
+            },
+        };
+        let http = psp::write_lookup(psp, self.record.id(), window, &page);
+        self.ask(psp, http, Purpose::Lookup(page), None);
+    }
+
+    /// Reads the object of an open 3-D Secure for a client that asks, unless that was done a moment ago.
+    pub(crate) fn read_open_action(&mut self) {
+        let Some(psp) = self.psp().filter(|psp| psp.class.addressable) else {
+            return;
+        };
+        if self.state().status != Status::RequiresAction || !self.calls.is_empty() {
+            return;
+        }
+        let Some(reference) = self.state().own_reference().map(str::to_owned) else {
+            return;
+        };
+        self.read(psp, &reference, Some(ACTION_READ_EVERY_MS));
+    }
+
+    /// Reads an object by its id.
+    pub(crate) fn read(&mut self, psp: &Psp, reference: &str, skip_within_ms: Option<u64>) {
+        let asked_at_ms = self.clock.now_ms;
+        if let Some(http) = psp::write_read(psp, reference) {
+            self.ask(psp, http, Purpose::Read { asked_at_ms }, skip_within_ms);
+        }
+    }
+
+    /// A question moves nothing and carries no key, so it needs no entry.
+    fn ask(&mut self, psp: &Psp, http: HttpCall, purpose: Purpose, skip_within_ms: Option<u64>) {
+        self.calls.push(Call {
+            attempt: Some(self.record.id()),
+            psp: self.record.state().psp.to_string(),
+            http,
+            send_by_ms: self.clock.now_ms.saturating_add(psp.timing.send_window_ms),
+            timeout_ms: psp.timing.call_timeout_ms,
+            moves_money: false,
+            skip_within_ms,
+            purpose,
+        });
+    }
+}
+
+/// The wire form of a dispatch. What was sent under the same key goes out in the same form; a new object is made in the newest;
+/// what acts on an object is written as the object was.
+fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, effect: u16) -> WireForm {
+    let sent_before = running.calls.iter().find(|call| call.effect == effect);
+    match sent_before {
+        Some(call) => WireForm::of(call.wire_form),
+        None if operation == Operation::Authorize && state.object.is_none() && is_expressible(state) => {
+            WireForm::CURRENT
+        }
+        None => WireForm::of(state.wire_form),
+    }
+}
+
+/// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
+fn is_expressible(state: &State) -> bool {
+    let units = Units::new(state.face, WireForm::CURRENT);
+    units
+        .to_wire(&state.terms.currency, state.terms.amount_minor)
+        .is_ok()
+}
+
+/// Rule 3: one key per (attempt, operation, effect number). It names the attempt, so that a PSP's own log can be read.
+fn psp_key(id: AttemptId, operation: Operation, step: CallStep, effect: u16) -> String {
+    match step {
+        CallStep::Prepare => format!("{id}-prepare-{effect}"),
+        CallStep::Act => format!("{id}-{}-{effect}", operation.as_str()),
+    }
+}

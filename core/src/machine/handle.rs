@@ -1,0 +1,178 @@
+//! The one entry point: `handle(record, input, now, entropy)` decides, and does nothing (`ARCHITECTURE.md`, “The loop”).
+//!
+//! The adapter carries the step out in this order: *persist* (compare-and-swap; on conflict load and handle again),
+//! *call the PSP* and *arm the timer*, feed results back, *reply*.
+
+use super::builder::{StepBuilder, StepContext};
+use super::step::{Input, Outcome, Reply, Step};
+use super::ticket;
+use crate::base::config::Config;
+use crate::base::http::Response;
+use crate::base::id::{AttemptId, Entropy};
+use crate::contract::answer;
+use crate::journal::entry::Source;
+use crate::journal::evidence::{Evidence, Signal};
+use crate::journal::record::{Record, RecordError};
+use crate::journal::state::State;
+use crate::journal::wire_form::WireForm;
+use crate::planted::{Bug, planted};
+use crate::psp;
+use crate::psp::amount::Units;
+use crate::psp::call::{CallResult, Purpose};
+use crate::psp::driver::Reading;
+use crate::psp::report::PspReport;
+use crate::psp::webhook::WebhookEvent;
+use crate::recovery::ownership;
+
+/// Decides. `record` is what the store holds for `id` now; `entropy` is fresh for every call.
+///
+/// # Errors
+/// [`RecordError::Full`] if evidence finds no room, which the bounds make unreachable for an honest PSP. Nothing is
+/// to be written then.
+pub fn handle(
+    config: &Config,
+    id: AttemptId,
+    record: Option<&Record>,
+    input: &Input,
+    now_ms: u64,
+    entropy: Entropy,
+) -> Result<Step, RecordError> {
+    let clock = StepContext {
+        config,
+        now_ms,
+        entropy,
+    };
+    match (input, record) {
+        (Input::Request(ticket), _) => ticket::handle(clock, id, record, ticket),
+        // Our own PSP account, but no attempt of ours.
+        (Input::Webhook(_), None) => Ok(Step::reply(answer::received())),
+        (Input::Webhook(news), Some(record)) => on_webhook(StepBuilder::on(clock, record), news),
+        (Input::Outcome(outcome), Some(record)) => on_outcome(StepBuilder::on(clock, record), outcome),
+        (Input::Wake, Some(record)) => {
+            let mut work = StepBuilder::on(clock, record);
+            work.advance()?;
+            Ok(work.finish(Reply::Nothing, true))
+        }
+        // Nothing is ever dispatched before its record is durable, and records are never deleted.
+        (Input::Outcome(_) | Input::Wake, None) => Ok(Step {
+            write: None,
+            calls: Vec::new(),
+            wake_at_ms: None,
+            report: None,
+            reply: Reply::Nothing,
+        }),
+    }
+}
+
+/// The answer that `record` gives to `input` for good, if it has one: the replay of a finalized key, or a read of a final
+/// attempt (rule 10). Any copy of the record may give it, however old, so a cache of copies is never the authority
+/// (`docs/store.md`, “Copies”). `None` sends the adapter to the store.
+///
+/// The one thing that the copy of a final attempt can lack is evidence that came after the end (rule 8): it shows in the
+/// timeline once the copy is renewed, which [`super::step::Write::is_final`] asks for.
+#[must_use]
+pub fn finalized(id: AttemptId, record: &Record, input: &Input) -> Option<Response> {
+    match input {
+        Input::Request(ticket) => ticket::finalized(id, record, ticket),
+        Input::Webhook(_) | Input::Outcome(_) | Input::Wake => None,
+    }
+}
+
+/// Whether a look at a copy is worth its price before `input` goes to the store: where [`finalized`] could answer, and likely
+/// does. A create is repeated within seconds if at all, when its attempt has not ended and there is no copy: each would pay
+/// for a look, and hardly one be spared anything.
+#[must_use]
+pub fn may_be_finalized(input: &Input) -> bool {
+    match input {
+        Input::Request(ticket) => ticket::may_be_finalized(ticket),
+        Input::Webhook(_) | Input::Outcome(_) | Input::Wake => false,
+    }
+}
+
+fn on_webhook(mut work: StepBuilder<'_>, news: &WebhookEvent) -> Result<Step, RecordError> {
+    // A PSP vouches for its own payments only.
+    let vouches = |state: &State| *state.psp == *news.psp || planted(Bug::WebhookOfAnotherPsp);
+    let psp = work.psp().filter(|_| vouches(work.state()));
+    if let Some(psp) = psp {
+        let form = if planted(Bug::WebhookAmountsAsIso) {
+            0
+        } else {
+            work.state().wire_form
+        };
+        let sightings = news.sightings(Units::new(psp.face, WireForm::of(form)));
+        let sorted = ownership::sort(work.state(), psp, &sightings);
+        work.note_foreign(&sorted.foreign)?;
+        work.dispute(&sorted.disputed)?;
+        work.apply_evidence(Source::Webhook, None, &sorted.ours)?;
+    }
+    let changed = work.has_changed();
+    Ok(work.finish(Reply::Now(answer::received()), changed))
+}
+
+fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, RecordError> {
+    let Some(psp) = work.psp() else {
+        return Ok(work.finish(Reply::Nothing, false));
+    };
+    let purpose = &outcome.call.purpose;
+    let form = match purpose {
+        Purpose::Dispatched { call, .. } => work.state().wire_form_of(*call),
+        Purpose::Lookup(_) if planted(Bug::ListedAmountsAsIso) => 0,
+        Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => work.state().wire_form,
+    };
+    let terms = std::sync::Arc::clone(&work.state().terms);
+    let reading = Reading {
+        id: work.record.id(),
+        terms: &terms,
+        units: Units::new(psp.face, WireForm::of(form)),
+    };
+    let answer = psp::read(psp, reading, purpose, &outcome.result);
+    if matches!(outcome.result, CallResult::Answered { .. }) {
+        work.report = Some(PspReport {
+            psp: outcome.call.psp.clone(),
+            call: purpose.kind(),
+            rejection: answer.rejection.clone(),
+        });
+    }
+    match purpose {
+        Purpose::Dispatched { call, .. } => {
+            let evidence =
+                if work.state().may_have_sent_besides(*call) && !planted(Bug::RefusedResendDeclines) {
+                    of_this_sending_only(answer.evidence)
+                } else {
+                    answer.evidence
+                };
+            let source = match outcome.result.request_id() {
+                Some(request_id) => Source::NamedResponse { request_id },
+                None => Source::Response,
+            };
+            work.apply_evidence(source, Some(*call), &evidence)?;
+        }
+        Purpose::Read { asked_at_ms } => work.apply_read(psp, *asked_at_ms, &answer)?,
+        Purpose::Lookup(page) => work.apply_page(psp, page, answer, &outcome.result)?,
+        // Reads of events are answered where they were asked (`request::Routed::Read`).
+        Purpose::Event => {}
+    }
+    Ok(work.finish(Reply::Nothing, true))
+}
+
+/// A refusal that speaks of one sending only, where another one under the same key may have had its effect: the outcome of
+/// the operation is not known from it (rule 9).
+fn of_this_sending_only(mut evidence: Evidence) -> Evidence {
+    match &mut evidence.signal {
+        Signal::FormRefused { code, .. } => {
+            let reason = format!("this sending was refused ({code}); another may have had its effect");
+            Evidence::unknown(reason)
+        }
+        Signal::Rejected { is_conclusive, .. } => {
+            *is_conclusive = false;
+            evidence
+        }
+        Signal::None
+        | Signal::Prepared { .. }
+        | Signal::ActionRequired { .. }
+        | Signal::Refused { .. }
+        | Signal::Unknown { .. }
+        | Signal::NotSent { .. }
+        | Signal::KeyUseless { .. } => evidence,
+    }
+}

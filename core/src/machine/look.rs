@@ -1,0 +1,265 @@
+//! What a look at the PSP proves, and what follows from one that failed (rule 6).
+
+use crate::base::config::{Face, Psp};
+use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
+use crate::journal::entry::{Conclusion, Fact, Operation, Source};
+use crate::journal::evidence::Evidence;
+use crate::journal::record::RecordError;
+use crate::journal::running::CurrentOperation;
+use crate::journal::status::Status;
+use crate::machine::builder::StepBuilder;
+use crate::planted::{Bug, planted};
+use crate::psp::call::{CallResult, Lookup};
+use crate::psp::driver::Answer;
+use crate::recovery::due;
+use crate::recovery::ownership::{self, Sorted};
+use crate::recovery::{self, ABANDONED, RecoveryAction};
+
+/// A look that was answered.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    asked_at_ms: u64,
+    by_lookup: bool,
+    evidence: &'a Evidence,
+}
+
+impl StepBuilder<'_> {
+    /// Takes in what a read by id showed.
+    pub(crate) fn apply_read(
+        &mut self,
+        psp: &Psp,
+        asked_at_ms: u64,
+        answer: &Answer,
+    ) -> Result<(), RecordError> {
+        if answer.is_failed_look {
+            return self.look_failed(psp);
+        }
+        self.apply_lookup(
+            psp,
+            Look {
+                asked_at_ms,
+                by_lookup: false,
+                evidence: &answer.evidence,
+            },
+        )
+    }
+
+    /// Takes in one page of a look-up. The last page tells what the whole look-up showed; all pages count as asked when the first
+    /// one was.
+    pub(crate) fn apply_page(
+        &mut self,
+        psp: &Psp,
+        page: &Lookup,
+        answer: Answer,
+        result: &CallResult,
+    ) -> Result<(), RecordError> {
+        let has_pages = psp.face == Face::Stripe;
+        if matches!(result, CallResult::TooLarge { .. }) && page.objects > 1 && has_pages {
+            let smaller = Lookup {
+                objects: (page.objects / 10).max(1),
+                ..page.clone()
+            };
+            self.look_up(psp, smaller);
+            return Ok(());
+        }
+        let mut answer = answer;
+        answer
+            .next_page
+            .take_if(|next| page.goes_round(Some(next)) && planted(Bug::StuckCursorIsEnd));
+        let is_stuck = page.goes_round(answer.next_page.as_deref());
+        let mut found = page.found.clone();
+        found.extend(answer.sightings);
+        let is_failed = answer.is_failed_look && !planted(Bug::FailedLookIsAbsence);
+        if is_failed || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
+            return self.look_failed(psp);
+        }
+        if answer.next_page.is_some() && !planted(Bug::FirstPageIsAll) {
+            self.look_up(psp, page.next(answer.next_page, found));
+            return Ok(());
+        }
+        let mut sorted = ownership::sort(self.state(), psp, &found);
+        let is_open = matches!(
+            sorted.ours.signal,
+            crate::journal::evidence::Signal::Unknown { .. }
+        ) || sorted.ours.shows_open_action();
+        // A list that shows anything that is not ours, or is still open, proves no absence. Of what is done to the attempt's own
+        // object, once that is known, another object says nothing.
+        let is_of_own = self.is_done_to_own_object() && !sorted.is_unclear;
+        let shows_all = sorted.is_all_ours() || is_of_own || planted(Bug::ForeignProvesAbsence);
+        sorted.ours.complete = shows_all && !is_open;
+        self.note_foreign(&sorted.foreign)?;
+        self.apply_lookup(
+            psp,
+            Look {
+                asked_at_ms: if planted(Bug::PageAskedWhenAnswered) {
+                    self.now_ms()
+                } else {
+                    page.asked_at_ms
+                },
+                by_lookup: true,
+                evidence: &sorted.ours,
+            },
+        )?;
+        self.read_charge(psp);
+        self.park_if_not_ours(psp, page.asked_at_ms, &sorted)
+    }
+
+    /// Whether the operation under way acts on an object that is known to be the attempt's own: a capture, a release, a refund.
+    fn is_done_to_own_object(&self) -> bool {
+        let state = self.state();
+        let acts_on_it = |running: &CurrentOperation| running.operation != Operation::Authorize;
+        state.own_reference().is_some() && state.running.as_ref().is_some_and(acts_on_it)
+    }
+
+    /// Takes in what a read or a look-up showed, absence included.
+    fn apply_lookup(&mut self, psp: &Psp, look: Look<'_>) -> Result<(), RecordError> {
+        let Look { evidence, .. } = look;
+        if !evidence.is_informative() {
+            return Ok(());
+        }
+        let name = |running: &CurrentOperation| (running.operation, running.since_ms, running.effect);
+        let before = self.state().running.as_ref().map(name);
+        let is_news = self.note(Source::Lookup, None, evidence)?;
+        if self.state().running.as_ref().map(name) != before || before.is_none() {
+            return self.advance();
+        }
+        if self.is_abandoned(psp, look) {
+            self.keep_ground(is_news, evidence)?;
+            self.make(psp, ABANDONED)?;
+            return self.advance();
+        }
+        if self.is_last_look(psp, look) {
+            self.make(psp, recovery::give_up(self.state()))?;
+            return Ok(());
+        }
+        if self.proves_no_effect(psp, look) {
+            self.keep_ground(is_news, evidence)?;
+            let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
+            self.conclude(|operation| Conclusion::NoEffect { operation, effect })?;
+            return self.advance();
+        }
+        if let Some(running) = &self.state().running
+            && recovery::releases_again(self.state(), running, self.now_ms(), psp)
+        {
+            let again = recovery::send_rejected_again(self.state(), running, psp);
+            return self.make(psp, again);
+        }
+        // The same look once more, at once, would show the same.
+        match recovery::plan(self.state(), psp, self.now_ms()) {
+            Some(plan)
+                if !matches!(plan.what, RecoveryAction::Read { .. } | RecoveryAction::Lookup) && is_news =>
+            {
+                self.advance()
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Journals the evidence behind a conclusion even if it repeats earlier evidence.
+    fn keep_ground(&mut self, is_news: bool, evidence: &Evidence) -> Result<(), RecordError> {
+        if is_news {
+            return Ok(());
+        }
+        let id = self.new_id();
+        self.push(Fact::Observed {
+            source: Source::Lookup,
+            call: None,
+            id,
+            evidence: evidence.clone(),
+        })
+    }
+
+    /// Whether the look proves that the effect of the current number did not happen and no longer can.
+    fn proves_no_effect(&self, psp: &Psp, look: Look<'_>) -> bool {
+        let state = self.state();
+        let Some(running) = &state.running else {
+            return false;
+        };
+        // An action that the customer has not finished is no effect yet, and may become one at any time. Of its release an open
+        // action says that there was none.
+        let waits_for_customer = running.operation == Operation::Authorize
+            && (look.evidence.shows_open_action() || state.status == Status::RequiresAction);
+        let shows_no_release = running.operation == Operation::Void
+            && state.is_unfinished_action()
+            && look.evidence.shows_open_action();
+        let counts = look.asked_at_ms >= due::proof_counts_at_ms(state, running, psp, look.by_lookup)
+            || planted(Bug::AbsenceAtOnce);
+        // A release that was refused is repeated for an action that shows itself open. Where nothing shows, the PSP may list no
+        // unfinished action: the time of the action ends it (`is_abandoned`).
+        let waits_for_time =
+            running.refused.is_some() && state.is_unfinished_action() && !look.evidence.shows_open_action();
+        (look.evidence.complete || shows_no_release)
+            && counts
+            && !waits_for_customer
+            && !waits_for_time
+            && !running.proven_absent
+            && running.parked.is_none()
+    }
+
+    /// Whether the look is the last one at a 3-D Secure whose time is over: it is given up now.
+    fn is_last_look(&self, psp: &Psp, look: Look<'_>) -> bool {
+        let state = self.state();
+        let is_over = look.asked_at_ms >= due::action_last_look_ms(state, psp, self.now_ms(), look.by_lookup);
+        state.status == Status::RequiresAction && is_over
+    }
+
+    /// Whether the look proves that nobody finished the 3-D Secure that is being released: its time was over when it was asked
+    /// for, and it shows neither an effect nor an open action.
+    fn is_abandoned(&self, psp: &Psp, look: Look<'_>) -> bool {
+        let state = self.state();
+        let is_over =
+            look.asked_at_ms >= due::action_proof_counts_ms(state, psp, self.now_ms(), look.by_lookup);
+        let is_open = state
+            .running
+            .as_ref()
+            .is_some_and(|running| running.parked.is_none());
+        state.is_unfinished_action() && is_open && look.evidence.complete && is_over
+    }
+
+    /// A look that failed shows nothing, not even that nothing is there.
+    fn look_failed(&mut self, psp: &Psp) -> Result<(), RecordError> {
+        match recovery::after_failed_look(self.state(), psp, self.now_ms()) {
+            Some(what) => self.make(psp, what),
+            None => Ok(()),
+        }
+    }
+
+    /// Lists carry no charge details, so the object is read by id to learn when the authorization lapses.
+    fn read_charge(&mut self, psp: &Psp) {
+        let state = self.state();
+        let is_wanted = psp.face == Face::Stripe
+            && psp.class.addressable
+            && state.status == Status::Authorized
+            && !state.is_automatic()
+            && state.knowledge.capture_before_ms.is_none();
+        let Some(reference) = state.own_reference().filter(|_| is_wanted).map(str::to_owned) else {
+            return;
+        };
+        self.read(psp, &reference, None);
+    }
+
+    /// A look that counts and still shows what is not ours cannot end the operation, now or ever: an operator has to say whose
+    /// it is.
+    fn park_if_not_ours(&mut self, psp: &Psp, asked_at_ms: u64, sorted: &Sorted) -> Result<(), RecordError> {
+        if self.state().own_reference().is_some() {
+            // Its own object is known: another one says nothing of it.
+            return Ok(());
+        }
+        let Some(running) = self
+            .state()
+            .running
+            .as_ref()
+            .filter(|running| running.parked.is_none())
+        else {
+            return Ok(());
+        };
+        let counts = asked_at_ms >= due::proof_counts_at_ms(self.state(), running, psp, true);
+        let is_unknown = !running.no_act_left() && !running.proven_absent;
+        let mut others = sorted.disputed.iter().chain(&sorted.foreign);
+        let Some(reference) = others.next().filter(|_| is_unknown && counts) else {
+            return Ok(());
+        };
+        let reason = ownership::not_ours(reference);
+        self.conclude(|operation| Conclusion::Parked { operation, reason })
+    }
+}

@@ -1,0 +1,61 @@
+//! A request on its way: what a client asks for, and until when it waits.
+
+use std::sync::Arc;
+
+use crate::base::fingerprint::Fingerprint;
+use crate::contract::answer::ReplyContext;
+use crate::contract::command::Command;
+
+/// A request that concerns one attempt, checked as far as it can be without the attempt. Adapters carry it, and
+/// present it again after a conflict or a change of the record; they do not look inside.
+#[derive(Clone, Debug)]
+pub struct PendingRequest {
+    pub(crate) merchant: Arc<str>,
+    /// Shared: a ticket is copied whenever it has to wait.
+    pub(crate) asked: Arc<Asked>,
+    /// When an answer is due, in milliseconds since the Unix epoch.
+    pub(crate) answer_by_ms: u64,
+    pub(crate) context: ReplyContext,
+    /// Whether the ticket has waited for its answer: it is no new question.
+    pub(crate) has_waited: bool,
+    /// Whether it waits for news of an open 3-D Secure, which its question has had read.
+    pub(crate) expects_news: bool,
+    /// Index of the entry by which this very ticket asked, if it brought one into the journal. Its answer is no replay, unless
+    /// somebody asked again under the key since.
+    pub(crate) asked_at: Option<usize>,
+}
+
+/// What a ticket asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Read,
+    Command {
+        key: String,
+        fingerprint: Fingerprint,
+        order: Command,
+    },
+}
+
+impl PendingRequest {
+    /// The context of an answer that comes before its time and is not final: a `Prefer: wait` was not applied.
+    pub(crate) fn early(&self) -> ReplyContext {
+        ReplyContext {
+            waited_s: None,
+            ..self.context.clone()
+        }
+    }
+
+    /// The ticket as it waits: presented again, it is the same question.
+    pub(crate) fn waiting(&self) -> Self {
+        let mut ticket = self.clone();
+        ticket.has_waited = true;
+        ticket
+    }
+
+    /// When an answer is due, in milliseconds since the Unix epoch. An adapter that cannot finish by then presents
+    /// the ticket once more and gets a 202.
+    #[must_use]
+    pub fn answer_by_ms(&self) -> u64 {
+        self.answer_by_ms
+    }
+}

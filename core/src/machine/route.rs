@@ -1,0 +1,292 @@
+//! From an HTTP request to a pending one: paths, methods, merchants, keys, bodies (`docs/http.md`). Nothing here needs a record,
+//! and nothing here changes one.
+
+use std::sync::Arc;
+
+use super::event;
+use super::pending::{Asked, PendingRequest};
+use super::routed::Routed;
+use super::step::Input;
+use crate::base::config::Config;
+use crate::base::http::{Request, Response};
+use crate::base::id::AttemptId;
+use crate::base::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX, PSP_ANSWER_BYTES_MAX};
+use crate::contract::answer;
+use crate::contract::answer::ReplyContext;
+use crate::contract::command::command;
+use crate::contract::error::{ApiError, Code};
+use crate::contract::json::Body;
+use crate::contract::key::idempotency_key;
+use crate::journal::entry::RequestKind;
+
+/// Reads a request: either an answer at once, or the attempt that it concerns.
+#[must_use]
+pub fn route(config: &Config, request: &Request<'_>, now_ms: u64) -> Routed {
+    let mut context = ReplyContext {
+        problem_json: wants_problem_json(request),
+        ..ReplyContext::default()
+    };
+    match read(config, request, now_ms, &mut context) {
+        Ok(routed) => routed,
+        Err(refusal) => Routed::Reply(answer::error(&refusal, &context)),
+    }
+}
+
+/// Most bytes of a body that this path takes. An adapter need not read further than one more; what is larger is refused by
+/// [`route`].
+#[must_use]
+pub fn body_bytes_max(target: &str) -> usize {
+    match path(target.split('?').next().unwrap_or_default()) {
+        Ok(Path::Webhook(_)) => PSP_ANSWER_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    }
+}
+
+/// The answer when a request's body did not arrive whole.
+#[must_use]
+pub fn body_did_not_arrive() -> Response {
+    let message = "The body did not arrive whole, so nothing was done. Send the request again, with the same Idempotency-Key.";
+    answer::error(
+        &ApiError::new(Code::InvalidJson, message),
+        &ReplyContext::default(),
+    )
+}
+
+/// The answer when an adapter has to end a request without knowing what became of it.
+#[must_use]
+pub fn not_answered() -> Response {
+    let message = "It is not known whether this request took effect. Retry it with the same Idempotency-Key.";
+    answer::error(
+        &ApiError::new(Code::StoreUnavailable, message),
+        &ReplyContext::default(),
+    )
+}
+
+/// The answer of a deployment whose configuration cannot be used. `message` says where its operator finds out why.
+#[must_use]
+pub fn not_configured(message: &'static str) -> Response {
+    answer::error(
+        &ApiError::new(Code::NotConfigured, message),
+        &ReplyContext::default(),
+    )
+}
+
+/// The paths of the contract.
+enum Path<'a> {
+    Create,
+    Charge,
+    Attempt(&'a str),
+    Operation(&'a str, RequestKind),
+    Webhook(&'a str),
+}
+
+fn read(
+    config: &Config,
+    request: &Request<'_>,
+    now_ms: u64,
+    context: &mut ReplyContext,
+) -> Result<Routed, ApiError> {
+    let path = path(request.path())?;
+    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
+    let allowed: &[&str] = match path {
+        Path::Attempt(_) => &["GET", "HEAD"],
+        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
+    };
+    if !allowed.contains(&request.method) {
+        let mut error = ApiError::new(
+            Code::MethodNotAllowed,
+            format!("{} knows only {}.", request.path(), allowed.join(" and ")),
+        );
+        error.allow = Some(allowed);
+        return Err(error);
+    }
+    if let Path::Webhook(psp) = path {
+        // Before the signature. Bytes that were compressed after they were signed do not match it; bytes that were compressed
+        // before match it and cannot be read: neither refusal would name the cause. Only a header is looked at, so whoever
+        // has no secret learns nothing.
+        refuse_encoded(request)?;
+        return event::route(config, psp, request, context.clone(), now_ms);
+    }
+    let merchant = merchant(config, request)?;
+    // Before the size: the limit is on the body as it is without a coding.
+    refuse_encoded(request)?;
+    if request.body.len() > BODY_BYTES_MAX {
+        return Err(ApiError::new(
+            Code::BodyTooLarge,
+            format!("The body is larger than {BODY_BYTES_MAX} bytes."),
+        ));
+    }
+    let (parameter, kind) = match path {
+        Path::Create => ("", RequestKind::Create),
+        Path::Charge => ("", RequestKind::Charge),
+        Path::Operation(id, kind) => (id, kind),
+        Path::Attempt(id) => return read_attempt(id, merchant, now_ms, context),
+        Path::Webhook(_) => return Err(not_found(request.path())),
+    };
+    let key = idempotency_key(request)?;
+    context.key = Some(key.clone());
+    let id = match kind {
+        RequestKind::Create | RequestKind::Charge => AttemptId::derive(&config.installation, merchant, &key),
+        RequestKind::Authorize | RequestKind::Capture | RequestKind::Void | RequestKind::Resolve => {
+            AttemptId::parse(parameter).ok_or_else(attempt_not_found)?
+        }
+    };
+    let body = Body::read(request.body)?;
+    let fingerprint = body.fingerprint(kind.as_str(), parameter);
+    let order = command(config, merchant, kind, body)?;
+    context.waited_s = prefer_wait_s(request);
+    let wait_ms = context
+        .waited_s
+        .map_or(config.time_budget_ms, |seconds| seconds * 1000);
+    let ticket = PendingRequest {
+        merchant: merchant.into(),
+        asked: Arc::new(Asked::Command {
+            key,
+            fingerprint,
+            order,
+        }),
+        answer_by_ms: now_ms.saturating_add(wait_ms),
+        has_waited: false,
+        expects_news: false,
+        context: context.clone(),
+        asked_at: None,
+    };
+    Ok(Routed::Attempt {
+        id,
+        input: Input::Request(Box::new(ticket)),
+    })
+}
+
+fn read_attempt(id: &str, merchant: &str, now_ms: u64, context: &ReplyContext) -> Result<Routed, ApiError> {
+    let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
+    let ticket = PendingRequest {
+        merchant: merchant.into(),
+        asked: Arc::new(Asked::Read),
+        answer_by_ms: now_ms,
+        has_waited: false,
+        expects_news: false,
+        context: context.clone(),
+        asked_at: None,
+    };
+    Ok(Routed::Attempt {
+        id,
+        input: Input::Request(Box::new(ticket)),
+    })
+}
+
+fn path(path: &str) -> Result<Path<'_>, ApiError> {
+    // Looked at first: `/attempts/` would be the path of an attempt with an empty id.
+    let shorter = path.strip_suffix('/').filter(|shorter| !shorter.ends_with('/'));
+    if shorter.and_then(known).is_some() {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "No such path: it ends in a slash. Send it without the slash.",
+        ));
+    }
+    known(path).ok_or_else(|| not_found(path))
+}
+
+fn known(path: &str) -> Option<Path<'_>> {
+    let mut parts = path.strip_prefix('/').unwrap_or_default().split('/');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("attempts"), None, None, None) => Some(Path::Create),
+        (Some("charge"), None, None, None) => Some(Path::Charge),
+        (Some("attempts"), Some(id), None, None) => Some(Path::Attempt(id)),
+        (Some("attempts"), Some(id), Some("authorize"), None) => {
+            Some(Path::Operation(id, RequestKind::Authorize))
+        }
+        (Some("attempts"), Some(id), Some("capture"), None) => {
+            Some(Path::Operation(id, RequestKind::Capture))
+        }
+        (Some("attempts"), Some(id), Some("void"), None) => Some(Path::Operation(id, RequestKind::Void)),
+        (Some("attempts"), Some(id), Some("resolve"), None) => {
+            Some(Path::Operation(id, RequestKind::Resolve))
+        }
+        (Some("webhooks"), Some(psp), None, None) => Some(Path::Webhook(psp)),
+        _ => None,
+    }
+}
+
+fn not_found(_path: &str) -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts/{id} and POST /webhooks/{psp}.",
+    )
+}
+
+/// A body is read as it was sent: no content coding is undone (RFC 9110 §8.4). Where there is no body, nothing is encoded.
+fn refuse_encoded(request: &Request<'_>) -> Result<(), ApiError> {
+    let mut codings = request
+        .header_values("content-encoding")
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    if is_plain || request.body.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::UnsupportedContentEncoding,
+        "The Content-Encoding of this body is not supported, so this request did nothing. Send the body uncompressed, without Content-Encoding.",
+    ))
+}
+
+/// The error for an attempt that is not there, or not this merchant's: the two must look the same.
+pub(crate) fn attempt_not_found() -> ApiError {
+    ApiError::new(
+        Code::AttemptNotFound,
+        "There is no such attempt. Check the attempt_id, or create one with POST /attempts.",
+    )
+}
+
+fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, ApiError> {
+    if config.merchants.is_empty() {
+        return Err(ApiError::new(
+            Code::NotConfigured,
+            "No merchants are configured, so nobody can be served.",
+        ));
+    }
+    if let Some(open) = &config.open_merchant {
+        return Ok(open);
+    }
+    let mut lines = request.header_values("authorization");
+    let bearer = match (lines.next().map(std::str::from_utf8), lines.next()) {
+        (Some(Ok(line)), None) => line
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")),
+        _ => None,
+    };
+    bearer
+        .and_then(|(_, key)| config.merchant_of(key.trim()))
+        .ok_or_else(|| {
+            ApiError::new(
+                Code::Unauthorized,
+                "Send your API key as \"Authorization: Bearer …\"; this request named no merchant.",
+            )
+        })
+}
+
+pub(crate) fn wants_problem_json(request: &Request<'_>) -> bool {
+    request
+        .header_values("accept")
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .flat_map(|line| line.split(','))
+        .any(|part| {
+            part.split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .eq_ignore_ascii_case("application/problem+json")
+        })
+}
+
+/// `Prefer: wait=N` (RFC 7240), at most [`PREFER_WAIT_S_MAX`].
+fn prefer_wait_s(request: &Request<'_>) -> Option<u64> {
+    request
+        .header_values("prefer")
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .flat_map(|line| line.split([',', ';']))
+        .filter_map(|part| part.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse::<u64>().ok())
+        .map(|seconds| seconds.min(PREFER_WAIT_S_MAX))
+}

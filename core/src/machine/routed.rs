@@ -1,0 +1,35 @@
+//! Where a request goes.
+
+use super::step::Input;
+use crate::base::http::Response;
+use crate::base::id::AttemptId;
+use crate::contract::answer::ReplyContext;
+use crate::psp::call::Call;
+use crate::psp::stripe_event::About;
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Routed {
+    /// Answer at once; no record is concerned.
+    Reply(Response),
+    /// Load the record at `id` and hand `input` to [`super::handle::handle`].
+    Attempt {
+        /// The address of the record.
+        id: AttemptId,
+        /// What to hand over.
+        input: Input,
+    },
+    /// A webhook names an object and not its attempt: perform the read, and hand what comes of it to
+    /// [`super::event::event_read`], which says how it goes on.
+    Read(Box<EventRead>),
+}
+
+/// An event that says of which object it is, and not of which attempt: the object is read first, and names it.
+#[derive(Clone, Debug)]
+pub struct EventRead {
+    /// The read. Perform it, and hand what comes of it to [`super::event::event_read`].
+    pub call: Call,
+    /// What is read, and what else the event said.
+    pub(crate) about: About,
+    pub(super) context: ReplyContext,
+}

@@ -1,0 +1,151 @@
+//! What the machine is handed, and what it gives back.
+
+use std::sync::Arc;
+
+use super::pending::PendingRequest;
+use crate::base::http::Response;
+use crate::contract::timeline;
+use crate::journal::entry::{Conclusion, Fact};
+use crate::journal::evidence::EffectKind;
+use crate::journal::record::Record;
+use crate::journal::status::Status;
+use crate::psp::call::{Call, CallResult};
+use crate::psp::report::PspReport;
+use crate::psp::webhook::WebhookEvent;
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client asks for something, or is still waiting for its answer.
+    Request(Box<PendingRequest>),
+    /// A PSP told us something.
+    Webhook(Box<WebhookEvent>),
+    /// Something came of a call.
+    Outcome(Box<Outcome>),
+    /// A timer fired, or the record was found with a due time in the past.
+    Wake,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The call, as it was given out.
+    pub call: Call,
+    /// What came of it.
+    pub result: CallResult,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub struct Step {
+    /// Persist first. Nothing below may happen before this is durable (rules 1 and 2).
+    pub write: Option<Write>,
+    /// Then perform these.
+    pub calls: Vec<Call>,
+    /// And wake the machine at this time, in milliseconds since the Unix epoch. `None` leaves timers as they are.
+    pub wake_at_ms: Option<u64>,
+    /// What an answer said of its PSP as such: for the deployment's operators, whatever becomes of the write.
+    pub report: Option<PspReport>,
+    /// Then reply.
+    pub reply: Reply,
+}
+
+/// A compare-and-swap of one record.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The version that must be there; `None` if no record may be there.
+    pub expected_version: Option<u64>,
+    /// What to put there. Shared: the swap, the host's copy and the log line have it at the same time.
+    pub record: Arc<Record>,
+    /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
+    pub wake_at_ms: Option<u64>,
+}
+
+impl Write {
+    fn news(&self) -> impl Iterator<Item = &Fact> {
+        let from = usize::try_from(self.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+        self.record.entries().iter().skip(from).map(|entry| &entry.fact)
+    }
+
+    /// What it adds to the journal, in the timeline's words, for log lines. No secrets are in it.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        self.news().map(timeline::event).collect()
+    }
+
+    /// Where the attempt stands once it is durable.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.record.state().status
+    }
+
+    /// Whether the attempt has ended: from here on its answers are [`super::handle::finalized`], and a copy of the record is worth keeping
+    /// where reads are cheap.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.record.is_final()
+    }
+
+    /// How many effects it notes that must not stand (rule 8), captures that differ from what was asked for included (rule 14).
+    #[must_use]
+    pub fn unwanted_effects(&self) -> usize {
+        self.concluded(|conclusion| {
+            matches!(
+                conclusion,
+                Conclusion::Unwanted { .. } | Conclusion::CaptureMismatch { .. }
+            )
+        })
+    }
+
+    /// How many objects it notes that carry the attempt's reference and are not its own (rule 13).
+    #[must_use]
+    pub fn foreign_objects(&self) -> usize {
+        self.concluded(|conclusion| matches!(conclusion, Conclusion::Foreign { .. }))
+    }
+
+    /// How many captures it notes that were taken back by the PSP or the issuer.
+    #[must_use]
+    pub fn reversals(&self) -> usize {
+        let reversals = |fact: &Fact| match fact {
+            Fact::Observed { evidence, .. } => {
+                let kinds = evidence.effects.iter().map(|effect| effect.kind);
+                kinds.filter(|kind| *kind == EffectKind::Reversal).count()
+            }
+            _ => 0,
+        };
+        self.news().map(reversals).sum()
+    }
+
+    fn concluded(&self, is_meant: impl Fn(&Conclusion) -> bool) -> usize {
+        let is_meant = |fact: &&Fact| matches!(fact, Fact::Inferred { conclusion } if is_meant(conclusion));
+        self.news().filter(is_meant).count()
+    }
+}
+
+/// What to tell whoever asked.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Nobody is waiting.
+    Nothing,
+    /// Send this.
+    Now(Response),
+    /// Hand the ticket in again when the record has changed, and at `until_ms` at the latest.
+    Wait {
+        /// When an answer is due, in milliseconds since the Unix epoch.
+        until_ms: u64,
+        /// The ticket to hand in.
+        ticket: Box<PendingRequest>,
+    },
+}
+
+impl Step {
+    pub(crate) fn reply(response: Response) -> Self {
+        Self {
+            write: None,
+            calls: Vec::new(),
+            wake_at_ms: None,
+            report: None,
+            reply: Reply::Now(response),
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Requests of clients against a record: idempotency, the operations' own conditions, and who is told what
+//! (`docs/http.md`).
+
+use crate::base::fingerprint::Fingerprint;
+use crate::base::http::Response;
+use crate::base::id::AttemptId;
+use crate::base::limits::{
+    ENTRIES_FOR_VOID, ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX,
+};
+use crate::contract::answer;
+use crate::contract::answer::ReplyContext;
+use crate::contract::command::{Command, Payment};
+use crate::contract::condition::{Accepted, Refusal, condition};
+use crate::contract::error::{ApiError, Code};
+use crate::contract::timeline::timeline;
+use crate::contract::view::AttemptView;
+use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
+use crate::journal::record::{Record, RecordError};
+use crate::journal::state::{BoundKey, State};
+use crate::journal::status::Status;
+use crate::machine::builder::{StepBuilder, StepContext};
+use crate::machine::pending::{Asked, PendingRequest};
+use crate::machine::route::attempt_not_found;
+use crate::machine::step::{Reply, Step};
+use crate::planted::{Bug, planted};
+use crate::recovery::due;
+
+const A_DAY_MS: u64 = 24 * 3_600_000;
+/// Entries kept free for evidence.
+const ENTRIES_FOR_REQUESTS_MAX: usize = ENTRIES_MAX / 2;
+
+pub(crate) fn handle(
+    clock: StepContext<'_>,
+    id: AttemptId,
+    record: Option<&Record>,
+    ticket: &PendingRequest,
+) -> Result<Step, RecordError> {
+    match (&*ticket.asked, record) {
+        (asked, Some(record))
+            if *record.state().merchant != *ticket.merchant
+                && !(matches!(asked, Asked::Read) && planted(Bug::ReadsAcrossMerchants))
+                && !(is_resolve(asked) && planted(Bug::ResolvesAcrossMerchants)) =>
+        {
+            Ok(refuse(&attempt_not_found(), ticket))
+        }
+        (Asked::Read, Some(record)) => {
+            let mut work = StepBuilder::on(clock, record);
+            let reply = Reply::Now(show(&work, &ticket.context));
+            work.read_open_action();
+            Ok(work.finish(reply, false))
+        }
+        (Asked::Read, None) => Ok(refuse(&attempt_not_found(), ticket)),
+        (
+            Asked::Command {
+                key,
+                fingerprint,
+                order,
+            },
+            Some(record),
+        ) => on_known(StepBuilder::on(clock, record), ticket, key, fingerprint, order),
+        (
+            Asked::Command {
+                key,
+                fingerprint,
+                order: order @ (Command::Create(payment) | Command::Charge(payment)),
+            },
+            None,
+        ) => create(clock, id, ticket, order.kind(), (key, fingerprint), payment),
+        (
+            Asked::Command {
+                order:
+                    Command::Authorize { .. } | Command::Capture { .. } | Command::Void | Command::Resolve(_),
+                ..
+            },
+            None,
+        ) => Ok(refuse(&attempt_not_found(), ticket)),
+    }
+}
+
+fn is_resolve(asked: &Asked) -> bool {
+    matches!(asked, Asked::Command { order, .. } if matches!(order, Command::Resolve(_)))
+}
+
+/// The first write of an attempt: a swap of nothing for `Created`, with the dispatch of a charge beside it.
+fn create(
+    clock: StepContext<'_>,
+    id: AttemptId,
+    ticket: &PendingRequest,
+    request: RequestKind,
+    (key, fingerprint): (&str, &Fingerprint),
+    payment: &Payment,
+) -> Result<Step, RecordError> {
+    let Some(psp) = clock.config.psps.get(&payment.psp) else {
+        return Ok(refuse(&psp_not_configured(&payment.psp), ticket));
+    };
+    let amount_minor = payment.terms.amount_minor;
+    let fact = Fact::Created {
+        merchant: ticket.merchant.to_string(),
+        key: key.to_owned(),
+        fingerprint: *fingerprint,
+        request,
+        terms: payment.terms.clone(),
+        psp: payment.psp.clone(),
+        face: psp.face,
+    };
+    let mut work = StepBuilder::on_new(
+        clock,
+        Record::begin(
+            id,
+            Entry {
+                at_ms: clock.now_ms,
+                fact,
+            },
+            &clock.config.installation,
+        )?,
+    );
+    work.remember_return(payment.return_url.as_deref())?;
+    if request == RequestKind::Charge {
+        work.begin(psp, Operation::Authorize, Cause::Client, amount_minor, None)?;
+    }
+    Ok(answer_first(work, ticket))
+}
+
+fn on_known(
+    work: StepBuilder<'_>,
+    ticket: &PendingRequest,
+    key: &str,
+    fingerprint: &Fingerprint,
+    order: &Command,
+) -> Result<Step, RecordError> {
+    let is_young = || work.now_ms() <= work.state().created_at_ms.saturating_add(A_DAY_MS);
+    let bound = work
+        .state()
+        .bound(key)
+        .filter(|_| is_young() || !planted(Bug::KeyExpires))
+        .filter(|bound| bound.finalized_at.is_some() || !planted(Bug::TwinRefused));
+    if let Some(bound) = bound {
+        let is_other = bound.fingerprint != *fingerprint && !planted(Bug::KeyReuseReplayed);
+        if bound.request != order.kind() || is_other {
+            return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
+        }
+        if bound.is_withdrawn && bound.finalized_at.is_none() {
+            return on_withdrawn(work, ticket, key, order);
+        }
+        let reply = answer_bound(&work, ticket, key);
+        // Whoever looks at what is under way sees to its end: the server that began it may be gone (rule 11).
+        let is_open = work.state().running.is_some();
+        let mut work = work;
+        if !ticket.has_waited {
+            work.read_open_action();
+        }
+        return Ok(work.finish(reply, is_open));
+    }
+    if let Some(refusal) = no_room(work.record(), 1, matches!(order, Command::Void)) {
+        return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
+    }
+    let Some(psp) = work.psp() else {
+        return Ok(refuse(&psp_not_configured(&work.state().psp), ticket));
+    };
+    let begun = match condition(work.state(), order) {
+        Ok(begun) => begun,
+        Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
+    };
+    if let Some(again_ms) = too_soon(&work, &begun) {
+        let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
+        return Ok(Step::reply(answer::psp_rejected(
+            view(&work),
+            pause_s,
+            &ticket.early(),
+        )));
+    }
+    let mut work = work;
+    let (payment_method, return_url) = match order {
+        Command::Authorize {
+            payment_method,
+            default_payment_method,
+            return_url,
+        } => (
+            payment_method.clone().or_else(|| default_payment_method.clone()),
+            return_url.as_deref(),
+        ),
+        Command::Create(_)
+        | Command::Charge(_)
+        | Command::Capture { .. }
+        | Command::Void
+        | Command::Resolve(_) => (None, None),
+    };
+    let (key, request) = (key.to_owned(), order.kind());
+    work.push(Fact::Requested {
+        key,
+        fingerprint: *fingerprint,
+        request,
+        payment_method,
+    })?;
+    work.remember_return(return_url)?;
+    match begun {
+        Accepted::Operation {
+            operation,
+            amount_minor,
+        } => work.begin(psp, operation, Cause::Client, amount_minor, None)?,
+        Accepted::Resolution {
+            source,
+            evidence,
+            retries,
+        } => {
+            if let Some((operation, effect)) = retries {
+                work.push(Fact::Inferred {
+                    conclusion: Conclusion::NoEffect { operation, effect },
+                })?;
+                work.try_once_more()?;
+            }
+            work.apply_evidence(source, None, &evidence)?;
+            work.advance()?;
+        }
+    }
+    Ok(answer_first(work, ticket))
+}
+
+/// A key under which the PSP rejected what was asked. Nothing is under way for it; its client's retry sends it again, with growing
+/// pauses in between.
+fn on_withdrawn(
+    mut work: StepBuilder<'_>,
+    ticket: &PendingRequest,
+    key: &str,
+    order: &Command,
+) -> Result<Step, RecordError> {
+    let Some((operation, amount_minor)) = asked_again(work.state(), order) else {
+        // Another key's operation is under way; how that ends decides what this key is told for good.
+        let refusal = answer::invalid_state(order.kind(), work.state().status, view(&work));
+        return Ok(refuse(&refusal, ticket));
+    };
+    let now_ms = work.now_ms();
+    let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
+    if ticket.has_waited || now_ms < again_ms || planted(Bug::WithdrawnKeyStaysRejected) {
+        let pause_s = again_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
+        let response = answer::psp_rejected(view(&work), pause_s, &ticket.early());
+        return Ok(Step::reply(response));
+    }
+    if let Some(refusal) = no_room(work.record(), 0, false) {
+        return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
+    }
+    let Some(psp) = work.psp() else {
+        return Ok(refuse(&psp_not_configured(&work.state().psp), ticket));
+    };
+    work.push(Fact::Resumed { key: key.to_owned() })?;
+    work.begin(psp, operation, Cause::Client, amount_minor, None)?;
+    // No request had this answer before.
+    Ok(answer_first(work, ticket))
+}
+
+/// When an operation that the PSP has rejected may be asked for again, if that is not yet: another key does not shorten the pause.
+fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<u64> {
+    let Accepted::Operation { operation, .. } = begun else {
+        return None;
+    };
+    let rejections = work
+        .state()
+        .rejections
+        .as_ref()
+        .filter(|row| row.operation == *operation)?;
+    Some(due::ask_again_ms(rejections)).filter(|again_ms| work.now_ms() < *again_ms)
+}
+
+/// What a withdrawn request asks for, if the attempt is where it was then.
+fn asked_again(state: &State, order: &Command) -> Option<(Operation, u64)> {
+    let full_minor = state.terms.amount_minor;
+    match (order, state.status) {
+        (Command::Charge(_) | Command::Authorize { .. }, Status::Created) => {
+            Some((Operation::Authorize, full_minor))
+        }
+        (Command::Capture { amount_minor }, Status::Authorized) => {
+            Some((Operation::Capture, amount_minor.unwrap_or(full_minor)))
+        }
+        _ => None,
+    }
+}
+
+/// The reply to the ticket that brought its key into the journal.
+fn answer_first(work: StepBuilder<'_>, ticket: &PendingRequest) -> Step {
+    let reply = match &*ticket.asked {
+        Asked::Command { key, .. } => {
+            let bound = work.state().bound(key);
+            let ticket = PendingRequest {
+                asked_at: bound
+                    .map(|bound| bound.asked_at)
+                    .filter(|_| !planted(Bug::FirstAnswerMarked)),
+                ..ticket.clone()
+            };
+            answer_bound(&work, &ticket, key)
+        }
+        Asked::Read => Reply::Now(show(&work, &ticket.context)),
+    };
+    work.finish(reply, true)
+}
+
+/// The reply to a ticket whose key is bound: final, or 202, or worth waiting for.
+fn answer_bound(work: &StepBuilder<'_>, ticket: &PendingRequest, key: &str) -> Reply {
+    let Some(bound) = work.state().bound(key) else {
+        return Reply::Now(show(work, &ticket.context));
+    };
+    match bound.finalized_at {
+        Some(index) => Reply::Now(finalized_at(work.record(), index, bound, ticket)),
+        None if bound.is_withdrawn => {
+            let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
+            let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
+            Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.early()))
+        }
+        None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.context)),
+        None if work.waits_for_people(ticket) => Reply::Now(work.under_way(&ticket.early())),
+        None => Reply::Wait {
+            until_ms: ticket.answer_by_ms,
+            ticket: Box::new(PendingRequest {
+                expects_news: work.expects_news(ticket),
+                ..ticket.waiting()
+            }),
+        },
+    }
+}
+
+/// The answer of a key that was finalized at this entry.
+fn finalized_at(record: &Record, index: usize, bound: &BoundKey, ticket: &PendingRequest) -> Response {
+    let context = ReplyContext {
+        replayed: ticket.asked_at != Some(bound.asked_at) && !planted(Bug::ReplayNotMarked),
+        ..ticket.context.clone()
+    };
+    let shows_now = planted(Bug::ReplayFromCurrentState);
+    let state = record.state_at(if shows_now { usize::MAX / 2 } else { index });
+    answer::finalized(record.id(), bound, &state, &context)
+}
+
+/// See [`crate::machine::step::finalized`].
+pub(crate) fn finalized(id: AttemptId, record: &Record, ticket: &PendingRequest) -> Option<Response> {
+    let state = record.state();
+    if *state.merchant != *ticket.merchant {
+        return None;
+    }
+    match &*ticket.asked {
+        Asked::Read => {
+            let is_over = state.status.is_final() || planted(Bug::CopyAnswersOpenAttempt);
+            (is_over && state.running.is_none() && state.mismatch.is_none()).then(|| {
+                let view = AttemptView::finalized(id, state).with_timeline(timeline(record));
+                answer::shown(&view, &ticket.context)
+            })
+        }
+        Asked::Command {
+            key,
+            fingerprint,
+            order,
+        } => {
+            let bound = state.bound(key)?;
+            let is_same = bound.request == order.kind() && bound.fingerprint == *fingerprint;
+            let index = bound.finalized_at.filter(|_| is_same)?;
+            Some(finalized_at(record, index, bound, ticket))
+        }
+    }
+}
+
+/// See [`crate::machine::step::may_be_finalized`].
+pub(crate) fn may_be_finalized(ticket: &PendingRequest) -> bool {
+    match &*ticket.asked {
+        Asked::Read => true,
+        Asked::Command { order, .. } => order.kind() != RequestKind::Create,
+    }
+}
+
+fn show(work: &StepBuilder<'_>, context: &ReplyContext) -> Response {
+    answer::shown(&view(work).with_timeline(timeline(work.record())), context)
+}
+
+fn view(work: &StepBuilder<'_>) -> AttemptView {
+    AttemptView::finalized(work.record().id(), work.state()).with_operation(work.state(), &work.outlook())
+}
+
+fn refuse(error: &ApiError, ticket: &PendingRequest) -> Step {
+    Step::reply(answer::error(error, &ticket.context))
+}
+
+fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &StepBuilder<'_>) -> ApiError {
+    match refusal {
+        Refusal::State => answer::invalid_state(request, work.state().status, view(work)),
+        Refusal::Error(error) if error.code == Code::InvalidState => error.with_attempt(view(work)),
+        Refusal::Error(error) => error,
+    }
+}
+
+/// Why the record has no room for another request that binds so many keys. A void finds room for longer than the others.
+fn no_room(record: &Record, keys: usize, is_void: bool) -> Option<ApiError> {
+    if record.state().keys.len() + keys > KEYS_PER_ATTEMPT_MAX {
+        let message = format!(
+            "This attempt has used all its {KEYS_PER_ATTEMPT_MAX} keys. Retry with a key that was used before."
+        );
+        return Some(ApiError::new(Code::TooManyKeys, message));
+    }
+    let entries_max = if is_void {
+        ENTRIES_FOR_REQUESTS_MAX + ENTRIES_FOR_VOID
+    } else {
+        ENTRIES_FOR_REQUESTS_MAX
+    };
+    let full = record.size_bytes() > RECORD_BYTES_FOR_REQUESTS_MAX || record.entries().len() > entries_max;
+    full.then(|| {
+        ApiError::new(
+            Code::RecordFull,
+            "This attempt's record has no room for another request; what is left is kept for evidence.",
+        )
+    })
+}
+
+fn key_reuse(bound: RequestKind, asked: RequestKind) -> ApiError {
+    if bound == asked {
+        // The words of `docs/http.md`, “First examples”.
+        return ApiError::new(
+            Code::IdempotencyKeyReuse,
+            "Idempotency-Key was reused with a different request body.",
+        );
+    }
+    let message = format!(
+        "Idempotency-Key was reused with a different operation: it belongs to {}, not {}.",
+        bound.as_str(),
+        asked.as_str()
+    );
+    ApiError::new(Code::IdempotencyKeyReuse, message)
+}
+
+fn psp_not_configured(name: &str) -> ApiError {
+    ApiError::new(
+        Code::NotConfigured,
+        format!("The PSP \"{name}\" of this attempt is not configured here."),
+    )
+}

@@ -1,0 +1,62 @@
+//! What whoever asked is told when an input could not be handled, as the store or the record is not to be had.
+
+use super::step::Input;
+use crate::base::http::Response;
+use crate::contract::answer;
+use crate::contract::answer::ReplyContext;
+use crate::contract::error::{ApiError, Code};
+use crate::journal::record::RecordError;
+use crate::planted::{Bug, planted};
+
+impl Input {
+    /// What to tell whoever asked when the store cannot be reached: whether the input took effect is not known.
+    #[must_use]
+    pub fn store_unavailable(&self) -> Option<Response> {
+        let (message, context) = match self {
+            Self::Request(ticket) => (
+                "The store did not answer, so it is not known whether this request took effect. Retry it with the same Idempotency-Key.",
+                ticket.context.clone(),
+            ),
+            Self::Webhook(_) if planted(Bug::WebhookAckedInOutage) => return Some(answer::received()),
+            Self::Webhook(_) => (
+                "The store did not answer; send this webhook again.",
+                ReplyContext::default(),
+            ),
+            Self::Outcome(_) | Self::Wake => return None,
+        };
+        Some(answer::error(
+            &ApiError::new(Code::StoreUnavailable, message),
+            &context,
+        ))
+    }
+
+    /// What to tell whoever asked when the store failed its probe: it was not asked, so nothing took effect.
+    #[must_use]
+    pub fn store_unsafe(&self, why: &str) -> Option<Response> {
+        let context = match self {
+            Self::Request(ticket) => ticket.context.clone(),
+            Self::Webhook(_) => ReplyContext::default(),
+            Self::Outcome(_) | Self::Wake => return None,
+        };
+        let message = format!("The configured store is refused, so this request did nothing: {why}.");
+        Some(answer::error(
+            &ApiError::new(Code::StoreUnsafe, message),
+            &context,
+        ))
+    }
+
+    /// What to tell whoever asked when the stored record cannot be used. Nothing was overwritten.
+    #[must_use]
+    pub fn record_refused(&self, why: &RecordError) -> Option<Response> {
+        let context = match self {
+            Self::Request(ticket) => ticket.context.clone(),
+            Self::Webhook(_) => ReplyContext::default(),
+            Self::Outcome(_) | Self::Wake => return None,
+        };
+        let message = format!("The stored record of this attempt was refused and left as it is: {why}.");
+        Some(answer::error(
+            &ApiError::new(Code::RecordRefused, message),
+            &context,
+        ))
+    }
+}

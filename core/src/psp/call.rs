@@ -1,0 +1,198 @@
+//! Calls to a PSP: what an adapter is to send, and what it saw come of it.
+
+use std::fmt;
+
+use super::report::CallKind;
+use crate::base::config::Secret;
+use crate::base::id::{AttemptId, LocalId};
+use crate::journal::entry::{CallStep, Operation};
+use crate::journal::evidence::Sighting;
+
+/// Headers of a PSP's answer that core reads, in lower case. An adapter hands these over and drops the others.
+pub const ANSWER_HEADERS: [&str; 2] = ["request-id", "stripe-should-retry"];
+
+/// One HTTP request to a PSP, ready to be sent. Its `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpCall {
+    /// Method.
+    pub method: &'static str,
+    /// Absolute URL.
+    pub url: String,
+    /// Header lines without the credentials.
+    pub headers: Vec<(&'static str, String)>,
+    /// The PSP's API key, sent as `Authorization: Bearer`.
+    pub bearer: Secret,
+    /// Body bytes.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for HttpCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({} body bytes)", self.method, self.url, self.body.len())
+    }
+}
+
+/// A call that the adapter is to perform: only if [`Call::may_send`] still holds right before sending, at most once,
+/// and with whatever came of it handed back as [`crate::machine::step::Input::Outcome`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The attempt that what comes of it is for; `None` for a read that finds out which attempt an event is about.
+    pub attempt: Option<AttemptId>,
+    /// Name of the PSP in the configuration.
+    pub psp: String,
+    /// What to send.
+    pub http: HttpCall,
+    /// When it may be sent at the latest, in milliseconds since the Unix epoch (rule 1).
+    pub send_by_ms: u64,
+    /// How long to wait for the whole answer.
+    pub timeout_ms: u64,
+    /// Whether money can move by it (prepare calls, reads and look-ups move none).
+    pub moves_money: bool,
+    /// Set on a question that is not worth asking again so soon: an adapter that began one of this attempt within so many
+    /// milliseconds leaves it out ([`super::questions::Questions`]).
+    pub skip_within_ms: Option<u64>,
+    pub(crate) purpose: Purpose,
+}
+
+impl Call {
+    /// Rule 1: check again right before sending. An owner that was paused past `send_by_ms` must not send: others
+    /// may have drawn conclusions from its silence.
+    #[must_use]
+    pub fn may_send(&self, now_ms: u64) -> bool {
+        now_ms <= self.send_by_ms
+    }
+}
+
+/// What a call is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A dispatched call, named in the journal.
+    Dispatched {
+        call: LocalId,
+        operation: Operation,
+        step: CallStep,
+        target: Option<String>,
+        amount_minor: u64,
+    },
+    /// Reads the object by id.
+    Read { asked_at_ms: u64 },
+    /// Looks for objects by our reference.
+    Lookup(Lookup),
+    /// Reads the object that an event is about, to learn whose it is.
+    Event,
+}
+
+impl Purpose {
+    /// The kind of call, for reports.
+    pub(crate) fn kind(&self) -> CallKind {
+        match self {
+            Self::Dispatched { .. } => CallKind::Operation,
+            Self::Read { .. } | Self::Event => CallKind::Read,
+            Self::Lookup(_) => CallKind::List,
+        }
+    }
+}
+
+/// One page of a look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    /// When the first page was asked for: all pages count as asked then.
+    pub(crate) asked_at_ms: u64,
+    /// The cursor of this page; `None` for the first.
+    pub(crate) after: Option<String>,
+    /// How many objects are asked for.
+    pub(crate) objects: u32,
+    /// The object whose refunds are listed, where those are looked for.
+    pub(crate) refunds_of: Option<String>,
+    /// What the pages before showed.
+    pub(crate) found: Vec<Sighting>,
+    /// A cursor to find out by whether the cursors go round, and how many pages it is kept and has been kept for (Brent).
+    pub(crate) mark: Option<String>,
+    pub(crate) mark_pages_max: u32,
+    pub(crate) mark_pages: u32,
+}
+
+impl Lookup {
+    /// Whether the next cursor was met before: this page's own, or the one that is marked.
+    pub(crate) fn goes_round(&self, next: Option<&str>) -> bool {
+        next.is_some() && (next == self.after.as_deref() || next == self.mark.as_deref())
+    }
+
+    /// The next page.
+    pub(crate) fn next(&self, after: Option<String>, found: Vec<Sighting>) -> Self {
+        let is_over = self.mark_pages >= self.mark_pages_max;
+        let (mark, mark_pages_max, mark_pages) = if is_over {
+            (after.clone(), self.mark_pages_max.saturating_mul(2).max(1), 0)
+        } else {
+            (self.mark.clone(), self.mark_pages_max, self.mark_pages + 1)
+        };
+        Self {
+            after,
+            found,
+            mark,
+            mark_pages_max,
+            mark_pages,
+            ..self.clone()
+        }
+    }
+}
+
+/// What came of a call, as the adapter saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallResult {
+    /// An answer arrived whole.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// Those of [`ANSWER_HEADERS`] that it has, names in lower case.
+        headers: Vec<(String, String)>,
+        /// Body bytes.
+        body: Vec<u8>,
+    },
+    /// An answer began to arrive and is larger than what is read of one.
+    TooLarge {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Not one byte of the request can have left this machine: no connection came about, or
+    /// [`Call::may_send`] no longer held.
+    NotSent {
+        /// Why.
+        reason: String,
+    },
+    /// Anything else: a timeout, a broken connection, an answer cut short or too long.
+    Unknown {
+        /// What.
+        reason: String,
+    },
+}
+
+impl CallResult {
+    /// An answer without headers of interest.
+    pub fn answered(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::Answered {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        match self {
+            Self::Answered { headers, .. } => {
+                let mut named = headers
+                    .iter()
+                    .filter(|(known, _)| known.eq_ignore_ascii_case(name));
+                named.next().map(|(_, value)| value.as_str())
+            }
+            Self::TooLarge { .. } | Self::NotSent { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// The PSP's `Request-Id`, if it is printable and at most 128 bytes.
+    pub(crate) fn request_id(&self) -> Option<String> {
+        let id = self.header("request-id")?;
+        let is_name = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
+        is_name.then(|| id.to_owned())
+    }
+}

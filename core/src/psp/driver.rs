@@ -1,0 +1,100 @@
+//! What a driver is given, and what it gives back: each PSP's own module says it in its PSP's way.
+
+use super::amount::Units;
+use super::report;
+use crate::base::id::AttemptId;
+use crate::journal::entry::{CallStep, Operation, Terms};
+use crate::journal::evidence::{Evidence, Sighting, Signal, clip};
+use crate::journal::wire_form::WireForm;
+
+/// What a driver is asked to write.
+pub(crate) struct PspRequest<'a> {
+    pub(crate) form: WireForm,
+    pub(crate) id: AttemptId,
+    pub(crate) terms: &'a Terms,
+    pub(crate) return_url: Option<&'a str>,
+    pub(crate) operation: Operation,
+    pub(crate) step: CallStep,
+    pub(crate) psp_key: &'a str,
+    pub(crate) amount_minor: u64,
+    /// The object or effect addressed, once known.
+    pub(crate) target: Option<&'a str>,
+}
+
+/// What an answer says.
+#[derive(Default)]
+pub(crate) struct Answer {
+    /// Of the object that was acted on or read.
+    pub(crate) evidence: Evidence,
+    /// Of a page of a look-up: the objects that carry our reference.
+    pub(crate) sightings: Vec<Sighting>,
+    /// Where a look-up goes on.
+    pub(crate) next_page: Option<String>,
+    /// Whether a question was not answered: it shows nothing, not even that nothing is there.
+    pub(crate) is_failed_look: bool,
+    /// What the PSP rejected, if it did.
+    pub(crate) rejection: Option<report::Rejection>,
+}
+
+impl From<Evidence> for Answer {
+    fn from(evidence: Evidence) -> Self {
+        Self {
+            evidence,
+            ..Self::default()
+        }
+    }
+}
+
+impl Answer {
+    /// An unknown outcome, and for a question: no answer.
+    pub(crate) fn unknown(reason: impl Into<String>) -> Self {
+        Self {
+            evidence: Evidence::unknown(reason),
+            is_failed_look: true,
+            ..Self::default()
+        }
+    }
+
+    /// Our credentials, our account or our request were rejected.
+    pub(crate) fn rejected(rejection: report::Rejection, is_conclusive: bool) -> Self {
+        Self {
+            evidence: Evidence::signal(Signal::Rejected {
+                status: rejection.status,
+                code: rejection.code.clone(),
+                is_conclusive,
+            }),
+            is_failed_look: true,
+            rejection: Some(rejection),
+            ..Self::default()
+        }
+    }
+}
+
+/// The time in which the object that is looked for can have been made, in milliseconds since the Unix epoch, both ends included.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) since_ms: u64,
+    pub(crate) until_ms: u64,
+}
+
+/// What a driver needs to know to read an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) id: AttemptId,
+    pub(crate) terms: &'a Terms,
+    /// The units of the amounts in the answer.
+    pub(crate) units: Units,
+}
+
+/// The outcome is unknown, and the same key will never tell it.
+pub(crate) fn key_useless(reason: impl Into<String>) -> Answer {
+    Answer {
+        is_failed_look: true,
+        ..Evidence::signal(Signal::KeyUseless { reason: clip(reason) }).into()
+    }
+}
+
+/// The bytes behind a byte order mark, which RFC 8259 §8.1 allows a reader to skip.
+pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}

@@ -1,0 +1,11 @@
+//! What to do next, and when.
+
+pub(crate) mod due;
+pub(crate) mod ownership;
+pub mod plan;
+
+pub(crate) use plan::{
+    ABANDONED, RecoveryAction, after_failed_look, first_page, first_step, give_up, may_resend, plan,
+    releases_again, send_rejected_again,
+};
+pub use plan::{OperationState, Outlook, outlook};
