@@ -35,7 +35,7 @@ def start_server(
     secrets: dict[str, str] | None = None,
     listen: str = "127.0.0.1:0",
 ) -> Process:
-    """`edge-local` on a store in `directory`; `.ready` is its base URL. `config` is the text of a configuration file;
+    """`server` on a store in `directory`; `.ready` is its base URL. `config` is the text of a configuration file;
     without one it serves one merchant with a sandbox PSP inside."""
     directory.mkdir(parents=True, exist_ok=True)
     command = [binary("pay-once"), "--listen", listen, "--data", str(directory / "data")]

@@ -1,4 +1,4 @@
-"""`edge-local` answers what `openapi/openapi.json` says, by a tester that nobody here wrote. The two edges' own tests do the
+"""`server` answers what `openapi/openapi.json` says, by a tester that nobody here wrote. The two edges' own tests do the
 same with `peers/contract`."""
 
 from __future__ import annotations

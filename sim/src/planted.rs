@@ -21,7 +21,7 @@ use crate::tier::{Judged, Tier, carry_out};
 const TRIAL_STRIDE: u64 = 1_000_000;
 
 /// Bugs of the catalogue that these plans cannot show, and why: they are kept, and counted as not caught, so that nobody
-/// takes the simulator for more than it is. Core's and edge-local's own tests fail with most of them.
+/// takes the simulator for more than it is. Core's and server's own tests fail with most of them.
 pub const OUT_OF_REACH: &[(&str, &str)] = &[
     (
         "send-by-checked-before-connect",
@@ -40,7 +40,7 @@ pub const OUT_OF_REACH: &[(&str, &str)] = &[
     ),
     (
         "cut-body-is-empty",
-        "a load balancer passes requests on when it has them whole, the simulated one too; edge-local's own tests cut bodies off",
+        "a load balancer passes requests on when it has them whole, the simulated one too; server's own tests cut bodies off",
     ),
 ];
 
@@ -118,7 +118,7 @@ pub fn plant(bugs: &[Bug], effort: Effort, bar: &ProgressBar) -> Vec<Caught> {
 
 /// The model tier has no server of ours in it: bugs of that room are hunted in the full one.
 fn hunt(bug: Bug, effort: Effort) -> Caught {
-    let of_the_server = bug.room().starts_with("edge-local");
+    let of_the_server = bug.room().starts_with("server");
     let first = if of_the_server { Tier::Full } else { Tier::Model };
     let caught = trials(bug, first, effort);
     if caught.median().is_some() || of_the_server {

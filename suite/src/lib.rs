@@ -40,7 +40,7 @@ use environment::{Secrets, Weather};
 use transcript::difference;
 use walk::{Walk, turn};
 
-/// The transcript that `edge-local` gave: what every other adapter must give as well.
+/// The transcript that `server` gave: what every other adapter must give as well.
 pub const GOLDEN: &str = include_str!("../transcript.txt");
 /// Cases of the same weather that run at the same time.
 const AT_ONCE: usize = 12;

@@ -117,7 +117,7 @@ pub struct Timing {
     /// How long an authorization lives where the PSP does not say (Stripe: 7 days).
     pub authorization_lifetime_ms: u64,
     /// How long before that an uncaptured authorization is voided (rule 10). Far longer than it takes until somebody takes
-    /// up the timers of a server that is gone for good (`edge-local`: 30 s).
+    /// up the timers of a server that is gone for good (`server`: 30 s).
     pub capture_margin_ms: u64,
     /// How long a customer may take for 3-D Secure before the attempt is abandoned.
     pub action_timeout_ms: u64,

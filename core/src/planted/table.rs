@@ -2,11 +2,11 @@
 
 bugs! {
     // Rule 1
-    SendByNotChecked, "send-by-not-checked", "rule 1", "edge-local/server",
+    SendByNotChecked, "send-by-not-checked", "rule 1", "server/server",
         "The time to send by is not checked again right before sending.",
         "queryable, two servers: the owner pauses between commit and send until another has proven absence and sent \
          the next number; two effects. Any class: a request that reaches the PSP after its send_by";
-    SendByCheckedBeforeConnect, "send-by-checked-before-connect", "rule 1", "edge-local/psp_client",
+    SendByCheckedBeforeConnect, "send-by-checked-before-connect", "rule 1", "server/psp_client",
         "The time to send by is checked before the connection is made, not right before the first byte.",
         "any class: connecting takes longer than send_window_ms (SYN held); a request after its send_by, and with \
          short constants two effects on queryable";
@@ -14,11 +14,11 @@ bugs! {
         "The PSP is called before the dispatch is durable.",
         "queryable or blind, two servers: the same request at both, one swap conflicts, both call; or a crash, or an \
          unknown swap that was lost, after the call: nothing in the journal tells of it";
-    SendByCheckedAtStart, "send-by-checked-at-start", "rule 1", "edge-local/server",
+    SendByCheckedAtStart, "send-by-checked-at-start", "rule 1", "server/server",
         "The time to send by is checked when a call begins, not right before its first byte.",
         "any class: the process pauses between the commit and the send; a request after its send_by, and with short \
          constants two effects on queryable";
-    ServerErrorRetried, "server-error-retried", "rule 1", "edge-local/psp_client",
+    ServerErrorRetried, "server-error-retried", "rule 1", "server/psp_client",
         "A call that a 5xx answers is sent once more by the client for HTTP.",
         "queryable or blind: 500 after the effect; two effects of one call";
 
@@ -49,7 +49,7 @@ bugs! {
         "An outage of the store is told as a request that did nothing.",
         "any class: a swap times out after it applied; 503 STORE_UNSAFE that says “did nothing” and not to retry, \
          and the money moves";
-    UnreadableStoreIsEmpty, "unreadable-store-is-empty", "rule 2", "edge-local/server",
+    UnreadableStoreIsEmpty, "unreadable-store-is-empty", "rule 2", "server/server",
         "A record that the store does not give out counts as one that is not there.",
         "any class: the store is down for a while; 404 for an attempt that is there, 200 for a webhook that is \
          lost, and answers of the PSP are dropped";
@@ -162,7 +162,7 @@ bugs! {
         "The first look that fails gives the operation to an operator.",
         "queryable or addressable: the answer is lost and one look-up fails; parked, though the next look would \
          tell";
-    TooLargeIsUnknown, "too-large-is-unknown", "promise: liveness", "edge-local/psp_client",
+    TooLargeIsUnknown, "too-large-is-unknown", "promise: liveness", "server/psp_client",
         "An answer that is too large counts as a lost one.",
         "stripe by its list: a page of the list is larger than what is read; no smaller page is asked for, and the \
          attempt stays in doubt";
@@ -270,16 +270,16 @@ bugs! {
     GarbageIntentIsDecline, "garbage-intent-is-decline", "rule 9", "core/psp/stripe",
         "An answer that is no PaymentIntent counts as a refusal.",
         "stripe of any class: garbage after the effect; 402 with a live authorization";
-    TimeoutIsNotSent, "timeout-is-not-sent", "rule 9", "edge-local/psp_client",
+    TimeoutIsNotSent, "timeout-is-not-sent", "rule 9", "server/psp_client",
         "A time-out counts as a call that never left.",
         "queryable or blind: the PSP hangs after the effect; sent again, two effects";
-    BrokenConnectionIsNotSent, "broken-connection-is-not-sent", "rule 9", "edge-local/psp_client",
+    BrokenConnectionIsNotSent, "broken-connection-is-not-sent", "rule 9", "server/psp_client",
         "A connection that broke before the answer's head counts as a call that never left.",
         "queryable or blind: the connection is reset after the effect; sent again, two effects";
-    CutAnswerIsNotSent, "cut-answer-is-not-sent", "rule 9", "edge-local/psp_client",
+    CutAnswerIsNotSent, "cut-answer-is-not-sent", "rule 9", "server/psp_client",
         "An answer that breaks off in its body counts as a call that never left.",
         "queryable or blind: the connection is closed mid-body after the effect; sent again, two effects";
-    StaleConnectionRetried, "stale-connection-retried", "rule 9", "edge-local/psp_client",
+    StaleConnectionRetried, "stale-connection-retried", "rule 9", "server/psp_client",
         "A request that broke on a connection used before is sent again, as if the PSP could not have read it.",
         "queryable or blind: a second payment goes out on a kept connection, which is reset after the effect; two \
          effects of one call";
@@ -334,21 +334,21 @@ bugs! {
          be released";
 
     // Rule 11
-    ScanOnlyOnce, "scan-only-once", "rule 11", "edge-local/server",
+    ScanOnlyOnce, "scan-only-once", "rule 11", "server/server",
         "The store is scanned for timers at the start and never again.",
         "any class: a timer further than a minute away (expiry, long backoff); or two servers, one dies after its \
          dispatch and does not come back; nobody takes the attempt up";
-    ScanStopsAfterOutage, "scan-stops-after-outage", "rule 11", "edge-local/server",
+    ScanStopsAfterOutage, "scan-stops-after-outage", "rule 11", "server/server",
         "A scan for timers that the store did not answer is the last one.",
         "any class: the store is down during a scan, or at the start; far timers and dead neighbours are forgotten";
-    OverdueTimersSkipped, "overdue-timers-skipped", "rule 11", "edge-local/server",
+    OverdueTimersSkipped, "overdue-timers-skipped", "rule 11", "server/server",
         "A scan takes in the timers to come and leaves out those that are overdue.",
         "any class: the only server dies in an unknown and restarts after its timer was due; nobody asks, and it stays \
          in doubt";
-    StaleCacheOverSharedStore, "stale-cache-over-shared-store", "rule 11", "edge-local/server",
+    StaleCacheOverSharedStore, "stale-cache-over-shared-store", "rule 11", "server/server",
         "Records are held in memory though others write to the store.",
         "any class, two servers: write at A, then at B, then GET at A; the status goes back";
-    CacheKeptAfterUnknown, "cache-kept-after-unknown", "promise: liveness", "edge-local/server",
+    CacheKeptAfterUnknown, "cache-kept-after-unknown", "promise: liveness", "server/server",
         "A record held in memory is kept after a swap whose outcome is not known.",
         "any class, exclusive store: a swap times out after it applied; every later swap of the attempt conflicts, \
          503 until a restart";
@@ -356,7 +356,7 @@ bugs! {
         "A request that changes nothing moves the timer of its attempt back.",
         "queryable or addressable: the answer is lost and a client asks again every second; the look is put off \
          each time, and the attempt stays in doubt";
-    FiredTimerKept, "fired-timer-kept", "rule 11", "edge-local/timers",
+    FiredTimerKept, "fired-timer-kept", "rule 11", "server/timers",
         "A timer that has fired still counts as one that is to come.",
         "any class: the store is down when a timer fires; neither the next try nor a scan sets it again, and the \
          attempt stays in doubt";
@@ -364,7 +364,7 @@ bugs! {
         "The time of the next wake-up is not stored beside the record.",
         "any class: the only server dies in an unknown, or a timer is further than a minute away; no scan finds it, \
          and the attempt stays in doubt";
-    HangUpAbortsStep, "hang-up-aborts-step", "promise: liveness", "edge-local/server",
+    HangUpAbortsStep, "hang-up-aborts-step", "promise: liveness", "server/server",
         "A client that hangs up stops the step that it set going.",
         "blind: the client hangs up while the dispatch is written; it is durable and never sent, and the attempt is \
          parked. queryable: it is sent under the next number, after proof";
@@ -488,7 +488,7 @@ bugs! {
     CopyAnswersOpenAttempt, "copy-answers-open-attempt", "http: replays", "core/machine/ticket",
         "The copy of an attempt that has not ended answers a GET.",
         "an edge that keeps copies (edge-cloudflare): a GET from a copy after a later step; the status goes back";
-    CutBodyIsEmpty, "cut-body-is-empty", "http: same body", "edge-local/front",
+    CutBodyIsEmpty, "cut-body-is-empty", "http: same body", "server/front",
         "A body that breaks off counts as no body.",
         "any class: the connection breaks within the body of a part capture; the whole amount is captured";
 

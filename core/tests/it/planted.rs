@@ -34,10 +34,7 @@ fn switch_points(root: &Path, folder: &Path, room: &str, found: &mut BTreeMap<St
 fn every_bug_has_one_switch_point_in_its_room() {
     let core = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeMap::new();
-    for (sources, room) in [
-        (core.join("src"), "core"),
-        (core.join("../edge-local/src"), "edge-local"),
-    ] {
+    for (sources, room) in [(core.join("src"), "core"), (core.join("../server/src"), "server")] {
         switch_points(&sources, &sources, room, &mut found);
     }
     // The module's own text speaks of the pattern, by another name.
@@ -71,9 +68,7 @@ fn names_are_kebab_case_and_unique() {
         assert!(PAGES.iter().any(|page| bug.rule().starts_with(page)), "{name}");
     }
     assert!(names.len() >= 30, "{} bugs", names.len());
-    let edge = Bug::ALL
-        .iter()
-        .filter(|bug| bug.room().starts_with("edge-local/"));
+    let edge = Bug::ALL.iter().filter(|bug| bug.room().starts_with("server/"));
     assert!(edge.count() >= 8);
 }
 

@@ -8,19 +8,19 @@
     missing_docs
 )]
 
-#[path = "../../../edge-local/tests/it/http.rs"]
+#[path = "../../../server/tests/it/http.rs"]
 #[allow(
     dead_code,
-    reason = "the client of edge-local's tests; not all of it is used here"
+    reason = "the client of server's tests; not all of it is used here"
 )]
 mod http;
-#[path = "../../../edge-local/tests/it/oracle.rs"]
+#[path = "../../../server/tests/it/oracle.rs"]
 #[allow(
     dead_code,
-    reason = "the oracle of edge-local's tests; not all of it is used here"
+    reason = "the oracle of server's tests; not all of it is used here"
 )]
 mod oracle;
-#[path = "../../../edge-local/tests/it/random.rs"]
+#[path = "../../../server/tests/it/random.rs"]
 mod random;
 mod transport;
 mod world;

@@ -1,4 +1,4 @@
-//! One step of the world around the real core. What a server does mirrors `edge-local/src/server.rs`: load, decide,
+//! One step of the world around the real core. What a server does mirrors `server/src/server.rs`: load, decide,
 //! persist (a swap whose end is unknown is read back), perform and arm, reply. What happens on the way to the PSP is `way`'s.
 
 use std::sync::Arc;
