@@ -5,32 +5,24 @@
 //! interface and keeps its ledger in a file. Nothing here is shared with the code that pays through it: the
 //! ledger is the independent truth that tests compare with.
 
-mod acquirer;
-mod by_hand;
-mod control;
-mod dials;
-mod draw;
-mod gateway;
-mod journal;
-mod lapse;
+mod base;
+mod faces;
+mod faults;
 mod ledger;
-mod page;
-mod reject;
-mod rfc3339;
-mod sandbox;
+mod machine;
 pub mod server;
-mod stripe;
-pub mod tokens;
-mod webhook;
 mod wire;
-mod work;
 
-pub use dials::{Dials, LapseReason, RangeMs, RefundStatus, RejectCalls};
-pub use journal::{Face, LogEntry};
-pub use ledger::{Cause, LedgerEvent};
-pub use sandbox::{Sandbox, Settings};
-pub use webhook::signature;
-pub use wire::{Answer, Method, Reaction, Request, Scheduled, Timed, Webhook};
+pub use base::dials::{Dials, LapseReason, RangeMs, RefundStatus, RejectCalls};
+pub use base::face::Face;
+pub use base::settings::Settings;
+pub use base::tokens;
+pub use ledger::entry::LogEntry;
+pub use ledger::event::{Cause, LedgerEvent};
+pub use machine::sandbox::Sandbox;
+pub use wire::reaction::{Answer, Reaction, Scheduled, Timed, Webhook};
+pub use wire::request::{Method, Request};
+pub use wire::webhook::signature;
 
 #[cfg(test)]
 mod testing;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::wire::Webhook;
+use crate::wire::reaction::Webhook;
 
 /// Tries of one webhook; the waits between them are 1, 2, 4, … 64 s.
 const MAX_TRIES: u32 = 8;

@@ -9,11 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::draw::Draw;
-use crate::sandbox::Sandbox;
-use crate::wire::{Answer, Reaction, Request, Timed};
+use crate::base::draw::Draw;
+use crate::machine::sandbox::Sandbox;
+use crate::wire::reaction::{Answer, Reaction, Timed};
+use crate::wire::request::Request;
 
-use super::{Options, deliver, log_file::LogFile, timers};
+use super::log_file::LogFile;
+use super::options::Options;
+use super::{deliver, timers};
 
 /// A sandbox that is being served.
 pub(super) struct Host {

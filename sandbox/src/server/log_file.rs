@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::LogEntry;
+use crate::ledger::entry::LogEntry;
 
 const FILE_NAME: &str = "sandbox-ledger.jsonl";
 const FORMAT: &str = "pay-once-sandbox-ledger";

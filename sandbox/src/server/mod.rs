@@ -4,12 +4,12 @@ mod body;
 mod deliver;
 mod host;
 mod log_file;
+mod options;
 mod timers;
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,25 +22,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::sandbox::Settings;
-use crate::wire::{Answer, Method, Request};
+use crate::wire::reaction::Answer;
+use crate::wire::request::{Method, Request};
 
 use body::AnswerBody;
 use host::Host;
 
+pub use options::Options;
+
 /// Larger request bodies are answered 413.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-
-/// What [`serve`] needs to know.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The sandbox's settings. An empty `public_url` becomes `http://` and the listener's address.
-    pub settings: Settings,
-    /// Where the ledger's log lives; made if missing. `None`: in memory, and gone with the process.
-    pub data_dir: Option<PathBuf>,
-    /// Seed of latencies, faults and identifiers; `None` draws one.
-    pub seed: Option<u64>,
-}
 
 /// Serves until `shutdown` is done, then drops connections and pending webhooks as a crash would: the ledger
 /// does not need a farewell. Works on any tokio runtime with time and I/O, current-thread included.
@@ -72,7 +63,8 @@ pub async fn serve(
     let host = Arc::new(Host::open(options, timers, webhooks)?);
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(timers::run(Arc::clone(&host), timers_due));
+    let firing = Arc::clone(&host);
+    tasks.spawn(timers::run(timers_due, move |event| firing.fire(event)));
     tasks.spawn(deliver::run(webhooks_due));
     let mut shutdown = std::pin::pin!(shutdown);
     let ended = loop {

@@ -1,15 +1,12 @@
 //! Timed events of the sandbox, fired when they are due.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until};
 
-use crate::wire::Timed;
-
-use super::host::Host;
+use crate::wire::reaction::Timed;
 
 /// How often authorizations are looked at for having lapsed.
 const TICK: Duration = Duration::from_secs(1);
@@ -34,8 +31,8 @@ impl Sender {
     }
 }
 
-/// Fires events, and a tick every second, until dropped.
-pub(super) async fn run(host: Arc<Host>, mut incoming: Receiver) {
+/// Has events fired by `fire`, and a tick every second, until dropped.
+pub(super) async fn run(mut incoming: Receiver, fire: impl Fn(&Timed)) {
     let mut waiting = BTreeMap::new();
     let mut serial = 0_u64;
     let mut ticks = interval(TICK);
@@ -51,10 +48,10 @@ pub(super) async fn run(host: Arc<Host>, mut incoming: Receiver) {
             }
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                 if let Some((_, event)) = waiting.pop_first() {
-                    host.fire(&event);
+                    fire(&event);
                 }
             }
-            _ = ticks.tick() => host.fire(&Timed::Tick),
+            _ = ticks.tick() => fire(&Timed::Tick),
         }
     }
 }
