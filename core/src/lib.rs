@@ -94,8 +94,6 @@ pub mod journal;
 #[doc(hidden)]
 pub mod machine;
 #[doc(hidden)]
-pub mod planted;
-#[doc(hidden)]
 pub mod psp;
 #[doc(hidden)]
 pub mod recovery;

@@ -17,7 +17,6 @@ use hyper::header::HeaderMap;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::planted::{Bug, planted};
 use pay_once_core::{ANSWER_HEADERS, Call, CallResult};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
@@ -99,7 +98,6 @@ impl<C: Connect> HttpPsp<C> {
             Err(reason) => return CallResult::NotSent { reason },
         };
         loop {
-            let was_in_time = planted(Bug::SendByCheckedBeforeConnect) && may_send();
             let (mut sender, is_new) = match self.take_idle(&authority) {
                 Some(sender) => (sender, false),
                 None => match self.open(&uri).await {
@@ -111,23 +109,17 @@ impl<C: Connect> HttpPsp<C> {
                     }
                 },
             };
-            if !was_in_time && !may_send() {
+            if !may_send() {
                 let reason = "its time to be sent had passed (rule 1)".to_owned();
                 return CallResult::NotSent { reason };
             }
-            let again = (!is_new && planted(Bug::StaleConnectionRetried)).then(|| request.clone());
             match sender.try_send_request(request).await {
                 Ok(response) => return self.answer(&authority, sender, response).await,
-                Err(mut error) => match error.take_message().or(again) {
+                Err(mut error) => match error.take_message() {
                     Some(unsent) if !is_new => request = unsent,
                     Some(_) => {
                         return CallResult::NotSent {
                             reason: format!("the connection closed at once: {}", error.error()),
-                        };
-                    }
-                    None if planted(Bug::BrokenConnectionIsNotSent) => {
-                        return CallResult::NotSent {
-                            reason: format!("the connection broke: {}", error.error()),
                         };
                     }
                     None => {
@@ -160,12 +152,7 @@ impl<C: Connect> HttpPsp<C> {
                     body: body.to_bytes().to_vec(),
                 }
             }
-            Err(error) if error.is::<LengthLimitError>() && !planted(Bug::TooLargeIsUnknown) => {
-                CallResult::TooLarge { status }
-            }
-            Err(_) if planted(Bug::CutAnswerIsNotSent) => CallResult::NotSent {
-                reason: format!("there was no answer ({status})"),
-            },
+            Err(error) if error.is::<LengthLimitError>() => CallResult::TooLarge { status },
             Err(error) => CallResult::Unknown {
                 reason: format!("the answer ({status}) did not arrive whole: {error}"),
             },
@@ -184,11 +171,8 @@ impl<C: Connect> PspTransport for HttpPsp<C> {
             may
         };
         match tokio::time::timeout(limit, self.exchange(call, &may_send)).await {
-            Ok(CallResult::Answered { status: 500.., .. }) if planted(Bug::ServerErrorRetried) => {
-                self.exchange(call, &may_send).await
-            }
             Ok(result) => result,
-            Err(_) if sent.get() && !planted(Bug::TimeoutIsNotSent) => CallResult::Unknown {
+            Err(_) if sent.get() => CallResult::Unknown {
                 reason: format!("no answer within {} ms", call.timeout_ms),
             },
             Err(_) => CallResult::NotSent {

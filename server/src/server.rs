@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
-use pay_once_core::planted::{Bug, planted};
 use pay_once_core::{
     Action, AttemptId, Call, CallResult, Config, Note, PspProblem, PspProblems, Questions, Record,
     RecordError, Request, Response, Turn, Write,
@@ -18,8 +17,6 @@ use crate::hub::{Guard, Hub};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
-
-const A_YEAR_MS: u64 = 365 * 24 * 3_600_000;
 
 /// One server process: any number of them may share a store.
 pub struct Server<C, S, P> {
@@ -86,9 +83,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         self.counters.add(Count::Request);
         let mut turn = Turn::request(&self.config, request, self.clock.now_ms());
         let (mut hold, mut reply) = (None, None);
-        let may_stop = !planted(Bug::HangUpAbortsStep);
         if self
-            .run(&mut turn, &mut hold, may_stop, |response| reply = Some(response))
+            .run(&mut turn, &mut hold, true, |response| reply = Some(response))
             .await
         {
             return reply;
@@ -184,10 +180,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         if let Some(record) = self.recent.get(id) {
             return Ok(Some(record));
         }
-        let loaded = match self.store.load(id).await {
-            Err(_) if planted(Bug::UnreadableStoreIsEmpty) => Ok(None),
-            loaded => loaded,
-        };
+        let loaded = self.store.load(id).await;
         let bytes = loaded.map_err(|error| {
             tracing::error!(attempt = %id, %error, "the store cannot be read");
             LoadError::Unavailable
@@ -209,7 +202,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             return Swapped::Conflict;
         };
         let swapped = self.store.swap(Swap::from(write)).await;
-        if swapped != Swapped::Applied && !planted(Bug::CacheKeptAfterUnknown) {
+        if swapped != Swapped::Applied {
             self.recent.forget(write.record.id());
         }
         if swapped == Swapped::Conflict {
@@ -226,7 +219,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
         let near_ms = write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms);
         self.timers.set(write.record.id(), near_ms);
-        if self.store.is_exclusive() || planted(Bug::StaleCacheOverSharedStore) {
+        if self.store.is_exclusive() {
             self.recent.put(write.record);
         }
         if let Some(hold) = hold {
@@ -263,8 +256,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         } else {
             Count::PspOtherCall
         });
-        let was_in_time = planted(Bug::SendByCheckedAtStart) && call.may_send(self.clock.now_ms());
-        let may_send = || was_in_time || call.may_send(self.clock.now_ms()) || planted(Bug::SendByNotChecked);
+        let may_send = || call.may_send(self.clock.now_ms());
         let result = self.psp.send(call, may_send).await;
         if let CallResult::Unknown { reason } = &result {
             self.counters.add(Count::PspUnknownOutcome);
@@ -293,22 +285,13 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     .due(now_ms.saturating_add(HORIZON_MS), SCAN_LIMIT)
                     .await
                 {
-                    Ok(mut due) => {
-                        due.retain(|(_, at_ms)| *at_ms >= now_ms || !planted(Bug::OverdueTimersSkipped));
+                    Ok(due) => {
                         self.timers.found(&due);
-                        if planted(Bug::ScanOnlyOnce) {
-                            A_YEAR_MS
-                        } else {
-                            SCAN_EVERY_MS
-                        }
+                        SCAN_EVERY_MS
                     }
                     Err(error) => {
                         tracing::error!(%error, "the store cannot be scanned for timers");
-                        if planted(Bug::ScanStopsAfterOutage) {
-                            A_YEAR_MS
-                        } else {
-                            STORE_FAILED_RETRY_MS
-                        }
+                        STORE_FAILED_RETRY_MS
                     }
                 };
                 scan_at_ms = now_ms.saturating_add(pause_ms);

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::AttemptId;
-use pay_once_core::planted::{Bug, planted};
 use tokio::sync::Notify;
 
 /// Timers further away than this stay in the store until a scan finds them, in milliseconds.
@@ -74,9 +73,7 @@ impl Timers {
             .filter(|(at_ms, _)| *at_ms <= now_ms)
         {
             inner.by_time.remove(&(at_ms, id));
-            if !planted(Bug::FiredTimerKept) {
-                inner.by_id.remove(&id);
-            }
+            inner.by_id.remove(&id);
             due.push(id);
         }
         due

@@ -1,5 +1,6 @@
-//! Planted bugs: the proof that the proof can fail. Each bug of core's catalogue is put in by itself, and the tiers are
-//! run from several places until an oracle names it.
+//! Planted bugs: the proof that the proof can fail. Each bug of the catalogue (`sim/bugs`) is put in by itself, and the tiers are
+//! run from several places until an oracle names it. Only the simulator that is built from a copy with the bugs in it
+//! (`sim/with-bugs`) has this module.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -259,7 +260,7 @@ pub fn page(all: &[Caught], effort: Effort) -> String {
         .filter(|caught| caught.median().is_some())
         .count();
     let mut text = format!(
-        "# Planted bugs\n\n{caught} of {} caught, {} trials each, from seeds {TRIAL_STRIDE} apart; at most {} seeds a trial in the model tier,\n{} in the full one (where the server's own bugs are hunted). Written by `pay-once-sim planted`; the catalogue, with how each\nbug shows, is `core/src/planted/table.rs`.\n\n| bug | rule | room | oracle | tier | median seeds | the mistake |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        "# Planted bugs\n\n{caught} of {} caught, {} trials each, from seeds {TRIAL_STRIDE} apart; at most {} seeds a trial in the model tier,\n{} in the full one (where the server's own bugs are hunted). Written by `pay-once-sim planted`; the catalogue, with how each\nbug shows, is `sim/bugs`.\n\n| bug | rule | room | oracle | tier | median seeds | the mistake |\n| --- | --- | --- | --- | --- | --- | --- |\n",
         count, effort.trials, effort.model_seeds, effort.full_seeds,
     );
     for one in all.iter().filter(hunted) {

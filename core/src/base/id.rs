@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use crate::planted::{Bug, planted};
-
 /// `pa_…`: the address of an attempt, a digest of (installation, merchant, create key).
 ///
 /// The key is the address (`docs/store.md`, “The address”): a retried create finds the same record, and no index can disagree.
@@ -27,11 +25,6 @@ impl AttemptId {
             hash.update((installation.len() as u64).to_be_bytes());
             hash.update(installation.as_bytes());
         }
-        let merchant = if planted(Bug::MerchantsShareKeys) {
-            ""
-        } else {
-            merchant
-        };
         // The length keeps (“ab”, “c”) apart from (“a”, “bc”).
         hash.update((merchant.len() as u64).to_be_bytes());
         hash.update(merchant.as_bytes());

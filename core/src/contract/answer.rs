@@ -7,7 +7,6 @@ use crate::contract::error::{ApiError, Code};
 use crate::journal::entry::RequestKind;
 use crate::journal::state::{BoundKey, FormRefused, State};
 use crate::journal::status::Status;
-use crate::planted::{Bug, planted};
 use crate::recovery::Outlook;
 
 /// Room for the usual answer, in bytes, so that it is written without growing.
@@ -145,8 +144,7 @@ pub fn invalid_state(request: RequestKind, status: Status, view: AttemptView) ->
     };
     let mut error = ApiError::new(Code::InvalidState, message).with_attempt(view);
     error.retryable = Some(retryable);
-    error.safe_new_key = matches!(status, Status::Voided | Status::Declined | Status::Expired)
-        || (retryable && planted(Bug::SafeNewKeyInDoubt));
+    error.safe_new_key = matches!(status, Status::Voided | Status::Declined | Status::Expired);
     error
 }
 

@@ -8,7 +8,6 @@ use crate::journal::evidence::{Effect, EffectKind, Evidence, Signal};
 use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::journal::wire_form::WireForm;
-use crate::planted::{Bug, planted};
 use crate::psp::amount::Units;
 
 /// What a request sets going.
@@ -72,7 +71,7 @@ pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refu
             }
         },
         (Command::Capture { amount_minor }, S::Authorized) => match amount_minor.unwrap_or(full_minor) {
-            amount_minor if amount_minor > full_minor && !planted(Bug::CaptureUnbounded) => {
+            amount_minor if amount_minor > full_minor => {
                 let message = format!("\"amount\" is {amount_minor}, but only {full_minor} is authorized.");
                 Err(ApiError::new(Code::InvalidAmount, message).field("amount").into())
             }
@@ -85,16 +84,6 @@ pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refu
                 })
             }
         },
-        (Command::Capture { .. }, S::Capturing) if planted(Bug::SecondKeyCapturesAgain) => {
-            Ok(Accepted::Operation {
-                operation: Operation::Capture,
-                amount_minor: full_minor,
-            })
-        }
-        (Command::Void, S::Capturing) if planted(Bug::VoidOverCapture) => Ok(Accepted::Operation {
-            operation: Operation::Void,
-            amount_minor: full_minor,
-        }),
         (Command::Void, S::RequiresAction | S::Authorized) => Ok(Accepted::Operation {
             operation: Operation::Void,
             amount_minor: full_minor,
@@ -171,7 +160,6 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
     };
     match &running.parked {
         Some(parked) => is_about(word, running.operation, parked.generation)?,
-        None if planted(Bug::ResolveBeforeParked) => {}
         None => return Err(nothing_parked()),
     }
     let undone = matches!(running.operation, Operation::Void | Operation::Refund);
@@ -205,16 +193,11 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
         of: target
             .filter(|_| kind != EffectKind::Authorize)
             .map(str::to_owned),
-        amount_minor: if planted(Bug::ResolvedCaptureIsWhole) {
-            state.terms.amount_minor
-        } else {
-            running.amount_minor
-        },
+        amount_minor: running.amount_minor,
         currency: None,
         listed: false,
     };
     let kinds: &[EffectKind] = match running.operation {
-        Operation::Authorize if planted(Bug::OperatorsWordLost) => &[],
         Operation::Authorize if state.is_automatic() && state.face == crate::base::config::Face::Stripe => {
             &[EffectKind::Authorize, EffectKind::Capture]
         }
@@ -241,8 +224,7 @@ fn nothing_parked() -> Refusal {
 
 /// An operator's word may come after what it is about has ended, and something else has been parked.
 fn is_about(word: &Resolution, operation: Operation, generation: u64) -> Result<(), Refusal> {
-    if (word.operation, word.generation) == (operation, generation) || planted(Bug::ResolvesWhateverIsParked)
-    {
+    if (word.operation, word.generation) == (operation, generation) {
         return Ok(());
     }
     let message = format!(

@@ -1,7 +1,6 @@
 //! Request bodies: one JSON object (RFC 8259), no repeated members (RFC 7493), bounded depth, and errors that name
 //! the member. The fingerprint is taken of its RFC 8785 form, so that only the meaning counts.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -12,7 +11,6 @@ use sha2::{Digest, Sha256};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::limits::{AMOUNT_MINOR_MAX, JSON_DEPTH_MAX};
 use crate::contract::error::{ApiError, Code};
-use crate::planted::{Bug, planted};
 
 /// The fingerprint of a request to `route` (a [`crate::journal::entry::RequestKind`]'s word) and its path parameter with this
 /// body: what [`crate::machine::route::route`] takes of it, here for fuzzing and for tools (`docs/http.md`, “Same body”).
@@ -65,11 +63,7 @@ impl Body {
         }
         // Canonical writing of a value that was just read has no way to fail; were it to, the raw form would
         // still tell two bodies apart.
-        let mut members = Cow::Borrowed(&self.members);
-        if planted(Bug::FingerprintIgnoresAmount) {
-            members.to_mut().remove("amount");
-        }
-        match serde_json_canonicalizer::to_vec(&*members) {
+        match serde_json_canonicalizer::to_vec(&self.members) {
             Ok(canonical) => hash.update(canonical),
             Err(_) => hash.update(Value::Object(self.members.clone()).to_string()),
         }

@@ -7,7 +7,6 @@ use crate::base::time::rfc3339_ms;
 use crate::journal::entry::{CallStep, Cause, Conclusion, Entry, EntryKind, Fact, Source};
 use crate::journal::evidence::{EffectKind, Evidence, Signal};
 use crate::journal::record::Record;
-use crate::planted::{Bug, planted};
 
 /// One line of the story.
 #[derive(Clone, Debug, Serialize)]
@@ -29,7 +28,6 @@ pub fn timeline(record: &Record) -> Vec<Line> {
         .iter()
         .zip(record.links())
         .enumerate()
-        .filter(|(_, (entry, _))| !is_unknown(&entry.fact) || !planted(Bug::TimelineHidesUnknown))
         .map(|(seq, (entry, link))| Line {
             seq,
             at: rfc3339_ms(entry.at_ms),
@@ -39,10 +37,6 @@ pub fn timeline(record: &Record) -> Vec<Line> {
             hash: hex(link),
         })
         .collect()
-}
-
-fn is_unknown(fact: &Fact) -> bool {
-    matches!(fact, Fact::Observed { evidence, .. } if matches!(evidence.signal, Signal::Unknown { .. }))
 }
 
 /// What happened, in a few words; also the `event` of log lines.

@@ -11,7 +11,6 @@ use crate::journal::entry::{CaptureMethod, Operation};
 use crate::journal::evidence::EffectKind;
 use crate::journal::state::{Capture, State};
 use crate::journal::status::Status;
-use crate::planted::{Bug, planted};
 use crate::recovery::{OperationState, Outlook};
 
 /// The attempt as an answer shows it. Member names and order are those of `docs/http.md`, “First examples”; further members stand
@@ -173,11 +172,6 @@ fn capture(state: &State, capture: &Capture) -> CaptureView {
     let amount_minor = reported.map_or(capture.amount_minor, |seen| seen.captured_minor);
     let known = &state.knowledge;
     let reversed_minor = known.reversed_minor(&capture.psp_reference);
-    let amount_minor = if planted(Bug::ReversalLowersCapture) {
-        amount_minor.saturating_sub(reversed_minor)
-    } else {
-        amount_minor
-    };
     let currency = reported
         .map(|seen| seen.currency.as_str())
         .or(known.currency_of(EffectKind::Capture, &capture.psp_reference))

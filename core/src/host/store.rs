@@ -5,7 +5,6 @@ use crate::base::id::AttemptId;
 use crate::base::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use crate::journal::record::Record;
 use crate::machine::step::Write;
-use crate::planted::{Bug, planted};
 
 /// A compare-and-swap.
 #[derive(Clone, Debug)]
@@ -79,7 +78,7 @@ impl From<&Write> for Swap {
             expected_version: write.expected_version,
             version: write.record.version(),
             bytes: write.record.encode(),
-            wake_at_ms: write.wake_at_ms.filter(|_| !planted(Bug::WakeNotStored)),
+            wake_at_ms: write.wake_at_ms,
         }
     }
 }

@@ -37,7 +37,6 @@ use crate::machine::handle::{finalized, handle, may_be_finalized};
 use crate::machine::route::route;
 use crate::machine::routed::{EventRead, Routed};
 use crate::machine::step::{Input, Outcome, Reply, Step, Write};
-use crate::planted::{Bug, planted};
 use crate::psp::call::{Call, CallResult};
 use crate::psp::questions::Questions;
 
@@ -184,7 +183,10 @@ impl Turn {
                 self.phase = Phase::Loading;
                 Action::Load
             }
-            Phase::Swap | Phase::Swapping => self.swap(now_ms, questions),
+            Phase::Swap | Phase::Swapping => {
+                self.phase = Phase::Swapping;
+                Action::Swap
+            }
             Phase::ReadBack | Phase::ReadingBack => {
                 // If it applied and cannot be read back, what it dispatched is nobody's: look when its time has come.
                 if let Some((at_ms, is_latest)) = self.arm.take() {
@@ -211,24 +213,6 @@ impl Turn {
         }
     }
 
-    fn swap(&mut self, now_ms: u64, questions: &mut Questions) -> Action {
-        self.phase = Phase::Swapping;
-        if planted(Bug::CallBeforeCommit)
-            && let Some(call) = self.next_call(now_ms, questions)
-        {
-            return Action::Perform(call);
-        }
-        let is_webhook = matches!(self.input, Input::Webhook(_));
-        let is_hasty = planted(Bug::ReplyBeforeDurable) || is_webhook && planted(Bug::WebhookAckedFirst);
-        if is_hasty && matches!(self.reply, Reply::Now(_)) {
-            let reply = std::mem::replace(&mut self.reply, Reply::Nothing);
-            if let Reply::Now(response) = reply {
-                return Action::Reply(response);
-            }
-        }
-        Action::Swap
-    }
-
     /// Perform, arm, reply: nothing of it before the write is durable.
     fn out(&mut self, now_ms: u64, questions: &mut Questions) -> Action {
         self.phase = Phase::Out;
@@ -249,12 +233,8 @@ impl Turn {
             Reply::Nothing => Action::Done,
             Reply::Now(response) => Action::Reply(response),
             Reply::Wait { until_ms, ticket } => {
-                if !planted(Bug::WaitingTicketForgotten) {
-                    self.input = Input::Request(ticket);
-                }
+                self.input = Input::Request(ticket);
                 self.phase = Phase::Waiting;
-                let late_ms = if planted(Bug::WaitsPastBudget) { 10_000 } else { 0 };
-                let until_ms = until_ms.saturating_add(late_ms);
                 Action::Wait {
                     until_ms: self
                         .look_at_ms(now_ms)
@@ -328,7 +308,7 @@ impl Turn {
         self.notes.extend(report.map(Note::Psp));
         let is_written = step.write.is_some();
         // Only ever sooner, unless a look is taken just now: clients that ask again and again must not push a timer before them.
-        let is_latest = !step.calls.is_empty() || planted(Bug::PollsPushTimers);
+        let is_latest = !step.calls.is_empty();
         self.arm = step
             .wake_at_ms
             .filter(|_| !is_written)
@@ -346,9 +326,6 @@ impl Turn {
             return;
         }
         match swapped {
-            Swapped::Conflict if planted(Bug::ConflictIsApplied) => self.came_to(Swapped::Applied, now_ms),
-            Swapped::Unknown if planted(Bug::UnknownSwapIsApplied) => self.came_to(Swapped::Applied, now_ms),
-            Swapped::Unknown if planted(Bug::UnknownSwapIsLost) => self.came_to(Swapped::Conflict, now_ms),
             Swapped::Applied | Swapped::Conflict => self.came_to(swapped, now_ms),
             Swapped::Unknown => {
                 self.notes.push_back(Note::SwapUnknown);
@@ -365,11 +342,6 @@ impl Turn {
             return;
         }
         self.forget_step();
-        let is_outcome = matches!(self.input, Input::Outcome(_));
-        if is_outcome && swapped == Swapped::Conflict && planted(Bug::OutcomeDroppedOnConflict) {
-            self.phase = Phase::Done;
-            return;
-        }
         match self.budget.record(swapped) {
             Some(why) => {
                 self.notes.push_back(Note::StoreGivenUp(why));
@@ -390,11 +362,8 @@ impl Turn {
     pub fn store_failed(&mut self, now_ms: u64) {
         self.forget_step();
         match &self.input {
-            Input::Request(_) | Input::Webhook(_) if planted(Bug::OutageSaysNothingDone) => {
-                self.answer(self.input.store_unsafe("it did not answer"));
-            }
             Input::Request(_) | Input::Webhook(_) => self.answer(self.input.store_unavailable()),
-            Input::Outcome(_) if now_ms >= self.give_up_ms || planted(Bug::OutcomeOfferedOnce) => {
+            Input::Outcome(_) if now_ms >= self.give_up_ms => {
                 self.notes.push_back(Note::OutcomeLost);
                 self.phase = Phase::Done;
             }

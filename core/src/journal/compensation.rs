@@ -6,7 +6,6 @@ use crate::journal::entry::{Conclusion, Operation};
 use crate::journal::evidence::{Effect, EffectKind};
 use crate::journal::state::State;
 use crate::journal::status::Status;
-use crate::planted::{Bug, planted};
 
 impl State {
     /// Rule 14: whether an observation shows another captured amount or currency than was asked for. Each capture is found out
@@ -15,7 +14,7 @@ impl State {
     pub(crate) fn capture_mismatch(&self, seen: &[Effect]) -> Option<Conclusion> {
         let capture = self.capture.as_ref()?;
         let asked_minor = capture.asked_minor?;
-        if self.mismatch_shown.is_some() || planted(Bug::CaptureUnchecked) {
+        if self.mismatch_shown.is_some() {
             return None;
         }
         // Of several captures all but one are undone (rule 8); the one that stays is judged.
@@ -53,14 +52,13 @@ impl State {
         }
         let mut found = Vec::new();
         let authorizations = self.knowledge.distinct(EffectKind::Authorize);
-        let kept = if released && !planted(Bug::FinalKeepsAuthorization) {
+        let kept = if released {
             None
         } else {
             keep(kept_auth, &authorizations)
         };
         for id in authorizations {
-            let is_dealt_with = self.knowledge.is_spent(id, self.own_reference())
-                || (!released && planted(Bug::DuplicateNotCompensated));
+            let is_dealt_with = self.knowledge.is_spent(id, self.own_reference());
             if Some(id) != kept && !is_dealt_with {
                 found.push((Operation::Void, id));
             }
@@ -107,7 +105,7 @@ impl State {
 /// Which of several certain effects is the attempt's own: the one already shown to the client, else the first.
 fn keep<'a>(shown: Option<&'a str>, ids: &BTreeSet<&'a str>) -> Option<&'a str> {
     match shown {
-        Some(id) if ids.contains(id) && !planted(Bug::WrongDuplicateUndone) => Some(id),
+        Some(id) if ids.contains(id) => Some(id),
         // Shown under another name than the listing's: the listing's first stands for it.
         _ => ids.first().copied(),
     }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::{PSP_PAGE_BYTES_MAX, PSP_TEXT_BYTES_MAX};
-use crate::planted::{Bug, planted};
 
 /// One observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -331,7 +330,7 @@ impl Knowledge {
     pub fn left_to_refund_minor(&self, id: &str, amount_minor: u64) -> u64 {
         let is_of = |seen: &Seen| seen.of.as_deref() == Some(id);
         let mut voids = self.of_kind(EffectKind::Void);
-        if voids.any(|(_, seen)| is_of(seen)) && !planted(Bug::VoidedCaptureIsNotUndone) {
+        if voids.any(|(_, seen)| is_of(seen)) {
             return 0;
         }
         let failed: BTreeSet<&str> = self
@@ -340,9 +339,7 @@ impl Knowledge {
             .collect();
         let refunded: u64 = self
             .of_kind(EffectKind::Refund)
-            .filter(|(refund, seen)| {
-                is_of(seen) && (!failed.contains(refund) || planted(Bug::FailedRefundStaysDone))
-            })
+            .filter(|(refund, seen)| is_of(seen) && !failed.contains(refund))
             .fold(0, |sum, (_, seen)| sum.saturating_add(seen.amount_minor));
         amount_minor
             .saturating_sub(refunded)
@@ -376,8 +373,7 @@ impl Knowledge {
         let captured = self.of_kind(EffectKind::Capture).find(|(known, _)| *known == id);
         // What was captured before its amount was known is taken to be refunded by any refund.
         let amount_minor = captured.map_or(1, |(_, seen)| seen.amount_minor.max(1));
-        let left_minor = self.left_to_refund_minor(id, amount_minor);
-        left_minor == 0 || (left_minor < amount_minor && planted(Bug::PartRefundIsAll))
+        self.left_to_refund_minor(id, amount_minor) == 0
     }
 }
 

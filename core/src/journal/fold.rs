@@ -6,7 +6,6 @@ use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKi
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Parking};
 use crate::journal::state::{BoundKey, Creation, Mismatch, Rejections, State};
 use crate::journal::status::{Event, Status};
-use crate::planted::{Bug, planted};
 
 impl State {
     /// Takes one more entry in.
@@ -270,9 +269,7 @@ impl State {
                 _ if bound.form_refused.is_some() => true,
                 RequestKind::Create => true,
                 RequestKind::Authorize if !automatic => {
-                    status.is_final()
-                        || matches!(status, Status::Authorized | Status::Capturing)
-                        || (status == Status::RequiresAction && planted(Bug::SettledTooEarly))
+                    status.is_final() || matches!(status, Status::Authorized | Status::Capturing)
                 }
                 RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture | RequestKind::Void => {
                     status.is_final()

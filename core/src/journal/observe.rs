@@ -6,7 +6,6 @@ use crate::journal::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::journal::running::{DeliveryState, Refused};
 use crate::journal::state::{Action, Authorization, BoundKey, Capture, Decline, FormRefused, State};
 use crate::journal::status::{Event, Status};
-use crate::planted::{Bug, planted};
 
 impl State {
     pub(super) fn observe(
@@ -61,11 +60,6 @@ impl State {
         self.go_on(before);
         let is_current = answered.is_some_and(|answer| answer.is_current);
         match &evidence.signal {
-            Signal::Rejected { .. }
-                if is_current && self.is_unfinished_action() && planted(Bug::RefusalEndsVoid) =>
-            {
-                self.status = self.status.next(self.seen_void());
-            }
             Signal::None | Signal::Unknown { .. } | Signal::NotSent { .. } | Signal::Rejected { .. } => {}
             Signal::KeyUseless { .. } => {
                 if let Some(running) = self.running.as_mut().filter(|_| is_current) {
@@ -92,7 +86,7 @@ impl State {
                 if self.status == Status::RequiresAction {
                     // The answer to our own call knows best which page is our customer's.
                     let is_other = |action: &Action| is_current && action.reference != *reference;
-                    if self.action.as_ref().is_some_and(is_other) && !planted(Bug::SecondChallengeIgnored) {
+                    if self.action.as_ref().is_some_and(is_other) {
                         self.action = None;
                     }
                     let action = self.action.get_or_insert_with(|| Action {
@@ -152,7 +146,7 @@ impl State {
     /// can never change, so that their refusal ends the attempt.
     fn refuse_form(&mut self, operation: Operation, code: &str, message: &str, field: &str) {
         let cause = self.running.as_ref().map(|running| running.cause);
-        let is_of_client = cause == Some(Cause::Client) && !planted(Bug::CaptureFormEndsAttempt);
+        let is_of_client = cause == Some(Cause::Client);
         if operation != Operation::Capture || !is_of_client {
             self.refuse(operation, code, message);
             return;
@@ -192,11 +186,7 @@ impl State {
                         id,
                         psp_reference: effect.id.clone(),
                         captured_at_ms: at_ms,
-                        amount_minor: if asked_minor.is_none() && planted(Bug::CapturedByHandIsWhole) {
-                            self.terms.amount_minor
-                        } else {
-                            effect.amount_minor
-                        },
+                        amount_minor: effect.amount_minor,
                         asked_minor,
                     });
                 }
@@ -261,7 +251,7 @@ impl State {
                 .as_ref()
                 .is_none_or(|currency| *currency == self.terms.currency);
         // What was taken along with it is judged as a capture (rule 14).
-        if !as_asked && self.authorization.is_none() && !is_taken && !planted(Bug::PartialApprovalTaken) {
+        if !as_asked && self.authorization.is_none() && !is_taken {
             let message =
                 "The PSP authorized another amount or currency than was asked for; it is being released.";
             self.refuse(Operation::Authorize, "amount_mismatch", message);
@@ -269,9 +259,6 @@ impl State {
         }
         self.status = self.status.next(Event::SeenAuthorize);
         if !matches!(self.status, Status::Voided | Status::Declined | Status::Expired) {
-            if self.authorization.is_some() && planted(Bug::LastWriterWins) {
-                self.authorization = None;
-            }
             let held_since_ms = self.first_asked_ms(at_ms);
             self.authorization.get_or_insert(Authorization {
                 id,
@@ -320,9 +307,7 @@ impl State {
         match self.own_reference() {
             // Nothing of the attempt's own is known: a release is its own if it names nothing, or is of the very object.
             None => of.is_none_or(|of| of == effect.id || self.knowledge.is_authorization(of)),
-            Some(own) => {
-                effect.id == own || of.is_none_or(|of| of == own) || planted(Bug::AnothersReleaseIsOurs)
-            }
+            Some(own) => effect.id == own || of.is_none_or(|of| of == own),
         }
     }
 

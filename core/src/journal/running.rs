@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::base::id::LocalId;
 use crate::journal::entry::{CallStep, Cause, Operation};
 use crate::journal::evidence::Signal;
-use crate::planted::{Bug, planted};
 
 /// An operation that was intended and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +191,7 @@ impl CurrentOperation {
                 now,
             ) => now,
         };
-        let is_current = track.effect == self.effect || planted(Bug::OldAnswerIsCurrent);
+        let is_current = track.effect == self.effect;
         let is_news = track.tried != before;
         if is_current {
             self.was_rejected = matches!(signal, Signal::Rejected { .. });
@@ -266,11 +265,8 @@ impl CurrentOperation {
         let used = self
             .current()
             .filter(|call| !matches!(call.tried, DeliveryState::NotSent { .. }));
-        let sent = used.map(|call| call.sent_at_ms).chain(self.key_used_since_ms);
-        if planted(Bug::HorizonFromLastSend) {
-            sent.max()
-        } else {
-            sent.min()
-        }
+        used.map(|call| call.sent_at_ms)
+            .chain(self.key_used_since_ms)
+            .min()
     }
 }

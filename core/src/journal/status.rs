@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use crate::planted::{Bug, planted};
-
 /// Where an attempt stands (`docs/http.md`, “Statuses”). Derived from the journal, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -154,10 +152,6 @@ impl Status {
             // The named exceptions to the order of statuses (`Status::may_follow`).
             (S::Authorizing, E::WithdrewAuthorize) => S::Created,
             (S::Capturing, E::WithdrewCapture) => S::Authorized,
-
-            (S::Voided | S::Declined | S::Expired, E::SeenAuthorize) if planted(Bug::FinalOverwritten) => {
-                S::Authorized
-            }
 
             // A void that was refused leaves the attempt where it is: it is parked for an operator.
             (

@@ -17,7 +17,6 @@ use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::machine::pending::PendingRequest;
 use crate::machine::step::{Reply, Step, Write};
-use crate::planted::{Bug, planted};
 use crate::psp::call::Call;
 use crate::psp::report::PspReport;
 use crate::recovery::ownership;
@@ -116,9 +115,6 @@ impl<'a> StepBuilder<'a> {
         call: Option<LocalId>,
         evidence: &Evidence,
     ) -> Result<(), RecordError> {
-        if self.state().status.is_final() && planted(Bug::LateEvidenceDropped) {
-            return Ok(());
-        }
         if self.note(source, call, evidence)? {
             self.advance()?;
         }
@@ -143,14 +139,7 @@ impl<'a> StepBuilder<'a> {
         };
         let mut after = self.state().clone();
         after.apply(self.record.entries().len(), &entry);
-        let is_webhook = matches!(
-            entry.fact,
-            Fact::Observed {
-                source: Source::Webhook,
-                ..
-            }
-        );
-        let is_news = after != *self.state() || (is_webhook && planted(Bug::RepetitionIsNews));
+        let is_news = after != *self.state();
         let mismatch = after.capture_mismatch(&evidence.effects);
         if !is_news && mismatch.is_none() {
             return Ok(false);
@@ -196,8 +185,7 @@ impl<'a> StepBuilder<'a> {
                     .authorization
                     .as_ref()
                     .map(|a| a.psp_reference.as_str());
-                let is_foreign = (target.as_deref() != own || operation == Operation::Refund)
-                    && !planted(Bug::DuplicateNotShown);
+                let is_foreign = target.as_deref() != own || operation == Operation::Refund;
                 if let (Cause::Compensation, Some(reference), true) = (cause, &target, is_foreign) {
                     self.count_unwanted(operation, reference)?;
                 }

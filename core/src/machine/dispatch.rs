@@ -10,7 +10,6 @@ use crate::journal::running::{CurrentOperation, DispatchedCall};
 use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::journal::wire_form::WireForm;
-use crate::planted::{Bug, planted};
 use crate::psp;
 use crate::psp::amount::Units;
 use crate::psp::call::{Call, HttpCall, Lookup, Purpose};
@@ -58,7 +57,7 @@ impl StepBuilder<'_> {
         let rejected = self
             .state()
             .rejected_call(operation, amount_minor)
-            .filter(|call| is_known(call) && !planted(Bug::RejectedGetsNewNumber));
+            .filter(is_known);
         match rejected {
             Some(call) => call.effect,
             None => self.state().effects_used(operation).saturating_add(1),
@@ -85,15 +84,12 @@ impl StepBuilder<'_> {
             return Ok(());
         };
         let operation = running.operation;
-        let mut amount_minor = state.amount_to_ask_minor(effect);
-        if operation == Operation::Capture && effect > 1 && planted(Bug::RetryCapturesAll) {
-            amount_minor = state.terms.amount_minor;
-        }
+        let amount_minor = state.amount_to_ask_minor(effect);
         // One PSP key, one request (rule 3): what was learned since the first sending must not change it.
         let sent_before = running
             .calls
             .iter()
-            .find(|call| call.effect == effect && call.step == step && !planted(Bug::ResendReaddressed));
+            .find(|call| call.effect == effect && call.step == step);
         let target = match (step, operation, sent_before) {
             (_, _, Some(call)) => call.target.clone(),
             (CallStep::Prepare, _, None) => None,
@@ -104,11 +100,7 @@ impl StepBuilder<'_> {
                 .or_else(|| state.own_reference().map(str::to_owned)),
         };
         let form = wire_form(state, running, operation, effect);
-        let psp_key = if planted(Bug::KeyPerCall) {
-            call.with_prefix("call_")
-        } else {
-            psp_key(self.record.id(), operation, step, effect)
-        };
+        let psp_key = psp_key(self.record.id(), operation, step, effect);
         let now_ms = self.clock.now_ms;
         let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
         let order = PspRequest {
@@ -158,25 +150,16 @@ impl StepBuilder<'_> {
     /// Asks for one page of a look-up.
     pub(crate) fn look_up(&mut self, psp: &Psp, page: Lookup) {
         let skew_ms = psp.timing.max_clock_skew_ms;
-        let margin_ms = if planted(Bug::LookupWindowWithoutSkew) {
-            0
-        } else {
-            skew_ms
-        };
         let state = self.state();
         // The object is looked for in the time in which the request that makes it can have landed, however long ago that is: a
         // window that grew towards now would hold ever more of a busy account's other objects.
         let window = match &state.creation {
-            Some(_) if planted(Bug::LookupWindowToNow) => Window {
-                since_ms: page.asked_at_ms.saturating_sub(psp.timing.max_in_flight_ms),
-                until_ms: page.asked_at_ms.saturating_add(skew_ms),
-            },
             Some(creation) => Window {
-                since_ms: creation.first_sent_ms.saturating_sub(margin_ms),
+                since_ms: creation.first_sent_ms.saturating_sub(skew_ms),
                 until_ms: due::creation_landed_ms(creation, psp),
             },
             None => Window {
-                since_ms: state.created_at_ms.saturating_sub(margin_ms),
+                since_ms: state.created_at_ms.saturating_sub(skew_ms),
                 until_ms: page.asked_at_ms.saturating_add(skew_ms),
             },
         };

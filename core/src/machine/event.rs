@@ -8,7 +8,6 @@ use crate::base::limits::PSP_ANSWER_BYTES_MAX;
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::error::{ApiError, Code};
-use crate::planted::{Bug, planted};
 use crate::psp::call::{Call, CallResult, Purpose};
 use crate::psp::event::Next;
 use crate::psp::report::{CallKind, PspReport};
@@ -60,7 +59,6 @@ fn routed(psp: &Psp, name: &str, next: WebhookNext, now_ms: u64, context: ReplyC
             about,
             context,
         })),
-        Next::Failed if planted(Bug::FailedEventReadAcknowledged) => Routed::Reply(answer::received()),
         Next::Failed => Routed::Reply(answer::error(
             &ApiError::new(
                 Code::PspReadFailed,

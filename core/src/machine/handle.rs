@@ -15,7 +15,6 @@ use crate::journal::evidence::{Evidence, Signal};
 use crate::journal::record::{Record, RecordError};
 use crate::journal::state::State;
 use crate::journal::wire_form::WireForm;
-use crate::planted::{Bug, planted};
 use crate::psp;
 use crate::psp::amount::Units;
 use crate::psp::call::{CallResult, Purpose};
@@ -91,14 +90,10 @@ pub fn may_be_finalized(input: &Input) -> bool {
 
 fn on_webhook(mut work: StepBuilder<'_>, news: &WebhookEvent) -> Result<Step, RecordError> {
     // A PSP vouches for its own payments only.
-    let vouches = |state: &State| *state.psp == *news.psp || planted(Bug::WebhookOfAnotherPsp);
+    let vouches = |state: &State| *state.psp == *news.psp;
     let psp = work.psp().filter(|_| vouches(work.state()));
     if let Some(psp) = psp {
-        let form = if planted(Bug::WebhookAmountsAsIso) {
-            0
-        } else {
-            work.state().wire_form
-        };
+        let form = work.state().wire_form;
         let sightings = news.sightings(Units::new(psp.face, WireForm::of(form)));
         let sorted = ownership::sort(work.state(), psp, &sightings);
         work.note_foreign(&sorted.foreign)?;
@@ -116,7 +111,6 @@ fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, Reco
     let purpose = &outcome.call.purpose;
     let form = match purpose {
         Purpose::Dispatched { call, .. } => work.state().wire_form_of(*call),
-        Purpose::Lookup(_) if planted(Bug::ListedAmountsAsIso) => 0,
         Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => work.state().wire_form,
     };
     let terms = std::sync::Arc::clone(&work.state().terms);
@@ -135,12 +129,11 @@ fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, Reco
     }
     match purpose {
         Purpose::Dispatched { call, .. } => {
-            let evidence =
-                if work.state().may_have_sent_besides(*call) && !planted(Bug::RefusedResendDeclines) {
-                    of_this_sending_only(answer.evidence)
-                } else {
-                    answer.evidence
-                };
+            let evidence = if work.state().may_have_sent_besides(*call) {
+                of_this_sending_only(answer.evidence)
+            } else {
+                answer.evidence
+            };
             let source = match outcome.result.request_id() {
                 Some(request_id) => Source::NamedResponse { request_id },
                 None => Source::Response,

@@ -8,7 +8,6 @@ use crate::journal::record::RecordError;
 use crate::journal::running::CurrentOperation;
 use crate::journal::status::Status;
 use crate::machine::builder::StepBuilder;
-use crate::planted::{Bug, planted};
 use crate::psp::call::{CallResult, Lookup};
 use crate::psp::driver::Answer;
 use crate::recovery::due;
@@ -62,18 +61,13 @@ impl StepBuilder<'_> {
             self.look_up(psp, smaller);
             return Ok(());
         }
-        let mut answer = answer;
-        answer
-            .next_page
-            .take_if(|next| page.goes_round(Some(next)) && planted(Bug::StuckCursorIsEnd));
         let is_stuck = page.goes_round(answer.next_page.as_deref());
         let mut found = page.found.clone();
         found.extend(answer.sightings);
-        let is_failed = answer.is_failed_look && !planted(Bug::FailedLookIsAbsence);
-        if is_failed || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
+        if answer.is_failed_look || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
             return self.look_failed(psp);
         }
-        if answer.next_page.is_some() && !planted(Bug::FirstPageIsAll) {
+        if answer.next_page.is_some() {
             self.look_up(psp, page.next(answer.next_page, found));
             return Ok(());
         }
@@ -85,17 +79,13 @@ impl StepBuilder<'_> {
         // A list that shows anything that is not ours, or is still open, proves no absence. Of what is done to the attempt's own
         // object, once that is known, another object says nothing.
         let is_of_own = self.is_done_to_own_object() && !sorted.is_unclear;
-        let shows_all = sorted.is_all_ours() || is_of_own || planted(Bug::ForeignProvesAbsence);
+        let shows_all = sorted.is_all_ours() || is_of_own;
         sorted.ours.complete = shows_all && !is_open;
         self.note_foreign(&sorted.foreign)?;
         self.apply_lookup(
             psp,
             Look {
-                asked_at_ms: if planted(Bug::PageAskedWhenAnswered) {
-                    self.now_ms()
-                } else {
-                    page.asked_at_ms
-                },
+                asked_at_ms: page.asked_at_ms,
                 by_lookup: true,
                 evidence: &sorted.ours,
             },
@@ -182,8 +172,7 @@ impl StepBuilder<'_> {
         let shows_no_release = running.operation == Operation::Void
             && state.is_unfinished_action()
             && look.evidence.shows_open_action();
-        let counts = look.asked_at_ms >= due::proof_counts_at_ms(state, running, psp, look.by_lookup)
-            || planted(Bug::AbsenceAtOnce);
+        let counts = look.asked_at_ms >= due::proof_counts_at_ms(state, running, psp, look.by_lookup);
         // A release that was refused is repeated for an action that shows itself open. Where nothing shows, the PSP may list no
         // unfinished action: the time of the action ends it (`is_abandoned`).
         let waits_for_time =

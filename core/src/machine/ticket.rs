@@ -22,10 +22,8 @@ use crate::machine::builder::{StepBuilder, StepContext};
 use crate::machine::pending::{Asked, PendingRequest};
 use crate::machine::route::attempt_not_found;
 use crate::machine::step::{Reply, Step};
-use crate::planted::{Bug, planted};
 use crate::recovery::due;
 
-const A_DAY_MS: u64 = 24 * 3_600_000;
 /// Entries kept free for evidence.
 const ENTRIES_FOR_REQUESTS_MAX: usize = ENTRIES_MAX / 2;
 
@@ -36,11 +34,7 @@ pub(crate) fn handle(
     ticket: &PendingRequest,
 ) -> Result<Step, RecordError> {
     match (&*ticket.asked, record) {
-        (asked, Some(record))
-            if *record.state().merchant != *ticket.merchant
-                && !(matches!(asked, Asked::Read) && planted(Bug::ReadsAcrossMerchants))
-                && !(is_resolve(asked) && planted(Bug::ResolvesAcrossMerchants)) =>
-        {
+        (_, Some(record)) if *record.state().merchant != *ticket.merchant => {
             Ok(refuse(&attempt_not_found(), ticket))
         }
         (Asked::Read, Some(record)) => {
@@ -75,10 +69,6 @@ pub(crate) fn handle(
             None,
         ) => Ok(refuse(&attempt_not_found(), ticket)),
     }
-}
-
-fn is_resolve(asked: &Asked) -> bool {
-    matches!(asked, Asked::Command { order, .. } if matches!(order, Command::Resolve(_)))
 }
 
 /// The first write of an attempt: a swap of nothing for `Created`, with the dispatch of a charge beside it.
@@ -128,15 +118,8 @@ fn on_known(
     fingerprint: &Fingerprint,
     order: &Command,
 ) -> Result<Step, RecordError> {
-    let is_young = || work.now_ms() <= work.state().created_at_ms.saturating_add(A_DAY_MS);
-    let bound = work
-        .state()
-        .bound(key)
-        .filter(|_| is_young() || !planted(Bug::KeyExpires))
-        .filter(|bound| bound.finalized_at.is_some() || !planted(Bug::TwinRefused));
-    if let Some(bound) = bound {
-        let is_other = bound.fingerprint != *fingerprint && !planted(Bug::KeyReuseReplayed);
-        if bound.request != order.kind() || is_other {
+    if let Some(bound) = work.state().bound(key) {
+        if bound.request != order.kind() || bound.fingerprint != *fingerprint {
             return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
         }
         if bound.is_withdrawn && bound.finalized_at.is_none() {
@@ -231,7 +214,7 @@ fn on_withdrawn(
     };
     let now_ms = work.now_ms();
     let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
-    if ticket.has_waited || now_ms < again_ms || planted(Bug::WithdrawnKeyStaysRejected) {
+    if ticket.has_waited || now_ms < again_ms {
         let pause_s = again_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
         let response = answer::psp_rejected(view(&work), pause_s, &ticket.early());
         return Ok(Step::reply(response));
@@ -281,9 +264,7 @@ fn answer_first(work: StepBuilder<'_>, ticket: &PendingRequest) -> Step {
         Asked::Command { key, .. } => {
             let bound = work.state().bound(key);
             let ticket = PendingRequest {
-                asked_at: bound
-                    .map(|bound| bound.asked_at)
-                    .filter(|_| !planted(Bug::FirstAnswerMarked)),
+                asked_at: bound.map(|bound| bound.asked_at),
                 ..ticket.clone()
             };
             answer_bound(&work, &ticket, key)
@@ -320,12 +301,10 @@ fn answer_bound(work: &StepBuilder<'_>, ticket: &PendingRequest, key: &str) -> R
 /// The answer of a key that was finalized at this entry.
 fn finalized_at(record: &Record, index: usize, bound: &BoundKey, ticket: &PendingRequest) -> Response {
     let context = ReplyContext {
-        replayed: ticket.asked_at != Some(bound.asked_at) && !planted(Bug::ReplayNotMarked),
+        replayed: ticket.asked_at != Some(bound.asked_at),
         ..ticket.context.clone()
     };
-    let shows_now = planted(Bug::ReplayFromCurrentState);
-    let state = record.state_at(if shows_now { usize::MAX / 2 } else { index });
-    answer::finalized(record.id(), bound, &state, &context)
+    answer::finalized(record.id(), bound, &record.state_at(index), &context)
 }
 
 /// See [`crate::machine::step::finalized`].
@@ -336,8 +315,7 @@ pub(crate) fn finalized(id: AttemptId, record: &Record, ticket: &PendingRequest)
     }
     match &*ticket.asked {
         Asked::Read => {
-            let is_over = state.status.is_final() || planted(Bug::CopyAnswersOpenAttempt);
-            (is_over && state.running.is_none() && state.mismatch.is_none()).then(|| {
+            (state.status.is_final() && state.running.is_none() && state.mismatch.is_none()).then(|| {
                 let view = AttemptView::finalized(id, state).with_timeline(timeline(record));
                 answer::shown(&view, &ticket.context)
             })

@@ -25,7 +25,6 @@ use crate::base::config::Psp;
 use crate::base::id::AttemptId;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
-use crate::planted::{Bug, planted};
 
 pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     let reference = order.id.to_string();
@@ -57,13 +56,10 @@ pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
             }),
         ),
     };
-    let mut headers = vec![
+    let headers = vec![
         ("content-type", "application/json".to_owned()),
         ("idempotency-key", order.psp_key.to_owned()),
     ];
-    if order.operation == Operation::Capture && planted(Bug::CaptureWithoutKey) {
-        headers.truncate(1);
-    }
     HttpCall {
         method: "POST",
         url: format!("{}{path}", psp.base_url),
@@ -97,7 +93,6 @@ pub(super) fn read(_: Reading<'_>, purpose: &Purpose, status: u16, body: &[u8]) 
             Ok(outcome) => outcome
                 .evidence(*operation, target.as_deref(), *amount_minor)
                 .into(),
-            Err(_) if planted(Bug::GarbageIsDecline) => refused(None, None).into(),
             Err(_) => Answer::unknown("the answer is not an acquirer's"),
         },
         Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => {
@@ -218,10 +213,7 @@ impl Outcome {
                     ..Evidence::default()
                 },
                 // The authorization was captured before, perhaps by this very request, delivered twice.
-                _ if operation == Operation::Capture
-                    && self.code.as_deref() == Some("already_captured")
-                    && !planted(Bug::AlreadyCapturedIsDecline) =>
-                {
+                _ if operation == Operation::Capture && self.code.as_deref() == Some("already_captured") => {
                     Evidence::unknown("already captured")
                 }
                 _ => refused(self.code, self.message),
@@ -320,10 +312,7 @@ impl Listing {
             })
         });
         let effects: Vec<Sighting> = effects.collect();
-        let waiting = self
-            .requires_action
-            .into_iter()
-            .filter(|_| !planted(Bug::UnfinishedActionIsAbsence));
+        let waiting = self.requires_action.into_iter();
         effects
             .into_iter()
             .chain(waiting.map(Waiting::sighting))

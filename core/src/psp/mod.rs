@@ -22,7 +22,6 @@ use crate::base::config::{Face, Psp};
 use crate::base::id::AttemptId;
 use crate::base::limits::{EFFECTS_PER_EVIDENCE_MAX, PSP_ANSWER_BYTES_MAX};
 use crate::journal::evidence::{Evidence, Signal, clip};
-use crate::planted::{Bug, planted};
 
 /// Writes a dispatched call.
 pub(crate) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
@@ -65,17 +64,10 @@ pub(crate) fn read(psp: &Psp, reading: Reading<'_>, purpose: &Purpose, result: &
     if body.len() > PSP_ANSWER_BYTES_MAX {
         return Answer::unknown("the answer is too large to be read");
     }
-    if status >= 500 && planted(Bug::ServerErrorIsNotSent) {
-        let reason = format!("HTTP {status}");
-        return Evidence::signal(Signal::NotSent { reason }).into();
-    }
-    let is_refusal = (400..=499).contains(&status) || (status >= 500 && planted(Bug::ServerErrorIsDecline));
+    let is_refusal = (400..=499).contains(&status);
     // 409 is "in use" or "in conflict", 408, 425 and 429 are "not now", 424 is a failure of somebody else: none says what
     // became of the payment.
-    if !(200..=299).contains(&status) && !is_refusal
-        || matches!(status, 408 | 409 | 424 | 425)
-        || (status == 429 && !planted(Bug::RateLimitIsDecline))
-    {
+    if !(200..=299).contains(&status) && !is_refusal || matches!(status, 408 | 409 | 424 | 425 | 429) {
         return match result.header("stripe-should-retry") {
             Some("false") => key_useless(format!(
                 "HTTP {status}, which the PSP says to be final for this key"
@@ -84,7 +76,7 @@ pub(crate) fn read(psp: &Psp, reading: Reading<'_>, purpose: &Purpose, result: &
         };
     }
     let says_retry = result.header("stripe-should-retry") == Some("true");
-    if is_refusal && says_retry && !planted(Bug::ShouldRetryIgnored) {
+    if is_refusal && says_retry {
         return Answer::unknown(format!("HTTP {status}, to be tried again"));
     }
     let mut answer = match psp.face {

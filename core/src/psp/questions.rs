@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::call::Call;
 use crate::base::id::AttemptId;
-use crate::base::limits::{ACTION_READ_EVERY_MS, QUESTIONS_MAX};
-use crate::planted::{Bug, planted};
+use crate::base::limits::QUESTIONS_MAX;
 
 /// The last question of each attempt. One value serves one process; it is not durable, and other processes do not know of it.
 /// What is forgotten or not known costs a question more, and nothing else.
@@ -24,8 +23,7 @@ impl Questions {
         let last_ms = self.asked_at_ms.get(&id).copied();
         let is_too_soon =
             |within_ms: u64| last_ms.is_some_and(|at_ms| now_ms < at_ms.saturating_add(within_ms));
-        let shed_ms = planted(Bug::RecoveryQuestionsShed).then_some(ACTION_READ_EVERY_MS);
-        if call.skip_within_ms.or(shed_ms).is_some_and(is_too_soon) {
+        if call.skip_within_ms.is_some_and(is_too_soon) {
             return false;
         }
         if self.asked_at_ms.len() >= QUESTIONS_MAX {

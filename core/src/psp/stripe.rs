@@ -10,9 +10,8 @@ use super::stripe_errors;
 use super::stripe_objects::{Intent, Refund};
 use crate::base::config::{Face, Psp};
 use crate::journal::entry::{CallStep, CaptureMethod, Operation};
-use crate::journal::evidence::{Evidence, Sighting, Signal, clip};
+use crate::journal::evidence::{Sighting, clip};
 use crate::journal::wire_form::WireForm;
-use crate::planted::{Bug, planted};
 
 /// The version of Stripe's API that requests are written for. Without the header an account's default applies, and that of a new
 /// account refuses `payment_method_types`, which every version up to this one takes (`peers/tests/test_stripe_parameters.py`).
@@ -189,11 +188,6 @@ pub(super) fn read(reading: Reading<'_>, purpose: &Purpose, status: u16, body: &
         Purpose::Dispatched { .. } | Purpose::Read { .. } | Purpose::Event => {
             match serde_json::from_slice::<Intent>(body) {
                 Ok(intent) => intent.answer(reading.units, matches!(purpose, Purpose::Read { .. })),
-                Err(_) if planted(Bug::GarbageIntentIsDecline) => Evidence::signal(Signal::Refused {
-                    code: "unreadable".to_owned(),
-                    message: String::new(),
-                })
-                .into(),
                 Err(_) => Answer::unknown("the answer is not a PaymentIntent"),
             }
         }
@@ -224,8 +218,7 @@ fn list_of_intents(list: List<Intent>, reading: Reading<'_>) -> Answer {
         .last()
         .filter(|_| list.has_more)
         .map(|intent| intent.id.clone());
-    let is_named =
-        |intent: &&Intent| intent.metadata.attempt() == Some(reading.id) || planted(Bug::AnothersIntentTaken);
+    let is_named = |intent: &&Intent| intent.metadata.attempt() == Some(reading.id);
     Answer {
         sightings: list
             .data

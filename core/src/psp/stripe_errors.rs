@@ -25,7 +25,6 @@ use super::report::Rejection;
 use super::stripe_objects::Intent;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{EffectKind, Evidence, Signal, clip};
-use crate::planted::{Bug, planted};
 
 #[derive(Deserialize)]
 struct Failure {
@@ -135,11 +134,6 @@ pub(super) fn read(units: Units, purpose: &Purpose, status: u16, body: &[u8]) ->
     };
     let asks = !matches!(purpose, Purpose::Dispatched { .. });
     match verdict(&error, status, purpose) {
-        _ if asks && status == 404 && planted(Bug::MissingObjectIsAbsence) => Evidence {
-            complete: true,
-            ..Evidence::default()
-        }
-        .into(),
         Verdict::Rejected { is_conclusive } => {
             Answer::rejected(rejection(status, Some(&error)), is_conclusive && !asks)
         }

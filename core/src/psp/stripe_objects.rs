@@ -8,7 +8,6 @@ use super::driver::{Answer, Reading, key_useless};
 use crate::base::id::AttemptId;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
-use crate::planted::{Bug, planted};
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Refund {
@@ -38,14 +37,10 @@ impl Refund {
         };
         let of = self.payment_intent.as_deref().or(of);
         match self.status.as_deref() {
-            Some(status)
-                if status == "succeeded" || (status == "pending" && planted(Bug::PendingRefundIsDone)) =>
-            {
-                Evidence {
-                    effects: vec![effect(EffectKind::Refund, &self.id, of)],
-                    ..Evidence::default()
-                }
-            }
+            Some("succeeded") => Evidence {
+                effects: vec![effect(EffectKind::Refund, &self.id, of)],
+                ..Evidence::default()
+            },
             // Had it succeeded before, the money came back.
             Some("failed" | "canceled") => Evidence {
                 effects: vec![effect(
@@ -225,7 +220,7 @@ impl Intent {
             },
         };
         // What is being worked on, or waits for its customer, is no effect yet and may become one: it proves no absence.
-        let waits = matches!(signal, Signal::ActionRequired { .. }) && !planted(Bug::OpenActionIsComplete);
+        let waits = matches!(signal, Signal::ActionRequired { .. });
         let is_open = matches!(signal, Signal::Unknown { .. }) || waits;
         let complete = complete && !is_open;
         Evidence {

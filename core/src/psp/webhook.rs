@@ -13,7 +13,6 @@ use super::stripe_event::{self, About, StripeNews};
 use crate::base::config::{Face, Psp, Secret};
 use crate::base::http::Request;
 use crate::journal::evidence::Sighting;
-use crate::planted::{Bug, planted};
 
 /// What a webhook said of an attempt.
 #[derive(Clone, Debug)]
@@ -117,13 +116,7 @@ fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) ->
                 .any(|signature| mac.clone().verify_slice(&signature).is_ok())
         })
     };
-    let trusted = if planted(Bug::OnlyFirstWebhookSecret) {
-        1
-    } else {
-        usize::MAX
-    };
-    let genuine = psp.webhook_secrets.iter().take(trusted).any(is_signed_with);
-    if !genuine && !planted(Bug::ForgedWebhookTaken) {
+    if !psp.webhook_secrets.iter().any(is_signed_with) {
         return refuse("The webhook's signature does not match its bytes.");
     }
     // Only a signature that holds is told about its age.

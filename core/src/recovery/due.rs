@@ -10,7 +10,6 @@ use crate::journal::entry::{CallStep, Operation};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::journal::state::{Creation, Rejections, State};
 use crate::journal::status::Status;
-use crate::planted::{Bug, planted};
 
 /// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
 const ACTION_POLL_FIRST_MS: u64 = 2_000;
@@ -42,7 +41,6 @@ pub(crate) fn ready_at_ms(running: &CurrentOperation, psp: &Psp) -> u64 {
     counting()
         .map(|call| match call.tried {
             DeliveryState::Pending => silent_from_ms(call, psp),
-            DeliveryState::Rejected { at_ms } if planted(Bug::RejectedWithoutPause) => at_ms,
             // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
             // must not be asked for in a tight loop.
             DeliveryState::Unknown { at_ms }
@@ -72,12 +70,7 @@ pub(crate) fn within_horizon(running: &CurrentOperation, psp: &Psp, at_ms: u64) 
     match (psp.class.keyed_horizon_ms, running.first_send_ms()) {
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(horizon_ms), Some(first_ms)) => {
-            let forgotten_ms = first_ms.saturating_add(horizon_ms);
-            is_key_known(psp, first_ms, at_ms)
-                || (at_ms < forgotten_ms && planted(Bug::HorizonWithoutFlight))
-                || planted(Bug::HorizonIgnored)
-        }
+        (Some(_), Some(first_ms)) => is_key_known(psp, first_ms, at_ms),
     }
 }
 
@@ -123,38 +116,25 @@ pub(crate) fn proof_counts_at_ms(
 
 /// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
 fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) -> u64 {
-    let lag_ms = if by_lookup && !planted(Bug::AbsenceWithoutLookupLag) {
+    let lag_ms = if by_lookup {
         psp.class.lookup_lag_ms.unwrap_or(0)
     } else {
         0
     };
-    let sent_ms = if planted(Bug::AbsenceFromFirstSend) {
-        running.first_send_ms()
-    } else {
-        running.last_send_ms()
-    };
-    let skew_ms = if planted(Bug::AbsenceWithoutSkew) {
-        0
-    } else {
-        psp.timing.max_clock_skew_ms
-    };
     // An owner may send as late as `send_by`, by a clock that may be behind by the skew.
-    sent_ms
+    running
+        .last_send_ms()
         .unwrap_or(running.since_ms)
         .saturating_add(psp.timing.max_in_flight_ms)
         .saturating_add(lag_ms)
-        .saturating_add(skew_ms)
+        .saturating_add(psp.timing.max_clock_skew_ms)
 }
 
 /// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
 /// would use their effect numbers up (it did, in 17). The second comes as soon as it may.
 fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> u64 {
     let used = numbers_used(running);
-    if running.operation == Operation::Authorize
-        || used < 2
-        || is_spent(state, running)
-        || planted(Bug::EffectsInARow)
-    {
+    if running.operation == Operation::Authorize || used < 2 || is_spent(state, running) {
         return 0;
     }
     let sent_ms = running.last_dispatch_ms().unwrap_or(running.since_ms);
@@ -223,13 +203,10 @@ fn first_effect(running: &CurrentOperation) -> u16 {
 
 /// When what is left of an authorization's life is no more than its margin.
 pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> u64 {
-    let authorized_at_ms = state.authorization.as_ref().map_or(state.created_at_ms, |a| {
-        if planted(Bug::ExpiryFromSeen) {
-            a.authorized_at_ms
-        } else {
-            a.held_since_ms
-        }
-    });
+    let authorized_at_ms = state
+        .authorization
+        .as_ref()
+        .map_or(state.created_at_ms, |a| a.held_since_ms);
     let lapse_ms = state
         .knowledge
         .capture_before_ms

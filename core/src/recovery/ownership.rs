@@ -20,7 +20,6 @@ use std::collections::BTreeSet;
 use crate::base::config::Psp;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal};
 use crate::journal::state::State;
-use crate::planted::{Bug, planted};
 
 /// Resolution of a PSP's timestamps: one second, in milliseconds.
 const PSP_TIME_UNIT_MS: u64 = 1_000;
@@ -74,8 +73,7 @@ pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
         .map(|s| s.object.as_str())
         .collect();
     for sighting in sightings {
-        let is_taken_in = || state.authorization.is_some() && planted(Bug::ForeignUndone);
-        if (is_in(&sorted.foreign, sighting) && !is_taken_in()) || is_in(&sorted.disputed, sighting) {
+        if is_in(&sorted.foreign, sighting) || is_in(&sorted.disputed, sighting) {
             continue;
         }
         // What was done to an object that nobody has shown does not make it ours.
@@ -136,8 +134,7 @@ fn builds_on(sighting: &Sighting) -> bool {
 }
 
 fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
-    let is_adopted = || !is_of_other_terms(state, sighting) && planted(Bug::ForeignAdopted);
-    if state.names(&sighting.object) || is_adopted() {
+    if state.names(&sighting.object) {
         return Whose::Ours;
     }
     let mut effects = sighting.evidence.effects.iter();
@@ -157,7 +154,7 @@ fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
         return Whose::Ours;
     }
     let is_held = |effect: &Effect| matches!(effect.kind, EffectKind::Authorize | EffectKind::Capture);
-    if state.installation.is_empty() && !planted(Bug::DisputedTakenAsOurs) {
+    if state.installation.is_empty() {
         Whose::Disputed
     } else if sighting.evidence.effects.iter().any(is_held) {
         Whose::Ours

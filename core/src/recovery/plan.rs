@@ -9,7 +9,6 @@ use crate::journal::entry::{CallStep, Cause, Operation};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Refused};
 use crate::journal::state::State;
 use crate::journal::status::Status;
-use crate::planted::{Bug, planted};
 use crate::psp::call::Lookup;
 use crate::recovery::due;
 
@@ -136,7 +135,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
         };
         return Some(Plan { due_ms: 0, what });
     }
-    if state.status != Status::Authorized || (!state.is_automatic() && planted(Bug::ExpiryForgetsVoid)) {
+    if state.status != Status::Authorized {
         return None;
     }
     if state.is_automatic() {
@@ -177,8 +176,7 @@ fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
     };
     let by_lookup = what == RecoveryAction::Lookup;
     let given_up_ms = due::action_given_up_ms(state, psp, now_ms, by_lookup);
-    let is_over = || now_ms >= due::action_over_ms(state, psp, now_ms);
-    if now_ms >= given_up_ms || (is_over() && planted(Bug::ExpiryWithoutLastLook)) {
+    if now_ms >= given_up_ms {
         return Plan {
             due_ms: given_up_ms,
             what: give_up(state),
@@ -227,7 +225,7 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: u6
         && matches!(running.operation, Operation::Authorize | Operation::Capture);
     // Rejected and without effect, by the rejection itself or by a look since: a client's operation waits for its client.
     let is_without_effect = running.proven_absent || (no_act_left && running.is_rejected());
-    let is_withdrawn = running.was_rejected && (is_without_effect || planted(Bug::RejectionWithdrawsUnknown))
+    let is_withdrawn = running.was_rejected && is_without_effect
         || no_act_left && !running.proven_absent && is_rejected_key_forgotten(running, psp, at_ms);
     if is_withdrawn && is_of_client {
         return Plan {
@@ -240,8 +238,7 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: u6
         return plan_rejected(state, running, psp, due_ms, at_ms);
     }
     let what = if running.proven_absent {
-        let next = u16::from(!planted(Bug::NumberStaysAfterProof));
-        retry(state, running, psp, is_stale, running.effect.saturating_add(next))
+        retry(state, running, psp, is_stale, running.effect.saturating_add(1))
     } else if no_act_left {
         retry(state, running, psp, is_stale, running.effect.max(1))
     } else {
@@ -300,21 +297,16 @@ fn reconcile(
     is_stale: bool,
 ) -> RecoveryAction {
     let resends = resends(running);
-    let is_silent = running.current().any(|call| call.tried == DeliveryState::Pending);
-    let may_resend = may_resend(running, psp, at_ms)
-        || (is_silent && planted(Bug::LeaseExpiryResends) && resends < RESENDS_MAX);
+    let may_resend = may_resend(running, psp, at_ms);
     let look = look(state, psp);
     let resend = RecoveryAction::Send {
         step: CallStep::Act,
-        effect: running.effect + u16::from(planted(Bug::FreshEffectAfterUnknown)),
+        effect: running.effect,
     };
-    if is_stale && planted(Bug::InDoubtTimesOut) {
-        return retry(state, running, psp, is_stale, running.effect);
-    }
     match look {
         Some(_) if may_resend && !is_stale && resends < RESENDS_BEFORE_LOOKUP => resend,
         Some(look) => look,
-        None if may_resend || (resends == 0 && planted(Bug::BlindResends)) => resend,
+        None if may_resend => resend,
         None => RecoveryAction::Park {
             reason: "its outcome is unknown, and this PSP offers no way to find out",
         },
@@ -351,14 +343,14 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option
         return Some(send_rejected_again(state, running, psp));
     }
     let is_unknown = running.refused.is_none() && !running.no_act_left();
-    if is_unknown && may_resend(running, psp, now_ms) && !planted(Bug::NoResendAfterFailedLook) {
+    if is_unknown && may_resend(running, psp, now_ms) {
         let is_due = now_ms >= due::resend_after_failed_look_ms(running, psp);
         return is_due.then_some(RecoveryAction::Send {
             step: CallStep::Act,
             effect: running.effect,
         });
     }
-    let is_given_up = now_ms >= due::looks_given_up_ms(running) || planted(Bug::OneFailedLookParks);
+    let is_given_up = now_ms >= due::looks_given_up_ms(running);
     is_given_up.then_some(RecoveryAction::Park {
         reason: "every look at the PSP has failed for a day, and its key cannot be sent again",
     })
@@ -392,7 +384,7 @@ fn retry(
 
 /// The first call of an effect number: makes the object where the class has one and it is not made yet (rule 12).
 pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -> CallStep {
-    let is_made = state.object.is_some() || planted(Bug::PrepareSkipped);
+    let is_made = state.object.is_some();
     if running.operation == Operation::Authorize && psp.class.prepares() && !is_made {
         CallStep::Prepare
     } else {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Core's folders, each above what it may import.
-const LAYERS: [&str; 8] = [
-    "host", "machine", "contract", "recovery", "psp", "journal", "base", "planted",
+const LAYERS: [&str; 7] = [
+    "host", "machine", "contract", "recovery", "psp", "journal", "base",
 ];
 
 /// Whose files must not import each other in a circle.

@@ -33,7 +33,6 @@ mod layers;
 mod looking;
 mod model;
 mod outages;
-mod planted;
 mod properties;
 mod property_bytes;
 mod property_evidence;

@@ -1,5 +1,5 @@
-//! What the corpora catch, measured: each of core's planted bugs is put in, and every kept input is played.
-//! `cargo test -p pay-once-fuzz --features planted --test planted -- --nocapture` prints the table.
+//! What the corpora catch, measured: each of core's planted bugs is put in, and every kept input is played. Only a copy of the
+//! workspace has the bugs (`sim/plant`); `fuzz/README.md` has the commands that print the table.
 #![cfg(feature = "planted")]
 #![allow(clippy::unwrap_used)] // Of a test's own helpers.
 

@@ -50,7 +50,7 @@ enum Command {
     Coverage(coverage::Coverage),
     /// Proves determinism: the same plans in several processes, digest by digest.
     Meta(proofs::Meta),
-    /// Plants bugs in core, server and drivers, and shows that each is caught (needs the feature `planted`).
+    /// Plants bugs in core, server and drivers, and shows that each is caught (needs the build of `sim/with-bugs`).
     Planted(proofs::Planted),
     /// Shows what happens when core is told too little of the PSP: the limit of the promise.
     Dials(proofs::Dials),

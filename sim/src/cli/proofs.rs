@@ -152,7 +152,7 @@ impl Meta {
 impl Planted {
     #[cfg(not(feature = "planted"))]
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        Err("bugs are not in this build. Run: cargo run --profile sim -p pay-once-sim --features planted -- planted".to_owned())
+        Err("bugs are not in this build. Run: sim/with-bugs planted".to_owned())
     }
 
     #[cfg(feature = "planted")]

@@ -30,7 +30,7 @@ pub(super) struct Replay {
     /// Where to write the page with the space-time diagram.
     #[arg(long)]
     page: Option<PathBuf>,
-    /// With this planted bug (needs the feature `planted`).
+    /// With this planted bug (needs the build of `sim/with-bugs`).
     #[arg(long)]
     bug: Option<String>,
 }
@@ -57,7 +57,7 @@ fn plant(name: &str) -> Result<impl Drop + use<>, String> {
 
 #[cfg(not(feature = "planted"))]
 fn plant(_: &str) -> Result<(), String> {
-    Err("bugs are not in this build: add --features planted".to_owned())
+    Err("bugs are not in this build. Run: sim/with-bugs replay ...".to_owned())
 }
 
 impl Replay {
