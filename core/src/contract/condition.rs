@@ -8,6 +8,7 @@ use crate::journal::evidence::{Effect, EffectKind, Evidence, Signal};
 use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::journal::wire_form::WireForm;
+use crate::psp;
 use crate::psp::amount::Units;
 
 /// What a request sets going.
@@ -198,7 +199,9 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
         listed: false,
     };
     let kinds: &[EffectKind] = match running.operation {
-        Operation::Authorize if state.is_automatic() && state.face == crate::base::config::Face::Stripe => {
+        Operation::Authorize
+            if state.is_automatic() && psp::abilities(state.face).captures_with_authorize =>
+        {
             &[EffectKind::Authorize, EffectKind::Capture]
         }
         Operation::Authorize => &[EffectKind::Authorize],

@@ -1,6 +1,6 @@
 //! What a look at the PSP proves, and what follows from one that failed (rule 6).
 
-use crate::base::config::{Face, Psp};
+use crate::base::config::Psp;
 use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
 use crate::journal::entry::{Conclusion, Fact, Operation, Source};
 use crate::journal::evidence::Evidence;
@@ -8,6 +8,7 @@ use crate::journal::record::RecordError;
 use crate::journal::running::CurrentOperation;
 use crate::journal::status::Status;
 use crate::machine::builder::StepBuilder;
+use crate::psp;
 use crate::psp::call::{CallResult, Lookup};
 use crate::psp::driver::Answer;
 use crate::recovery::due;
@@ -52,7 +53,7 @@ impl StepBuilder<'_> {
         answer: Answer,
         result: &CallResult,
     ) -> Result<(), RecordError> {
-        let has_pages = psp.face == Face::Stripe;
+        let has_pages = psp::abilities(psp.face).has_pages;
         if matches!(result, CallResult::TooLarge { .. }) && page.objects > 1 && has_pages {
             let smaller = Lookup {
                 objects: (page.objects / 10).max(1),
@@ -216,7 +217,7 @@ impl StepBuilder<'_> {
     /// Lists carry no charge details, so the object is read by id to learn when the authorization lapses.
     fn read_charge(&mut self, psp: &Psp) {
         let state = self.state();
-        let is_wanted = psp.face == Face::Stripe
+        let is_wanted = psp::abilities(psp.face).tells_lapse_by_id
             && psp.class.addressable
             && state.status == Status::Authorized
             && !state.is_automatic()

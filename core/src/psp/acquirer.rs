@@ -19,12 +19,19 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::{HttpCall, Purpose};
-use super::driver::{Answer, PspRequest, Reading, key_useless};
+use super::driver::{Abilities, Answer, PspRequest, Reading, key_useless};
 use super::report::Rejection;
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
+
+pub(super) const ABILITIES: Abilities = Abilities {
+    has_pages: false,
+    lists_refunds: false,
+    tells_lapse_by_id: false,
+    captures_with_authorize: false,
+};
 
 pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     let reference = order.id.to_string();

@@ -7,6 +7,19 @@ use crate::journal::entry::{CallStep, Operation, Terms};
 use crate::journal::evidence::{Evidence, Sighting, Signal, clip};
 use crate::journal::wire_form::WireForm;
 
+/// What a connector's PSP can do beyond what the configuration declares. Recovery asks for these, and never which connector it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Abilities {
+    /// Look-ups come in pages, and a smaller page can be asked for.
+    pub(crate) has_pages: bool,
+    /// An object does not show its refunds: they are looked up by the object.
+    pub(crate) lists_refunds: bool,
+    /// Only a read by id shows when an authorization lapses: lists leave it out.
+    pub(crate) tells_lapse_by_id: bool,
+    /// One call authorizes and captures, if the client asks for an automatic capture.
+    pub(crate) captures_with_authorize: bool,
+}
+
 /// What a driver is asked to write.
 pub(crate) struct PspRequest<'a> {
     pub(crate) form: WireForm,

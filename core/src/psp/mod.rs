@@ -16,12 +16,20 @@ pub(crate) mod stripe_objects;
 pub(crate) mod webhook;
 
 use call::{CallResult, HttpCall, Lookup, Purpose};
-use driver::{Answer, PspRequest, Reading, Window, key_useless, without_mark};
+use driver::{Abilities, Answer, PspRequest, Reading, Window, key_useless, without_mark};
 
 use crate::base::config::{Face, Psp};
 use crate::base::id::AttemptId;
 use crate::base::limits::{EFFECTS_PER_EVIDENCE_MAX, PSP_ANSWER_BYTES_MAX};
 use crate::journal::evidence::{Evidence, Signal, clip};
+
+/// What the connector's driver declares of its PSP.
+pub(crate) fn abilities(face: Face) -> Abilities {
+    match face {
+        Face::Stripe => stripe::ABILITIES,
+        Face::Acquirer => acquirer::ABILITIES,
+    }
+}
 
 /// Writes a dispatched call.
 pub(crate) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {

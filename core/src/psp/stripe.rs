@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::amount::Units;
 use super::call::{HttpCall, Lookup, Purpose};
-use super::driver::{Answer, PspRequest, Reading, Window};
+use super::driver::{Abilities, Answer, PspRequest, Reading, Window};
 use super::stripe_errors;
 use super::stripe_objects::{Intent, Refund};
 use crate::base::config::{Face, Psp};
@@ -17,6 +17,13 @@ use crate::journal::wire_form::WireForm;
 /// account refuses `payment_method_types`, which every version up to this one takes (`peers/tests/test_stripe_parameters.py`).
 pub(crate) const VERSION: &str = "2026-07-29.dahlia";
 const LATEST_CHARGE: (&str, &str) = ("expand[]", "latest_charge");
+
+pub(super) const ABILITIES: Abilities = Abilities {
+    has_pages: true,
+    lists_refunds: true,
+    tells_lapse_by_id: true,
+    captures_with_authorize: true,
+};
 
 pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     let (path, form) = match (order.operation, order.step, order.target) {

@@ -3,12 +3,13 @@
 
 use serde::Serialize;
 
-use crate::base::config::{Face, Psp};
+use crate::base::config::Psp;
 use crate::base::limits::{LOOKUP_PAGE_OBJECTS, RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
 use crate::journal::entry::{CallStep, Cause, Operation};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Refused};
 use crate::journal::state::State;
 use crate::journal::status::Status;
+use crate::psp;
 use crate::psp::call::Lookup;
 use crate::recovery::due;
 
@@ -395,8 +396,7 @@ pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -
 /// The way to look at the PSP's own state, if there is one: by id where it is known (rule 12), else by reference.
 fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     let running = state.running.as_ref()?;
-    // Stripe's PaymentIntents do not show their refunds: those are listed.
-    if running.operation == Operation::Refund && psp.face == Face::Stripe {
+    if lists_refund(running, psp) {
         let is_listed = psp.class.addressable || psp.class.lookup_lag_ms.is_some();
         return is_listed.then_some(RecoveryAction::Lookup);
     }
@@ -411,12 +411,17 @@ fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     }
 }
 
+/// Whether a list tells of the operation, as the object that it is of does not.
+fn lists_refund(running: &CurrentOperation, psp: &Psp) -> bool {
+    running.operation == Operation::Refund && psp::abilities(psp.face).lists_refunds
+}
+
 /// The first page of the look-up that tells of the operation under way.
 pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: u64) -> Lookup {
     let refunded = state
         .running
         .as_ref()
-        .filter(|running| running.operation == Operation::Refund && psp.face == Face::Stripe)
+        .filter(|running| lists_refund(running, psp))
         .and_then(|running| running.target.clone());
     Lookup {
         asked_at_ms: now_ms,
