@@ -50,7 +50,7 @@ pub(crate) type Act = (u8, u8, u8);
 impl Run {
     pub(crate) fn new(case: Case) -> Self {
         let mut world = World::new(case.kind);
-        world.ledger.listing_lag_ms = case.listing_lag_ms;
+        world.ledger.dials.listing_lag_ms = case.listing_lag_ms;
         if case.patient {
             world.psp_mut().timing.authorize_retry_ms = DAY_MS;
         }
@@ -101,7 +101,7 @@ impl Run {
                     self.world.wake(self.id);
                 }
             }
-            _ => self.world.ledger.finish_action(),
+            _ => self.world.ledger.finish_action(self.true_ms),
         }
         self.check();
     }
@@ -242,7 +242,7 @@ impl Run {
     }
 
     fn webhook(&mut self, a: u8, b: u8) {
-        let notices = &self.world.ledger.notices;
+        let notices = self.world.ledger.notices();
         if let Some(notice) = notices.get(usize::from(a) % notices.len().max(1)).cloned() {
             for _ in 0..=b % 2 {
                 assert_eq!(self.world.webhook(&notice).status, 200);
@@ -292,12 +292,12 @@ impl Run {
         assert!(
             self.world.ledger.live() <= 1,
             "one live authorization: {:?}",
-            self.world.ledger.held
+            self.world.ledger.holds
         );
         assert!(
             self.world.ledger.captures() <= 1,
             "one capture: {:?}",
-            self.world.ledger.held
+            self.world.ledger.holds
         );
         if status == Status::Captured {
             assert_eq!(self.world.ledger.taken(), 1);
@@ -319,7 +319,7 @@ impl Run {
             }
         }
         if self.case.late {
-            for notice in self.world.ledger.notices.clone() {
+            for notice in self.world.ledger.notices() {
                 self.world.webhook(&notice);
             }
         }
@@ -346,7 +346,7 @@ impl Run {
             (ledger.taken(), ledger.live()),
             (wanted, wanted),
             "{status:?}: {story:#?} {:?}",
-            ledger.held
+            ledger.holds
         );
     }
 }

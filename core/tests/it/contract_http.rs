@@ -121,7 +121,7 @@ fn an_encoded_webhook_is_refused_whether_or_not_its_signature_holds() {
     let mut world = World::new(Kind::Stripe);
     world.authorized();
     let writes = world.writes;
-    let news = json!(world.ledger.notices[0]).to_string();
+    let news = json!(world.ledger.notices()[0]).to_string();
     let holds = sign(SECRET, world.now_ms / 1000, news.as_bytes());
     let forged = sign("whsec_other", world.now_ms / 1000, news.as_bytes());
     let large = " ".repeat(PSP_ANSWER_BYTES_MAX + 1);

@@ -147,8 +147,8 @@ fn a_partial_capture_takes_what_it_says_once() {
             "INVALID_STATE",
             "once"
         );
-        assert_eq!(world.ledger.held[0].captures.len(), 1);
-        assert_eq!(world.ledger.held[0].captures[0].1, 1000);
+        assert_eq!(world.ledger.holds[0].takes.len(), 1);
+        assert_eq!(world.ledger.holds[0].takes[0].amount, 1000);
     }
 }
 
@@ -166,8 +166,8 @@ fn a_partial_capture_that_is_tried_anew_takes_no_more() {
     assert_eq!(world.dispatches(id, Operation::Capture).len(), 2);
     assert_eq!(
         (
-            world.ledger.held[0].captures.len(),
-            world.ledger.held[0].captures[0].1
+            world.ledger.holds[0].takes.len(),
+            world.ledger.holds[0].takes[0].amount
         ),
         (1, 1000)
     );

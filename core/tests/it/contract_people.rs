@@ -203,7 +203,7 @@ fn what_happened_of_an_automatic_payment_is_as_much_as_one_call_does() {
         let id = AttemptId::parse(body(&started)["attempt_id"].as_str().unwrap()).unwrap();
         world.settle(id, 3);
         assert!(world.is_parked(id), "{kind:?}");
-        let seen = world.ledger.notices[0].clone();
+        let seen = world.ledger.notices()[0].clone();
         let reference = seen["psp_reference"].as_str().unwrap_or("pi_1");
         let answer = resolve(&mut world, id, "r1", "happened", Some(reference));
         assert_eq!(answer.status, 200, "{}", text(&answer));
@@ -393,7 +393,7 @@ fn an_operators_mistake_is_mended_by_evidence() {
     // It had happened after all: it is released, and DECLINED stays true.
     let http = world.calls[0].http.clone();
     world.ledger.act(&http, world.now_ms);
-    let notice = world.ledger.notices[0].clone();
+    let notice = world.ledger.notices()[0].clone();
     world.webhook(&notice);
     assert_eq!((world.status(id).as_str(), world.ledger.live()), ("DECLINED", 0));
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Kind, SECRET, START_MS, Told, World, code, sign, text};
 
 fn news(world: &World) -> String {
-    world.ledger.notices[0].to_string()
+    world.ledger.notices()[0].to_string()
 }
 
 fn unknown(kind: Kind) -> (World, pay_once_core::AttemptId) {
@@ -159,7 +159,7 @@ fn a_webhook_before_the_response_answers_the_waiting_request() {
     assert_eq!(world.op(id, "authorize", "k2").status, 202);
     let call = world.held.remove(0);
     let result = world.ledger.act(&call.http, world.now_ms);
-    let notice = world.ledger.notices[0].clone();
+    let notice = world.ledger.notices()[0].clone();
     world.webhook(&notice);
     let answer = world.op(id, "authorize", "k2");
     assert_eq!(answer.status, 200);

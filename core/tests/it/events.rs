@@ -306,7 +306,7 @@ fn asking_about_an_open_action_has_it_read() {
         "nothing is written for it"
     );
     // The customer is back before any webhook.
-    world.ledger.finish_action();
+    world.ledger.finish_action(world.now_ms);
     let answer = world.op(id, "authorize", "k2");
     assert_eq!((answer.status, world.status(id).as_str()), (200, "AUTHORIZED"));
     // Where there is no id to read, nothing is asked.

@@ -54,7 +54,7 @@ fn a_release_that_is_rejected_ends_nothing() {
             let (mut world, id, over_ms) = waiting(kind);
             let lost = timeout();
             play(&mut world, id, over_ms - 1, None, Some(&lost));
-            world.ledger.finish_action();
+            world.ledger.finish_action(world.now_ms);
             let rejected = answered(status, body);
             play(
                 &mut world,
@@ -119,7 +119,7 @@ fn a_customer_who_finished_in_time_is_seen_by_the_last_look() {
         .filter(|kind| kind.class().addressable || kind.class().lookup_lag_ms.is_some())
     {
         let (mut world, id, over_ms) = waiting(kind);
-        world.ledger.listing_lag_ms = if kind.class().addressable {
+        world.ledger.dials.listing_lag_ms = if kind.class().addressable {
             0
         } else {
             crate::support::LOOKUP_LAG_MS
@@ -127,7 +127,7 @@ fn a_customer_who_finished_in_time_is_seen_by_the_last_look() {
         let lost = timeout();
         play(&mut world, id, over_ms - 1_000, None, Some(&lost));
         world.now_ms = over_ms - 1_000;
-        world.ledger.finish_action();
+        world.ledger.finish_action(world.now_ms);
         play(&mut world, id, over_ms + 600_000, None, None);
         assert_eq!(world.status(id), "CAPTURED", "{kind:?}: {:#?}", world.story(id));
         assert_eq!((world.ledger.taken(), world.ledger.live()), (1, 1), "{kind:?}");
@@ -174,7 +174,7 @@ fn an_open_action_is_not_absence() {
     let lost = not_sent();
     play(&mut world, id, over_ms + ACTION_MS, Some(&lost), None);
     assert_ne!(world.status(id), "EXPIRED", "{:#?}", world.story(id));
-    world.ledger.finish_action();
+    world.ledger.finish_action(world.now_ms);
     play(&mut world, id, over_ms + 40 * ACTION_MS, None, None);
     assert_eq!(
         (world.status(id).as_str(), world.ledger.taken()),

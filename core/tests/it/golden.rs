@@ -60,8 +60,8 @@ fn three_d_secure() -> (&'static str, World, AttemptId, &'static str) {
     let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
     world.op(id, "authorize", "k2");
     world.now_ms += 30_000;
-    world.ledger.finish_action();
-    let notice = world.ledger.notices.last().unwrap().clone();
+    world.ledger.finish_action(world.now_ms);
+    let notice = world.ledger.notices().last().unwrap().clone();
     world.webhook(&notice);
     world.op(id, "void", "k3");
     ("three_d_secure", world, id, "VOIDED")

@@ -135,7 +135,7 @@ fn story(kind: Kind, token: &str, captured: bool) -> (World, AttemptId, Vec<Valu
     let id = world.create_with("k1", &CREATE.replace("pm_card_visa", token));
     world.script.extend([Told::Lost(timeout())]);
     world.op(id, "authorize", "k2");
-    world.ledger.finish_action();
+    world.ledger.finish_action(world.now_ms);
     if captured {
         // Somebody captures by hand, at the PSP's own console.
         let mut twin = World::new(kind);
@@ -149,7 +149,7 @@ fn story(kind: Kind, token: &str, captured: bool) -> (World, AttemptId, Vec<Valu
         };
         world.ledger.act(&http, world.now_ms);
     }
-    let notices = world.ledger.notices.clone();
+    let notices = world.ledger.notices();
     (world, id, notices)
 }
 

@@ -44,9 +44,9 @@ fn rule_08_a_duplicate_authorization_is_voided_and_shown() {
     assert_eq!(
         world
             .ledger
-            .held
+            .holds
             .iter()
-            .filter(|h| h.id == kept && h.captures.len() == 1)
+            .filter(|h| h.id == kept && h.takes.len() == 1)
             .count(),
         1
     );
@@ -61,7 +61,7 @@ fn rule_08_a_repeated_notice_of_the_compensation_does_not_end_the_attempt() {
         (world.status(id).as_str(), world.ledger.live()),
         ("AUTHORIZED", 1)
     );
-    for notice in world.ledger.notices.clone() {
+    for notice in world.ledger.notices() {
         world.webhook(&notice);
     }
     assert_eq!(
@@ -137,7 +137,7 @@ fn rule_08_a_notice_of_the_compensation_before_its_answer_does_not_end_the_attem
     let (mut world, id) = with_a_duplicate([Told::Hold]);
     let void = world.held.remove(0);
     let result = world.ledger.act(&void.http, world.now_ms);
-    let notice: Value = world.ledger.notices.last().unwrap().clone();
+    let notice: Value = world.ledger.notices().last().unwrap().clone();
     assert_eq!(notice["type"], "void");
     world.webhook(&notice);
     assert_eq!(world.status(id), "AUTHORIZED");

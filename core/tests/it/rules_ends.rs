@@ -224,9 +224,9 @@ fn given_up(kind: Kind) -> (World, pay_once_core::AttemptId) {
 fn rule_10_late_success_on_an_abandoned_attempt_is_voided_not_kept() {
     for kind in [Kind::AcquirerQueryable, Kind::AcquirerKeyed, Kind::Blind] {
         let (mut world, id) = given_up(kind);
-        world.ledger.finish_action();
+        world.ledger.finish_action(world.now_ms);
         assert_eq!(world.ledger.live(), 1);
-        let notice = world.ledger.notices[0].clone();
+        let notice = world.ledger.notices()[0].clone();
         world.webhook(&notice);
         world.settle(id, 3);
         let end = (world.status(id), world.ledger.live());
@@ -238,7 +238,7 @@ fn rule_10_late_success_on_an_abandoned_attempt_is_voided_not_kept() {
 #[test]
 fn rule_10_late_success_is_found_though_its_webhook_is_lost() {
     let (mut world, id) = given_up(Kind::AcquirerQueryable);
-    world.ledger.finish_action();
+    world.ledger.finish_action(world.now_ms);
     world.settle(id, 30);
     assert_eq!(
         (world.status(id).as_str(), world.ledger.live()),
@@ -253,7 +253,7 @@ fn rule_10_an_action_whose_release_is_refused_ends_by_a_look_after_its_time() {
     let (mut world, id) = given_up(Kind::AcquirerQueryable);
     let given_up_ms = world.now_ms;
     // The acquirer lists no unfinished action, and refuses to release one.
-    world.ledger.held.clear();
+    world.ledger.holds.clear();
     world.settle(id, 200);
     assert_eq!(
         (world.status(id).as_str(), world.ledger.live()),
@@ -278,8 +278,8 @@ fn rule_10_an_action_whose_release_is_refused_is_parked_where_nobody_can_be_aske
         assert_eq!(world.status(id), "VOIDING", "{kind:?}");
         assert!(world.is_parked(id), "{kind:?}");
         // News of the authorization takes it up again.
-        world.ledger.finish_action();
-        let notice = world.ledger.notices[0].clone();
+        world.ledger.finish_action(world.now_ms);
+        let notice = world.ledger.notices()[0].clone();
         world.webhook(&notice);
         world.settle(id, 3);
         assert_eq!(
@@ -347,8 +347,8 @@ fn three_d_secure_that_is_finished_goes_on() {
             }
             let id = world.create_with("k1", &create);
             assert_eq!(world.op(id, "authorize", "k2").status, 202);
-            world.ledger.finish_action();
-            let notice = world.ledger.notices.last().unwrap().clone();
+            world.ledger.finish_action(world.now_ms);
+            let notice = world.ledger.notices().last().unwrap().clone();
             world.webhook(&notice);
             let wanted = if automatic { "CAPTURED" } else { "AUTHORIZED" };
             let answer = world.op(id, "authorize", "k2");
@@ -401,7 +401,7 @@ fn three_d_secure_is_found_finished_without_a_webhook_where_the_psp_can_be_asked
             !story.iter().any(|line| line.contains("proven not")),
             "{kind:?}: {story:#?}"
         );
-        world.ledger.finish_action();
+        world.ledger.finish_action(world.now_ms);
         for _ in 0..3 {
             if world.status(id) == "REQUIRES_ACTION" {
                 world.settle(id, 1);

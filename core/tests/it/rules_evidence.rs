@@ -22,7 +22,7 @@ fn rule_07_response_webhook_and_look_up_end_an_unknown_alike() {
         match way {
             "response" => world.outcome(call, result),
             "webhook" => {
-                let notice = world.ledger.notices[0].clone();
+                let notice = world.ledger.notices()[0].clone();
                 world.webhook(&notice);
             }
             _ => world.settle(id, 1),

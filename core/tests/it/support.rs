@@ -8,6 +8,7 @@ use pay_once_core::{
     AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Outcome, Psp, Record, Reply, Request,
     Response, Routed, Step, Timing, Write, event_read, handle, route,
 };
+pub(crate) use pay_once_psp_model::sign;
 use serde_json::Value;
 
 use crate::model::Ledger;
@@ -436,18 +437,4 @@ pub(crate) fn code(response: &Response) -> String {
         .as_str()
         .unwrap_or("none")
         .to_owned()
-}
-
-pub(crate) fn sign(secret: &str, at_s: u64, body: &[u8]) -> String {
-    use hmac::{Hmac, KeyInit, Mac};
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(format!("{at_s}.").as_bytes());
-    mac.update(body);
-    let hex: String = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    format!("t={at_s},v1={hex}")
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use hmac::{Hmac, KeyInit, Mac};
 use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_psp_model::PSP_URL;
 
 /// 2025-11-26T12:34:56Z, when every story begins, in milliseconds since the Unix epoch.
 pub const START_MS: u64 = 1_764_160_496_000;
@@ -19,8 +19,6 @@ pub const CREATE: &str =
     r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 /// How long an effect may stay unlisted, in milliseconds.
 pub const LOOKUP_LAG_MS: u64 = 5_000;
-/// Where the PSP is.
-pub const PSP_URL: &str = "http://psp.test";
 
 /// The PSP classes of `docs/psp.md`, on the faces that can have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,17 +168,5 @@ pub fn name() -> &'static str {
 /// A webhook's signature header, as both PSPs make it.
 #[must_use]
 pub fn sign(at_s: u64, body: &[u8]) -> String {
-    let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()) else {
-        unreachable!("any length is a key")
-    };
-    mac.update(format!("{at_s}.").as_bytes());
-    mac.update(body);
-    let digest = mac.finalize().into_bytes();
-    let mut header = format!("t={at_s},v1=");
-    for byte in digest {
-        for digit in [byte >> 4, byte & 15] {
-            header.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-    header
+    pay_once_psp_model::sign(SECRET, at_s, body)
 }

@@ -123,7 +123,7 @@ fn psps_are_asked_for_everything() {
 fn a_second_authorization_is_a_finding() {
     let story = &stories()[0];
     let mut world = story.play();
-    let twin = world.ledger.held[0].clone();
-    world.ledger.held.push(twin);
+    let twin = world.ledger.holds[0].clone();
+    world.ledger.holds.push(twin);
     assert!(catch_unwind(std::panic::AssertUnwindSafe(|| world.check())).is_err());
 }

@@ -1,8 +1,9 @@
 //! What can happen next, in a fixed order: an index into that list names a step for ever.
 
-use super::hands::{Deed, Strange};
+use pay_once_psp_model::{Deed, Strange};
+
 use super::operator;
-use super::world::{Phase, Scene, Server, World};
+use super::world::{Phase, Scene, Server, World, asked};
 
 /// What becomes of a request to the PSP, and of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +184,7 @@ fn of_server(world: &World, index: usize, server: &Server, out: &mut Vec<Action>
         if left.rejected > 0 {
             Refusal::ALL.into_iter().map(Luck::Rejected).for_each(&mut send);
         }
-        if left.twice > 0 && world.ledger.it.can_run_twice(&call.it.http) {
+        if left.twice > 0 && asked(&call.it).makes_anew() {
             send(Luck::Twice);
         }
         if left.late_answers > 0 {

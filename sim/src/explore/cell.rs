@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{Class, Config, Face, Merchant, Psp, Secret, Timing};
+use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Psp, Secret, Timing};
+use pay_once_psp_model::{Dials, Ledger, PSP_URL, TOKEN_3DS, TOKEN_DECLINED};
 use serde::Serialize;
 
-use super::faces::{TOKEN_3DS, TOKEN_DECLINED};
-use super::ledger::Dials;
 use super::mix::{Budget, Mix};
+use super::people::CREATE_KEY;
 
-pub(super) const PSP_URL: &str = "http://psp.test";
 pub(super) const SECRET: &str = "whsec_explore";
 pub(super) const MERCHANT: &str = "demo";
 /// 2025-11-26T12:34:56Z.
 pub(super) const START_MS: u64 = 1_764_160_496_000;
+/// How long before the world begins the foreign object was made, in milliseconds.
+const FOREIGN_AGE_MS: u64 = 60_000;
 /// What is to be paid, in minor units.
 pub(super) const AMOUNT_MINOR: u64 = 2_599;
 
@@ -237,12 +238,25 @@ impl Cell {
         [self.class.as_str(), self.plot.as_str(), self.mix.as_str()].join("/")
     }
 
-    pub(super) fn dials(&self) -> Dials {
+    /// The PSP's books at the beginning.
+    pub(super) fn books(&self) -> Ledger {
         let class = self.class.class();
-        Dials {
+        let mut ledger = Ledger::new(Dials {
             horizon_ms: class.keyed_horizon_ms,
             listing_lag_ms: class.lookup_lag_ms.unwrap_or(0),
+            says_created: true,
+            ..Dials::default()
+        });
+        if self.mix == Mix::Foreign {
+            let id = if self.class.has_intents() {
+                "pi_000"
+            } else {
+                "auth_000"
+            };
+            let attempt = AttemptId::derive("", MERCHANT, CREATE_KEY).to_string();
+            ledger.add_foreign(id.to_owned(), &attempt, AMOUNT_MINOR, START_MS - FOREIGN_AGE_MS);
         }
+        ledger
     }
 
     pub(super) fn config(&self) -> Config {

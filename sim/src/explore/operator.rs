@@ -4,10 +4,10 @@ use pay_once_core::journal::entry::Operation;
 use pay_once_core::journal::running::CurrentOperation;
 use pay_once_core::journal::state::State;
 use pay_once_core::{Record, Reply};
+use pay_once_psp_model::{Ledger, Stand};
 use serde_json::{Value, json};
 
 use super::apply::Turn;
-use super::ledger::{Ledger, Stand};
 use super::oracle::Violation;
 use super::world::{Origin, Phase, World};
 
@@ -144,7 +144,7 @@ fn is_released(ledger: &Ledger, id: &str) -> bool {
 }
 
 fn is_given_back(ledger: &Ledger, id: &str) -> bool {
-    ledger.captures().any(|(_, take)| take.id == id && !take.stands())
+    ledger.takes().any(|(_, take)| take.id == id && !take.stands())
 }
 
 /// What an operator must be told: a refusal before anything is parked, and no refusal after.

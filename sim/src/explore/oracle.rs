@@ -4,11 +4,11 @@ use pay_once_core::journal::invariant;
 use pay_once_core::journal::running::CurrentOperation;
 use pay_once_core::journal::state::State;
 use pay_once_core::{Record, Response, Status};
+use pay_once_psp_model::{Hold, Ledger};
 use serde_json::Value;
 
 use super::cell::{AMOUNT_MINOR, Ask};
 use super::digest;
-use super::ledger::{Hold, Ledger};
 use super::world::{Decision, Scene, World};
 
 /// Durable writes that an undisturbed attempt may need, a rival's request included (`docs/store.md`, “Writes”: 5).
@@ -62,29 +62,29 @@ pub(super) fn state(scene: &Scene, world: &World) -> Result<(), Violation> {
         books,
     )?;
     ensure(
-        ledger.captures().count() <= most,
+        ledger.captures() <= most,
         "promise: at most one capture, ever",
         books,
     )?;
     ensure(
         ledger
-            .captures()
+            .takes()
             .all(|(hold, take)| take.amount <= hold.amount && hold.amount <= AMOUNT_MINOR),
         "promise: at most the authorized amount",
         books,
     )?;
     ensure(
-        ledger.captures().all(|(_, take)| take.backs.len() <= 1),
+        ledger.takes().all(|(_, take)| take.backs.len() <= 1),
         "rule 8: money is conserved, and nothing is given back twice",
         books,
     )?;
-    let none_taken = ledger.captures().next().is_none();
+    let none_taken = ledger.captures() == 0;
     ensure(
         !world.told.never_taken || none_taken,
         "promise: no answer says that money did not move when it did",
         books,
     )?;
-    let standing = ledger.standing().count();
+    let standing = ledger.taken();
     ensure(
         !world.told.taken || (1..=most).contains(&standing),
         "promise: no answer says that money moved when it did not",
@@ -240,7 +240,7 @@ fn is_undone(world: &World, status: Option<&str>) -> bool {
     let ledger = &world.ledger.it;
     match status {
         Some("CREATED") => ledger.authorizations() == 0,
-        Some("AUTHORIZED") => ledger.captures().next().is_none(),
+        Some("AUTHORIZED") => ledger.captures() == 0,
         _ => true,
     }
 }
@@ -286,13 +286,13 @@ fn truth(world: &World, attempt: &Value, status: u16) -> Result<(), String> {
         Some("CAPTURED") => {
             let amount = at(attempt, "/capture/amount").as_u64();
             let most = 1 + usize::from(ledger.twices);
-            let is_one = (1..=most).contains(&ledger.standing().count());
+            let is_one = (1..=most).contains(&ledger.taken());
             claim(is_one && ledger.standing().any(|take| Some(take.amount) == amount))
         }
         // What was executed twice is undone once it is known.
         Some("VOIDED" | "EXPIRED") => claim(ledger.live() <= usize::from(ledger.twices)),
         Some("AUTHORIZED" | "CAPTURING") if status == 200 => claim(ledger.authorizations() >= 1),
-        Some("DECLINED") => claim(ledger.captures().next().is_none()),
+        Some("DECLINED") => claim(ledger.captures() == 0),
         _ => Ok(()),
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
 use pay_once_core::{Input, Record, Request, Response, Routed, event_read, route};
-use sha2::Sha256;
+use pay_once_psp_model::sign;
 
 use super::apply::{Turn, known_input};
 use super::cell::{Plot, SECRET};
@@ -97,7 +96,7 @@ impl Turn<'_> {
             self.lab.covered.webhook_before_response += 1;
         }
         let psp = self.scene.cell.class.psp();
-        let signature = sign(self.world.now_ms / 1000, body.as_bytes());
+        let signature = sign(SECRET, self.world.now_ms / 1000, body.as_bytes());
         let header = format!("{psp}-signature");
         let headers: [(&str, &[u8]); 1] = [(&header, signature.as_bytes())];
         let target = format!("/webhooks/{psp}");
@@ -207,20 +206,4 @@ impl Turn<'_> {
         }
         Ok(())
     }
-}
-
-/// `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`.
-fn sign(at_s: u64, body: &[u8]) -> String {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()) else {
-        return String::new();
-    };
-    mac.update(format!("{at_s}.").as_bytes());
-    mac.update(body);
-    let hex: String = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("t={at_s},v1={hex}")
 }

@@ -5,9 +5,9 @@ use pay_once_core::journal::evidence::EffectKind;
 use pay_once_core::journal::running::{CurrentOperation, DeliveryState};
 use pay_once_core::journal::state::State;
 use pay_once_core::{Record, Status};
+use pay_once_psp_model::{Hold, Ledger, Stand, Take};
 
 use super::cell::{PspClass, TIMING};
-use super::ledger::{Hold, Ledger, Stand, Take};
 use super::mix::Mix;
 use super::oracle::{Violation, ensure};
 use super::world::{IN_TIME_MS, Scene, World};
@@ -82,7 +82,9 @@ fn may_be_parked(scene: &Scene, world: &World, running: &CurrentOperation) -> bo
     match scene.cell.class {
         PspClass::Blind => true,
         PspClass::Keyed => {
-            scene.dials.horizon_ms.is_some_and(past) || running.key_is_useless || running.refused.is_some()
+            world.ledger.it.dials.horizon_ms.is_some_and(past)
+                || running.key_is_useless
+                || running.refused.is_some()
         }
         PspClass::Stripe | PspClass::Addressable | PspClass::Queryable | PspClass::KeyedQueryable => {
             is_over_foreign()

@@ -33,7 +33,6 @@ impl Scene {
     pub(super) fn new(cell: &Cell) -> Self {
         Self {
             config: cell.config(),
-            dials: cell.dials(),
             id: AttemptId::derive("", MERCHANT, people::CREATE_KEY),
             cell: cell.clone(),
         }

@@ -1,11 +1,10 @@
 //! Steps in words, for counterexamples.
 
 use pay_once_core::Input;
+use pay_once_psp_model::{Deed, HAND_MINOR, Stand, Strange};
 
 use super::action::{Action, Luck, Refusal, Unknown};
 use super::cell::START_MS;
-use super::hands::{Deed, HAND_MINOR, Strange};
-use super::ledger::Stand;
 use super::operator::is_open;
 use super::world::{Job, Origin, Phase, Scene, World};
 

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use pay_once_core::journal::entry::{Conclusion, Fact};
 use pay_once_core::{Call, CallResult};
+use pay_once_psp_model::{Answer, Deed, Hold, Ledger, Strange};
+use serde_json::json;
 
-use super::action::Luck;
+use super::action::{Luck, Refusal};
 use super::apply::{Turn, known_outcome, unknown};
+use super::cell::PspClass;
 use super::digest;
-use super::faces;
-use super::hands::{Deed, Strange};
-use super::ledger::{Hold, Ledger};
 use super::oracle::Violation;
-use super::world::{Decision, Flying, Held, IN_TIME_MS, Job, Origin, Phase};
+use super::world::{Decision, Flying, Held, IN_TIME_MS, Job, Origin, Phase, asked};
 
 impl Turn<'_> {
     pub(super) fn send(&mut self, server: usize, job: usize, luck: Luck) -> Result<(), Violation> {
@@ -61,16 +61,14 @@ impl Turn<'_> {
             Luck::Rejected(refusal) => {
                 self.world.left.rejected = self.world.left.rejected.saturating_sub(1);
                 self.note_rejection(&call.it);
-                let result = faces::rejection(self.scene.cell.class, refusal);
+                let result = rejection(self.scene.cell.class, refusal);
                 self.outcome(server, &call.it, result);
             }
             Luck::Twice => {
                 self.world.left.twice = self.world.left.twice.saturating_sub(1);
-                let (dials, now_ms) = (&self.scene.dials, self.world.now_ms);
-                let result = self
-                    .world
-                    .with_ledger(|ledger| ledger.act_twice(dials, &call.it.http, now_ms))
-                    .map_err(unreadable)?;
+                let (asked, now_ms) = (asked(&call.it), self.world.now_ms);
+                let result = self.world.with_ledger(|ledger| ledger.act_twice(&asked, now_ms));
+                let result = answered(result)?;
                 self.outcome(server, &call.it, result);
             }
             Luck::AnswerHeld => {
@@ -94,13 +92,11 @@ impl Turn<'_> {
                 flying.missed = true;
             }
         }
-        let (dials, now_ms) = (&self.scene.dials, self.world.now_ms);
+        let (asked, now_ms) = (asked(call), self.world.now_ms);
         let strange = |ledger: &Ledger| ledger.foreign().cloned().collect::<Vec<Hold>>();
         let before = strange(&self.world.ledger.it);
-        let result = self
-            .world
-            .with_ledger(|ledger| ledger.act(dials, &call.http, now_ms))
-            .map_err(unreadable)?;
+        let result = self.world.with_ledger(|ledger| ledger.act(&asked, now_ms));
+        let result = answered(result)?;
         if before != strange(&self.world.ledger.it) {
             let what = format!("{} {} changed one of {before:?}", call.http.method, call.http.url);
             return Err(Violation::new("rule 13: what is foreign is left alone", what));
@@ -225,6 +221,27 @@ fn key_of(call: &Call) -> Option<&str> {
     key.map(|(_, key)| key.as_str())
 }
 
-fn unreadable(what: String) -> Violation {
-    Violation::new("rule 3: one PSP key, one request that can be read", what)
+fn answered(result: Result<Answer, String>) -> Result<CallResult, Violation> {
+    match result {
+        Ok((status, body)) => Ok(CallResult::answered(status, body.to_vec())),
+        Err(what) => Err(Violation::new(
+            "rule 3: one PSP key, one request that can be read",
+            what,
+        )),
+    }
+}
+
+/// A definite 4xx to any call.
+fn rejection(class: PspClass, refusal: Refusal) -> CallResult {
+    let (status, body) = match (refusal, class.has_intents()) {
+        (Refusal::Unauthorized, true) => (
+            401,
+            json!({"error": {"type": "invalid_request_error", "message": "Invalid API Key."}}),
+        ),
+        (Refusal::Unauthorized, false) => (401, json!({"error": {"code": "unauthorized", "message": "No."}})),
+        (Refusal::Gateway, _) => (403, json!("Forbidden")),
+        (Refusal::Bare, true) => (400, json!({"error": {"type": "invalid_request_error"}})),
+        (Refusal::Bare, false) => (400, json!({"error": {"message": "Bad request."}})),
+    };
+    CallResult::answered(status, body.to_string().into_bytes())
 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use pay_once_core::{AttemptId, Call, Config, Input, Record, Reply, Turn};
+use pay_once_psp_model::{Asked, Ledger};
 
 use super::cell::{Cell, START_MS, TIMING};
 use super::digest::{self, Digest};
-use super::ledger::{Dials, Ledger};
 use super::mix::{Budget, Mix};
 use crate::coverage::Shape;
 
@@ -15,7 +15,6 @@ use crate::coverage::Shape;
 pub(super) struct Scene {
     pub(super) cell: Cell,
     pub(super) config: Config,
-    pub(super) dials: Dials,
     pub(super) id: AttemptId,
 }
 
@@ -229,7 +228,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(cell: &Cell) -> Self {
-        let ledger = Ledger::new(cell);
+        let ledger = cell.books();
         let digest = digest::of(&ledger);
         Self {
             now_ms: START_MS,
@@ -374,4 +373,10 @@ impl World {
             .or(self.hint_ms);
         timer_ms.is_some_and(|timer_ms| timer_ms <= self.clock(server))
     }
+}
+
+/// A call as the PSP sees it.
+pub(super) fn asked(call: &Call) -> Asked<'_> {
+    let http = &call.http;
+    Asked::new(http.method, &http.url, &http.headers, &http.body)
 }

@@ -27,7 +27,7 @@ fn a_foreign_object_does_not_park_our_own_open_action() {
     while let Some(at_ms) = world.due(id).filter(|at_ms| *at_ms < START_MS + 3_000_000) {
         world.now_ms = world.now_ms.max(at_ms);
         if world.now_ms > START_MS + 600_000 && !finished {
-            world.ledger.finish_action();
+            world.ledger.finish_action(world.now_ms);
             finished = true;
         }
         let (mut calls, _) = world.step(id, &Input::Wake);
@@ -59,7 +59,7 @@ fn a_foreign_object_does_not_park_our_own_open_action() {
 fn the_undoing_of_a_foreign_capture_does_not_end_the_attempt() {
     for by_webhook in [false, true] {
         let mut world = World::new(Kind::AcquirerQueryable);
-        world.ledger.listing_lag_ms = 5_000;
+        world.ledger.dials.listing_lag_ms = 5_000;
         let id = world.create();
         world.script.push_back(Told::Lost(timeout()));
         world.op(id, "authorize", "k2");
@@ -203,7 +203,7 @@ fn a_disputed_object_does_not_park_our_own_open_action() {
     let id = only(&world);
     world.webhook(&event(&intent(id, "pi_other", "succeeded", 99, world.now_ms)));
     world.now_ms += 600_000;
-    world.ledger.finish_action();
+    world.ledger.finish_action(world.now_ms);
     world.wake(id);
     world.settle(id, 50);
     assert_eq!(
@@ -227,7 +227,7 @@ fn a_release_that_is_rejected_does_not_keep_from_looking() {
         let forbidden = |_: &Call| Some(answered(403, REVOKED));
         play(&mut world, id, over_ms + 120_000, &forbidden, &truth);
         assert_eq!(world.status(id), "VOIDING", "{:#?}", world.story(id));
-        world.ledger.finish_action();
+        world.ledger.finish_action(world.now_ms);
         play(&mut world, id, over_ms + DAY_MS, &forbidden, &truth);
         assert_eq!(
             world.status(id),

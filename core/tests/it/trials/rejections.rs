@@ -278,7 +278,7 @@ fn a_withdrawn_charge_that_goes_on_is_not_told_that_nothing_was_done() {
     world.script.push_back(Told::Lost(answered(401, REVOKED)));
     assert_eq!(world.post("/charge", "c1", CREATE).status, 502);
     let id = only(&world);
-    let notice = world.ledger.notices[0].clone();
+    let notice = world.ledger.notices()[0].clone();
     world.script.push_back(Told::Hold);
     world.webhook(&notice);
     assert_eq!(world.status(id), "CAPTURING");

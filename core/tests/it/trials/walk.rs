@@ -37,7 +37,7 @@ impl Walk {
         }
         let mut world = World::new(kind);
         if dice.of(3) == 0 {
-            world.ledger.listing_lag_ms = 5_000;
+            world.ledger.dials.listing_lag_ms = 5_000;
         }
         if dice.of(2) == 0 {
             world.psp_mut().timing.authorize_retry_ms = DAY_MS;
@@ -77,7 +77,7 @@ impl Walk {
                 self.pass(self.world.now_ms + by_ms);
             }
             9 => {
-                let notices = self.world.ledger.notices.clone();
+                let notices = self.world.ledger.notices();
                 if !notices.is_empty() {
                     let at = self.dice.of(notices.len() as u64) as usize;
                     assert_eq!(self.world.webhook(&notices[at]).status, 200);
@@ -90,7 +90,7 @@ impl Walk {
                     self.world.outcome(call, result);
                 }
             }
-            _ => self.world.ledger.finish_action(),
+            _ => self.world.ledger.finish_action(self.world.now_ms),
         }
         self.check();
     }
@@ -117,7 +117,7 @@ impl Walk {
     fn believe(&mut self, key: &str, answer: &pay_once_core::Response) {
         let shown = body(answer);
         let error = &shown["error"];
-        let words = format!("{:?} {} {:?}", self.kind, text(answer), self.world.ledger.held);
+        let words = format!("{:?} {} {:?}", self.kind, text(answer), self.world.ledger.holds);
         let is_in_flight = |path: &str| self.flying.iter().any(|(call, _)| call.http.url.contains(path));
         match (answer.status, error["code"].as_str()) {
             (502, Some("PSP_REJECTED_REQUEST")) if error["attempt"]["status"] == "CREATED" => {
@@ -172,7 +172,7 @@ impl Walk {
         let is_fresh = if is_capture {
             self.world.ledger.captures() == 0
         } else {
-            self.world.ledger.held.is_empty()
+            self.world.ledger.holds.is_empty()
         };
         let result = match luck {
             1 => {
@@ -250,7 +250,7 @@ impl Walk {
                 .collect();
             format!(
                 "{:?} {status:?} {facts:#?} {:?}",
-                self.kind, self.world.ledger.held
+                self.kind, self.world.ledger.holds
             )
         };
         assert!(status.may_follow(self.seen), "{:?}: {}", self.seen, words());
@@ -293,7 +293,7 @@ impl Walk {
         let story = self.world.story(id);
         let said = format!(
             "{:?} {:?} {story:#?} {:?}",
-            self.kind, self.seen, self.world.ledger.held
+            self.kind, self.seen, self.world.ledger.holds
         );
         assert_eq!(self.world.due(id), None, "not at rest: {said}");
         if self.world.is_parked(id) {

@@ -11,8 +11,8 @@ use pay_once_core::{
     Action, Call, CallResult, Config, Entropy, Input, Note, Outcome, Questions, Record, Response, Status,
     Swapped, Turn, Write,
 };
+use pay_once_psp_model::{Dials, Ledger};
 
-use super::ledger::Ledger;
 use super::requests::{Asked, REQUESTS, requests};
 use crate::setup::{CREATE, Kind, LOOKUP_LAG_MS, START_MS, attempt};
 
@@ -91,14 +91,19 @@ impl World {
         if automatic {
             create = create.replace('}', r#","capture_method":"automatic"}"#);
         }
-        let lag_ms = u64::from(lags) * LOOKUP_LAG_MS;
         Self {
             kind,
             config: kind.config(patient),
             requests: Arc::new(requests(&create)),
             record: None,
             old: Vec::new(),
-            ledger: Ledger::new(kind.class().keyed_horizon_ms.is_some(), lag_ms),
+            ledger: Ledger::new(Dials {
+                horizon_ms: kind.class().keyed_horizon_ms,
+                listing_lag_ms: u64::from(lags) * LOOKUP_LAG_MS,
+                lists_backs_late: true,
+                id_stem: "3N00",
+                ..Dials::default()
+            }),
             now_ms: START_MS,
             true_ms: START_MS,
             due_ms: None,

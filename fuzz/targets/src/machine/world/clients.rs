@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use pay_once_core::journal::entry::Operation;
 use pay_once_core::{Input, Request, Response, Routed, route};
+use pay_once_psp_model::{Hold, Stand};
 
 use super::World;
-use crate::machine::ledger::Stands;
 use crate::machine::requests::{Asked, RESOLVE};
 use crate::setup::attempt;
 
@@ -72,15 +72,22 @@ impl World {
         let running = self.record()?.state().running.as_ref()?;
         let generation = running.parked.as_ref()?.generation;
         let operation = running.operation.as_str();
-        let is_open =
-            |held: &crate::machine::ledger::Held| matches!(held.stands, Stands::Action | Stands::Prepared);
-        if !self.flying.is_empty() || !self.held.is_empty() || self.ledger.held.iter().any(is_open) {
+        let holds = &self.ledger.holds;
+        let is_unfinished = |hold: &Hold| matches!(hold.stand, Stand::Waiting | Stand::Made);
+        if !self.flying.is_empty() || !self.held.is_empty() || holds.iter().any(is_unfinished) {
             return None;
         }
         let reference = match running.operation {
-            Operation::Authorize => self.ledger.live_id(),
-            Operation::Capture => self.ledger.capture_id(),
-            Operation::Void => self.ledger.void_id(),
+            Operation::Authorize => holds
+                .iter()
+                .find(|hold| matches!(hold.stand, Stand::Open | Stand::Taken))
+                .map(|hold| &hold.id),
+            Operation::Capture => self.ledger.standing().next().map(|take| &take.id),
+            Operation::Void => holds
+                .iter()
+                .find_map(|hold| hold.void.as_ref())
+                .filter(|_| self.ledger.live() == 0)
+                .map(|(id, _)| id),
             Operation::Refund => return None,
         };
         Some(match reference {

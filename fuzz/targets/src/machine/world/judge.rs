@@ -13,12 +13,12 @@ impl World {
     /// If it is broken: a finding.
     pub fn check(&mut self) {
         let (live, captures) = (self.ledger.live(), self.ledger.captures());
-        assert!(live <= 1, "one live authorization: {:?}", self.ledger.held);
-        assert!(captures <= 1, "one capture: {:?}", self.ledger.held);
+        assert!(live <= 1, "one live authorization: {:?}", self.ledger.holds);
+        assert!(captures <= 1, "one capture: {:?}", self.ledger.holds);
         assert!(
             !self.ledger.took_too_much(),
             "of at most the authorized amount: {:?}",
-            self.ledger.held
+            self.ledger.holds
         );
         let Some(record) = &self.record else { return };
         let status = record.state().status;
@@ -97,7 +97,7 @@ impl World {
             "{:?}: {} {:?}",
             self.seen,
             story(),
-            self.ledger.held
+            self.ledger.holds
         );
     }
 

@@ -1,9 +1,10 @@
 //! The way to the PSP and back: calls, late landings, answers, webhooks, forged ones, and time passing.
 
 use pay_once_core::{Call, CallResult, Input, Outcome, Request, Routed, route};
+use pay_once_psp_model::{Asked, Hold};
 
 use super::{Flying, World};
-use crate::setup::sign;
+use crate::setup::{name, sign};
 
 impl World {
     pub(in crate::machine) fn take_held(&mut self, choice: usize) -> Option<Call> {
@@ -21,7 +22,22 @@ impl World {
     }
 
     pub(in crate::machine) fn arrives(&mut self, call: &Call) -> CallResult {
-        self.ledger.act(&call.http, self.true_ms)
+        let (http, url) = (&call.http, &call.http.url);
+        let reference = format!(r#""reference":"{}""#, name());
+        let is_ours = url.contains("/v1/") || url.ends_with(name()) || has(&http.body, reference.as_bytes());
+        assert!(is_ours, "whose it is: {url}");
+        let asked = Asked::new(http.method, url, &http.headers, &http.body);
+        let (status, body) = match self.ledger.act(&asked, self.true_ms) {
+            Ok(answer) => answer,
+            Err(what) => panic!("rule 3: one PSP key, one request that can be read: {what}"),
+        };
+        let is_ours = |hold: &Hold| hold.attempt == name();
+        assert!(
+            self.ledger.holds.iter().all(is_ours),
+            "whose it is: {:?}",
+            self.ledger.holds
+        );
+        CallResult::answered(status, body.to_vec())
     }
 
     /// Where the PSP can tell: a naive network's second authorization is its own.
@@ -85,7 +101,8 @@ impl World {
 
     /// A notice of something that never happened, under a signature for something that did.
     pub(in crate::machine) fn forged(&mut self, choice: usize) {
-        let notice = self.ledger.notices.first().cloned().unwrap_or_default();
+        let notice = self.ledger.notices.first().map(|notice| notice.to_string());
+        let notice = notice.unwrap_or_default();
         let signature = sign(self.now_ms / 1000, notice.as_bytes());
         let lie = match self.kind.name() {
             "stripe" => notice
@@ -137,4 +154,8 @@ impl World {
         self.true_ms = to_ms;
         self.now_ms = to_ms;
     }
+}
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
