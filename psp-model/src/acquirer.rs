@@ -99,7 +99,7 @@ impl Ledger {
         let made = |shown: Value, at_ms: u64| with(shown, "created", self.dials.created(at_ms));
         let (mut authorize, mut capture, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
         let (mut void, mut given_back) = (Vec::new(), Vec::new());
-        for hold in self.holds.iter().filter(|hold| hold.attempt == reference) {
+        for hold in self.holds.iter().filter(|hold| *hold.attempt == *reference) {
             let shown = json!({"id": hold.id, "amount": hold.amount});
             if listed(hold.at_ms) && hold.stand == Stand::Waiting {
                 waiting.push(made(with(shown, "action_url", Some(ACTION_URL)), hold.at_ms));

@@ -1,5 +1,7 @@
 //! What is in the books: authorizations, their captures, and what has become of them.
 
+use std::sync::Arc;
+
 /// Where an authorization (acquirer) or a PaymentIntent (stripe) stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stand {
@@ -57,11 +59,11 @@ pub struct Hold {
     /// Its id.
     pub id: String,
     /// The reference that it carries: an attempt's.
-    pub attempt: String,
+    pub attempt: Arc<str>,
     /// What it is about, in minor units.
     pub amount: u64,
     /// The currency, as it was asked for.
-    pub currency: String,
+    pub currency: Arc<str>,
     /// Where it stands.
     pub stand: Stand,
     /// Whether an approval takes funds at once.
@@ -83,9 +85,9 @@ impl Hold {
     pub(crate) fn new(id: String, attempt: &str, amount: u64, currency: &str, now_ms: u64) -> Self {
         Self {
             id,
-            attempt: attempt.to_owned(),
+            attempt: attempt.into(),
             amount,
-            currency: currency.to_owned(),
+            currency: currency.into(),
             stand: Stand::Made,
             automatic: false,
             at_ms: now_ms,

@@ -100,7 +100,7 @@ pub struct Ledger {
     pub holds: Vec<Hold>,
     /// Every notice that the PSP would send, as things stood then.
     pub notices: Vec<Arc<str>>,
-    kept: BTreeMap<String, Kept>,
+    kept: BTreeMap<Arc<str>, Kept>,
     made: u16,
     /// Requests that were executed twice.
     pub twices: u8,
@@ -121,6 +121,9 @@ impl Ledger {
     /// # Errors
     /// A call that no PSP could read, or a key that comes with another request (rule 3).
     pub fn act(&mut self, asked: &Asked<'_>, now_ms: u64) -> Result<Answer, String> {
+        if asked.method == "GET" {
+            return self.act_by_key(asked, now_ms);
+        }
         self.noting(|ledger| ledger.act_by_key(asked, now_ms))
     }
 
@@ -166,7 +169,7 @@ impl Ledger {
             answer: answer.clone(),
             at_ms: now_ms,
         };
-        self.kept.insert(key.to_owned(), kept);
+        self.kept.insert(key.into(), kept);
         Ok(answer)
     }
 

@@ -44,8 +44,8 @@ impl Hold {
         // Of a request of ours the network does not say of what it was.
         let mut say = |kind: &str, id: &str, of: Option<&str>, amount: u64, at_ms: u64| {
             let notice = json!({
-                "type": kind, "reference": self.attempt, "status": "approved", "psp_reference": id,
-                "amount": amount, "currency": self.currency,
+                "type": kind, "reference": &*self.attempt, "status": "approved", "psp_reference": id,
+                "amount": amount, "currency": &*self.currency,
             });
             said.push(with(with(notice, "created", dials.created(at_ms)), "of", of));
         };

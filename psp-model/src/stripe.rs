@@ -140,7 +140,7 @@ impl Ledger {
         Ok((
             200,
             json!({
-                "id": back.id, "amount": amount, "currency": hold.currency, "status": "succeeded", "payment_intent": id,
+                "id": back.id, "amount": amount, "currency": &*hold.currency, "status": "succeeded", "payment_intent": id,
             }),
         ))
     }
@@ -178,7 +178,7 @@ impl Hold {
         };
         let intent = json!({
             "id": self.id, "object": "payment_intent", "amount": self.amount, "amount_received": received,
-            "currency": self.currency, "status": status, "metadata": {"attempt_id": self.attempt},
+            "currency": &*self.currency, "status": status, "metadata": {"attempt_id": &*self.attempt},
             "latest_charge": null, "next_action": action, "last_payment_error": error,
             "cancellation_reason": null,
         });
@@ -191,7 +191,7 @@ impl Hold {
             let on_request = take.backs.iter().map(|back| &back.id);
             on_request.chain(&take.returned_by_hand).map(move |id| {
                 json!({
-                    "id": id, "object": "refund", "amount": take.amount, "currency": self.currency,
+                    "id": id, "object": "refund", "amount": take.amount, "currency": &*self.currency,
                     "status": "succeeded", "payment_intent": self.id,
                 })
             })

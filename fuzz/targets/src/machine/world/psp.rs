@@ -31,7 +31,7 @@ impl World {
             Ok(answer) => answer,
             Err(what) => panic!("rule 3: one PSP key, one request that can be read: {what}"),
         };
-        let is_ours = |hold: &Hold| hold.attempt == name();
+        let is_ours = |hold: &Hold| *hold.attempt == *name();
         assert!(
             self.ledger.holds.iter().all(is_ours),
             "whose it is: {:?}",
