@@ -139,7 +139,11 @@ fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> u64 {
     }
     let sent_ms = running.last_dispatch_ms().unwrap_or(running.since_ms);
     let doublings = u32::from(2 * (used - 2)).min(EFFECT_PAUSE_DOUBLINGS_MAX);
-    let due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << doublings);
+    let mut due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << doublings);
+    // A PSP that rejects us goes on doing so under the next number.
+    if running.was_rejected {
+        due_ms = due_ms.max(sent_ms.saturating_add(backoff_ms(running.rejections_in_a_row())));
+    }
     // Nor may a pause outlast what there is to act on: the tries that are left are spread over what is left of its life.
     let last_ms = if running.operation == Operation::Capture {
         let tries_left = EFFECTS_PER_OPERATION_MAX.saturating_sub(used).max(1);

@@ -304,8 +304,10 @@ fn reconcile(
         step: CallStep::Act,
         effect: running.effect,
     };
+    // A PSP that rejects us tells nothing of what it did before.
+    let tells = may_resend && !is_stale && !running.was_rejected && resends < RESENDS_BEFORE_LOOKUP;
     match look {
-        Some(_) if may_resend && !is_stale && resends < RESENDS_BEFORE_LOOKUP => resend,
+        Some(_) if tells => resend,
         Some(look) => look,
         None if may_resend => resend,
         None => RecoveryAction::Park {

@@ -2,7 +2,7 @@
 //! payment. The client's operation is taken back, and its retry sends it again.
 
 use pay_once_core::journal::entry::{Fact, Operation};
-use pay_once_core::{Input, Reply, Routed};
+use pay_once_core::{AttemptId, CallResult, Input, Reply, Routed};
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, json as body, not_sent, text, timeout};
@@ -138,7 +138,10 @@ fn a_401_is_no_proof_after_another_sending() {
         .script
         .extend([Told::Lost(timeout()), rejected(401), rejected(401)]);
     assert_eq!(world.op(id, "authorize", "k2").status, 202);
-    world.settle(id, 3);
+    // The read that follows is rejected as well, and the key is sent again.
+    while world.status(id) == "AUTHORIZING" && world.due(id).is_some() {
+        world.settle(id, 1);
+    }
     assert_eq!(
         (world.status(id).as_str(), world.ledger.authorizations()),
         ("AUTHORIZED", 1),
@@ -464,4 +467,68 @@ fn the_last_tries_of_a_capture_are_spread_over_the_life_of_its_hold() {
     assert!(*longest_ms < 1_000_000, "{pauses_ms:?}");
     assert!(*pauses_ms.last().unwrap() > 300_000, "{pauses_ms:?}");
     assert!(world.now_ms - began_ms >= 3_000_000, "{pauses_ms:?}");
+}
+
+/// One wake-up: calls that move money are answered with `money`, and questions by the truth.
+fn step(world: &mut World, id: AttemptId, money: &CallResult) {
+    world.script = std::iter::repeat_n(Told::Hold, 8).collect();
+    world.settle(id, 1);
+    answer_held(world, money);
+}
+
+fn answer_held(world: &mut World, money: &CallResult) {
+    for _ in 0..8 {
+        if world.held.is_empty() {
+            return;
+        }
+        if world.held[0].moves_money {
+            let call = world.held.remove(0);
+            world.outcome(call, money.clone());
+        } else {
+            world.release();
+        }
+    }
+}
+
+/// A rejection says nothing of a call of the same key that was lost, and a PSP that rejects goes on doing so under the next number
+/// (model, seed 508,600: all tries were used up in eleven hours).
+#[test]
+fn a_lost_call_among_rejections_brings_no_next_try_on() {
+    let Told::Instead(no) = rejected(401) else {
+        panic!("a rejection is told")
+    };
+    let mut world = World::new(Kind::AcquirerKeyedQueryable);
+    world.psp_mut().timing.authorization_lifetime_ms = 7 * 86_400_000;
+    let automatic = CREATE.replace('}', r#","capture_method":"automatic"}"#);
+    let id = world.create_with("k1", &automatic);
+    world.script = [Told::Truth, Told::Hold, Told::Hold].into();
+    world.op(id, "authorize", "k2");
+    answer_held(&mut world, &no);
+    for _ in 0..9 {
+        step(&mut world, id, &no);
+    }
+    let sent = |world: &World| world.dispatches(id, Operation::Capture);
+    assert_eq!(sent(&world).len(), 10);
+    // What is sent now is lost, until a look has proven it absent and the next number is lost as well.
+    for _ in 0..40 {
+        if sent(&world).last().is_some_and(|(number, _)| *number == 2) {
+            break;
+        }
+        step(&mut world, id, &timeout());
+    }
+    let (lost_ms, before) = (world.now_ms, sent(&world).len());
+    assert_eq!(sent(&world).last().map(|(number, _)| *number), Some(2));
+    for _ in 0..60 {
+        if sent(&world).len() >= before + 3 {
+            break;
+        }
+        step(&mut world, id, &no);
+    }
+    let passed_ms = world.now_ms - lost_ms;
+    assert_eq!(sent(&world).len(), before + 3, "{:#?}", world.story(id));
+    assert!(
+        passed_ms >= 200_000,
+        "three tries in {passed_ms} ms: {:#?}",
+        world.story(id)
+    );
 }

@@ -14,6 +14,8 @@ use crate::world::{DAY_MS, EPOCH_MS};
 
 /// Over how long the numbers of an operation are spread at least, in milliseconds.
 const SPENT_MS_MIN: u64 = 3_600_000;
+/// Over how long the sendings of an operation are spread at least, under whatever numbers, in milliseconds.
+const WORN_OUT_MS_MIN: u64 = 20 * 3_600_000;
 /// Within how long after healing a key that is known has told, in milliseconds.
 const TOLD_MS_MAX: u64 = 2 * 3_600_000;
 /// How many sendings of one number are many.
@@ -110,10 +112,11 @@ fn is_spent(case: &Case<'_>) -> bool {
     times
         .iter()
         .any(|(key, times)| key.ends_with(&last) || *times >= SENDS_MANY)
-        || case.run.plan.world.policy.is_some() && is_worn_out(case)
+        || (case.run.plan.world.policy.is_some() || span_ms >= WORN_OUT_MS_MIN.min(life_ms - life_ms / 5))
+            && is_worn_out(case)
 }
 
-/// In a deployment's plan: one operation was dispatched as often as it may be, under whatever numbers.
+/// One operation was dispatched as often as it may be, under whatever numbers. In a deployment's plan that may be within any time.
 fn is_worn_out(case: &Case<'_>) -> bool {
     let Some(Ok(record)) = case.run.journals().get(&case.id) else {
         return false;
