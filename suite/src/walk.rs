@@ -485,10 +485,8 @@ fn failed(filled: &Filled, answer: &Answer, why: &str) -> String {
     for (name, value) in &filled.shown {
         text.push_str(&format!("        {name}: {}\n", String::from_utf8_lossy(value)));
     }
-    let body: String = String::from_utf8_lossy(&filled.body)
-        .chars()
-        .take(1_000)
-        .collect();
+    let body = String::from_utf8_lossy(&filled.body);
+    let body: String = body.chars().take(1_000).collect();
     if !body.is_empty() {
         text.push_str(&format!("        {body}\n"));
     }

@@ -47,6 +47,7 @@ mod rules_compensation;
 mod rules_ends;
 mod rules_evidence;
 mod rules_lookup;
+mod rules_timers;
 mod setup;
 mod trials;
 mod wire_acquirer;
