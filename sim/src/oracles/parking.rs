@@ -16,6 +16,8 @@ use crate::world::{DAY_MS, EPOCH_MS};
 const SPENT_MS_MIN: u64 = 3_600_000;
 /// Over how long the sendings of an operation are spread at least, under whatever numbers, in milliseconds.
 const WORN_OUT_MS_MIN: u64 = 20 * 3_600_000;
+/// Within how long an operator who saw that something is parked has an answer, in milliseconds.
+const ANSWERED_MS: u64 = 2_000;
 /// Within how long after healing a key that is known has told, in milliseconds.
 const TOLD_MS_MAX: u64 = 2 * 3_600_000;
 /// How many sendings of one number are many.
@@ -35,7 +37,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         return Ok(());
     }
     let ended_ms = case.run.ended_ms;
-    if case.run.plan.world.operator_ms.is_some() {
+    let operator_ms = case.run.plan.world.operator_ms;
+    if operator_ms.is_some_and(|operator_ms| parked_ms(case) + operator_ms + ANSWERED_MS < ended_ms) {
         return Err((
             ended_ms,
             "still parked, though an operator resolves what is".to_owned(),
@@ -48,6 +51,24 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         ended_ms,
         format!("parked ({operation:?}), and nothing that happened is a reason for it"),
     ))
+}
+
+/// When it was parked, in milliseconds from the start.
+fn parked_ms(case: &Case<'_>) -> u64 {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return 0;
+    };
+    let mut entries = record.entries().iter().rev();
+    let is_parking = |fact: &Fact| {
+        matches!(
+            fact,
+            Fact::Inferred {
+                conclusion: Conclusion::Parked { .. }
+            }
+        )
+    };
+    let parking = entries.find(|entry| is_parking(&entry.fact));
+    parking.map_or(0, |entry| entry.at_ms.saturating_sub(EPOCH_MS))
 }
 
 /// The PSP took or holds another amount than was asked for.
