@@ -304,8 +304,9 @@ fn reconcile(
         step: CallStep::Act,
         effect: running.effect,
     };
-    // A PSP that rejects us tells nothing of what it did before.
-    let tells = may_resend && !is_stale && !running.was_rejected && resends < RESENDS_BEFORE_LOOKUP;
+    // A PSP that goes on rejecting us tells nothing of what it did before.
+    let goes_on = running.rejections_in_a_row() >= RESENDS_BEFORE_LOOKUP;
+    let tells = may_resend && !is_stale && !goes_on && resends < RESENDS_BEFORE_LOOKUP;
     match look {
         Some(_) if tells => resend,
         Some(look) => look,
