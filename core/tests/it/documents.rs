@@ -145,3 +145,105 @@ fn cited_pages_and_sections_exist() {
     }
     assert!(seen > 60, "{seen} citations were followed");
 }
+
+/// Whether a source declares something of this name.
+fn declares(source: &str, name: &str) -> bool {
+    let kinds = ["fn", "struct", "enum", "const", "trait", "type"];
+    kinds.iter().any(|kind| {
+        let start = format!("{kind} {name}");
+        let mut found = source.match_indices(&start);
+        found.any(|(at, _)| {
+            let next = source[at + start.len()..].chars().next();
+            next.is_none_or(|letter| !letter.is_alphanumeric() && letter != '_')
+        })
+    })
+}
+
+/// A page in one line, as its sentences break anywhere.
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What `name`, or `name` and `name`, in [file](path) of a page name, each with the path.
+fn placed_names(text: &str) -> Vec<(String, String)> {
+    let text = in_one_line(text);
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("](../core/src/") {
+        let path = text[at + "](../".len()..].split(')').next().unwrap_or_default();
+        let before = text[..at].rsplit_once('[').map_or("", |(before, _)| before);
+        let Some(mut before) = before.strip_suffix(" in ") else {
+            continue;
+        };
+        while let Some((rest, name)) = before.strip_suffix('`').and_then(|rest| rest.rsplit_once('`')) {
+            found.push((path.to_owned(), name.to_owned()));
+            let rest = rest.strip_suffix(" and ").or_else(|| rest.strip_suffix(", "));
+            before = rest.unwrap_or_default();
+        }
+    }
+    found
+}
+
+#[test]
+fn what_a_page_places_in_a_file_is_there() {
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (path, text) in pages() {
+        for (file, name) in placed_names(&text) {
+            let source = fs::read_to_string(root().join(&file)).unwrap();
+            let last = name.rsplit("::").next().unwrap_or_default();
+            if !declares(&source, last) {
+                wrong.push(format!("{}: {file} has no {name}", path.display()));
+            }
+            seen += 1;
+        }
+        // What a link says is the end of where it leads.
+        for (at, _) in text.match_indices("](../core/src/") {
+            let said = text[..at].rsplit_once('[').map_or("", |(_, said)| said);
+            let file = text[at + "](../".len()..].split(')').next().unwrap_or_default();
+            if !file.ends_with(said.trim_end_matches('/')) {
+                wrong.push(format!("{}: [{said}] leads to {file}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(seen > 25, "{seen} names were looked for");
+}
+
+#[test]
+fn what_a_page_names_by_its_module_is_there() {
+    let core = root().join("core/src");
+    let sources: Vec<_> = texts()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with(&core))
+        .collect();
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (path, text) in pages() {
+        // Every second piece between back quotes is code.
+        for code in text.split('`').skip(1).step_by(2) {
+            let Some((module, name)) = code.split_once("::").filter(|(_, name)| !name.contains("::")) else {
+                continue;
+            };
+            let is_word =
+                |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_');
+            let is_module = |module: &str| module.chars().all(|c| c.is_lowercase() || c == '_');
+            if !is_word(name) || !is_module(module) {
+                continue;
+            }
+            let mut of_module = sources.iter().filter(|(path, _)| {
+                let is_folder = path.ends_with("mod.rs") && path.parent().unwrap().ends_with(module);
+                is_folder || path.file_stem().is_some_and(|stem| stem == module)
+            });
+            let is_there = if module == "pay_once_core" {
+                let root = sources.iter().find(|(path, _)| path.ends_with("src/lib.rs"));
+                root.is_some_and(|(_, text)| text.contains(name))
+            } else {
+                of_module.any(|(_, text)| declares(text, name))
+            };
+            if !is_there {
+                wrong.push(format!("{}: {code}", path.display()));
+            }
+            seen += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(seen > 20, "{seen} names were looked for");
+}
