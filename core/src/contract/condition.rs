@@ -200,7 +200,7 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
     };
     let kinds: &[EffectKind] = match running.operation {
         Operation::Authorize
-            if state.is_automatic() && psp::abilities(state.face).captures_with_authorize =>
+            if state.is_automatic() && psp::capabilities(state.face).captures_with_authorize =>
         {
             &[EffectKind::Authorize, EffectKind::Capture]
         }

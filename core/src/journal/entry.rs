@@ -140,7 +140,7 @@ pub enum Fact {
     /// Intended: the wire form of all dispatches that follow, until another one is named. A journal that names none has
     /// dispatches of form 0.
     WireForm {
-        /// The form: see `psp::WireForm`.
+        /// The form: see [`super::wire_form::WireForm`].
         form: u16,
     },
     /// Requested: a client asked again, under its key, for what the PSP had rejected.

@@ -142,7 +142,7 @@ fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, Reco
         }
         Purpose::Read { asked_at_ms } => work.apply_read(psp, *asked_at_ms, &answer)?,
         Purpose::Lookup(page) => work.apply_page(psp, page, answer, &outcome.result)?,
-        // Reads of events are answered where they were asked (`request::Routed::Read`).
+        // Reads of events are answered where they were asked (`Routed::Read`).
         Purpose::Event => {}
     }
     Ok(work.finish(Reply::Nothing, true))

@@ -53,7 +53,7 @@ impl StepBuilder<'_> {
         answer: Answer,
         result: &CallResult,
     ) -> Result<(), RecordError> {
-        let has_pages = psp::abilities(psp.face).has_pages;
+        let has_pages = psp::capabilities(psp.face).has_pages;
         if matches!(result, CallResult::TooLarge { .. }) && page.objects > 1 && has_pages {
             let smaller = Lookup {
                 objects: (page.objects / 10).max(1),
@@ -217,7 +217,7 @@ impl StepBuilder<'_> {
     /// Lists carry no charge details, so the object is read by id to learn when the authorization lapses.
     fn read_charge(&mut self, psp: &Psp) {
         let state = self.state();
-        let is_wanted = psp::abilities(psp.face).tells_lapse_by_id
+        let is_wanted = psp::capabilities(psp.face).tells_lapse_by_id
             && psp.class.addressable
             && state.status == Status::Authorized
             && !state.is_automatic()

@@ -46,29 +46,25 @@ pub fn body_bytes_max(target: &str) -> usize {
 #[must_use]
 pub fn body_did_not_arrive() -> Response {
     let message = "The body did not arrive whole, so nothing was done. Send the request again, with the same Idempotency-Key.";
-    answer::error(
-        &ApiError::new(Code::InvalidJson, message),
-        &ReplyContext::default(),
-    )
+    unread(Code::InvalidJson, message)
 }
 
 /// The answer when an adapter has to end a request without knowing what became of it.
 #[must_use]
 pub fn not_answered() -> Response {
     let message = "It is not known whether this request took effect. Retry it with the same Idempotency-Key.";
-    answer::error(
-        &ApiError::new(Code::StoreUnavailable, message),
-        &ReplyContext::default(),
-    )
+    unread(Code::StoreUnavailable, message)
 }
 
 /// The answer of a deployment whose configuration cannot be used. `message` says where its operator finds out why.
 #[must_use]
 pub fn not_configured(message: &'static str) -> Response {
-    answer::error(
-        &ApiError::new(Code::NotConfigured, message),
-        &ReplyContext::default(),
-    )
+    unread(Code::NotConfigured, message)
+}
+
+/// The answer to a request of which nothing is known but that it came.
+fn unread(code: Code, message: &'static str) -> Response {
+    answer::error(&ApiError::new(code, message), &ReplyContext::default())
 }
 
 /// The paths of the contract.

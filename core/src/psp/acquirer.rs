@@ -19,14 +19,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::{HttpCall, Purpose};
-use super::driver::{Abilities, Answer, PspRequest, Reading, key_useless};
+use super::driver::{Answer, DriverCapabilities, PspRequest, Reading, key_useless};
 use super::report::Rejection;
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 
-pub(super) const ABILITIES: Abilities = Abilities {
+pub(super) const CAPABILITIES: DriverCapabilities = DriverCapabilities {
     has_pages: false,
     lists_refunds: false,
     tells_lapse_by_id: false,

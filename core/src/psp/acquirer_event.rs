@@ -1,7 +1,5 @@
 //! The acquirer's events: an authorization, capture or void that came about or was refused, a refund by hand, a reversal.
 
-use std::convert::Infallible;
-
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,8 +17,9 @@ struct AcquirerEvent {
     outcome: acquirer::Outcome,
 }
 
-/// Reads an event. `None` if it cannot be read though it is about an attempt.
-pub(super) fn read(body: &[u8]) -> Option<Next<Vec<Sighting>, Infallible>> {
+/// Reads an event. `None` if it cannot be read though it is about an attempt. An acquirer's event says all that it knows: nothing has
+/// to be read for it.
+pub(super) fn read<Read>(body: &[u8]) -> Option<Next<Vec<Sighting>, Read>> {
     let event: Value = serde_json::from_slice(body).ok()?;
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let Some(id) = text("reference").and_then(AttemptId::parse) else {

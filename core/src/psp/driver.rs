@@ -9,7 +9,7 @@ use crate::journal::wire_form::WireForm;
 
 /// What a connector's PSP can do beyond what the configuration declares. Recovery asks for these, and never which connector it is.
 #[derive(Clone, Copy)]
-pub(crate) struct Abilities {
+pub(crate) struct DriverCapabilities {
     /// Look-ups come in pages, and a smaller page can be asked for.
     pub(crate) has_pages: bool,
     /// An object does not show its refunds: they are looked up by the object.

@@ -16,7 +16,7 @@ pub(crate) mod stripe_objects;
 pub(crate) mod webhook;
 
 use call::{CallResult, HttpCall, Lookup, Purpose};
-use driver::{Abilities, Answer, PspRequest, Reading, Window, key_useless, without_mark};
+use driver::{Answer, DriverCapabilities, PspRequest, Reading, Window, key_useless, without_mark};
 
 use crate::base::config::{Face, Psp};
 use crate::base::id::AttemptId;
@@ -24,10 +24,10 @@ use crate::base::limits::{EFFECTS_PER_EVIDENCE_MAX, PSP_ANSWER_BYTES_MAX};
 use crate::journal::evidence::{Evidence, Signal, clip};
 
 /// What the connector's driver declares of its PSP.
-pub(crate) fn abilities(face: Face) -> Abilities {
+pub(crate) fn capabilities(face: Face) -> DriverCapabilities {
     match face {
-        Face::Stripe => stripe::ABILITIES,
-        Face::Acquirer => acquirer::ABILITIES,
+        Face::Stripe => stripe::CAPABILITIES,
+        Face::Acquirer => acquirer::CAPABILITIES,
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::amount::Units;
 use super::call::{HttpCall, Lookup, Purpose};
-use super::driver::{Abilities, Answer, PspRequest, Reading, Window};
+use super::driver::{Answer, DriverCapabilities, PspRequest, Reading, Window};
 use super::stripe_errors;
 use super::stripe_objects::{Intent, Refund};
 use crate::base::config::{Face, Psp};
@@ -18,7 +18,7 @@ use crate::journal::wire_form::WireForm;
 pub(crate) const VERSION: &str = "2026-07-29.dahlia";
 const LATEST_CHARGE: (&str, &str) = ("expand[]", "latest_charge");
 
-pub(super) const ABILITIES: Abilities = Abilities {
+pub(super) const CAPABILITIES: DriverCapabilities = DriverCapabilities {
     has_pages: true,
     lists_refunds: true,
     tells_lapse_by_id: true,

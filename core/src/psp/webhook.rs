@@ -64,12 +64,7 @@ pub(crate) fn read(psp: &Psp, request: &Request<'_>, now_ms: u64) -> Result<Webh
     let body = without_mark(request.body);
     let next = match psp.face {
         Face::Stripe => stripe_event::read(body).map(|next| next.map(Said::Stripe)),
-        Face::Acquirer => acquirer_event::read(body).map(|next| match next.map(Said::Acquirer) {
-            Next::Nothing => Next::Nothing,
-            Next::Tell(id, said) => Next::Tell(id, said),
-            Next::Read(read) => match read {},
-            Next::Failed => Next::Failed,
-        }),
+        Face::Acquirer => acquirer_event::read(body).map(|next| next.map(Said::Acquirer)),
     };
     next.ok_or(WebhookError::Unreadable)
 }

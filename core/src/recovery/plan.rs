@@ -416,7 +416,7 @@ fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
 
 /// Whether a list tells of the operation, as the object that it is of does not.
 fn lists_refund(running: &CurrentOperation, psp: &Psp) -> bool {
-    running.operation == Operation::Refund && psp::abilities(psp.face).lists_refunds
+    running.operation == Operation::Refund && psp::capabilities(psp.face).lists_refunds
 }
 
 /// The first page of the look-up that tells of the operation under way.
