@@ -99,10 +99,33 @@ fn named(code: &str) -> Vec<String> {
             let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
             let rest = &code[at..];
             let end = rest.find(|letter| !is_path(letter)).unwrap_or(rest.len());
-            found.push(rest[..end].to_owned());
+            // Before a brace the `use` tree has told.
+            if !rest[..end].ends_with("::") {
+                found.push(rest[..end].to_owned());
+            }
         }
     }
     found
+}
+
+/// The files of a folder that its own module names by a bare path, as `stripe::write` in `psp/mod.rs`.
+fn named_children(known: &BTreeMap<String, String>, module: &str, code: &str) -> Vec<String> {
+    let start = if module.is_empty() {
+        String::new()
+    } else {
+        format!("{module}::")
+    };
+    let children = known.keys().filter_map(|name| name.strip_prefix(&start));
+    let is_bare = |child: &str| {
+        code.match_indices(&format!("{child}::")).any(|(at, _)| {
+            let before = code[..at].chars().next_back();
+            before.is_none_or(|letter| !letter.is_alphanumeric() && letter != '_' && letter != ':')
+        })
+    };
+    children
+        .filter(|child| !child.is_empty() && !child.contains("::") && is_bare(child))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The module of this crate that a path leads to, if it is another one.
@@ -123,7 +146,14 @@ fn target(known: &BTreeMap<String, String>, from: &str, path: &str) -> Option<St
                 parts.remove(0);
             }
         }
-        _ => return None,
+        // A folder's module names its own files without `self`.
+        first => {
+            base.push(first);
+            if !known.contains_key(&base.join("::")) {
+                return None;
+            }
+            parts.remove(0);
+        }
     }
     base.extend(parts);
     while !base.is_empty() {
@@ -145,10 +175,8 @@ fn imports(krate: &str) -> Imports {
     modules(&sources, &sources, &mut known);
     assert!(known.len() > 5, "{krate}: the sources were read");
     let of = |(name, code): (&String, &String)| {
-        let targets = named(code)
-            .into_iter()
-            .filter_map(|path| target(&known, name, &path))
-            .collect();
+        let paths = named(code).into_iter().chain(named_children(&known, name, code));
+        let targets = paths.filter_map(|path| target(&known, name, &path)).collect();
         (name.clone(), targets)
     };
     known.iter().map(of).collect()
@@ -226,6 +254,12 @@ fn circles_and_paths_are_recognized() {
     };
     assert_eq!(circle(&of(&[("a", "b"), ("b", "c")])), None);
     assert!(circle(&of(&[("a", "b"), ("b", "c"), ("c", "b")])).is_some());
+    let known = ["a", "a::b", "a::c"].map(|name| (name.to_owned(), String::new()));
+    let known = BTreeMap::from(known);
+    assert_eq!(named_children(&known, "a", "b::read(); d::c::read()"), ["b"]);
+    assert_eq!(target(&known, "a", "b::read").as_deref(), Some("a::b"));
+    assert_eq!(target(&known, "a::b", "super::c").as_deref(), Some("a::c"));
+    assert_eq!(target(&known, "a", "serde::Serialize"), None);
     let code = "pub use super::{one::{self, Two}, three};\nfn f() { crate::four::g(); }";
     let found = named(code);
     for path in [
