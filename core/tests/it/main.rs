@@ -41,6 +41,7 @@ mod record_bytes;
 mod recorded;
 mod refusals;
 mod rejected;
+mod rejected_pauses;
 mod return_url;
 mod rules_calls;
 mod rules_compensation;
