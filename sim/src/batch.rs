@@ -19,8 +19,6 @@ use crate::tier::{Tier, carry_out};
 
 /// Failures kept; the others are counted.
 pub const FAILURES_MAX: usize = 20;
-/// From how many seeds on everything that must sometimes happen must have happened.
-pub const GATE_SEEDS: u64 = 300;
 
 /// What is to be run.
 pub struct Batch<'a> {
@@ -107,13 +105,9 @@ impl Outcome {
     /// What must sometimes happen and never did, if there were enough seeds to say so.
     #[must_use]
     pub fn missing(&self) -> Vec<Sometimes> {
-        if self.seeds < GATE_SEEDS {
-            Vec::new()
-        } else {
-            let mut missing = self.met.missing(self.tier);
-            missing.retain(|what| !self.exempt.contains(what));
-            missing
-        }
+        let mut missing = self.met.missing(self.tier, self.seeds);
+        missing.retain(|what| !self.exempt.contains(what));
+        missing
     }
 
     /// Whether the batch is evidence: no violation, and nothing missing.

@@ -13,8 +13,9 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use pay_once_sim::batch::{Batch, GATE_SEEDS};
+use pay_once_sim::batch::Batch;
 use pay_once_sim::deployment::Deployment;
+use pay_once_sim::met::GATE_SEEDS;
 use pay_once_sim::plan::Plan;
 
 use whose::Whose;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use pay_once_sim::batch::{Failure, GATE_SEEDS, Outcome, rate_bound};
-use pay_once_sim::met::Sometimes;
+use pay_once_sim::batch::{Failure, Outcome, rate_bound};
+use pay_once_sim::met::{GATE_SEEDS, Sometimes};
 use pay_once_sim::tier::carry_out;
 
 use super::whose::Source;
