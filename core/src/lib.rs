@@ -107,6 +107,7 @@ pub use host::action::{Action, Note};
 pub use host::store::{RetryBudget, Swap, Swapped};
 pub use host::turn::Turn;
 pub use journal::record::{Record, RecordError};
+pub use journal::standing::{Standing, WaitsFor};
 pub use journal::status::Status;
 pub use machine::event::event_read;
 pub use machine::handle::{finalized, handle, may_be_finalized};

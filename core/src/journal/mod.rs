@@ -8,6 +8,7 @@ pub mod invariant;
 pub(crate) mod observe;
 pub mod record;
 pub mod running;
+pub mod standing;
 pub mod state;
 pub mod status;
 pub mod wire_form;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::base::id::AttemptId;
 use crate::base::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
 use crate::journal::entry::{Entry, Fact};
+use crate::journal::standing::Standing;
 use crate::journal::state::State;
 use crate::journal::wire_form::WireForm;
 
@@ -275,6 +276,12 @@ impl Record {
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.state().status.is_final()
+    }
+
+    /// Its status, and what it waits for: for metrics.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.state())
     }
 
     /// The entries, oldest first.

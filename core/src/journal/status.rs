@@ -1,10 +1,9 @@
 //! The transition table: every status against every event, with no wildcard arm (`docs/http.md`, “Statuses”).
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Where an attempt stands (`docs/http.md`, “Statuses”). Derived from the journal, never stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// Nothing was asked of the PSP yet.
     Created,
@@ -59,6 +58,12 @@ pub enum Event {
     WithdrewCapture,
 }
 
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl Status {
     /// Every status.
     pub const ALL: [Status; 10] = [
@@ -73,6 +78,23 @@ impl Status {
         Status::Declined,
         Status::Expired,
     ];
+
+    /// Its name in answers, log lines and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Created => "CREATED",
+            Status::Authorizing => "AUTHORIZING",
+            Status::RequiresAction => "REQUIRES_ACTION",
+            Status::Authorized => "AUTHORIZED",
+            Status::Capturing => "CAPTURING",
+            Status::Captured => "CAPTURED",
+            Status::Voiding => "VOIDING",
+            Status::Voided => "VOIDED",
+            Status::Declined => "DECLINED",
+            Status::Expired => "EXPIRED",
+        }
+    }
 
     /// Whether it never changes again (rule 10).
     #[must_use]

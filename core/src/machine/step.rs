@@ -6,7 +6,7 @@ use super::pending::PendingRequest;
 use crate::base::http::Response;
 use crate::contract::timeline;
 use crate::journal::entry::{Conclusion, Fact};
-use crate::journal::evidence::EffectKind;
+use crate::journal::evidence::{EffectKind, Signal};
 use crate::journal::record::Record;
 use crate::journal::status::Status;
 use crate::psp::call::{Call, CallResult};
@@ -79,6 +79,12 @@ impl Write {
         self.record.state().status
     }
 
+    /// Name of the PSP that the attempt goes to.
+    #[must_use]
+    pub fn psp(&self) -> &str {
+        &self.record.state().psp
+    }
+
     /// Whether the attempt has ended: from here on its answers are [`super::handle::finalized`], and a copy of the record is worth keeping
     /// where reads are cheap.
     #[must_use]
@@ -114,6 +120,13 @@ impl Write {
             _ => 0,
         };
         self.news().map(reversals).sum()
+    }
+
+    /// How many declines it notes: definite refusals of an operation by the PSP or the issuer.
+    #[must_use]
+    pub fn declines(&self) -> usize {
+        let is_decline = |fact: &&Fact| matches!(fact, Fact::Observed { evidence, .. } if matches!(evidence.signal, Signal::Refused { .. }));
+        self.news().filter(is_decline).count()
     }
 
     fn concluded(&self, is_meant: impl Fn(&Conclusion) -> bool) -> usize {

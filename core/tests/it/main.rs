@@ -50,6 +50,7 @@ mod rules_evidence;
 mod rules_lookup;
 mod rules_timers;
 mod setup;
+mod standing;
 mod trials;
 mod wire_acquirer;
 mod wire_forms;
