@@ -32,7 +32,7 @@ import requests
 
 from fault_proxy import Delivery, Fault, FaultProxy, Names, Request
 from processes import Process
-from server import Client, start_server
+from server import Client, operators, start_server
 
 API_KEY = "sk_test_peers"
 PUBLIC_KEY = "pk_test_peers"
@@ -177,6 +177,7 @@ class World:
 
     server: Process
     client: Client
+    operators: Client
     books: Books
     # From Pay Once to localstripe.
     calls: FaultProxy
@@ -243,7 +244,7 @@ def place(
         if webhooks:
             form = {"url": f"{news.url}/webhooks/stripe", "secret": WEBHOOK_SECRET}
             books.call("POST", "/_config/webhooks/pay-once", form)
-        yield World(server, Client(server.ready), books, calls, news, max_in_flight_ms)
+        yield World(server, Client(server.ready), operators(server), books, calls, news, max_in_flight_ms)
 
 
 def start_localstripe(*, bare_refusals: bool = False) -> Process:

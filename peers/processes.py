@@ -87,7 +87,7 @@ class Process:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.ready = self._wait_for(ready) if ready else ""
+        self.ready = self.said(ready) if ready else ""
 
     def _read(self) -> None:
         assert self._child.stdout is not None
@@ -98,7 +98,8 @@ class Process:
         with self._changed:
             self._changed.notify_all()
 
-    def _wait_for(self, pattern: str) -> str:
+    def said(self, pattern: str) -> str:
+        """Waits for a line that matches; its first group, or the whole line."""
         wanted = re.compile(pattern)
         until = time.monotonic() + STARTS_WITHIN_S
         seen = 0

@@ -15,6 +15,7 @@ from processes import Process, binary
 REQUEST_WITHIN_S = 40.0
 LISTENING = r"listening on (http://\S+)"
 SANDBOX = r"sandbox PSP on (http://\S+)"
+OPERATORS = r"operators on (http://\S+)"
 
 
 def start_sandbox(
@@ -38,7 +39,8 @@ def start_server(
     """`server` on a store in `directory`; `.ready` is its base URL. `config` is the text of a configuration file;
     without one it serves one merchant with a sandbox PSP inside."""
     directory.mkdir(parents=True, exist_ok=True)
-    command = [binary("pay-once"), "--listen", listen, "--data", str(directory / "data")]
+    command = [binary("pay-once"), "--listen", listen, "--admin-listen", "127.0.0.1:0"]
+    command += ["--data", str(directory / "data")]
     if config is None:
         command += ["--sandbox-listen", "127.0.0.1:0", "--sandbox-latency-ms", "0..0"]
     else:
@@ -46,6 +48,11 @@ def start_server(
         file.write_text(config)
         command += ["--config", str(file)]
     return Process(command, environment=secrets, ready=LISTENING)
+
+
+def operators(server: Process) -> "Client":
+    """The server's listener for operators."""
+    return Client(server.said(OPERATORS))
 
 
 @dataclass

@@ -110,7 +110,7 @@ export class Payments {
           progress.isRejected = 'attempt' in news && news.isRejected;
           // The client goes on asking under the same key; only a person can mend what the PSP rejects.
           if (progress.isRejected) {
-            this.#log(`${order.id}: NEEDS A PERSON: ${path}: the PSP rejects Pay Once's requests; asking again (/healthz says why)`);
+            this.#log(`${order.id}: NEEDS A PERSON: ${path}: the PSP rejects Pay Once's requests; asking again (the operators' listener says why: /status)`);
           }
         },
       });

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from openapi_contract import document, hold
-from processes import binary
-from server import Client, start_sandbox, start_server
+from processes import Process, binary
+from server import operators, start_sandbox, start_server
 
 # The merchant of the suite's environment that has a default payment method (`suite/src/environment.rs`).
 TOKEN = "suite-token-of-rival"
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A server in the suite's environment."""
     directory: Path = tmp_path_factory.mktemp("contract")
     with start_sandbox(webhook_secret="whsec_suite") as sandbox:
@@ -31,20 +31,20 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
         secrets = {"PAY_ONCE_PSP_KEY": "sk_suite", "PAY_ONCE_WEBHOOK_SECRET": "whsec_suite"}
         with start_server(directory, config=printed.stdout, secrets=secrets) as server:
-            yield server.ready
+            yield server
 
 
-def test_the_served_document_is_the_kept_one(url: str) -> None:
-    """Read without a key: it is for whoever writes a client."""
-    answer = Client(url).call("GET", "/openapi.json")
+def test_the_served_document_is_the_kept_one(server: Process) -> None:
+    """Operators read it without a key."""
+    answer = operators(server).call("GET", "/openapi.json")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json == document()
 
 
-def test_every_answer_is_as_documented(url: str) -> None:
+def test_every_answer_is_as_documented(server: Process) -> None:
     """Zero failures, every check on."""
-    status, said = hold(url, TOKEN, document())
+    status, said = hold(server.ready, TOKEN, document())
     assert status == 0, said
     assert "Stateful" in said and "links covered" not in said
 
@@ -68,6 +68,6 @@ def test_a_document_that_lies_is_found_out(url: str, where: str, truth: str, lie
         del schema[truth]
     else:
         schema[truth] = lie
-    status, said = hold(url, TOKEN, promised, examples=20)
+    status, said = hold(server.ready, TOKEN, promised, examples=20)
     assert status == 1, said
     assert "FAILURES" in said

@@ -58,8 +58,8 @@ def delivered(world: World) -> list[tuple[str, str]]:
 def assert_told_alike(world: World, attempt: dict[str, Any]) -> None:
     """Every call is in the journal, and every call that the journal has was made, once."""
     assert sent(attempt) == delivered(world)
-    health = world.client.call("GET", "/healthz").json
-    assert health["counters"]["unwanted_effects"] == 0
+    status = world.operators.call("GET", "/status").json
+    assert status["counters"]["unwanted_effects"] == 0
 
 
 def test_localstripe_capture_whole(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_localstripe_500_payments_under_faults(tmp_path: Path, capsys: pytest.Ca
             if why := shopped.exception() or disagreement(payment, attempt, account):
                 failures.append(f"payment {payment.number}: {why}\n{story(world, attempt)}")
         strangers = set(accounts) - {payment.attempt_id for payment in payments}
-        counters = world.client.call("GET", "/healthz").json["counters"]
+        counters = world.operators.call("GET", "/status").json["counters"]
         doubles = DoubleSends.among(world.calls)
         spare = sum(i["status"] == "requires_confirmation" for a in accounts.values() for i in a.intents)
         # Shown also when all is well: a proof that nobody can read is none.

@@ -30,7 +30,7 @@ import requests
 
 from fault_proxy import WEIGHTS, Fault, FaultProxy, chosen_seed, replayable
 from processes import Process, modules, wait_until
-from server import Client, start_server
+from server import Client, operators, start_server
 
 API_KEY = "sk_test_peers"
 AMOUNT_MINOR = 2599
@@ -161,6 +161,7 @@ class World:
     """Pay Once, the mock behind its face, and the proxy between."""
 
     client: Client
+    operators: Client
     mock_url: str
     calls: FaultProxy
 
@@ -214,7 +215,7 @@ def place(directory: Path, psp_class: str, *, seed: int = 0, quiet: bool = True)
         server = stack.enter_context(
             start_server(directory, config=config, secrets={"PEERS_PSP_KEY": API_KEY})
         )
-        yield World(Client(server.ready), mock.ready, calls)
+        yield World(Client(server.ready), operators(server), mock.ready, calls)
 
 
 def test_stateful_mock_lifecycle(tmp_path: Path) -> None:
@@ -347,5 +348,5 @@ def test_stateful_mock_forgotten_charge(tmp_path: Path) -> None:
         (key, times), *others = world.keys_sent("capture").items()
         assert (key, others) == (f"{attempt_id}-capture-1", []) and times > 1
         assert {d.status for d in world.calls.deliveries if d.request.target == "/capture"} == {404}
-        (problem,) = world.client.call("GET", "/healthz").json["psp_problems"]
+        (problem,) = world.operators.call("GET", "/status").json["psp_problems"]
         assert (problem["psp"], problem["status"], problem["code"]) == ("cardnet", 404, "resource_missing")

@@ -135,6 +135,7 @@ struct Server {
     child: Child,
     address: String,
     sandbox: String,
+    operators: String,
     dir: std::path::PathBuf,
 }
 
@@ -148,6 +149,8 @@ impl Server {
                 "--listen",
                 "127.0.0.1:0",
                 "--sandbox-listen",
+                "127.0.0.1:0",
+                "--admin-listen",
                 "127.0.0.1:0",
                 "--sandbox-latency-ms",
                 latency,
@@ -169,10 +172,12 @@ impl Server {
         };
         let address = after("listening on http://");
         let sandbox = after("sandbox PSP on http://");
+        let operators = after("operators on http://");
         Self {
             child,
             address,
             sandbox,
+            operators,
             dir,
         }
     }
@@ -262,7 +267,7 @@ fn attempt_id(body: &[u8]) -> String {
 async fn counters(address: &str) -> serde_json::Value {
     let answer = Client::connect(address)
         .await
-        .call("GET", "/healthz", "-", "")
+        .call("GET", "/status", "-", "")
         .await;
     serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()["counters"].clone()
 }
@@ -282,7 +287,7 @@ async fn closed(in_flight: usize, length: Duration, bare_commits: f64) {
             .status,
         200
     );
-    let before = counters(&server.address).await;
+    let before = counters(&server.operators).await;
     let begin = Instant::now();
     let workers = (0..in_flight).map(|worker| {
         let address = server.address.clone();
@@ -313,7 +318,7 @@ async fn closed(in_flight: usize, length: Duration, bare_commits: f64) {
     }
     let seconds = begin.elapsed().as_secs_f64();
     let payments = replays.len() as f64 / 3.0;
-    let after = counters(&server.address).await;
+    let after = counters(&server.operators).await;
     let grown = |name: &str| (after[name].as_u64().unwrap() - before[name].as_u64().unwrap()) as f64;
     println!(
         "  {in_flight:>3} in flight: {:>5.0} payments/s  writes/payment {:.3}  syncs/payment {:.3}  money calls/payment {:.3}  call {}  replay {}",
@@ -376,7 +381,7 @@ async fn pay_closed(client: &mut Client, name: &str, latencies: &mut Vec<f64>, r
 
 async fn open(per_second: u64, length: Duration) {
     let server = Server::start("100..800");
-    let before = counters(&server.address).await;
+    let before = counters(&server.operators).await;
     let begin = Instant::now();
     let total = per_second * length.as_secs();
     let payments = (0..total).map(|n| {
@@ -413,7 +418,7 @@ async fn open(per_second: u64, length: Duration) {
         }
     });
     let mut latencies: Vec<f64> = join_all(payments).await.into_iter().flatten().collect();
-    let after = counters(&server.address).await;
+    let after = counters(&server.operators).await;
     let grown =
         |name: &str| (after[name].as_u64().unwrap() - before[name].as_u64().unwrap()) as f64 / total as f64;
     println!(

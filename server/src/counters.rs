@@ -1,25 +1,29 @@
-//! What was done, counted. `/healthz` shows it; tests and benchmarks assert it (performance is counted, not felt).
+//! What was done, counted. The operators' listener shows it; tests and benchmarks assert it (performance is counted, not felt).
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use serde::Serialize;
+
+use crate::metrics::Metrics;
 
 /// Counters of one process since its start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    requests: AtomicU64,
-    durable_writes: AtomicU64,
-    conflicts: AtomicU64,
-    commits: AtomicU64,
-    checkpoints: AtomicU64,
-    psp_money_calls: AtomicU64,
-    psp_other_calls: AtomicU64,
-    psp_unknown_outcomes: AtomicU64,
-    unwanted_effects: AtomicU64,
-    rejected_requests: AtomicU64,
-    foreign_objects: AtomicU64,
-    reversals: AtomicU64,
-    refused_records: AtomicU64,
+    /// What has labels or a distribution.
+    pub metrics: Metrics,
+    requests: Counter,
+    durable_writes: Counter,
+    conflicts: Counter,
+    commits: Counter,
+    checkpoints: Counter,
+    psp_money_calls: Counter,
+    psp_other_calls: Counter,
+    psp_unknown_outcomes: Counter,
+    unwanted_effects: Counter,
+    rejected_requests: Counter,
+    foreign_objects: Counter,
+    reversals: Counter,
+    refused_records: Counter,
 }
 
 /// Their values at one moment.
@@ -102,13 +106,13 @@ impl Counters {
             Count::Reversal => &self.reversals,
             Count::RefusedRecord => &self.refused_records,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.inc();
     }
 
     /// All values now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let get = |counter: &Counter| counter.get();
         Snapshot {
             requests: get(&self.requests),
             durable_writes: get(&self.durable_writes),
@@ -124,5 +128,71 @@ impl Counters {
             reversals: get(&self.reversals),
             refused_records: get(&self.refused_records),
         }
+    }
+
+    /// A registry of all that operators measure.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("pay_once");
+        let plain = [
+            ("requests", "HTTP requests answered", &self.requests),
+            ("durable_writes", "Records made durable", &self.durable_writes),
+            (
+                "conflicts",
+                "Swaps that did not apply: another version was there, or the store lost them",
+                &self.conflicts,
+            ),
+            ("commits", "Transactions committed", &self.commits),
+            (
+                "checkpoints",
+                "Checkpoints of the write-ahead log",
+                &self.checkpoints,
+            ),
+            (
+                "psp_money_calls",
+                "PSP calls that could move money",
+                &self.psp_money_calls,
+            ),
+            (
+                "psp_other_calls",
+                "PSP calls that could not: preparations, reads, look-ups",
+                &self.psp_other_calls,
+            ),
+            (
+                "psp_unknown_outcomes",
+                "Money calls whose outcome was unknown when they ended",
+                &self.psp_unknown_outcomes,
+            ),
+            (
+                "unwanted_effects",
+                "Effects seen at a PSP that must not stand (rules 8 and 14)",
+                &self.unwanted_effects,
+            ),
+            (
+                "rejected_requests",
+                "PSP calls that the PSP rejected",
+                &self.rejected_requests,
+            ),
+            (
+                "foreign_objects",
+                "Objects seen at a PSP that carry an attempt's reference and are not its own (rule 13)",
+                &self.foreign_objects,
+            ),
+            (
+                "reversals",
+                "Captures that the PSP or an issuer took back",
+                &self.reversals,
+            ),
+            (
+                "refused_records",
+                "Records that could not be read, and were left as they are",
+                &self.refused_records,
+            ),
+        ];
+        for (name, help, counter) in plain {
+            registry.register(name, help, counter.clone());
+        }
+        self.metrics.register(&mut registry);
+        registry
     }
 }

@@ -1,7 +1,7 @@
 //! Pay Once on tokio and SQLite: the embedded default.
 //!
 //! This crate does everything and decides nothing: it moves bytes, swaps records, keeps time, draws entropy and fires
-//! timers. Every decision is [`pay_once_core`]'s. If an `if` about payments turns up here, it is in the wrong room.
+//! timers. Every decision is [`pay_once_core`]'s. An `if` about payments belongs there.
 //!
 //! [`server::Server`] is generic over its [`ports`], and its tasks are spawned with `spawn_local`, so that a simulator
 //! can host the very same loop over another network, another clock and another store.
@@ -15,15 +15,19 @@
     )
 )]
 
+pub mod admin;
 pub mod counters;
 pub mod front;
 pub mod hub;
+pub mod metrics;
 pub mod ports;
 pub mod psp_client;
 pub mod recent;
+pub mod scan;
 pub mod server;
 pub mod settings;
 pub mod sqlite;
+pub mod standings;
 pub mod start;
 pub mod system;
 pub mod timers;

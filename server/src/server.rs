@@ -9,13 +9,16 @@ use pay_once_core::{
     Action, AttemptId, Call, CallResult, Config, Note, PspProblem, PspProblems, Questions, Record,
     RecordError, Request, Response, Turn, Write,
 };
+use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
 use tokio::task::spawn_local;
 
 use crate::counters::{Count, Counters};
 use crate::hub::{Guard, Hub};
+use crate::metrics::{ByAttemptStatus, ByPsp, ByStatus, text};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
+use crate::standings::Standings;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
 /// One server process: any number of them may share a store.
@@ -28,6 +31,8 @@ pub struct Server<C, S, P> {
     recent: Recent,
     timers: Timers,
     counters: Arc<Counters>,
+    registry: Registry,
+    standings: RefCell<Standings>,
     calls_under_way: Cell<usize>,
     call_ended: Notify,
     questions: RefCell<Questions>,
@@ -52,6 +57,7 @@ enum LoadError {
 impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// Puts a server together. [`Config::check`] is the caller's to have passed.
     pub fn new(config: Config, clock: C, store: S, psp: P, counters: Arc<Counters>) -> Rc<Self> {
+        counters.metrics.begin(config.psps.keys());
         Rc::new(Self {
             config,
             clock,
@@ -60,7 +66,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             hub: Rc::default(),
             recent: Recent::default(),
             timers: Timers::default(),
+            registry: counters.registry(),
             counters,
+            standings: RefCell::default(),
             calls_under_way: Cell::new(0),
             call_ended: Notify::new(),
             questions: RefCell::default(),
@@ -78,9 +86,38 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         &self.counters
     }
 
+    /// The counters, for threads beside this one.
+    pub fn shared_counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// The counts of open attempts, for the scan at the start.
+    pub fn standings(&self) -> &RefCell<Standings> {
+        &self.standings
+    }
+
+    /// What operators measure, in OpenMetrics text. `None`: it cannot be written.
+    pub fn metrics_text(&self) -> Option<String> {
+        let metrics = &self.counters.metrics;
+        self.standings.borrow().show(metrics, self.clock.now_ms());
+        text(&self.registry).ok()
+    }
+
     /// Answers one request. Once accepted, the work goes on though the client may hang up.
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
         self.counters.add(Count::Request);
+        let began_ms = self.clock.now_ms();
+        let response = self.decide(request).await;
+        let metrics = &self.counters.metrics;
+        let status = response.as_ref().map_or(503, |response| response.status);
+        metrics.answers.get_or_create(&ByStatus { status }).inc();
+        metrics
+            .answer_seconds
+            .observe(seconds_between(began_ms, self.clock.now_ms()));
+        response
+    }
+
+    async fn decide(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
         let mut turn = Turn::request(&self.config, request, self.clock.now_ms());
         let (mut hold, mut reply) = (None, None);
         if self
@@ -215,6 +252,11 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     fn committed(&self, write: Write, hold: Option<&mut Hold>) {
         self.counters.add(Count::DurableWrite);
         self.log(&write);
+        if self.standings.borrow_mut().committed(&write.record) {
+            let status = write.status().as_str();
+            let ended = &self.counters.metrics.ended;
+            ended.get_or_create(&ByAttemptStatus { status }).inc();
+        }
         // A far timer is in the store already.
         let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
         let near_ms = write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms);
@@ -257,9 +299,20 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             Count::PspOtherCall
         });
         let may_send = || call.may_send(self.clock.now_ms());
+        let (metrics, psp) = (
+            &self.counters.metrics,
+            ByPsp {
+                psp: call.psp.clone(),
+            },
+        );
+        metrics.psp_calls.get_or_create(&psp).inc();
+        let began_ms = self.clock.now_ms();
         let result = self.psp.send(call, may_send).await;
+        let seconds = seconds_between(began_ms, self.clock.now_ms());
+        metrics.psp_call_seconds.get_or_create(&psp).observe(seconds);
         if let CallResult::Unknown { reason } = &result {
             self.counters.add(Count::PspUnknownOutcome);
+            metrics.psp_unknowns.get_or_create(&psp).inc();
             let attempt = call.attempt.map(|id| id.to_string());
             tracing::warn!(attempt, call = ?call.http, reason, "a PSP call's outcome is unknown");
         }
@@ -328,6 +381,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         match note {
             Note::Psp(report) => {
                 self.counters.add(Count::RejectedRequest);
+                let psp = ByPsp {
+                    psp: report.psp.clone(),
+                };
+                self.counters.metrics.psp_rejections.get_or_create(&psp).inc();
                 let rejection = report.rejection.as_ref();
                 tracing::error!(attempt, psp = report.psp, call = ?report.call, ?rejection, message);
             }
@@ -357,11 +414,22 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         for _ in 0..write.reversals() {
             self.counters.add(Count::Reversal);
         }
+        for _ in 0..write.declines() {
+            let psp = ByPsp {
+                psp: write.psp().to_owned(),
+            };
+            self.counters.metrics.psp_declines.get_or_create(&psp).inc();
+        }
         if tracing::enabled!(tracing::Level::INFO) {
             let (events, status) = (write.events().join("; "), write.status());
             tracing::info!(attempt = %write.record.id(), version = write.record.version(), events, ?status);
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds_between(from_ms: u64, until_ms: u64) -> f64 {
+    until_ms.saturating_sub(from_ms) as f64 / 1_000.0
 }
 
 /// Returns once the record may have changed since it was loaded. Others may work on the attempt from here on.

@@ -26,6 +26,15 @@ pub struct Arguments {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
+    /// Address of the operators' listener: liveness, readiness, metrics, counters. Port 0 picks a free one. Whoever reaches it reads
+    /// what the server does, and no payment.
+    #[arg(
+        long,
+        env = "PAY_ONCE_ADMIN_LISTEN",
+        default_value = "127.0.0.1:8082",
+        value_name = "ADDRESS"
+    )]
+    pub admin_listen: SocketAddr,
     /// Directory of the store (and of the sandbox's ledger).
     #[arg(long, env = "PAY_ONCE_DATA", default_value = "data", value_name = "DIR")]
     pub data: PathBuf,
@@ -59,7 +68,8 @@ Try it:
        -d '{\"order_id\": \"ord_123\", \"amount\": 2599, \"currency\": \"GBP\"}'
   curl http://127.0.0.1:8081/ledger      # what really happened to the money
 
-Configuration by file: see pay-once.example.toml. The answer to GET /healthz has the counters.";
+Configuration by file: see pay-once.example.toml. The operators' listener has counters and metrics:
+  curl http://127.0.0.1:8082/metrics";
 
 /// The sandbox's faces and classes (`docs/psp.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -278,8 +278,13 @@ fn write_groups(mut connection: Connection, jobs: &Receiver<Job>, counters: &Cou
     while let Ok(first) = jobs.recv() {
         let group = gather(first, jobs, last_group > 1);
         last_group = group.len();
+        let began = Instant::now();
         let outcome = commit(&mut connection, &group);
         counters.add(Count::Commit);
+        let metrics = &counters.metrics;
+        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        #[allow(clippy::cast_precision_loss)]
+        metrics.commit_records.observe(group.len() as f64);
         let results = outcome.unwrap_or_else(|error| {
             tracing::error!(%error, swaps = group.len(), "a commit failed; its swaps ended unknown");
             vec![Swapped::Unknown; group.len()]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -11,13 +12,15 @@ use hyper_util::rt::TokioIo;
 use pay_once_sandbox::server::{Options, serve as serve_sandbox};
 use pay_once_sandbox::{Dials, RangeMs, Settings as SandboxOptions};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
+use crate::admin;
 use crate::counters::Counters;
 use crate::front::serve_connection;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::psp_client::{HttpPsp, TcpConnect};
+use crate::scan;
 use crate::server::Server;
 use crate::settings::{Arguments, SandboxPsp, SandboxSettings, Settings, settings};
 use crate::sqlite::SqliteStore;
@@ -39,6 +42,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     } else {
         None
     };
+    let admin_listener = bind(arguments.admin_listen, "--admin-listen")?;
+    let admin_address = admin_listener.local_addr().map_err(|error| error.to_string())?;
     let sandbox_address = sandbox_listener
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
@@ -61,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let (Some(sandbox), Some(listener)) = (sandbox, sandbox_listener) {
         start_sandbox(arguments, &sandbox, listener, address)?;
     }
-    if let Err(error) = announce(address, sandbox_address) {
+    if let Err(error) = announce(address, sandbox_address, admin_address) {
         // Whoever started us may have closed our standard output; payments do not depend on it.
         tracing::warn!(%error, "standard output is closed");
     }
@@ -70,7 +75,11 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
     LocalSet::new()
-        .block_on(&runtime, serve(server, listener))
+        .block_on(&runtime, async {
+            count_open(&server, &arguments.data);
+            spawn_local(serve_operators(admin_listener, Rc::clone(&server)));
+            serve(server, listener).await
+        })
         .map_err(|error| error.to_string())
 }
 
@@ -80,17 +89,52 @@ fn bind(address: SocketAddr, argument: &str) -> Result<StdListener, String> {
     })
 }
 
-fn announce(address: SocketAddr, sandbox: Option<SocketAddr>) -> io::Result<()> {
+fn announce(address: SocketAddr, sandbox: Option<SocketAddr>, admin: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on http://{address}")?;
     if let Some(sandbox) = sandbox {
         writeln!(out, "sandbox PSP on http://{sandbox}")?;
+    }
+    writeln!(out, "operators on http://{admin}")?;
+    if let Some(sandbox) = sandbox {
         writeln!(
             out,
             "\nPay once:\n  curl -i -X POST http://{address}/charge -H 'Idempotency-Key: k1' -H 'Prefer: wait=5' \\\n       -d '{{\"order_id\": \"ord_123\", \"amount\": 2599, \"currency\": \"GBP\", \"payment_method\": \"pm_card_visa\"}}'\nAs often as you like. What happened to the money:\n  curl http://{sandbox}/ledger"
         )?;
     }
     out.flush()
+}
+
+async fn serve_operators<C: Clock, S: Store, P: PspTransport>(
+    listener: StdListener,
+    server: Rc<Server<C, S, P>>,
+) {
+    if let Err(error) = admin::serve(listener, server, Vec::new()).await {
+        tracing::error!(%error, "the operators' listener ended; payments are served");
+    }
+}
+
+/// Counts the attempts that are open, on a thread of its own and for metrics only.
+fn count_open<C: Clock, S: Store, P: PspTransport>(server: &Rc<Server<C, S, P>>, data: &Path) {
+    let (batches, mut found) = mpsc::channel(4);
+    server.standings().borrow_mut().scan_begins();
+    let (dir, counters) = (data.to_path_buf(), Arc::clone(server.shared_counters()));
+    if let Err(error) = thread::Builder::new()
+        .name("scan".to_owned())
+        .spawn(move || scan::scan(&dir, &counters, &batches))
+    {
+        tracing::warn!(%error, "open attempts of earlier starts are not counted");
+    }
+    let server = Rc::clone(server);
+    spawn_local(async move {
+        while let Some(batch) = found.recv().await {
+            let mut standings = server.standings().borrow_mut();
+            for (id, version, standing) in batch {
+                standings.scanned(id, version, standing);
+            }
+        }
+        server.standings().borrow_mut().scan_ends();
+    });
 }
 
 /// Accepts until a signal, then lets what is under way end.

@@ -82,6 +82,7 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms).un
 export async function startPayOnce({ data, latencyMs, listen = '127.0.0.1:0', sandboxListen = '127.0.0.1:0' }) {
   const process = new Process(payOnceBinary(), [
     ...['--listen', listen, '--data', data, '--log', 'warn'],
+    ...['--admin-listen', '127.0.0.1:0'],
     ...['--sandbox-listen', sandboxListen, '--sandbox-latency-ms', latencyMs],
   ]);
   const url = await process.said(/listening on (http:\S+)/);

@@ -9,6 +9,7 @@
 
 mod counting_psp;
 mod http;
+mod operators;
 mod oracle;
 mod random;
 mod server;

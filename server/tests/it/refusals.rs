@@ -147,7 +147,7 @@ fn head_is_answered_without_a_body() {
     let (server, id, _) = server();
     for (target, status) in [
         ("/healthz".to_owned(), 200),
-        ("/openapi.json".to_owned(), 200),
+        ("/openapi.json".to_owned(), 404),
         (format!("/attempts/{id}"), 200),
         ("/attempts/pa_x".to_owned(), 404),
         ("/charge".to_owned(), 405),

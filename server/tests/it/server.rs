@@ -42,6 +42,8 @@ pub(crate) fn command() -> Command {
     for name in ["LISTEN", "DATA", "CONFIG", "TIME_BUDGET_MS", "LOG"] {
         command.env_remove(format!("PAY_ONCE_{name}"));
     }
+    // Many servers run at the same time here.
+    command.env("PAY_ONCE_ADMIN_LISTEN", "127.0.0.1:0");
     command
 }
 
@@ -57,6 +59,8 @@ pub(crate) struct Server {
     pub(crate) address: String,
     /// `host:port` of the sandbox PSP inside; empty with a configuration file.
     pub(crate) sandbox: String,
+    /// `host:port` of the operators' listener.
+    pub(crate) operators: String,
 }
 
 impl Server {
@@ -84,7 +88,8 @@ impl Server {
             Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()))
         };
         let output = Arc::default();
-        let (child, readers, address, sandbox) = spawn(&arguments, &environment, &data, listen, &output);
+        let (child, readers, address, sandbox, operators) =
+            spawn(&arguments, &environment, &data, listen, &output);
         Self {
             child,
             readers,
@@ -94,6 +99,7 @@ impl Server {
             data,
             address,
             sandbox,
+            operators,
         }
     }
 
@@ -121,11 +127,12 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         let listen = Some((self.address.clone(), self.sandbox.clone()));
         let arguments = without_listen(&self.arguments);
-        let (child, readers, address, sandbox) =
+        let (child, readers, address, sandbox, operators) =
             spawn(&arguments, &self.environment, &self.data, listen, &self.output);
         assert_eq!((&address, &sandbox), (&self.address, &self.sandbox));
         self.child = child;
         self.readers = readers;
+        self.operators = operators;
     }
 
     /// SIGTERM.
@@ -184,8 +191,13 @@ impl Server {
         answer.json()
     }
 
+    /// A read on the operators' listener.
+    pub(crate) fn ask_operators(&self, target: &str) -> Answer {
+        http::send(&self.operators, "GET", target, &[], b"").unwrap()
+    }
+
     pub(crate) fn counters(&self) -> Value {
-        self.get("/healthz").json()["counters"].clone()
+        self.ask_operators("/status").json()["counters"].clone()
     }
 
     /// What really happened to the money of one attempt.
@@ -259,7 +271,7 @@ fn without_listen(arguments: &[String]) -> Vec<String> {
     }
 }
 
-type Spawned = (Child, Vec<JoinHandle<()>>, String, String);
+type Spawned = (Child, Vec<JoinHandle<()>>, String, String, String);
 
 fn spawn(
     arguments: &[String],
@@ -306,8 +318,9 @@ fn spawn(
     } else {
         String::new()
     };
+    let operators = after("operators on http://");
     let readers = vec![stderr, keep(stdout, output)];
-    (child, readers, address, sandbox)
+    (child, readers, address, sandbox, operators)
 }
 
 fn keep(mut from: impl Read + Send + 'static, output: &Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {

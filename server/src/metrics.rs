@@ -1,0 +1,224 @@
+//! What operators measure, in OpenMetrics text. `docs/operating.md` has each name with its meaning and what to do about it.
+
+use std::fmt;
+
+use pay_once_core::Status;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of answers and PSP calls, in seconds: the promise is 0.2 s, and the slowest call takes 30 s.
+const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.4, 0.8, 2.0, 8.0, 30.0];
+/// Upper bounds of a commit, in seconds.
+const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
+/// Upper bounds of how many records share a commit.
+const COMMIT_RECORDS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// An HTTP status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByStatus {
+    /// `200`
+    pub status: u16,
+}
+
+/// A PSP of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByPsp {
+    /// Its name there.
+    pub psp: String,
+}
+
+/// The status of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByAttemptStatus {
+    /// `AUTHORIZED`
+    pub status: &'static str,
+}
+
+/// What attempts wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByWaitsFor {
+    /// `operator`, `psp`, `customer` or `sending`.
+    pub waits_for: &'static str,
+}
+
+/// How histograms of seconds are made.
+type Seconds = fn() -> Histogram;
+
+/// Measurements with labels or distributions. Counted at the place where each happens; [`crate::counters::Counters`] has the rest.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Requests answered, by HTTP status. 202 is an answer that is not final.
+    pub answers: Family<ByStatus, Counter>,
+    /// From the request to its answer.
+    pub answer_seconds: Histogram,
+    /// PSP calls begun.
+    pub psp_calls: Family<ByPsp, Counter>,
+    /// PSP calls whose outcome was unknown when they ended.
+    pub psp_unknowns: Family<ByPsp, Counter>,
+    /// PSP calls that the PSP rejected: our credentials, our account or our request.
+    pub psp_rejections: Family<ByPsp, Counter>,
+    /// Declines by the PSP or the issuer.
+    pub psp_declines: Family<ByPsp, Counter>,
+    /// From the beginning of a PSP call to its end.
+    pub psp_call_seconds: Family<ByPsp, Histogram, Seconds>,
+    /// Commits of the store, the sync of the disk included.
+    pub commit_seconds: Histogram,
+    /// Records in a commit.
+    pub commit_records: Histogram,
+    /// Open attempts, by status.
+    pub open_attempts: Family<ByAttemptStatus, Gauge>,
+    /// Attempts that wait for something.
+    pub waiting: Family<ByWaitsFor, Gauge>,
+    /// Age of the oldest of them, in seconds.
+    pub oldest: Family<ByWaitsFor, Gauge>,
+    /// Attempts that ended, by status.
+    pub ended: Family<ByAttemptStatus, Counter>,
+    /// 1 once the scan at the start has counted what was open.
+    pub is_counted: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds: Seconds = || Histogram::new(SECONDS);
+        Self {
+            answers: Family::default(),
+            answer_seconds: seconds(),
+            psp_calls: Family::default(),
+            psp_unknowns: Family::default(),
+            psp_rejections: Family::default(),
+            psp_declines: Family::default(),
+            psp_call_seconds: Family::new_with_constructor(seconds),
+            commit_seconds: Histogram::new(COMMIT_SECONDS),
+            commit_records: Histogram::new(COMMIT_RECORDS),
+            open_attempts: Family::default(),
+            waiting: Family::default(),
+            oldest: Family::default(),
+            ended: Family::default(),
+            is_counted: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Begins each PSP's series, and those of common answers, at 0: an alert on an increase does not see the first one of a series.
+    pub fn begin<'a>(&self, psps: impl Iterator<Item = &'a String>) {
+        for name in psps {
+            let psp = ByPsp { psp: name.clone() };
+            for family in [
+                &self.psp_calls,
+                &self.psp_unknowns,
+                &self.psp_rejections,
+                &self.psp_declines,
+            ] {
+                drop(family.get_or_create(&psp));
+            }
+            drop(self.psp_call_seconds.get_or_create(&psp));
+        }
+        for status in [200, 201, 202, 400, 402, 404, 409, 500, 503] {
+            drop(self.answers.get_or_create(&ByStatus { status }));
+        }
+        for status in Status::ALL.iter().filter(|status| status.is_final()) {
+            let status = status.as_str();
+            drop(self.ended.get_or_create(&ByAttemptStatus { status }));
+        }
+    }
+
+    /// Names them all.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "answers",
+            "Requests answered, by HTTP status",
+            self.answers.clone(),
+        );
+        registry.register_with_unit(
+            "answer",
+            "Time from a request to its answer",
+            Unit::Seconds,
+            self.answer_seconds.clone(),
+        );
+        registry.register("psp_calls", "PSP calls begun", self.psp_calls.clone());
+        registry.register(
+            "psp_unknowns",
+            "PSP calls whose outcome was unknown when they ended",
+            self.psp_unknowns.clone(),
+        );
+        registry.register(
+            "psp_rejections",
+            "PSP calls that the PSP rejected: our credentials, our account or our request",
+            self.psp_rejections.clone(),
+        );
+        registry.register(
+            "psp_declines",
+            "Declines by the PSP or the issuer",
+            self.psp_declines.clone(),
+        );
+        registry.register_with_unit(
+            "psp_call",
+            "Time from the beginning of a PSP call to its end",
+            Unit::Seconds,
+            self.psp_call_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "commit",
+            "Time of a commit of the store, the sync of the disk included",
+            Unit::Seconds,
+            self.commit_seconds.clone(),
+        );
+        registry.register(
+            "commit_records",
+            "Records in a commit",
+            self.commit_records.clone(),
+        );
+        self.register_attempts(registry);
+    }
+
+    fn register_attempts(&self, registry: &mut Registry) {
+        registry.register(
+            "open_attempts",
+            "Attempts that have not ended, by status",
+            self.open_attempts.clone(),
+        );
+        registry.register(
+            "waiting_attempts",
+            "Attempts that wait: for an operator (parked), the PSP (in flight or in doubt), the customer, or sending",
+            self.waiting.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_waiting",
+            "Age of the oldest attempt that waits; 0 if none does",
+            Unit::Seconds,
+            self.oldest.clone(),
+        );
+        registry.register(
+            "ended_attempts",
+            "Attempts that ended since the start, by status",
+            self.ended.clone(),
+        );
+        registry.register(
+            "attempts_counted",
+            "1 once the attempts that were open at the start are counted",
+            self.is_counted.clone(),
+        );
+    }
+}
+
+/// The text that a scrape gets.
+///
+/// # Errors
+/// The text cannot be written.
+pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    encode(&mut text, registry)?;
+    Ok(text)
+}
