@@ -48,6 +48,7 @@ fn config() -> Config {
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([("stripe".to_owned(), psp)]),
         open_merchant: Some("demo".to_owned()),
+        ..Config::default()
     }
 }
 

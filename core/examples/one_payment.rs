@@ -168,6 +168,7 @@ fn main() {
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([("card".to_owned(), psp)]),
         open_merchant: Some("demo".to_owned()),
+        ..Config::default()
     };
     let mut adapter = Adapter {
         config,

@@ -78,5 +78,6 @@ fn nobody() -> Config {
         merchants: BTreeMap::new(),
         psps: BTreeMap::new(),
         open_merchant: None,
+        ..Config::default()
     }
 }

@@ -192,6 +192,16 @@ fn operation() -> Value {
                 "description": "Only of what is parked: names this parking in a resolve.",
             },
             "reason": {"type": "string", "maxLength": RESOLVE_TEXT_CHARS_MAX, "description": "Why it is parked."},
+            "proposal": {
+                "type": "object",
+                "description": "A resolution that another operator has to agree with.",
+                "properties": {
+                    "operator": {"type": "string"},
+                    "outcome": {"enum": ["happened", "did_not_happen"]},
+                    "psp_reference": {"type": "string"},
+                },
+                "required": ["operator", "outcome"],
+            },
         },
         "required": ["name", "state", "since"],
     })

@@ -73,7 +73,10 @@ fn return_url() -> Value {
 
 /// What happened has a name at the PSP; what did not has none.
 fn resolve() -> Value {
-    let operator = text(RESOLVE_TEXT_CHARS_MAX, "Who says so.");
+    let operator = text(
+        RESOLVE_TEXT_CHARS_MAX,
+        "Ignored: the timeline has the name of the credential.",
+    );
     let reason = text(RESOLVE_TEXT_CHARS_MAX, "How they know; the timeline keeps it.");
     let reference = text(PAYMENT_METHOD_CHARS_MAX, "What the PSP's books call it.");
     let outcome = |outcome: &str| json!({"const": outcome});
@@ -98,10 +101,7 @@ fn resolve() -> Value {
         if let (Some(members), Some(reference)) = (members.as_object_mut(), reference) {
             members.insert("psp_reference".to_owned(), reference);
         }
-        closed(
-            members,
-            &["operator", "reason", "operation", "generation", "outcome"],
-        )
+        closed(members, &["reason", "operation", "generation", "outcome"])
     };
     json!({"oneOf": [word("happened", Some(reference)), word("did_not_happen", None)]})
 }

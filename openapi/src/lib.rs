@@ -30,7 +30,7 @@ pub fn document() -> Value {
         "security": [{"merchant": []}],
         "tags": [
             {"name": "payments", "description": "What a checkout calls."},
-            {"name": "people", "description": "What a person ends by hand."},
+            {"name": "operators", "description": "What an operator ends by hand."},
             {"name": "psp", "description": "What the payment service provider calls."},
         ],
         "paths": paths::paths(),
@@ -40,6 +40,11 @@ pub fn document() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The merchant's API key. A local server without keys serves one merchant and asks for none.",
+                },
+                "operator": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An operator's key: reads the attempts of every merchant, resolves what is parked, and moves no money.",
                 },
             },
             "schemas": answers::schemas().chain(errors::schemas()).chain(bodies::schemas())

@@ -36,7 +36,7 @@ const AUTHORIZE: Operation = Operation {
     body: "Authorize",
     body_is_required: false,
     example: || json!({"payment_method": "pm_card_visa"}),
-    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 502, 503, 507],
+    refusals: &[400, 401, 402, 403, 404, 409, 413, 415, 500, 502, 503, 507],
 };
 const CAPTURE: Operation = Operation {
     id: "capture",
@@ -45,7 +45,7 @@ const CAPTURE: Operation = Operation {
     body: "Capture",
     body_is_required: false,
     example: || json!({"amount": 2599}),
-    refusals: &[400, 401, 402, 404, 409, 413, 415, 500, 502, 503, 507],
+    refusals: &[400, 401, 402, 403, 404, 409, 413, 415, 500, 502, 503, 507],
 };
 const VOID: Operation = Operation {
     id: "void",
@@ -54,17 +54,16 @@ const VOID: Operation = Operation {
     body: "Void",
     body_is_required: false,
     example: || json!({}),
-    refusals: &[400, 401, 404, 409, 413, 415, 500, 503, 507],
+    refusals: &[400, 401, 403, 404, 409, 413, 415, 500, 503, 507],
 };
 const RESOLVE: Operation = Operation {
     id: "resolve",
-    summary: "Ends a parked unknown by what the PSP's own books show, in somebody's name.",
-    tag: "people",
+    summary: "Ends a parked operation by what the PSP's own books show. Only an operator with the role `resolve` may.",
+    tag: "operators",
     body: "Resolve",
     body_is_required: true,
     example: || {
         json!({
-            "operator": "jo@shop.example",
             "reason": "case 4711: the PSP's dashboard shows the charge",
             "operation": "authorize",
             "generation": 8,
@@ -72,7 +71,7 @@ const RESOLVE: Operation = Operation {
             "psp_reference": "pi_3Qx",
         })
     },
-    refusals: &[400, 401, 404, 409, 413, 415, 500, 503, 507],
+    refusals: &[400, 401, 403, 404, 409, 413, 415, 500, 503, 507],
 };
 
 fn create() -> Value {
@@ -89,7 +88,7 @@ fn create() -> Value {
                 (201, attempt("Created.", location.clone(), false)),
                 (200, attempt("A replay: it was created before.", location, false)),
             ],
-            &[400, 401, 409, 413, 415, 500, 503, 507],
+            &[400, 401, 403, 409, 413, 415, 500, 503, 507],
         ),
     })
 }
@@ -108,33 +107,46 @@ fn charge() -> Value {
                 (200, attempt("Captured.", json!({}), false)),
                 (202, under_way()),
             ],
-            &[400, 401, 402, 409, 413, 415, 500, 502, 503, 507],
+            &[400, 401, 402, 403, 409, 413, 415, 500, 502, 503, 507],
         ),
     })
 }
 
 fn operation(it: &Operation) -> Value {
-    let mut done = vec![(200, attempt("Done.", json!({}), false))];
-    if it.id != RESOLVE.id {
-        done.push((202, under_way()));
-    }
-    json!({
-        "operationId": it.id,
-        "tags": [it.tag],
-        "summary": it.summary,
-        "parameters": [attempt_id(), key(), prefer()],
-        "requestBody": body(it.body, it.body_is_required, &(it.example)()),
-        "responses": responses(done, it.refusals),
-    })
+    let pending = match it.id == RESOLVE.id {
+        true => attempt(
+            "Proposed: another operator has to agree.",
+            pending_headers(),
+            false,
+        ),
+        false => under_way(),
+    };
+    let done = [(200, attempt("Done.", json!({}), false)), (202, pending)];
+    let security = match it.id == RESOLVE.id {
+        true => json!({"security": [{"operator": []}]}),
+        false => json!({}),
+    };
+    join([
+        json!({
+            "operationId": it.id,
+            "tags": [it.tag],
+            "summary": it.summary,
+            "parameters": [attempt_id(), key(), prefer()],
+            "requestBody": body(it.body, it.body_is_required, &(it.example)()),
+            "responses": responses(done, it.refusals),
+        }),
+        security,
+    ])
 }
 
-const READ_REFUSALS: &[u16] = &[401, 404, 413, 415, 500, 503];
+const READ_REFUSALS: &[u16] = &[401, 403, 404, 413, 415, 500, 503];
 
 fn read() -> Value {
     json!({
         "operationId": "read",
         "tags": ["payments"],
         "summary": "The attempt as it is, with its timeline.",
+        "security": [{"merchant": []}, {"operator": []}],
         "parameters": [attempt_id()],
         "responses": responses(
             [(200, attempt("The attempt.", json!({}), true))],
@@ -154,6 +166,7 @@ fn head() -> Value {
         "operationId": "head",
         "tags": ["payments"],
         "summary": "The status and headers of reading the attempt, without the body.",
+        "security": [{"merchant": []}, {"operator": []}],
         "parameters": [attempt_id()],
         "responses": responses,
     })
@@ -248,12 +261,16 @@ fn attempt(description: &str, more_headers: Value, is_read: bool) -> Value {
 fn under_way() -> Value {
     attempt(
         "Under way: ask again with the same key, or read the attempt.",
-        json!({
-            "Location": header("The attempt's own path.", true),
-            "Retry-After": header("Seconds.", true),
-        }),
+        pending_headers(),
         false,
     )
+}
+
+fn pending_headers() -> Value {
+    json!({
+        "Location": header("The attempt's own path.", true),
+        "Retry-After": header("Seconds.", true),
+    })
 }
 
 pub(crate) fn header(description: &str, is_required: bool) -> Value {

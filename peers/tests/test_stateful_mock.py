@@ -13,6 +13,7 @@ behind `ChargesFace`, which translates and decides nothing. What cannot be teste
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import threading
@@ -48,6 +49,10 @@ open_merchant = "shop"
 [merchants.shop]
 psp = "cardnet"
 
+[operators.ops]
+api_key_sha256 = ["{operator_sha256}"]
+roles = ["read", "resolve"]
+
 [psps.cardnet]
 face = "acquirer"
 base_url = "{base_url}"
@@ -61,6 +66,7 @@ max_in_flight_ms = 5000
 max_clock_skew_ms = 100
 authorize_retry_ms = 600000
 """
+OPERATOR_KEY = "operator-of-the-mock"
 KEYED = "keyed_horizon_ms = 86400000"
 # Just longer than an unanswered call may be under way: after some seconds no key may be sent again.
 BRIEFLY_KEYED = "keyed_horizon_ms = 14000"
@@ -162,6 +168,8 @@ class World:
 
     client: Client
     operators: Client
+    # Who may resolve.
+    operator: Client
     mock_url: str
     calls: FaultProxy
 
@@ -211,11 +219,16 @@ def place(directory: Path, psp_class: str, *, seed: int = 0, quiet: bool = True)
         face_url = stack.enter_context(charges_face(mock.ready))
         weights = {Fault.NONE: 1.0} if quiet else WEIGHTS
         calls = stack.enter_context(FaultProxy(face_url, seed=seed, weights=weights))
-        config = CONFIG.format(base_url=calls.url, psp_class=psp_class)
+        config = CONFIG.format(
+            base_url=calls.url,
+            psp_class=psp_class,
+            operator_sha256=hashlib.sha256(OPERATOR_KEY.encode()).hexdigest(),
+        )
         server = stack.enter_context(
             start_server(directory, config=config, secrets={"PEERS_PSP_KEY": API_KEY})
         )
-        yield World(Client(server.ready), operators(server), mock.ready, calls)
+        operator = Client(server.ready, OPERATOR_KEY)
+        yield World(Client(server.ready), operators(server), operator, mock.ready, calls)
 
 
 def test_stateful_mock_lifecycle(tmp_path: Path) -> None:
@@ -303,13 +316,14 @@ def test_stateful_mock_kept_500_is_no_outcome(tmp_path: Path) -> None:
         assert world.charges(attempt_id) == []
 
         looked = {
-            "operator": "ops",
             "reason": "not in the PSP's books",
             "operation": "authorize",
             "generation": attempt["operation"]["generation"],
             "outcome": "did_not_happen",
         }
-        resolved = world.client.operate(attempt_id, "resolve", "r", looked)
+        merchants = world.client.operate(attempt_id, "resolve", "m", looked)
+        assert (merchants.status, merchants.json["error"]["code"]) == (403, "FORBIDDEN")
+        resolved = world.operator.operate(attempt_id, "resolve", "r", looked)
         assert (resolved.status, resolved.json["decline"]["code"]) == (200, "resolved_by_operator")
         assert world.charges(attempt_id) == []
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use pay_once_core::{
-    Class, Config, ConfigFile, Face, Merchant, Psp, Secret, SecretPlace, TIME_BUDGET_MS, Timing,
+    Class, Config, ConfigFile, Face, Merchant, Operator, Psp, Role, Secret, SecretPlace, TIME_BUDGET_MS,
+    Timing, key_digest,
 };
 
 use crate::sqlite::installation_of;
@@ -60,6 +61,9 @@ pub struct Arguments {
     #[arg(long)]
     pub hash_key: bool,
 }
+
+/// The key of the quick start's operator. No secret: the sandbox moves no real money, and serves loopback only.
+pub const SANDBOX_OPERATOR_KEY: &str = "sandbox_operator";
 
 const AFTER_HELP: &str = "\
 Try it:
@@ -191,13 +195,19 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         psp: name.to_owned(),
         default_payment_method: Some("pm_card_visa".to_owned()),
     };
+    let operator = Operator {
+        key_digests: vec![key_digest(SANDBOX_OPERATOR_KEY)],
+        roles: [Role::Read, Role::Resolve].into_iter().collect(),
+    };
     let config = Config {
         // A store of an older build goes on as what it is.
         installation: installation_of(&arguments.data).unwrap_or_else(|| "sandbox".to_owned()),
         time_budget_ms: TIME_BUDGET_MS,
         merchants: BTreeMap::from([("sandbox".to_owned(), merchant)]),
         psps: BTreeMap::from([(name.to_owned(), psp)]),
+        operators: BTreeMap::from([("sandbox".to_owned(), operator)]),
         open_merchant: Some("sandbox".to_owned()),
+        ..Config::default()
     };
     Settings {
         config,

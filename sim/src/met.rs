@@ -99,11 +99,13 @@ pub enum Sometimes {
     SecondSecret,
     MisdirectedWebhook,
     TryAgain,
+    UnauthorizedRefused,
+    TwoAgreed,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 84] = [
+    pub const ALL: [Self; 86] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -188,6 +190,8 @@ impl Sometimes {
         Self::SecondSecret,
         Self::MisdirectedWebhook,
         Self::TryAgain,
+        Self::UnauthorizedRefused,
+        Self::TwoAgreed,
     ];
 
     /// From how many seeds on a batch that never met it proves too little. `None`: runs of the tier cannot meet it (servers hold no

@@ -64,6 +64,8 @@ fn answer(heard: &Heard, met: &mut Met) {
         (Role::Stranger, Some("ATTEMPT_NOT_FOUND")) => met.meet(Sometimes::StrangerRefused),
         (Role::Hasty, Some("INVALID_STATE")) => met.meet(Sometimes::HastyRefused),
         (Role::Late, Some("INVALID_STATE")) if shows_parked(told) => met.meet(Sometimes::LateWordRefused),
+        (Role::Merchant | Role::OnlyReader, Some("FORBIDDEN")) => met.meet(Sometimes::UnauthorizedRefused),
+        (Role::SecondOperator, _) if told.status == 200 => met.meet(Sometimes::TwoAgreed),
         (Role::Reuse, Some("IDEMPOTENCY_KEY_REUSE")) => met.meet(Sometimes::KeyReuseRefused),
         (Role::Rival, Some("INVALID_STATE")) => met.meet(Sometimes::RivalRefused),
         _ => {}

@@ -1,9 +1,12 @@
 //! From a plan's world to what core and the sandbox PSP are told.
 
-use pay_once_core::{Class as CoreClass, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{
+    Class as CoreClass, Config, Face, Merchant, Operator, Psp, Role as CoreRole, Secret, Timing, key_digest,
+};
 use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
 use crate::plan::{Calls, Class, Policy, PspFault, World};
+use crate::shopper::{Ask, Op, Role};
 
 /// A day, in milliseconds.
 pub const DAY_MS: u64 = 86_400_000;
@@ -15,6 +18,25 @@ pub const BUDGET_MS: u64 = 150;
 pub const MERCHANTS: [&str; 2] = ["demo", "other"];
 /// What each of them calls with.
 const MERCHANT_KEYS: [&str; 2] = ["key_of_demo", "key_of_other"];
+/// The operators: two who may resolve, and one who may only read.
+const OPERATORS: [&str; 3] = ["ada", "grace", "reader"];
+
+/// What a request is sent with: a merchant's key, or of a resolution an operator's.
+#[must_use]
+pub fn bearer(ask: &Ask) -> String {
+    let operator = match (ask.op, ask.role) {
+        (Op::Resolve, Role::Stranger | Role::Merchant) => None,
+        (Op::Resolve, Role::OnlyReader) => Some("reader"),
+        (Op::Resolve, Role::SecondOperator | Role::OtherWord) => Some("grace"),
+        (Op::Resolve, _) => Some("ada"),
+        _ => None,
+    };
+    operator.map_or_else(|| merchant_key(ask.merchant).to_owned(), operator_key)
+}
+
+fn operator_key(name: &str) -> String {
+    format!("key_of_operator_{name}")
+}
 
 /// What a merchant calls with, by its number.
 #[must_use]
@@ -94,8 +116,22 @@ pub fn config(world: &World, psp_url: &str) -> Config {
         time_budget_ms: world.policy().time_budget_ms,
         merchants: merchants.collect(),
         psps: psps.collect(),
+        operators: OPERATORS.into_iter().map(operator).collect(),
+        resolve_needs: if world.two_operators { 2 } else { 1 },
         open_merchant: None,
     }
+}
+
+fn operator(name: &str) -> (String, Operator) {
+    let roles: &[CoreRole] = match name {
+        "reader" => &[CoreRole::Read],
+        _ => &[CoreRole::Read, CoreRole::Resolve],
+    };
+    let operator = Operator {
+        key_digests: vec![key_digest(&operator_key(name))],
+        roles: roles.iter().copied().collect(),
+    };
+    (name.to_owned(), operator)
 }
 
 fn psp(world: &World, class: Class, psp_url: &str) -> Psp {

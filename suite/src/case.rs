@@ -125,6 +125,7 @@ pub struct Ask {
 #[derive(Clone, Debug)]
 pub(crate) enum Bearer {
     OfCase,
+    Operator,
     Of(Merchant),
     Line(Option<&'static str>),
 }
@@ -170,7 +171,13 @@ pub fn head(path: &str) -> Ask {
 /// A `POST` without a body.
 #[must_use]
 pub fn post(path: &str) -> Ask {
-    Ask::new("POST", path).status(200)
+    let ask = Ask::new("POST", path).status(200);
+    // No merchant may resolve.
+    if path.ends_with("/resolve") {
+        ask.by_operator()
+    } else {
+        ask
+    }
 }
 
 /// A webhook from the PSP, signed.
@@ -248,6 +255,13 @@ impl Ask {
     #[must_use]
     pub fn by(mut self, merchant: Merchant) -> Self {
         self.bearer = Bearer::Of(merchant);
+        self
+    }
+
+    /// With the operator's token.
+    #[must_use]
+    pub fn by_operator(mut self) -> Self {
+        self.bearer = Bearer::Operator;
         self
     }
 

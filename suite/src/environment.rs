@@ -101,6 +101,8 @@ pub struct Secrets {
     pub market_token: String,
     /// Token of [`Merchant::Kiosk`].
     pub kiosk_token: String,
+    /// Token of the operator [`OPERATOR`].
+    pub operator_token: String,
     /// What the sandbox PSP signs webhooks with, for both faces.
     pub webhook_secret: String,
 }
@@ -112,6 +114,7 @@ impl Default for Secrets {
             rival_token: "suite-token-of-rival".to_owned(),
             market_token: "suite-token-of-market".to_owned(),
             kiosk_token: "suite-token-of-kiosk".to_owned(),
+            operator_token: "suite-token-of-operator".to_owned(),
             webhook_secret: WEBHOOK_SECRET.to_owned(),
         }
     }
@@ -139,18 +142,21 @@ pub const WEBHOOK_SECRET_ENV: &str = "PAY_ONCE_WEBHOOK_SECRET";
 /// Its value; the sandbox is started with `--webhook-secret` the same.
 pub const WEBHOOK_SECRET: &str = "whsec_suite";
 
+/// The operator of the environment, who may read and resolve.
+pub const OPERATOR: &str = "ada";
+
 /// How long an answer may take before it becomes a 202, in milliseconds.
 pub const TIME_BUDGET_MS: u64 = 150;
 
 /// The configuration, as the document that `pay_once_core::base::config_file` reads.
 #[must_use]
 pub fn config(psp_url: &str, secrets: &Secrets) -> Value {
+    let digest = |token: &str| -> String {
+        let bytes = key_digest(token);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
     let merchant = |merchant: Merchant| {
-        let digest: String = key_digest(secrets.token(merchant))
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let mut entry = json!({"psp": merchant.psp(), "api_key_sha256": [digest]});
+        let mut entry = json!({"psp": merchant.psp(), "api_key_sha256": [digest(secrets.token(merchant))]});
         if let (Merchant::Rival, Value::Object(members)) = (merchant, &mut entry) {
             members.insert("default_payment_method".to_owned(), json!("pm_card_visa"));
         }
@@ -181,6 +187,9 @@ pub fn config(psp_url: &str, secrets: &Secrets) -> Value {
     json!({
         "time_budget_ms": TIME_BUDGET_MS,
         "merchants": merchants,
+        "operators": {
+            OPERATOR: {"api_key_sha256": [digest(&secrets.operator_token)], "roles": ["read", "resolve"]},
+        },
         "psps": {
             "stripe": psp("stripe", json!({"keyed_horizon_ms": 86_400_000, "addressable": true, "lookup_lag_ms": 1_000})),
             "acquirer": psp("acquirer", json!({"lookup_lag_ms": 1_000})),

@@ -93,6 +93,9 @@ struct SecretArguments {
     /// Token of the merchant kiosk.
     #[arg(long, value_name = "TOKEN", default_value_t = Secrets::default().kiosk_token)]
     kiosk_token: String,
+    /// Token of the operator.
+    #[arg(long, value_name = "TOKEN", default_value_t = Secrets::default().operator_token)]
+    operator_token: String,
     /// What the PSP signs webhooks with.
     #[arg(long, value_name = "SECRET", default_value = WEBHOOK_SECRET)]
     webhook_secret: String,
@@ -112,6 +115,7 @@ impl From<SecretArguments> for Secrets {
             rival_token: given.rival_token,
             market_token: given.market_token,
             kiosk_token: given.kiosk_token,
+            operator_token: given.operator_token,
             webhook_secret: given.webhook_secret,
         }
     }

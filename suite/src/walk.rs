@@ -284,7 +284,7 @@ impl<'a> Walk<'a> {
         if let Some(id) = body.get("attempt_id").and_then(Value::as_str) {
             let merchant = match ask.bearer {
                 Bearer::Of(merchant) => merchant,
-                Bearer::OfCase | Bearer::Line(_) => self.case.merchant,
+                Bearer::OfCase | Bearer::Operator | Bearer::Line(_) => self.case.merchant,
             };
             self.attempts.insert((id.to_owned(), merchant));
         }
@@ -392,6 +392,10 @@ impl<'a> Walk<'a> {
             Bearer::Of(merchant) => {
                 shown.push(("Authorization", format!("(of {})", merchant.id()).into_bytes()));
                 Some(self.options.secrets.token(merchant))
+            }
+            Bearer::Operator => {
+                shown.push(("Authorization", b"(of the operator)".to_vec()));
+                Some(self.options.secrets.operator_token.as_str())
             }
             Bearer::Line(line) => {
                 shown.push(("Authorization", line.unwrap_or("(none)").as_bytes().to_vec()));

@@ -8,7 +8,7 @@
 )]
 
 use pay_once_core::contract::error::Code;
-use pay_once_core::{ConfigFile, SecretPlace};
+use pay_once_core::{ConfigFile, Named, SecretPlace};
 use pay_once_suite::environment::{
     Merchant, PSP_KEY_ENV, Secrets, TIME_BUDGET_MS, WEBHOOK_SECRET_ENV, config,
 };
@@ -74,7 +74,10 @@ fn core_accepts_the_environment() {
     assert_eq!(config.time_budget_ms, TIME_BUDGET_MS);
     assert!(config.open_merchant.is_none());
     for merchant in Merchant::ALL {
-        assert_eq!(config.merchant_of(secrets.token(merchant)), Some(merchant.id()));
+        assert_eq!(
+            config.named_by(secrets.token(merchant)),
+            Some(Named::Merchant(merchant.id()))
+        );
         assert!(config.psps[merchant.psp()].webhook_secrets.len() == 1);
     }
 }

@@ -1,6 +1,6 @@
 //! What a deployment declares: merchants, PSPs, and the constants that the proofs rest on (`docs/psp.md`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,27 @@ pub struct Config {
     pub merchants: BTreeMap<String, Merchant>,
     /// The PSPs, by the name that appears as `psp` and in `/webhooks/{psp}`.
     pub psps: BTreeMap<String, Psp>,
+    /// The operators, by the name that the journal keeps. Without one, nobody can resolve.
+    pub operators: BTreeMap<String, Operator>,
+    /// How many operators must agree on a resolution: 1 or 2.
+    pub resolve_needs: u8,
     /// A merchant that is served without a key. Only for a server that listens on loopback (`docs/http.md`, “Merchants”).
     pub open_merchant: Option<String>,
+}
+
+impl Default for Config {
+    /// Nobody to serve, and every setting as a file that leaves it out has it.
+    fn default() -> Self {
+        Self {
+            installation: String::new(),
+            time_budget_ms: TIME_BUDGET_MS,
+            merchants: BTreeMap::new(),
+            psps: BTreeMap::new(),
+            operators: BTreeMap::new(),
+            resolve_needs: 1,
+            open_merchant: None,
+        }
+    }
 }
 
 /// One merchant: sees only its own attempts.
@@ -35,6 +54,34 @@ pub struct Merchant {
     pub psp: String,
     /// PSP token used when neither create nor authorize names one (the sandbox merchant has one).
     pub default_payment_method: Option<String>,
+}
+
+/// One operator: somebody of the deployment, not of a merchant. Sees the attempts of every merchant, and moves no money.
+#[derive(Clone, Debug, Default)]
+pub struct Operator {
+    /// SHA-256 of each key that names this operator; several while keys are being changed.
+    pub key_digests: Vec<[u8; 32]>,
+    /// What the operator may do.
+    pub roles: BTreeSet<Role>,
+}
+
+/// What an operator may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Read attempts.
+    Read,
+    /// Resolve what is parked.
+    Resolve,
+}
+
+/// Whom a bearer token names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// This merchant.
+    Merchant(&'a str),
+    /// This operator.
+    Operator(&'a str),
 }
 
 /// A PSP as declared: its face on the wire, its class, its constants.
@@ -182,21 +229,36 @@ pub fn key_digest(api_key: &str) -> [u8; 32] {
 }
 
 impl Config {
-    /// The merchant that a bearer token names. Every digest is compared, each in constant time.
+    /// Whom a bearer token names. Every digest is compared, each in constant time.
     #[must_use]
-    pub fn merchant_of(&self, bearer: &str) -> Option<&str> {
+    pub fn named_by(&self, bearer: &str) -> Option<Named<'_>> {
         let digest = key_digest(bearer);
+        let is_of = |known: &[[u8; 32]]| {
+            let hits = known
+                .iter()
+                .fold(Choice::from(0), |hit, known| hit | digest.ct_eq(known));
+            bool::from(hits)
+        };
         let mut found = None;
-        for (id, merchant) in &self.merchants {
-            let mut hit = Choice::from(0);
-            for known in &merchant.key_digests {
-                hit |= digest.ct_eq(known);
+        for (name, merchant) in &self.merchants {
+            if is_of(&merchant.key_digests) {
+                found = Some(Named::Merchant(name));
             }
-            if bool::from(hit) {
-                found = Some(id.as_str());
+        }
+        for (name, operator) in &self.operators {
+            if is_of(&operator.key_digests) {
+                found = Some(Named::Operator(name));
             }
         }
         found
+    }
+
+    /// Whether this operator has this role.
+    #[must_use]
+    pub fn allows(&self, operator: &str, role: Role) -> bool {
+        self.operators
+            .get(operator)
+            .is_some_and(|operator| operator.roles.contains(&role))
     }
 
     /// Refuses a configuration on which no promise can be kept.
@@ -258,11 +320,50 @@ impl Config {
                 ));
             }
         }
+        self.check_operators(&digests)?;
         match &self.open_merchant {
             Some(id) if !self.merchants.contains_key(id) => {
                 Err(format!("open_merchant \"{id}\" is not a configured merchant"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// `merchants`: who has which digest.
+    fn check_operators(&self, merchants: &BTreeMap<&[u8; 32], &String>) -> Result<(), String> {
+        let mut digests = BTreeMap::new();
+        for (name, operator) in &self.operators {
+            if operator.key_digests.is_empty() || operator.roles.is_empty() {
+                return Err(format!(
+                    "operator \"{name}\" needs a key (api_key_sha256) and a role (roles = [\"read\", \"resolve\"])"
+                ));
+            }
+            for digest in &operator.key_digests {
+                if let Some(merchant) = merchants.get(digest) {
+                    return Err(format!(
+                        "operator \"{name}\" and merchant \"{merchant}\" have the same API key; an operator's key is nobody else's"
+                    ));
+                }
+                if let Some(other) = digests.insert(digest, name).filter(|other| *other != name) {
+                    return Err(format!(
+                        "operators \"{other}\" and \"{name}\" have the same API key; a key must name one operator"
+                    ));
+                }
+            }
+        }
+        let resolvers = self
+            .operators
+            .keys()
+            .filter(|name| self.allows(name, Role::Resolve))
+            .count();
+        match self.resolve_needs {
+            1 => Ok(()),
+            2 if resolvers != 1 => Ok(()),
+            2 => Err(
+                "resolve_needs = 2, but only one operator has the role \"resolve\": add another one"
+                    .to_owned(),
+            ),
+            other => Err(format!("resolve_needs is {other}; it can be 1 or 2")),
         }
     }
 

@@ -1,11 +1,13 @@
 //! A deployment as it is written down: one document, TOML or JSON, the same members for every adapter. Secrets are
 //! never in it; it says where they are, and the adapter fetches them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::base::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing};
+use crate::base::config::{
+    Class, Config, Face, Merchant, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
+};
 use crate::base::limits::INSTALLATION_BYTES_MAX;
 
 /// The document. Unknown members are refused. Read it with any serde format, then [`ConfigFile::into_config`].
@@ -15,7 +17,10 @@ pub struct ConfigFile {
     installation: Option<String>,
     time_budget_ms: Option<u64>,
     open_merchant: Option<String>,
+    resolve_needs: Option<u8>,
     merchants: BTreeMap<String, MerchantEntry>,
+    #[serde(default)]
+    operators: BTreeMap<String, OperatorEntry>,
     psps: BTreeMap<String, PspEntry>,
 }
 
@@ -36,6 +41,16 @@ struct MerchantEntry {
     api_key_sha256: Vec<String>,
     api_key_sha256_env: Option<String>,
     default_payment_method: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperatorEntry {
+    #[serde(default)]
+    api_key_sha256: Vec<String>,
+    api_key_sha256_env: Option<String>,
+    #[serde(default)]
+    roles: BTreeSet<Role>,
 }
 
 #[derive(Deserialize)]
@@ -82,15 +97,29 @@ impl ConfigFile {
     ) -> Result<Config, String> {
         let mut merchants = BTreeMap::new();
         for (id, entry) in self.merchants {
-            let key_digests = entry
-                .digests(&mut fetch)
-                .map_err(|why| format!("merchant \"{id}\": {why}"))?;
+            let key_digests = digests(
+                &entry.api_key_sha256,
+                entry.api_key_sha256_env.as_deref(),
+                &mut fetch,
+            )
+            .map_err(|why| format!("merchant \"{id}\": {why}"))?;
             let merchant = Merchant {
                 key_digests,
                 psp: entry.psp,
                 default_payment_method: entry.default_payment_method,
             };
             merchants.insert(id, merchant);
+        }
+        let mut operators = BTreeMap::new();
+        for (name, entry) in self.operators {
+            let key_digests = digests(
+                &entry.api_key_sha256,
+                entry.api_key_sha256_env.as_deref(),
+                &mut fetch,
+            )
+            .map_err(|why| format!("operator \"{name}\": {why}"))?;
+            let roles = entry.roles;
+            operators.insert(name, Operator { key_digests, roles });
         }
         let mut psps = BTreeMap::new();
         for (name, entry) in self.psps {
@@ -105,6 +134,8 @@ impl ConfigFile {
             time_budget_ms: self.time_budget_ms.unwrap_or(TIME_BUDGET_MS),
             merchants,
             psps,
+            operators,
+            resolve_needs: self.resolve_needs.unwrap_or(1),
             open_merchant: self.open_merchant,
         })
     }
@@ -135,27 +166,27 @@ fn installation(name: Option<String>, psps: &BTreeMap<String, Psp>) -> Result<St
     }
 }
 
-impl MerchantEntry {
-    /// The digests of the document, and those that a secret holds, separated by commas or white space.
-    fn digests(
-        &self,
-        fetch: &mut impl FnMut(SecretPlace<'_>) -> Result<String, String>,
-    ) -> Result<Vec<[u8; 32]>, String> {
-        let mut texts = self.api_key_sha256.clone();
-        if let Some(name) = &self.api_key_sha256_env {
-            let text =
-                fetch(SecretPlace::Environment(name)).map_err(|why| format!("api_key_sha256: {why}"))?;
-            let found = text.split(|c: char| c == ',' || c.is_whitespace());
-            texts.extend(found.filter(|text| !text.is_empty()).map(str::to_owned));
-        }
-        // The text itself is not shown: it may be the key, put there by mistake.
-        let digests = texts.iter().zip(1..).map(|(hex, nth)| {
-            digest(hex).ok_or_else(|| {
-                format!("digest {nth} is not 64 hexadecimal digits; make it with: printf %s KEY | pay-once --hash-key")
-            })
-        });
-        digests.collect()
+/// The digests of the document, and those that a secret holds, separated by commas or white space.
+fn digests(
+    written: &[String],
+    secret: Option<&str>,
+    fetch: &mut impl FnMut(SecretPlace<'_>) -> Result<String, String>,
+) -> Result<Vec<[u8; 32]>, String> {
+    let mut texts = written.to_vec();
+    if let Some(name) = secret {
+        let text = fetch(SecretPlace::Environment(name)).map_err(|why| format!("api_key_sha256: {why}"))?;
+        let found = text.split(|c: char| c == ',' || c.is_whitespace());
+        texts.extend(found.filter(|text| !text.is_empty()).map(str::to_owned));
     }
+    // The text itself is not shown: it may be the key, put there by mistake.
+    let digests = texts.iter().zip(1..).map(|(hex, nth)| {
+        digest(hex).ok_or_else(|| {
+            format!(
+                "digest {nth} is not 64 hexadecimal digits; make it with: printf %s KEY | pay-once --hash-key"
+            )
+        })
+    });
+    digests.collect()
 }
 
 impl PspEntry {

@@ -1,13 +1,13 @@
 //! Bodies of requests: what is asked for, member by member, with errors that name the member (`docs/http.md`, “Request bodies”).
 
-use crate::base::config::{Config, Face};
+use crate::base::config::{Config, Face, Named};
 use crate::base::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
     PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
 };
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::{Body, invalid, missing};
-use crate::journal::entry::{CaptureMethod, Operation, RequestKind, Terms};
+use crate::journal::entry::{CaptureMethod, Operation, Proposal, RequestKind, Terms};
 use crate::journal::wire_form::WireForm;
 use crate::psp::amount::{Units, is_currency};
 
@@ -25,20 +25,8 @@ pub(crate) enum Command {
         amount_minor: Option<u64>,
     },
     Void,
-    Resolve(Box<Resolution>),
-}
-
-/// An operator's word about what is parked.
-#[derive(Clone, Debug)]
-pub(crate) struct Resolution {
-    pub(crate) operator: String,
-    pub(crate) reason: String,
-    /// The operation that the operator saw parked.
-    pub(crate) operation: Operation,
-    /// Which parking of it the operator saw ([`crate::journal::running::Parking::generation`]).
-    pub(crate) generation: u64,
-    pub(crate) happened: bool,
-    pub(crate) psp_reference: Option<String>,
+    /// An operator's resolution of what is parked.
+    Resolve(Box<Proposal>),
 }
 
 /// What an attempt begins with.
@@ -65,11 +53,14 @@ impl Command {
 /// Reads the body of a request of this kind.
 pub(crate) fn command(
     config: &Config,
-    merchant: &str,
+    named: Named<'_>,
     kind: RequestKind,
     mut body: Body,
 ) -> Result<Command, ApiError> {
-    let settings = config.merchants.get(merchant);
+    let (settings, operator) = match named {
+        Named::Merchant(name) => (config.merchants.get(name), ""),
+        Named::Operator(name) => (None, name),
+    };
     let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
     let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
     let face = config.psps.get(&psp).map(|psp| psp.face);
@@ -100,7 +91,7 @@ pub(crate) fn command(
             amount_minor: body.amount("amount")?,
         },
         RequestKind::Void => Command::Void,
-        RequestKind::Resolve => resolve(&mut body)?,
+        RequestKind::Resolve => resolve(&mut body, operator)?,
     };
     body.finish()?;
     Ok(order)
@@ -246,8 +237,9 @@ fn looks_like_card_number(text: &str) -> bool {
     (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
-fn resolve(body: &mut Body) -> Result<Command, ApiError> {
-    let operator = body.required_string("operator", RESOLVE_TEXT_CHARS_MAX)?;
+/// `operator` is the name of the credential. A member of that name is what clients of older builds send; it says nothing.
+fn resolve(body: &mut Body, operator: &str) -> Result<Command, ApiError> {
+    body.string("operator", RESOLVE_TEXT_CHARS_MAX)?;
     let reason = body.required_string("reason", RESOLVE_TEXT_CHARS_MAX)?;
     let name = body.required_string("operation", 32)?;
     let Some(operation) = Operation::ALL.into_iter().find(|one| one.as_str() == name) else {
@@ -275,8 +267,8 @@ fn resolve(body: &mut Body) -> Result<Command, ApiError> {
             "\"psp_reference\" names what happened; leave it out when \"outcome\" is \"did_not_happen\".";
         return Err(invalid("psp_reference", message.to_owned()));
     }
-    Ok(Command::Resolve(Box::new(Resolution {
-        operator,
+    Ok(Command::Resolve(Box::new(Proposal {
+        operator: operator.to_owned(),
         reason,
         operation,
         generation,

@@ -1,9 +1,9 @@
 //! The conditions of each operation: what may be set going in which status, and what an operator may end.
 
-use crate::contract::command::{Command, Resolution, expressible};
+use crate::contract::command::{Command, expressible};
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::missing;
-use crate::journal::entry::{Operation, Source};
+use crate::journal::entry::{Operation, Proposal, Source};
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Signal};
 use crate::journal::state::State;
 use crate::journal::status::Status;
@@ -141,7 +141,7 @@ fn given_before(name: &str) -> ApiError {
 }
 
 /// A named operator ends a parked unknown with what the PSP's own books show.
-fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
+fn resolution(state: &State, word: &Proposal) -> Result<Accepted, Refusal> {
     let source = Source::Operator {
         operator: word.operator.clone(),
         reason: word.reason.clone(),
@@ -220,13 +220,26 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
     })
 }
 
+/// Whether an accepted resolution is only proposed by this request: where two operators are needed, the second one decides.
+pub(crate) fn is_first_of_two(needs: u8, state: &State, word: &Proposal) -> Result<bool, Refusal> {
+    match state.open_proposal().filter(|open| open.agrees_with(word)) {
+        _ if needs < 2 => Ok(false),
+        None => Ok(true),
+        Some(open) if open.operator != word.operator => Ok(false),
+        Some(_) => {
+            let message = "You have proposed this already. Another operator has to resolve it with the same operation, generation, outcome and psp_reference.";
+            Err(ApiError::new(Code::InvalidState, message).into())
+        }
+    }
+}
+
 fn nothing_parked() -> Refusal {
     let message = "Nothing is parked here, so there is nothing to resolve. An operation that is in flight or in doubt ends by itself.";
     ApiError::new(Code::InvalidState, message).into()
 }
 
 /// An operator's word may come after what it is about has ended, and something else has been parked.
-fn is_about(word: &Resolution, operation: Operation, generation: u64) -> Result<(), Refusal> {
+fn is_about(word: &Proposal, operation: Operation, generation: u64) -> Result<(), Refusal> {
     if (word.operation, word.generation) == (operation, generation) {
         return Ok(());
     }

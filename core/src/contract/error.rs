@@ -38,6 +38,8 @@ pub enum Code {
     UnsupportedContentEncoding,
     /// 401: no merchant has this key.
     Unauthorized,
+    /// 403: this key names somebody who may not do this.
+    Forbidden,
     /// 404: no such path.
     NotFound,
     /// 404: no such attempt, or not this merchant's.
@@ -77,7 +79,7 @@ const FINAL: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Code; 29] = [
+    pub const ALL: [Code; 30] = [
         Code::IdempotencyKeyRequired,
         Code::IdempotencyKeyInvalid,
         Code::IdempotencyKeyReuse,
@@ -92,6 +94,7 @@ impl Code {
         Code::BodyTooLarge,
         Code::UnsupportedContentEncoding,
         Code::Unauthorized,
+        Code::Forbidden,
         Code::NotFound,
         Code::AttemptNotFound,
         Code::MethodNotAllowed,
@@ -145,6 +148,7 @@ impl Code {
                 FINAL,
             ),
             Self::Unauthorized => ("UNAUTHORIZED", 401, "Unauthorized", FINAL),
+            Self::Forbidden => ("FORBIDDEN", 403, "Forbidden", FINAL),
             Self::NotFound => ("NOT_FOUND", 404, "No such path", FINAL),
             Self::AttemptNotFound => ("ATTEMPT_NOT_FOUND", 404, "No such attempt", FINAL),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "Method not allowed", FINAL),

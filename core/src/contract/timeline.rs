@@ -49,6 +49,15 @@ pub fn event(fact: &Fact) -> String {
         Fact::Installation { name } => format!("made by installation {name}"),
         Fact::WireForm { form } => format!("requests to the PSP are written in wire form {form}"),
         Fact::Resumed { .. } => "asked for again, after a rejection".to_owned(),
+        Fact::Proposed { proposal, .. } => format!(
+            "an operator proposes that {} {}; another operator has to agree",
+            proposal.operation.as_str(),
+            if proposal.happened {
+                "happened"
+            } else {
+                "did not happen"
+            }
+        ),
         Fact::Intended { operation, cause, .. } => match cause {
             Cause::Client => format!("{} intended", operation.as_str()),
             Cause::Automatic => format!("{} intended, as capture is automatic", operation.as_str()),
@@ -140,6 +149,13 @@ fn details(entry: &Entry) -> Map<String, Value> {
         Fact::Installation { name } => json!({"installation": name}),
         Fact::WireForm { form } => json!({"wire_form": form}),
         Fact::Resumed { key } => json!({"idempotency_key": key}),
+        Fact::Proposed { key, proposal } => json!({
+            "idempotency_key": key,
+            "operator": proposal.operator,
+            "reason": proposal.reason,
+            "generation": proposal.generation,
+            "psp_reference": proposal.psp_reference,
+        }),
         Fact::Intended {
             amount_minor, target, ..
         } => json!({"amount": amount_minor, "target": target}),

@@ -92,6 +92,18 @@ pub struct OperationView {
     generation: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The resolution that another operator has to agree with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<ProposalView>,
+}
+
+/// A resolution that one operator proposed.
+#[derive(Clone, Debug, Serialize)]
+struct ProposalView {
+    operator: String,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psp_reference: Option<String>,
 }
 
 impl AttemptView {
@@ -136,6 +148,17 @@ impl AttemptView {
     /// Adds what is under way.
     #[must_use]
     pub fn with_operation(mut self, state: &State, outlook: &Outlook) -> Self {
+        let proposal = || {
+            state.open_proposal().map(|open| ProposalView {
+                operator: open.operator.clone(),
+                outcome: if open.happened {
+                    "happened"
+                } else {
+                    "did_not_happen"
+                },
+                psp_reference: open.psp_reference.clone(),
+            })
+        };
         let under_way = state.running.as_ref().map(|running| OperationView {
             name: running.operation.as_str(),
             state: outlook.doubt,
@@ -143,6 +166,7 @@ impl AttemptView {
             next_check_at: outlook.wake_at_ms.map(rfc3339_ms),
             generation: running.parked.as_ref().map(|parked| parked.generation),
             reason: running.parked.as_ref().map(|parked| parked.reason.clone()),
+            proposal: proposal(),
         });
         let differs = state.mismatch.as_ref().map(|mismatch| OperationView {
             name: Operation::Capture.as_str(),
@@ -154,6 +178,7 @@ impl AttemptView {
                 "the PSP captured {} {} where {} {} were asked for: see to it at the PSP, then resolve this with what was done",
                 mismatch.captured_minor, mismatch.currency, mismatch.asked_minor, state.terms.currency
             )),
+            proposal: proposal(),
         });
         self.operation = under_way.or(differs);
         self

@@ -148,6 +148,48 @@ pub enum Fact {
         /// The key.
         key: String,
     },
+    /// Requested: an operator proposed a resolution, which another operator has to agree with.
+    Proposed {
+        /// The key of the request.
+        key: String,
+        /// What is proposed.
+        proposal: Proposal,
+    },
+}
+
+/// A resolution that one operator proposed. It has no effect before another operator asks for the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Name of the credential.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+    /// The parked operation.
+    pub operation: Operation,
+    /// Which parking of it ([`crate::journal::running::Parking::generation`]).
+    pub generation: u64,
+    /// What the PSP's books show.
+    pub happened: bool,
+    /// The PSP's id of what happened, if it was given.
+    pub psp_reference: Option<String>,
+}
+
+impl Proposal {
+    /// Whether both say the same of the same parking, whoever says it and why.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        (
+            self.operation,
+            self.generation,
+            self.happened,
+            &self.psp_reference,
+        ) == (
+            other.operation,
+            other.generation,
+            other.happened,
+            &other.psp_reference,
+        )
+    }
 }
 
 /// What a client can ask for.
@@ -337,7 +379,8 @@ impl Fact {
             | Self::Requested { .. }
             | Self::ReturnTo { .. }
             | Self::Installation { .. }
-            | Self::Resumed { .. } => EntryKind::Requested,
+            | Self::Resumed { .. }
+            | Self::Proposed { .. } => EntryKind::Requested,
             Self::Intended { .. } | Self::WireForm { .. } => EntryKind::Intended,
             Self::Dispatched { .. } => EntryKind::Dispatched,
             Self::Observed { .. } => EntryKind::Observed,

@@ -94,6 +94,12 @@ impl State {
                     bound.asked_at = index;
                 }
             }
+            Fact::Proposed { key, proposal } => {
+                for bound in self.keys.iter_mut().filter(|bound| *bound.key == **key) {
+                    bound.proposed_by = Some(proposal.operator.as_str().into());
+                }
+                self.proposal = Some(proposal.clone());
+            }
         }
         self.end_if_done();
         self.finalize_keys(index, &entry.fact);
@@ -264,6 +270,7 @@ impl State {
             }
         );
         let (status, automatic) = (self.status, self.is_automatic());
+        let is_parked = self.parking().is_some();
         for bound in self.keys.iter_mut().filter(|bound| bound.finalized_at.is_none()) {
             let finalized = match bound.request {
                 _ if bound.form_refused.is_some() => true,
@@ -274,6 +281,8 @@ impl State {
                 RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture | RequestKind::Void => {
                     status.is_final()
                 }
+                // What was proposed has an end once nothing is parked any more, also if evidence came before a second operator.
+                RequestKind::Resolve if bound.proposed_by.is_some() => !is_parked,
                 RequestKind::Resolve => resolved,
             };
             if finalized {

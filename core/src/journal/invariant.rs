@@ -150,6 +150,7 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
             | Fact::Installation { .. }
             | Fact::WireForm { .. }
             | Fact::Resumed { .. }
+            | Fact::Proposed { .. }
             | Fact::Observed { .. }
             | Fact::Inferred { .. } => {}
         }
@@ -180,7 +181,8 @@ fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
             | Fact::Inferred { .. }
             | Fact::Installation { .. }
             | Fact::WireForm { .. }
-            | Fact::Resumed { .. } => {}
+            | Fact::Resumed { .. }
+            | Fact::Proposed { .. } => {}
         }
     }
     ensure(addresses <= 1 && !is_late, "rule 3 one return address", || {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::base::config::Face;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
-use crate::journal::entry::{CallStep, CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
+use crate::journal::entry::{
+    CallStep, CaptureMethod, Cause, Entry, Fact, Operation, Proposal, RequestKind, Terms,
+};
 use crate::journal::evidence::{EffectKind, Knowledge};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::journal::status::Status;
@@ -61,6 +63,8 @@ pub struct State {
     pub mismatch: Option<Mismatch>,
     /// The same, for good: answers show it.
     pub mismatch_shown: Option<Mismatch>,
+    /// The last resolution that was proposed. It is about one parking, and says nothing of another one.
+    pub proposal: Option<Proposal>,
     /// Highest effect number used, by operation (rule 3).
     pub(crate) effects_used: BTreeMap<Operation, u16>,
     /// Effect number of every call that was dispatched.
@@ -86,6 +90,8 @@ pub struct BoundKey {
     pub is_withdrawn: bool,
     /// Whether another key has since requested the same operation; its result does not settle this key.
     pub is_superseded: bool,
+    /// The operator who proposed a resolution under it, which another operator has to agree with.
+    pub proposed_by: Option<Arc<str>>,
     /// Set once the PSP has refused the form of what was asked under it: that is its answer.
     pub form_refused: Option<FormRefused>,
 }
@@ -100,6 +106,7 @@ impl BoundKey {
             finalized_at: None,
             is_withdrawn: false,
             is_superseded: false,
+            proposed_by: None,
             form_refused: None,
         }
     }
@@ -262,6 +269,7 @@ impl State {
             rejections: None,
             mismatch: None,
             mismatch_shown: None,
+            proposal: None,
             effects_used: BTreeMap::new(),
             effect_of_call: BTreeMap::new(),
             void_cause: Cause::Client,
@@ -272,6 +280,26 @@ impl State {
     #[must_use]
     pub fn bound(&self, key: &str) -> Option<&BoundKey> {
         self.keys.iter().find(|bound| *bound.key == *key)
+    }
+
+    /// The operation that waits for an operator, and which parking of it.
+    #[must_use]
+    pub fn parking(&self) -> Option<(Operation, u64)> {
+        match (&self.running, &self.mismatch) {
+            (Some(running), _) => {
+                let parked = running.parked.as_ref()?;
+                Some((running.operation, parked.generation))
+            }
+            (None, Some(mismatch)) => Some((Operation::Capture, mismatch.generation)),
+            (None, None) => None,
+        }
+    }
+
+    /// The resolution that is proposed for what is parked now.
+    #[must_use]
+    pub fn open_proposal(&self) -> Option<&Proposal> {
+        let proposal = self.proposal.as_ref()?;
+        (self.parking() == Some((proposal.operation, proposal.generation))).then_some(proposal)
     }
 
     /// The highest effect number that an operation has used; 0 if none.

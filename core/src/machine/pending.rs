@@ -10,7 +10,7 @@ use crate::contract::command::Command;
 /// present it again after a conflict or a change of the record; they do not look inside.
 #[derive(Clone, Debug)]
 pub struct PendingRequest {
-    pub(crate) merchant: Arc<str>,
+    pub(crate) caller: Caller,
     /// Shared: a ticket is copied whenever it has to wait.
     pub(crate) asked: Arc<Asked>,
     /// When an answer is due, in milliseconds since the Unix epoch.
@@ -23,6 +23,25 @@ pub struct PendingRequest {
     /// Index of the entry by which this very ticket asked, if it brought one into the journal. Its answer is no replay, unless
     /// somebody asked again under the key since.
     pub(crate) asked_at: Option<usize>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// A merchant, for attempts of its own.
+    Merchant(Arc<str>),
+    /// An operator, for any attempt. Its role was checked when the request was routed.
+    Operator,
+}
+
+impl Caller {
+    /// Whether an attempt of this merchant is there for the caller.
+    pub(crate) fn sees(&self, merchant: &str) -> bool {
+        match self {
+            Self::Merchant(own) => **own == *merchant,
+            Self::Operator => true,
+        }
+    }
 }
 
 /// What a ticket asks for.

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::event;
-use super::pending::{Asked, PendingRequest};
+use super::pending::{Asked, Caller, PendingRequest};
 use super::routed::Routed;
 use super::step::Input;
-use crate::base::config::Config;
+use crate::base::config::{Config, Named, Role};
 use crate::base::http::{Request, Response};
 use crate::base::id::AttemptId;
 use crate::base::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX, PSP_ANSWER_BYTES_MAX};
@@ -103,7 +103,8 @@ fn read(
         refuse_encoded(request)?;
         return event::route(config, psp, request, context.clone(), now_ms);
     }
-    let merchant = merchant(config, request)?;
+    let named = named(config, request)?;
+    may(config, named, &path)?;
     // Before the size: the limit is on the body as it is without a coding.
     refuse_encoded(request)?;
     if request.body.len() > BODY_BYTES_MAX {
@@ -116,26 +117,26 @@ fn read(
         Path::Create => ("", RequestKind::Create),
         Path::Charge => ("", RequestKind::Charge),
         Path::Operation(id, kind) => (id, kind),
-        Path::Attempt(id) => return read_attempt(id, merchant, now_ms, context),
+        Path::Attempt(id) => return read_attempt(id, caller(named), now_ms, context),
         Path::Webhook(_) => return Err(not_found(request.path())),
     };
     let key = idempotency_key(request)?;
     context.key = Some(key.clone());
-    let id = match kind {
-        RequestKind::Create | RequestKind::Charge => AttemptId::derive(&config.installation, merchant, &key),
-        RequestKind::Authorize | RequestKind::Capture | RequestKind::Void | RequestKind::Resolve => {
-            AttemptId::parse(parameter).ok_or_else(attempt_not_found)?
+    let id = match (kind, named) {
+        (RequestKind::Create | RequestKind::Charge, Named::Merchant(merchant)) => {
+            AttemptId::derive(&config.installation, merchant, &key)
         }
+        _ => AttemptId::parse(parameter).ok_or_else(attempt_not_found)?,
     };
     let body = Body::read(request.body)?;
     let fingerprint = body.fingerprint(kind.as_str(), parameter);
-    let order = command(config, merchant, kind, body)?;
+    let order = command(config, named, kind, body)?;
     context.waited_s = prefer_wait_s(request);
     let wait_ms = context
         .waited_s
         .map_or(config.time_budget_ms, |seconds| seconds * 1000);
     let ticket = PendingRequest {
-        merchant: merchant.into(),
+        caller: caller(named),
         asked: Arc::new(Asked::Command {
             key,
             fingerprint,
@@ -153,10 +154,10 @@ fn read(
     })
 }
 
-fn read_attempt(id: &str, merchant: &str, now_ms: u64, context: &ReplyContext) -> Result<Routed, ApiError> {
+fn read_attempt(id: &str, caller: Caller, now_ms: u64, context: &ReplyContext) -> Result<Routed, ApiError> {
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
     let ticket = PendingRequest {
-        merchant: merchant.into(),
+        caller,
         asked: Arc::new(Asked::Read),
         answer_by_ms: now_ms,
         has_waited: false,
@@ -234,15 +235,40 @@ pub(crate) fn attempt_not_found() -> ApiError {
     )
 }
 
-fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, ApiError> {
+/// Whether whoever is named may use this path. Merchants pay; operators read, and resolve what is parked.
+fn may(config: &Config, named: Named<'_>, path: &Path<'_>) -> Result<(), ApiError> {
+    let is_resolve = matches!(path, Path::Operation(_, RequestKind::Resolve));
+    let message = match (named, path) {
+        (Named::Merchant(_), _) if !is_resolve => return Ok(()),
+        (Named::Merchant(_), _) if config.operators.is_empty() => {
+            "No operators are configured, so nothing can be resolved here. Give somebody the role \"resolve\" under [operators.NAME]."
+        }
+        (Named::Merchant(_), _) => {
+            "A merchant's key cannot resolve. Send the key of an operator with the role \"resolve\"."
+        }
+        (Named::Operator(name), _) if is_resolve && config.allows(name, Role::Resolve) => return Ok(()),
+        (Named::Operator(name), Path::Attempt(_)) if config.allows(name, Role::Read) => return Ok(()),
+        (Named::Operator(_), _) if is_resolve => "This operator does not have the role \"resolve\".",
+        (Named::Operator(_), Path::Attempt(_)) => "This operator does not have the role \"read\".",
+        (Named::Operator(_), _) => "An operator's key moves no money. Send a merchant's key.",
+    };
+    Err(ApiError::new(Code::Forbidden, message))
+}
+
+fn caller(named: Named<'_>) -> Caller {
+    match named {
+        Named::Merchant(name) => Caller::Merchant(name.into()),
+        Named::Operator(_) => Caller::Operator,
+    }
+}
+
+/// Whom the request comes from. A merchant that is served without a key is everybody who sends none, or one that names nobody.
+fn named<'a>(config: &'a Config, request: &Request<'_>) -> Result<Named<'a>, ApiError> {
     if config.merchants.is_empty() {
         return Err(ApiError::new(
             Code::NotConfigured,
             "No merchants are configured, so nobody can be served.",
         ));
-    }
-    if let Some(open) = &config.open_merchant {
-        return Ok(open);
     }
     let mut lines = request.header_values("authorization");
     let bearer = match (lines.next().map(std::str::from_utf8), lines.next()) {
@@ -252,7 +278,8 @@ fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, Ap
         _ => None,
     };
     bearer
-        .and_then(|(_, key)| config.merchant_of(key.trim()))
+        .and_then(|(_, key)| config.named_by(key.trim()))
+        .or(config.open_merchant.as_deref().map(Named::Merchant))
         .ok_or_else(|| {
             ApiError::new(
                 Code::Unauthorized,

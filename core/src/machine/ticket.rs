@@ -10,7 +10,7 @@ use crate::base::limits::{
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::{Command, Payment};
-use crate::contract::condition::{Accepted, Refusal, condition};
+use crate::contract::condition::{Accepted, Refusal, condition, is_first_of_two};
 use crate::contract::error::{ApiError, Code};
 use crate::contract::timeline::timeline;
 use crate::contract::view::AttemptView;
@@ -19,7 +19,7 @@ use crate::journal::record::{Record, RecordError};
 use crate::journal::state::{BoundKey, State};
 use crate::journal::status::Status;
 use crate::machine::builder::{StepBuilder, StepContext};
-use crate::machine::pending::{Asked, PendingRequest};
+use crate::machine::pending::{Asked, Caller, PendingRequest};
 use crate::machine::route::attempt_not_found;
 use crate::machine::step::{Reply, Step};
 use crate::recovery::due;
@@ -34,7 +34,7 @@ pub(crate) fn handle(
     ticket: &PendingRequest,
 ) -> Result<Step, RecordError> {
     match (&*ticket.asked, record) {
-        (_, Some(record)) if *record.state().merchant != *ticket.merchant => {
+        (_, Some(record)) if !ticket.caller.sees(&record.state().merchant) => {
             Ok(refuse(&attempt_not_found(), ticket))
         }
         (Asked::Read, Some(record)) => {
@@ -80,12 +80,15 @@ fn create(
     (key, fingerprint): (&str, &Fingerprint),
     payment: &Payment,
 ) -> Result<Step, RecordError> {
+    let Caller::Merchant(merchant) = &ticket.caller else {
+        return Ok(refuse(&attempt_not_found(), ticket));
+    };
     let Some(psp) = clock.config.psps.get(&payment.psp) else {
         return Ok(refuse(&psp_not_configured(&payment.psp), ticket));
     };
     let amount_minor = payment.terms.amount_minor;
     let fact = Fact::Created {
-        merchant: ticket.merchant.to_string(),
+        merchant: merchant.to_string(),
         key: key.to_owned(),
         fingerprint: *fingerprint,
         request,
@@ -122,6 +125,9 @@ fn on_known(
         if bound.request != order.kind() || bound.fingerprint != *fingerprint {
             return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
         }
+        if is_of_another_operator(bound, order) {
+            return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
+        }
         if bound.is_withdrawn && bound.finalized_at.is_none() {
             return on_withdrawn(work, ticket, key, order);
         }
@@ -143,6 +149,15 @@ fn on_known(
     let begun = match condition(work.state(), order) {
         Ok(begun) => begun,
         Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
+    };
+    let is_proposed = match order {
+        Command::Resolve(word) => {
+            match is_first_of_two(work.clock.config.resolve_needs, work.state(), word) {
+                Ok(is_first) => is_first,
+                Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
+            }
+        }
+        _ => false,
     };
     if let Some(again_ms) = too_soon(&work, &begun) {
         let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
@@ -168,14 +183,21 @@ fn on_known(
         | Command::Void
         | Command::Resolve(_) => (None, None),
     };
-    let (key, request) = (key.to_owned(), order.kind());
+    let request = order.kind();
     work.push(Fact::Requested {
-        key,
+        key: key.to_owned(),
         fingerprint: *fingerprint,
         request,
         payment_method,
     })?;
     work.remember_return(return_url)?;
+    if let (true, Command::Resolve(word)) = (is_proposed, order) {
+        work.push(Fact::Proposed {
+            key: key.to_owned(),
+            proposal: (**word).clone(),
+        })?;
+        return Ok(answer_first(work, ticket));
+    }
     match begun {
         Accepted::Operation {
             operation,
@@ -197,6 +219,14 @@ fn on_known(
         }
     }
     Ok(answer_first(work, ticket))
+}
+
+/// The agreement of another operator needs a key of its own.
+fn is_of_another_operator(bound: &BoundKey, order: &Command) -> bool {
+    match (&bound.proposed_by, order) {
+        (Some(by), Command::Resolve(word)) => **by != *word.operator,
+        _ => false,
+    }
 }
 
 /// A key under which the PSP rejected what was asked. Nothing is under way for it; its client's retry sends it again, with growing
@@ -310,7 +340,7 @@ fn finalized_at(record: &Record, index: usize, bound: &BoundKey, ticket: &Pendin
 /// See [`crate::machine::step::finalized`].
 pub(crate) fn finalized(id: AttemptId, record: &Record, ticket: &PendingRequest) -> Option<Response> {
     let state = record.state();
-    if *state.merchant != *ticket.merchant {
+    if !ticket.caller.sees(&state.merchant) {
         return None;
     }
     match &*ticket.asked {

@@ -8,7 +8,7 @@ use pay_once_core::{Config, Face, Input, RecordError, Response, Routed};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CREATE, Kind, SECRET, Told, World, answered, closed, config, json as body, sign, text, timeout,
+    ADA, CREATE, Kind, SECRET, Told, World, answered, closed, config, json as body, sign, text, timeout,
 };
 
 const PROBLEM: (&str, &str) = ("accept", "text/html, application/problem+json;q=0.9");
@@ -53,6 +53,12 @@ fn refusal(code: Code, problem: bool) -> Response {
             "/attempts",
             &headers(problem, &[("idempotency-key", "k1")]),
             CREATE.replace('9', "8").as_bytes(),
+        ),
+        Code::Forbidden => world.send(
+            "POST",
+            "/attempts",
+            &headers(problem, &[("idempotency-key", "k2"), ADA]),
+            CREATE.as_bytes(),
         ),
         Code::TooManyKeys => parked_for_long(problem),
         Code::RecordFull => full_of_evidence(problem),

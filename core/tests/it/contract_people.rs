@@ -268,14 +268,14 @@ fn what_is_not_parked_cannot_be_resolved() {
 }
 
 #[test]
-fn a_resolution_names_operator_reason_and_outcome() {
+fn a_resolution_names_reason_operation_generation_and_outcome() {
     let (mut world, id) = parked("authorize");
     let whole = world.word(
         id,
         json!({"operator": "ada", "reason": "r", "outcome": "did_not_happen"}),
     );
     let whole: serde_json::Value = serde_json::from_str(&whole).unwrap();
-    for member in ["operator", "reason", "operation", "generation", "outcome"] {
+    for member in ["reason", "operation", "generation", "outcome"] {
         let mut sent = whole.clone();
         sent.as_object_mut().unwrap().remove(member);
         let answer = world.post(&format!("/attempts/{id}/resolve"), "r1", &sent.to_string());

@@ -32,6 +32,7 @@ mod invariants;
 mod layers;
 mod looking;
 mod model;
+mod operators;
 mod outages;
 mod properties;
 mod property_bytes;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{Class, Config, Face, Merchant, Operator, Psp, Role, Secret, Timing, key_digest};
 
 /// 2025-11-26T12:34:56Z, the moment of the contract's first examples.
 pub(crate) const START_MS: u64 = 1_764_160_496_000;
@@ -93,10 +93,21 @@ pub(crate) fn config(kind: Kind) -> Config {
         time_budget_ms: 150,
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([(kind.name().to_owned(), psp)]),
+        operators: ["ada", "grace"].map(operator).into_iter().collect(),
+        resolve_needs: 1,
         open_merchant: Some("demo".to_owned()),
     };
     config.check().unwrap();
     config
+}
+
+/// An operator with both roles, whose key is the name behind `ok_`.
+fn operator(name: &str) -> (String, Operator) {
+    let operator = Operator {
+        key_digests: vec![key_digest(&format!("ok_{name}"))],
+        roles: [Role::Read, Role::Resolve].into_iter().collect(),
+    };
+    (name.to_owned(), operator)
 }
 
 /// Two merchants with keys of their own, and nobody served without one.

@@ -134,6 +134,7 @@ fn world(code: &mut impl Coder, like: Option<&World>) -> World {
         min_minor: 0,
         second_secret: false,
         created_webhooks: false,
+        two_operators: false,
         policy: None,
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{
+    AttemptId, Class, Config, Face, Merchant, Operator, Psp, Role, Secret, Timing, key_digest,
+};
 use pay_once_psp_model::PSP_URL;
 
 /// 2025-11-26T12:34:56Z, when every story begins, in milliseconds since the Unix epoch.
@@ -14,6 +16,8 @@ pub const DAY_MS: u64 = 86_400_000;
 pub const SECRET: &str = "whsec_test";
 /// The API key of the one merchant, where one is asked for.
 pub const MERCHANT_KEY: &str = "mk_demo";
+/// What the operator calls with.
+pub const OPERATOR_KEY: &str = "ok_ada";
 /// The create request's body; a target may put another token in.
 pub const CREATE: &str =
     r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
@@ -123,12 +127,18 @@ impl Kind {
             psp: self.name().to_owned(),
             ..Merchant::default()
         };
+        let operator = Operator {
+            key_digests: vec![key_digest(OPERATOR_KEY)],
+            roles: [Role::Read, Role::Resolve].into_iter().collect(),
+        };
         let config = Config {
             installation: String::new(),
             time_budget_ms: 150,
             merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
             psps: BTreeMap::from([(self.name().to_owned(), psp)]),
+            operators: BTreeMap::from([("ada".to_owned(), operator)]),
             open_merchant: Some("demo".to_owned()),
+            ..Config::default()
         };
         assert_eq!(config.check(), Ok(()));
         config

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
-use crate::server::Server;
+use crate::server::{OPERATOR, Server};
 
 /// Everything that a refusal must not change: counters, records, the PSP's ledger.
 pub(crate) type Everything = (Value, Vec<(Vec<u8>, Vec<u8>)>, Value);
@@ -71,7 +71,10 @@ impl<'a> Refusals<'a> {
         let answer = self.expect(
             "POST",
             target,
-            &[("Idempotency-Key", "new")],
+            match target.ends_with("/resolve") {
+                true => &[("Idempotency-Key", "new"), OPERATOR],
+                false => &[("Idempotency-Key", "new")],
+            },
             body.as_bytes(),
             code,
         );
@@ -123,7 +126,7 @@ fn paths_and_methods() {
         ("GET", "/attempts/pa_nonsense".to_owned(), "ATTEMPT_NOT_FOUND"),
         ("GET", "/attempts/%2e%2e".to_owned(), "ATTEMPT_NOT_FOUND"),
         ("POST", format!("/attempts/{none}/authorize"), "ATTEMPT_NOT_FOUND"),
-        ("POST", format!("/attempts/{none}/resolve"), "MISSING_FIELD"),
+        ("POST", format!("/attempts/{none}/resolve"), "FORBIDDEN"),
         ("GET", "/attempts".to_owned(), "METHOD_NOT_ALLOWED"),
         ("GET", "/charge".to_owned(), "METHOD_NOT_ALLOWED"),
         ("PUT", "/charge".to_owned(), "METHOD_NOT_ALLOWED"),

@@ -47,6 +47,9 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// The quick start's operator.
+pub(crate) const OPERATOR: (&str, &str) = ("Authorization", "Bearer sandbox_operator");
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
@@ -173,7 +176,11 @@ impl Server {
     }
 
     pub(crate) fn post_with(&self, target: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-        http::send(&self.address, "POST", target, headers, &bytes(body)).unwrap()
+        let mut headers = headers.to_vec();
+        if target.ends_with("/resolve") {
+            headers.push(OPERATOR);
+        }
+        http::send(&self.address, "POST", target, &headers, &bytes(body)).unwrap()
     }
 
     /// Creates an attempt and gives its id.

@@ -327,5 +327,6 @@ fn config() -> Config {
         merchants: BTreeMap::from([("shop".to_owned(), merchant)]),
         psps: BTreeMap::from([("cardnet".to_owned(), psp)]),
         open_merchant: Some("shop".to_owned()),
+        ..Config::default()
     }
 }

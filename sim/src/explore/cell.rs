@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Psp, Secret, Timing};
+use pay_once_core::{
+    AttemptId, Class, Config, Face, Merchant, Operator, Psp, Role, Secret, Timing, key_digest,
+};
 use pay_once_psp_model::{Dials, Ledger, PSP_URL, TOKEN_3DS, TOKEN_DECLINED};
 use serde::Serialize;
 
@@ -277,7 +279,17 @@ impl Cell {
             time_budget_ms: 150,
             merchants: BTreeMap::from([(MERCHANT.to_owned(), merchant)]),
             psps: BTreeMap::from([(self.class.psp().to_owned(), psp)]),
+            operators: BTreeMap::from([("Ann".to_owned(), operator())]),
             open_merchant: Some(MERCHANT.to_owned()),
+            ..Config::default()
         }
+    }
+}
+
+/// The operator of `operator.rs`.
+fn operator() -> Operator {
+    Operator {
+        key_digests: vec![key_digest("key_of_ann")],
+        roles: [Role::Read, Role::Resolve].into_iter().collect(),
     }
 }

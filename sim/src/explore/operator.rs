@@ -36,10 +36,12 @@ impl Turn<'_> {
         if let Some(members) = body.as_object_mut() {
             members.insert("operation".to_owned(), operation.as_str().into());
             members.insert("generation".to_owned(), generation.into());
-            members.insert("operator".to_owned(), "Ann".into());
             members.insert("reason".to_owned(), "as the PSP's books say".into());
         }
-        let headers: [(&str, &[u8]); 1] = [("idempotency-key", key.as_bytes())];
+        let headers: [(&str, &[u8]); 2] = [
+            ("idempotency-key", key.as_bytes()),
+            ("authorization", b"Bearer key_of_ann"),
+        ];
         let target = format!("/attempts/{}/resolve", self.scene.id);
         let input = self.routed(server, &target, &headers, body.to_string().as_bytes())?;
         match input {

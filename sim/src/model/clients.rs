@@ -9,7 +9,7 @@ use crate::plan::Host;
 use crate::seen::{Heard, Told};
 use crate::shopper::{Ask, Todo};
 use crate::trace::Kind;
-use crate::world::merchant_key;
+use crate::world::bearer;
 
 /// How long after healing servers and stores are at rest, in milliseconds.
 const CALM_MS: u64 = 3_000;
@@ -32,7 +32,7 @@ impl Sim<'_> {
 
     pub(super) fn ask(&mut self, shopper: usize, ask: Ask) {
         let number = self.heard.len();
-        let key = merchant_key(ask.merchant);
+        let key = bearer(&ask);
         let mut headers = vec![
             ("host", "pay-once".to_owned()),
             ("authorization", format!("Bearer {key}")),

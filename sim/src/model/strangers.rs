@@ -126,9 +126,14 @@ impl Sim<'_> {
         let Some((number, shopper)) = shoppers.find(|(_, shopper)| shopper.address() == address) else {
             return;
         };
-        let Some(ask) = shopper.resolve(body) else { return };
+        let asks = shopper.resolve(&body);
+        if asks.is_empty() {
+            return;
+        }
         self.met.meet(Sometimes::OperatorResolves);
-        self.at(self.now_ms, Event::Ask { shopper: number, ask });
+        for ask in asks {
+            self.at(self.now_ms, Event::Ask { shopper: number, ask });
+        }
         // Who got no answer looks again.
         self.call_operator(id, &record);
     }

@@ -1,7 +1,7 @@
 //! No merchant learns of another's attempt: whatever is asked for at its address, it is not there.
 
 use super::{Case, Oracle, Wrong};
-use crate::shopper::Role;
+use crate::shopper::{Op, Role};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "merchants are apart",
@@ -12,7 +12,12 @@ pub(super) const ORACLE: Oracle = Oracle {
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for heard in case.heard.iter().filter(|heard| heard.ask.role == Role::Stranger) {
         let Some(told) = &heard.told else { continue };
-        if told.shown.is_some() || !matches!(told.status, 404 | 503) {
+        let is_refused = match heard.ask.op {
+            // No merchant may, whosever attempt it is.
+            Op::Resolve => told.status == 403,
+            _ => matches!(told.status, 404 | 503),
+        };
+        if told.shown.is_some() || !is_refused {
             let what = format!(
                 "another merchant's {} {} was answered with {} {:?}",
                 heard.ask.method, heard.ask.target, told.status, told.code

@@ -21,7 +21,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         case.payment.token,
         Token::Good | Token::WebhookFirst | Token::Secure(_) | Token::AnswerCut
     );
-    let by_operator = |heard: &&Heard| matches!(heard.ask.role, Role::Operator | Role::Late | Role::Hasty);
+    let by_operator = |heard: &&Heard| heard.ask.role.is_operator();
     let is_alone = case.foreign.is_empty()
         && !case.is_touched()
         && !case.heard.iter().copied().any(|heard| by_operator(&heard));

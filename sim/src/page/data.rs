@@ -236,6 +236,11 @@ fn answer(heard: &Heard) -> Answer {
         Role::Operator => "operator",
         Role::Late => "late operator",
         Role::Hasty => "hasty operator",
+        Role::SecondOperator => "second operator",
+        Role::SameOperator => "same operator again",
+        Role::OtherWord => "second operator, the opposite",
+        Role::Merchant => "merchant, not allowed",
+        Role::OnlyReader => "reader, not allowed",
     };
     Answer {
         of: heard.ask.payment,

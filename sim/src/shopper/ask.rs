@@ -56,13 +56,33 @@ pub enum Role {
     Late,
     /// An operator who does not wait until something is parked: must be refused.
     Hasty,
+    /// Where two operators are needed: another operator, who agrees with the first one.
+    SecondOperator,
+    /// The same: the first operator once more, under another key. Must not count as an agreement.
+    SameOperator,
+    /// The same: the other operator says the opposite. Must not count as an agreement.
+    OtherWord,
+    /// The merchant itself, which may not resolve: must be refused.
+    Merchant,
+    /// An operator who may only read: must be refused.
+    OnlyReader,
 }
 
 impl Role {
     /// Whether its answers are those that the attempt's own clients are to get.
     #[must_use]
     pub fn is_own(self) -> bool {
-        !matches!(self, Self::Reuse | Self::Stranger)
+        !matches!(
+            self,
+            Self::Reuse | Self::Stranger | Self::Merchant | Self::OnlyReader
+        )
+    }
+
+    /// Whether an operator is asking who may resolve.
+    #[must_use]
+    pub fn is_operator(self) -> bool {
+        let first = matches!(self, Self::Operator | Self::Late | Self::Hasty);
+        first || matches!(self, Self::SecondOperator | Self::SameOperator | Self::OtherWord)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each request is a *lane*: it is sent, waited for, and sent again until it is settled or the client has had enough.
 
 mod ask;
+mod operators;
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,7 @@ pub struct Shopper {
     /// Operations whose final answer the client has.
     answered: BTreeSet<Op>,
     resolutions: u8,
+    needs_two: bool,
     has_seen_action: bool,
 }
 
@@ -34,12 +36,8 @@ const AWAY_MS: u64 = 1_000;
 pub const BACK_TRIES: u8 = 3;
 /// Its first pause, in milliseconds.
 const BACK_PAUSE_MS: u64 = 2_000;
-/// Most words that an operator says about one attempt.
-const RESOLUTIONS_MAX: u8 = 12;
 /// How long after an operation began a hasty operator resolves it, in milliseconds.
 const HASTE_MS: u64 = 60;
-/// How long after the answer to an operator's word others come with the same word, in milliseconds.
-const LATE_MS: [u64; 2] = [1_500, 6_000];
 /// How much later than its rival a client asks that captures another amount, in milliseconds.
 const RIVAL_LATER_MS: u64 = 700;
 /// How long after a request the bank's message reaches its customer, in milliseconds; a second message comes later.
@@ -58,6 +56,7 @@ impl Shopper {
             reused: BTreeSet::new(),
             answered: BTreeSet::new(),
             resolutions: 0,
+            needs_two: world.two_operators,
             has_seen_action: false,
         }
     }
@@ -127,7 +126,10 @@ impl Shopper {
         }
         todo.extend(self.reuse(now_ms, ask, told));
         todo.extend(self.late_words(now_ms, ask, told));
+        todo.extend(self.agreement(now_ms, ask, told));
         let again = match told.map(|told| told.status) {
+            // A proposal waits for another operator, not for its own repetition.
+            Some(202) if ask.role == Role::Operator && self.needs_two => false,
             None | Some(202 | 500..=599) => ask.tries_left > 0,
             Some(_) => false,
         };
@@ -175,47 +177,6 @@ impl Shopper {
             }
         });
         own.collect()
-    }
-
-    /// How much longer than at first the operator takes to come, by how often one has come: a PSP that does not take the next try
-    /// either is given time.
-    #[must_use]
-    pub fn operator_factor(&self) -> u64 {
-        1 << (u32::from(self.resolutions) * 3 / 2).min(15)
-    }
-
-    /// An operator's word on what is parked. `None`: the operator has said enough.
-    pub fn resolve(&mut self, body: String) -> Option<Ask> {
-        self.resolutions += 1;
-        let number = self.resolutions;
-        (number <= RESOLUTIONS_MAX).then(|| self.resolution(Role::Operator, number, body))
-    }
-
-    /// Others have seen the same screen as the operator whose word is taken now.
-    fn late_words(&self, now_ms: u64, ask: &Ask, told: Option<&Told>) -> Vec<Todo> {
-        if ask.role != Role::Operator || told.is_none_or(|told| told.status != 200) {
-            return Vec::new();
-        }
-        let words = LATE_MS.into_iter().enumerate().map(|(n, after_ms)| Todo::Ask {
-            at_ms: now_ms + after_ms,
-            ask: Ask {
-                key: format!("{}-late-{n}", ask.key),
-                role: Role::Late,
-                tries_left: 0,
-                ..ask.clone()
-            },
-        });
-        words.collect()
-    }
-
-    fn resolution(&self, role: Role, number: u8, body: String) -> Ask {
-        let target = format!("/attempts/{}/resolve", self.address);
-        let key = format!("p{}-resolve-{number}", self.payment.payment);
-        Ask {
-            tries_left: 2,
-            timeout_ms: self.timeout_ms(),
-            ..self.ask(Op::Resolve, role, target, key, body)
-        }
     }
 
     /// Once a key is known to be bound, somebody uses it for something else.

@@ -74,6 +74,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
     let later = &mut Draw::new(seed, Concern::Later);
     let (second_secret, created, once) = (later.chance(250), later.chance(200), later.chance(300));
     let is_choosy = later.chance(250) && is_stripe;
+    let needs_two = later.chance(300);
     let (is_pending, refund_ms, succeeds) = (more.chance(250), more.between(300, 4_000), more.chance(700));
     World {
         plan: PLAN_VERSION,
@@ -117,6 +118,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         shape: Shape::Servers,
         deaths_permille: 0,
         created_webhooks: created && is_stripe,
+        two_operators: needs_two && has_operator,
         policy: None,
     }
 }

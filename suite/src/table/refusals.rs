@@ -33,7 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
                     .by(Rival)
                     .key("other")
                     .json(&json!({"operator": "ada", "reason": "books", "operation": "authorize", "generation": 1, "outcome": "happened"}))
-                    .refused(404, "ATTEMPT_NOT_FOUND")
+                    .refused(403, "FORBIDDEN")
                     .into(),
                 ledger("{id}", HELD),
             ],
@@ -139,7 +139,7 @@ fn paths() -> Case {
         post(&format!("/attempts/{NOBODYS}/resolve"))
             .key("new")
             .refused(400, "MISSING_FIELD")
-            .is("/error/field", "operator")
+            .is("/error/field", "reason")
             .into(),
     ];
     for path in [
@@ -222,6 +222,15 @@ fn merchants() -> Case {
             .json(&order("pm_card_visa"));
         steps.push(ask.refused(401, "UNAUTHORIZED").into());
     }
+    // An operator reads, and moves no money.
+    steps.push(
+        post("/charge")
+            .by_operator()
+            .key("{case}")
+            .json(&order("pm_card_visa"))
+            .refused(403, "FORBIDDEN")
+            .into(),
+    );
     // Who is asking comes before what is asked, and so before its form.
     steps.push(
         post("/charge")

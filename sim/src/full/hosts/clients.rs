@@ -11,7 +11,7 @@ use crate::met::Sometimes;
 use crate::plan::{Host, Payment};
 use crate::seen::{Heard, Told};
 use crate::shopper::{Ask, Shopper, Todo};
-use crate::world::merchant_key;
+use crate::world::bearer;
 
 /// How long a customer waits for the PSP's page, in milliseconds.
 const PAGE_MS: u64 = 2_000;
@@ -246,7 +246,7 @@ impl Ways {
 }
 
 fn bytes(ask: &Ask) -> Vec<u8> {
-    let key = merchant_key(ask.merchant);
+    let key = bearer(ask);
     let mut head = format!(
         "{} {} HTTP/1.1\r\nhost: balancer\r\nauthorization: Bearer {key}\r\n",
         ask.method, ask.target

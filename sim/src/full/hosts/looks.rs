@@ -79,13 +79,15 @@ impl Ways {
             return;
         }
         let word = operator::word(&stage.bank.borrow().sandbox, &id.to_string(), &record);
-        let ask = self.with(buyer, |buyer| {
+        let asks = self.with(buyer, |buyer| {
             buyer.operator_at_ms = None;
-            word.and_then(|body| buyer.shopper.resolve(body))
+            word.map(|body| buyer.shopper.resolve(&body)).unwrap_or_default()
         });
-        if let Some(ask) = ask.flatten() {
+        let asks = asks.unwrap_or_default();
+        if !asks.is_empty() {
             stage.meet(Sometimes::OperatorResolves);
-            self.take_on(buyer, vec![Todo::Ask { at_ms: now_ms, ask }]);
+            let todo = asks.into_iter().map(|ask| Todo::Ask { at_ms: now_ms, ask });
+            self.take_on(buyer, todo.collect());
         }
     }
 

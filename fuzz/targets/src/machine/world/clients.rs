@@ -8,7 +8,7 @@ use pay_once_psp_model::{Hold, Stand};
 
 use super::World;
 use crate::machine::requests::{Asked, RESOLVE};
-use crate::setup::attempt;
+use crate::setup::{OPERATOR_KEY, attempt};
 
 impl World {
     /// A request arrives. `behind` chooses an old record for a server that decides on it: its swap must fail, and
@@ -51,7 +51,13 @@ impl World {
         } else {
             &asked.body
         };
-        let headers: &[(&str, &[u8])] = &[("idempotency-key", asked.key.as_bytes())];
+        let operator = format!("Bearer {OPERATOR_KEY}");
+        let headers: &[(&str, &[u8])] = &[
+            ("idempotency-key", asked.key.as_bytes()),
+            ("authorization", operator.as_bytes()),
+        ];
+        // Merchants need no key here.
+        let headers = if which == RESOLVE { headers } else { &headers[..1] };
         let request = Request {
             method: asked.method,
             target: &asked.target,
