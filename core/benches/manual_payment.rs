@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use divan::counter::ItemsCount;
 use pay_once_core::{
-    AttemptId, CallResult, Class, Config, Entropy, Face, Input, Merchant, Outcome, Psp, Record, Reply,
-    Request, Routed, Secret, Timing, handle, route,
+    AttemptId, CallResult, Class, Config, Entropy, Face, Input, Merchant, Millis, Outcome, Psp, Record,
+    Reply, Request, Routed, Secret, Timing, UnixMillis, handle, route,
 };
 
 #[global_allocator]
@@ -32,7 +32,7 @@ fn config() -> Config {
         api_key: Secret::new("sk_test"),
         webhook_secrets: Vec::new(),
         class: Class {
-            keyed_horizon_ms: Some(86_400_000),
+            keyed_horizon_ms: Some(Millis::new(86_400_000)),
             addressable: true,
             ..Class::default()
         },
@@ -44,7 +44,7 @@ fn config() -> Config {
     };
     Config {
         installation: String::new(),
-        time_budget_ms: 150,
+        time_budget_ms: Millis::new(150),
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([("stripe".to_owned(), psp)]),
         open_merchant: Some("demo".to_owned()),
@@ -55,7 +55,7 @@ fn config() -> Config {
 struct Adapter<'a> {
     config: &'a Config,
     stored: Option<Vec<u8>>,
-    now_ms: u64,
+    now_ms: UnixMillis,
     inputs: u64,
 }
 
@@ -79,13 +79,13 @@ impl Adapter<'_> {
     }
 
     fn drive(&mut self, id: AttemptId, input: Input, psp_says: &[u8]) {
-        self.now_ms += 1;
+        self.now_ms = self.now_ms + Millis::new(1);
         self.inputs += 1;
         let record = self
             .stored
             .as_ref()
             .map(|bytes| Record::decode(id, bytes).unwrap());
-        let entropy = Entropy(u128::from(self.now_ms) << 64);
+        let entropy = Entropy(u128::from(self.now_ms.get()) << 64);
         let step = handle(self.config, id, record.as_ref(), &input, self.now_ms, entropy).unwrap();
         if let Some(write) = step.write {
             self.stored = Some(write.record.encode());
@@ -106,7 +106,7 @@ fn pay(config: &Config, replays: bool) -> u64 {
     let mut adapter = Adapter {
         config,
         stored: None,
-        now_ms: NOW_MS,
+        now_ms: UnixMillis::new(NOW_MS),
         inputs: 0,
     };
     let id = AttemptId::derive("", "demo", "k1");

@@ -1,6 +1,6 @@
 //! From a plan's world to what core and the sandbox PSP are told.
 
-use pay_once_core::{Class as CoreClass, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{Class as CoreClass, Config, Face, Merchant, Millis, Psp, Secret, Timing, key_digest};
 use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
 use crate::plan::{Calls, Class, Policy, PspFault, World};
@@ -49,9 +49,11 @@ impl Class {
 
     fn core(self, world: &World) -> CoreClass {
         CoreClass {
-            keyed_horizon_ms: self.is_keyed().then_some(world.declared.horizon_ms),
+            keyed_horizon_ms: self.is_keyed().then_some(Millis::new(world.declared.horizon_ms)),
             addressable: self.is_stripe(),
-            lookup_lag_ms: self.is_listed().then_some(world.declared.lookup_lag_ms),
+            lookup_lag_ms: self
+                .is_listed()
+                .then_some(Millis::new(world.declared.lookup_lag_ms)),
             prepare_first: self.is_stripe() && world.policy().prepare_first,
         }
     }
@@ -91,7 +93,7 @@ pub fn config(world: &World, psp_url: &str) -> Config {
     });
     Config {
         installation: world.installation.clone(),
-        time_budget_ms: world.policy().time_budget_ms,
+        time_budget_ms: Millis::new(world.policy().time_budget_ms),
         merchants: merchants.collect(),
         psps: psps.collect(),
         open_merchant: None,
@@ -110,15 +112,15 @@ fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
         webhook_secrets: webhook_secrets(world),
         class: class.core(world),
         timing: Timing {
-            send_window_ms: policy.send_window_ms,
-            call_timeout_ms: policy.call_timeout_ms,
-            max_in_flight_ms: world.declared.max_in_flight_ms,
-            max_clock_skew_ms: world.declared.skew_ms,
-            webhook_tolerance_ms: policy.webhook_tolerance_ms,
-            authorization_lifetime_ms: world.authorization_ms,
-            capture_margin_ms: policy.capture_margin_ms,
-            action_timeout_ms: world.action_ms,
-            authorize_retry_ms: policy.authorize_retry_ms,
+            send_window_ms: Millis::new(policy.send_window_ms),
+            call_timeout_ms: Millis::new(policy.call_timeout_ms),
+            max_in_flight_ms: Millis::new(world.declared.max_in_flight_ms),
+            max_clock_skew_ms: Millis::new(world.declared.skew_ms),
+            webhook_tolerance_ms: Millis::new(policy.webhook_tolerance_ms),
+            authorization_lifetime_ms: Millis::new(world.authorization_ms),
+            capture_margin_ms: Millis::new(policy.capture_margin_ms),
+            action_timeout_ms: Millis::new(world.action_ms),
+            authorize_retry_ms: Millis::new(policy.authorize_retry_ms),
         },
     }
 }

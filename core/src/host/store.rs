@@ -3,6 +3,7 @@
 
 use crate::base::id::AttemptId;
 use crate::base::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
+use crate::base::time::UnixMillis;
 use crate::journal::record::Record;
 use crate::machine::step::Write;
 
@@ -18,7 +19,7 @@ pub struct Swap {
     /// Its new bytes.
     pub bytes: Vec<u8>,
     /// When it wants to be woken, in milliseconds since the Unix epoch.
-    pub wake_at_ms: Option<u64>,
+    pub wake_at_ms: Option<UnixMillis>,
 }
 
 /// What became of a swap.

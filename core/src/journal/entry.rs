@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::base::config::Face;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
 use crate::journal::evidence::Evidence;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When the writer's clock said it happened, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
+    pub at_ms: UnixMillis,
     /// What happened.
     pub fact: Fact,
 }
@@ -106,9 +107,9 @@ pub enum Fact {
         /// The object or effect addressed, once known (rule 12).
         target: Option<String>,
         /// When the request is sent, at the earliest.
-        sent_at_ms: u64,
+        sent_at_ms: UnixMillis,
         /// When it may be sent at the latest.
-        send_by_ms: u64,
+        send_by_ms: UnixMillis,
     },
     /// Observed: something the PSP (or an operator) let us see. Order and repetition do not matter (rule 7).
     Observed {

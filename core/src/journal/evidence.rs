@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::{PSP_PAGE_BYTES_MAX, PSP_TEXT_BYTES_MAX};
+use crate::base::time::UnixMillis;
 
 /// One observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub struct Evidence {
     /// Whether this was all there was to see: an effect that is not listed was not there when the PSP looked.
     pub complete: bool,
     /// When an authorization seen here lapses, in milliseconds since the Unix epoch, where the PSP says so.
-    pub capture_before_ms: Option<u64>,
+    pub capture_before_ms: Option<UnixMillis>,
     /// What else it says.
     pub signal: Signal,
 }
@@ -165,7 +166,7 @@ pub struct Sighting {
     /// The PSP's id of the object. An effect that builds on another one belongs to the object of that one.
     pub object: String,
     /// When the PSP made it, in milliseconds since the Unix epoch, where it says so. PSPs count in whole seconds.
-    pub created_ms: Option<u64>,
+    pub created_ms: Option<UnixMillis>,
     /// The amount and currency that the object is about, where it says so: minor units, ISO 4217 code.
     pub amount: Option<(u64, Option<String>)>,
     /// What it shows.
@@ -220,7 +221,7 @@ pub(crate) fn page(url: Option<String>) -> String {
 pub struct Knowledge {
     effects: BTreeMap<(EffectKind, String), Seen>,
     /// Earliest lapse that any observation named.
-    pub capture_before_ms: Option<u64>,
+    pub capture_before_ms: Option<UnixMillis>,
 }
 
 /// What is known of one effect. Conflicting reports are joined by their maximum, which commutes.

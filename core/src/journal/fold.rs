@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Parking};
 use crate::journal::state::{BoundKey, Creation, Mismatch, Rejections, State};
@@ -100,7 +101,7 @@ impl State {
     }
 
     /// A request that makes the attempt's object at the PSP may be on its way.
-    fn expect_object(&mut self, sent_at_ms: u64, send_by_ms: u64) {
+    fn expect_object(&mut self, sent_at_ms: UnixMillis, send_by_ms: UnixMillis) {
         let known = self.creation.get_or_insert(Creation {
             first_sent_ms: sent_at_ms,
             last_send_by_ms: send_by_ms,
@@ -115,7 +116,7 @@ impl State {
         cause: Cause,
         amount_minor: u64,
         target: Option<String>,
-        at_ms: u64,
+        at_ms: UnixMillis,
     ) {
         let event = match (operation, cause) {
             // Compensation runs beside the status: the attempt's own story is over, or goes on undisturbed.
@@ -145,7 +146,7 @@ impl State {
         self.running = Some(running);
     }
 
-    fn conclude(&mut self, at_ms: u64, generation: u64, conclusion: &Conclusion) {
+    fn conclude(&mut self, at_ms: UnixMillis, generation: u64, conclusion: &Conclusion) {
         match conclusion {
             Conclusion::NoEffect { operation, effect } => {
                 let proven = |running: &&mut CurrentOperation| {
@@ -204,7 +205,7 @@ impl State {
     }
 
     /// A client's operation is over without an effect, and may be asked for again.
-    fn withdraw(&mut self, at_ms: u64, operation: Operation) {
+    fn withdraw(&mut self, at_ms: UnixMillis, operation: Operation) {
         let event = match operation {
             Operation::Authorize => Event::WithdrewAuthorize,
             Operation::Capture => Event::WithdrewCapture,

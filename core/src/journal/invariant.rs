@@ -252,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::base::config::Face;
+    use crate::base::time::UnixMillis;
     use crate::journal::entry::{Cause, RequestKind, Terms};
     use crate::journal::running::CurrentOperation;
 
@@ -272,7 +273,11 @@ mod tests {
             psp: "p".to_owned(),
             face: Face::Stripe,
         };
-        State::fold([&Entry { at_ms: 0, fact }]).unwrap()
+        State::fold([&Entry {
+            at_ms: UnixMillis::EPOCH,
+            fact,
+        }])
+        .unwrap()
     }
 
     #[test]
@@ -334,7 +339,7 @@ mod tests {
                 Cause::Client,
                 1,
                 None,
-                0,
+                UnixMillis::EPOCH,
             ));
             assert_eq!(created_means_idle(&state).is_ok(), may);
             state.status = Status::Authorizing;

@@ -1,6 +1,7 @@
 //! What evidence does to the state: the part of the fold that takes in what was seen.
 
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{CallStep, Cause, Operation, RequestKind, Source};
 use crate::journal::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::journal::running::{DeliveryState, Refused};
@@ -10,7 +11,7 @@ use crate::journal::status::{Event, Status};
 impl State {
     pub(super) fn observe(
         &mut self,
-        at_ms: u64,
+        at_ms: UnixMillis,
         source: &Source,
         call: Option<LocalId>,
         id: LocalId,
@@ -166,7 +167,7 @@ impl State {
     }
 
     /// `is_taken` says that it comes with a capture, in an answer to a call of ours.
-    fn see(&mut self, at_ms: u64, id: LocalId, effect: &Effect, is_taken: bool) {
+    fn see(&mut self, at_ms: UnixMillis, id: LocalId, effect: &Effect, is_taken: bool) {
         match effect.kind {
             EffectKind::Authorize => self.see_authorization(at_ms, id, effect, is_taken),
             EffectKind::Capture => {
@@ -244,7 +245,7 @@ impl State {
         }
     }
 
-    fn see_authorization(&mut self, at_ms: u64, id: LocalId, effect: &Effect, is_taken: bool) {
+    fn see_authorization(&mut self, at_ms: UnixMillis, id: LocalId, effect: &Effect, is_taken: bool) {
         let as_asked = effect.amount_minor == self.terms.amount_minor
             && effect
                 .currency
@@ -271,7 +272,7 @@ impl State {
 
     /// From when on an authorization that is seen now may have been held: its PSP counts from the effect, which an unknown
     /// hides for as long as it lasts (found by the simulator: the hold lapsed before it was to be released).
-    fn first_asked_ms(&self, seen_ms: u64) -> u64 {
+    fn first_asked_ms(&self, seen_ms: UnixMillis) -> UnixMillis {
         let authorize = self
             .running
             .as_ref()

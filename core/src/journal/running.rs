@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{CallStep, Cause, Operation};
 use crate::journal::evidence::Signal;
 
@@ -18,7 +19,7 @@ pub struct CurrentOperation {
     /// What it is aimed at, when not at the attempt's own authorization.
     pub target: Option<String>,
     /// When it was intended, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    pub since_ms: UnixMillis,
     /// Current effect number; 0 before the first dispatch.
     pub effect: u16,
     /// Whether the current effect number was proven not to have happened (rule 3).
@@ -31,7 +32,7 @@ pub struct CurrentOperation {
     pub key_is_useless: bool,
     /// When the current effect number was sent first, if that was by an earlier request that the PSP rejected, in milliseconds since
     /// the Unix epoch.
-    pub key_used_since_ms: Option<u64>,
+    pub key_used_since_ms: Option<UnixMillis>,
     /// Set while nothing more is tried and an operator is waited for.
     pub parked: Option<Parking>,
     /// Its calls, oldest first.
@@ -71,9 +72,9 @@ pub struct DispatchedCall {
     /// The object or effect that it addressed.
     pub target: Option<String>,
     /// Sent at, earliest, in milliseconds since the Unix epoch.
-    pub sent_at_ms: u64,
+    pub sent_at_ms: UnixMillis,
     /// Sent by, latest, in milliseconds since the Unix epoch.
-    pub send_by_ms: u64,
+    pub send_by_ms: UnixMillis,
     /// The wire form that it was written in: sent again, it is written in the same.
     pub wire_form: u16,
     /// What it asks for, in minor units: sent again, it asks for the same.
@@ -90,22 +91,22 @@ pub enum DeliveryState {
     /// It was sent and its outcome is unknown.
     Unknown {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
     /// Nothing of it left.
     NotSent {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
     /// The PSP answered it.
     Answered {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
     /// The PSP rejected it without executing it: our credentials, our account or our request, not the payment.
     Rejected {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
 }
 
@@ -125,7 +126,7 @@ impl CurrentOperation {
         cause: Cause,
         amount_minor: u64,
         target: Option<String>,
-        since_ms: u64,
+        since_ms: UnixMillis,
     ) -> Self {
         Self {
             operation,
@@ -145,7 +146,12 @@ impl CurrentOperation {
     }
 
     /// Notes the answer to one of its calls. `None` if it is not one of its calls.
-    pub(crate) fn answer(&mut self, call: Option<LocalId>, at_ms: u64, signal: &Signal) -> Option<AnswerTo> {
+    pub(crate) fn answer(
+        &mut self,
+        call: Option<LocalId>,
+        at_ms: UnixMillis,
+        signal: &Signal,
+    ) -> Option<AnswerTo> {
         let call = call?;
         let track = self.calls.iter_mut().find(|track| track.id == call)?;
         let now = match signal {
@@ -248,20 +254,20 @@ impl CurrentOperation {
     /// The end of the last time to send that a call of the current effect had, whatever became of it: a rejected call counts, which
     /// has had no effect.
     #[must_use]
-    pub fn last_dispatch_ms(&self) -> Option<u64> {
+    pub fn last_dispatch_ms(&self) -> Option<UnixMillis> {
         self.current().map(|call| call.send_by_ms).max()
     }
 
     /// The last moment at which any call of the current effect may have been sent (rule 6).
     #[must_use]
-    pub fn last_send_ms(&self) -> Option<u64> {
+    pub fn last_send_ms(&self) -> Option<UnixMillis> {
         self.maybe_sent().map(|call| call.send_by_ms).max()
     }
 
     /// The first moment at which the current PSP key may have been used (rule 5). A call that was rejected has used it as well: it
     /// is sent again under the same key, and what a PSP kept of it is forgotten in the same time.
     #[must_use]
-    pub fn first_send_ms(&self) -> Option<u64> {
+    pub fn first_send_ms(&self) -> Option<UnixMillis> {
         let used = self
             .current()
             .filter(|call| !matches!(call.tried, DeliveryState::NotSent { .. }));

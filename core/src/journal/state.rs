@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::config::Face;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{CallStep, CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
 use crate::journal::evidence::{EffectKind, Knowledge};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
@@ -26,7 +27,7 @@ pub struct State {
     /// How that PSP is spoken to.
     pub face: Face,
     /// When it was created, in milliseconds since the Unix epoch.
-    pub created_at_ms: u64,
+    pub created_at_ms: UnixMillis,
     /// Where it stands.
     pub status: Status,
     /// Keys bound to it, in order; the first is the create key.
@@ -120,9 +121,9 @@ pub struct FormRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Creation {
     /// When the first request that makes one was dispatched, in milliseconds since the Unix epoch.
-    pub first_sent_ms: u64,
+    pub first_sent_ms: UnixMillis,
     /// When the last one may have been sent at the latest, in milliseconds since the Unix epoch.
-    pub last_send_by_ms: u64,
+    pub last_send_by_ms: UnixMillis,
 }
 
 /// Rejections in a row of what a client asked for.
@@ -139,7 +140,7 @@ pub struct Rejections {
     /// Whether a return address had been given by then.
     pub had_return_url: bool,
     /// When the last one was seen, in milliseconds since the Unix epoch.
-    pub last_ms: u64,
+    pub last_ms: UnixMillis,
 }
 
 /// A capture that is not what was asked for.
@@ -154,7 +155,7 @@ pub struct Mismatch {
     /// ISO 4217 code of what was captured.
     pub currency: String,
     /// When it was seen, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    pub since_ms: UnixMillis,
     /// The record's version as of the entry that showed it, as in [`crate::journal::running::Parking`].
     pub generation: u64,
 }
@@ -167,9 +168,9 @@ pub struct Authorization {
     /// The PSP's id.
     pub psp_reference: String,
     /// When it was first seen, in milliseconds since the Unix epoch.
-    pub authorized_at_ms: u64,
+    pub authorized_at_ms: UnixMillis,
     /// From when on it may have been held at the PSP, in milliseconds since the Unix epoch: when it was first asked for.
-    pub held_since_ms: u64,
+    pub held_since_ms: UnixMillis,
 }
 
 /// The capture that counts.
@@ -180,7 +181,7 @@ pub struct Capture {
     /// The PSP's id.
     pub psp_reference: String,
     /// When it was first seen, in milliseconds since the Unix epoch.
-    pub captured_at_ms: u64,
+    pub captured_at_ms: UnixMillis,
     /// Minor units.
     pub amount_minor: u64,
     /// What we had asked for, in minor units; `None` if we had not asked, as with a capture by hand at the PSP.
@@ -204,7 +205,7 @@ pub struct Action {
     /// Where the customer goes.
     pub url: String,
     /// Since when, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    pub since_ms: UnixMillis,
 }
 
 impl State {
@@ -385,7 +386,7 @@ impl State {
     }
 
     /// When this number was sent first, if the PSP rejected it then, in milliseconds since the Unix epoch.
-    pub(crate) fn rejected_number_since_ms(&self, operation: Operation, effect: u16) -> Option<u64> {
+    pub(crate) fn rejected_number_since_ms(&self, operation: Operation, effect: u16) -> Option<UnixMillis> {
         let row = self
             .rejections
             .as_ref()

@@ -8,6 +8,7 @@ use crate::base::config::{Config, Psp};
 use crate::base::http::Response;
 use crate::base::id::{Entropy, LocalId};
 use crate::base::limits::{FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
+use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, Source};
 use crate::journal::evidence::{Evidence, Signal};
@@ -26,7 +27,7 @@ use crate::recovery::{self, RecoveryAction};
 #[derive(Clone, Copy)]
 pub(crate) struct StepContext<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) now_ms: u64,
+    pub(crate) now_ms: UnixMillis,
     pub(crate) entropy: Entropy,
 }
 
@@ -73,7 +74,7 @@ impl<'a> StepBuilder<'a> {
         self.record.state()
     }
 
-    pub(crate) fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> UnixMillis {
         self.clock.now_ms
     }
 
@@ -354,7 +355,7 @@ impl<'a> StepBuilder<'a> {
                 doubt: recovery::OperationState::InDoubt,
                 wake_at_ms: self
                     .is_unfinished()
-                    .then(|| self.clock.now_ms.saturating_add(PSP_ABSENT_RETRY_MS)),
+                    .then(|| self.clock.now_ms + PSP_ABSENT_RETRY_MS),
             },
         }
     }

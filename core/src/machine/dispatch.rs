@@ -4,6 +4,7 @@ use super::builder::StepBuilder;
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
 use crate::base::limits::{ACTION_READ_EVERY_MS, EFFECTS_PER_OPERATION_MAX};
+use crate::base::time::Millis;
 use crate::journal::entry::{CallStep, Cause, Conclusion, Fact, Operation};
 use crate::journal::record::RecordError;
 use crate::journal::running::{CurrentOperation, DispatchedCall};
@@ -102,7 +103,7 @@ impl StepBuilder<'_> {
         let form = wire_form(state, running, operation, effect);
         let psp_key = psp_key(self.record.id(), operation, step, effect);
         let now_ms = self.clock.now_ms;
-        let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
+        let send_by_ms = now_ms + psp.timing.send_window_ms;
         let order = PspRequest {
             form,
             id: self.record.id(),
@@ -155,12 +156,12 @@ impl StepBuilder<'_> {
         // window that grew towards now would hold ever more of a busy account's other objects.
         let window = match &state.creation {
             Some(creation) => Window {
-                since_ms: creation.first_sent_ms.saturating_sub(skew_ms),
+                since_ms: creation.first_sent_ms - skew_ms,
                 until_ms: due::creation_landed_ms(creation, psp),
             },
             None => Window {
-                since_ms: state.created_at_ms.saturating_sub(skew_ms),
-                until_ms: page.asked_at_ms.saturating_add(skew_ms),
+                since_ms: state.created_at_ms - skew_ms,
+                until_ms: page.asked_at_ms + skew_ms,
             },
         };
         let http = psp::write_lookup(psp, self.record.id(), window, &page);
@@ -182,7 +183,7 @@ impl StepBuilder<'_> {
     }
 
     /// Reads an object by its id.
-    pub(crate) fn read(&mut self, psp: &Psp, reference: &str, skip_within_ms: Option<u64>) {
+    pub(crate) fn read(&mut self, psp: &Psp, reference: &str, skip_within_ms: Option<Millis>) {
         let asked_at_ms = self.clock.now_ms;
         if let Some(http) = psp::write_read(psp, reference) {
             self.ask(psp, http, Purpose::Read { asked_at_ms }, skip_within_ms);
@@ -190,12 +191,12 @@ impl StepBuilder<'_> {
     }
 
     /// A question moves nothing and carries no key, so it needs no entry.
-    fn ask(&mut self, psp: &Psp, http: HttpCall, purpose: Purpose, skip_within_ms: Option<u64>) {
+    fn ask(&mut self, psp: &Psp, http: HttpCall, purpose: Purpose, skip_within_ms: Option<Millis>) {
         self.calls.push(Call {
             attempt: Some(self.record.id()),
             psp: self.record.state().psp.to_string(),
             http,
-            send_by_ms: self.clock.now_ms.saturating_add(psp.timing.send_window_ms),
+            send_by_ms: self.clock.now_ms + psp.timing.send_window_ms,
             timeout_ms: psp.timing.call_timeout_ms,
             moves_money: false,
             skip_within_ms,

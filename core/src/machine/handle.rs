@@ -9,6 +9,7 @@ use super::ticket;
 use crate::base::config::Config;
 use crate::base::http::Response;
 use crate::base::id::{AttemptId, Entropy};
+use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::journal::entry::Source;
 use crate::journal::evidence::{Evidence, Signal};
@@ -33,7 +34,7 @@ pub fn handle(
     id: AttemptId,
     record: Option<&Record>,
     input: &Input,
-    now_ms: u64,
+    now_ms: UnixMillis,
     entropy: Entropy,
 ) -> Result<Step, RecordError> {
     let clock = StepContext {

@@ -2,6 +2,7 @@
 
 use crate::base::config::Psp;
 use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{Conclusion, Fact, Operation, Source};
 use crate::journal::evidence::Evidence;
 use crate::journal::record::RecordError;
@@ -18,7 +19,7 @@ use crate::recovery::{self, ABANDONED, RecoveryAction};
 /// A look that was answered.
 #[derive(Clone, Copy)]
 struct Look<'a> {
-    asked_at_ms: u64,
+    asked_at_ms: UnixMillis,
     by_lookup: bool,
     evidence: &'a Evidence,
 }
@@ -28,7 +29,7 @@ impl StepBuilder<'_> {
     pub(crate) fn apply_read(
         &mut self,
         psp: &Psp,
-        asked_at_ms: u64,
+        asked_at_ms: UnixMillis,
         answer: &Answer,
     ) -> Result<(), RecordError> {
         if answer.is_failed_look {
@@ -230,7 +231,12 @@ impl StepBuilder<'_> {
 
     /// A look that counts and still shows what is not ours cannot end the operation, now or ever: an operator has to say whose
     /// it is.
-    fn park_if_not_ours(&mut self, psp: &Psp, asked_at_ms: u64, sorted: &Sorted) -> Result<(), RecordError> {
+    fn park_if_not_ours(
+        &mut self,
+        psp: &Psp,
+        asked_at_ms: UnixMillis,
+        sorted: &Sorted,
+    ) -> Result<(), RecordError> {
         if self.state().own_reference().is_some() {
             // Its own object is known: another one says nothing of it.
             return Ok(());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::fingerprint::Fingerprint;
+use crate::base::time::UnixMillis;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::Command;
 
@@ -14,7 +15,7 @@ pub struct PendingRequest {
     /// Shared: a ticket is copied whenever it has to wait.
     pub(crate) asked: Arc<Asked>,
     /// When an answer is due, in milliseconds since the Unix epoch.
-    pub(crate) answer_by_ms: u64,
+    pub(crate) answer_by_ms: UnixMillis,
     pub(crate) context: ReplyContext,
     /// Whether the ticket has waited for its answer: it is no new question.
     pub(crate) has_waited: bool,
@@ -55,7 +56,7 @@ impl PendingRequest {
     /// When an answer is due, in milliseconds since the Unix epoch. An adapter that cannot finish by then presents
     /// the ticket once more and gets a 202.
     #[must_use]
-    pub fn answer_by_ms(&self) -> u64 {
+    pub fn answer_by_ms(&self) -> UnixMillis {
         self.answer_by_ms
     }
 }

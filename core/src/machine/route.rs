@@ -11,6 +11,7 @@ use crate::base::config::Config;
 use crate::base::http::{Request, Response};
 use crate::base::id::AttemptId;
 use crate::base::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX, PSP_ANSWER_BYTES_MAX};
+use crate::base::time::{Millis, UnixMillis};
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::command;
@@ -21,7 +22,7 @@ use crate::journal::entry::RequestKind;
 
 /// Reads a request: either an answer at once, or the attempt that it concerns.
 #[must_use]
-pub fn route(config: &Config, request: &Request<'_>, now_ms: u64) -> Routed {
+pub fn route(config: &Config, request: &Request<'_>, now_ms: UnixMillis) -> Routed {
     let mut context = ReplyContext {
         problem_json: wants_problem_json(request),
         ..ReplyContext::default()
@@ -79,7 +80,7 @@ enum Path<'a> {
 fn read(
     config: &Config,
     request: &Request<'_>,
-    now_ms: u64,
+    now_ms: UnixMillis,
     context: &mut ReplyContext,
 ) -> Result<Routed, ApiError> {
     let path = path(request.path())?;
@@ -133,7 +134,7 @@ fn read(
     context.waited_s = prefer_wait_s(request);
     let wait_ms = context
         .waited_s
-        .map_or(config.time_budget_ms, |seconds| seconds * 1000);
+        .map_or(config.time_budget_ms, Millis::from_seconds);
     let ticket = PendingRequest {
         merchant: merchant.into(),
         asked: Arc::new(Asked::Command {
@@ -141,7 +142,7 @@ fn read(
             fingerprint,
             order,
         }),
-        answer_by_ms: now_ms.saturating_add(wait_ms),
+        answer_by_ms: now_ms + wait_ms,
         has_waited: false,
         expects_news: false,
         context: context.clone(),
@@ -153,7 +154,12 @@ fn read(
     })
 }
 
-fn read_attempt(id: &str, merchant: &str, now_ms: u64, context: &ReplyContext) -> Result<Routed, ApiError> {
+fn read_attempt(
+    id: &str,
+    merchant: &str,
+    now_ms: UnixMillis,
+    context: &ReplyContext,
+) -> Result<Routed, ApiError> {
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
     let ticket = PendingRequest {
         merchant: merchant.into(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::pending::PendingRequest;
 use crate::base::http::Response;
+use crate::base::time::UnixMillis;
 use crate::contract::timeline;
 use crate::journal::entry::{Conclusion, Fact};
 use crate::journal::evidence::EffectKind;
@@ -43,7 +44,7 @@ pub struct Step {
     /// Then perform these.
     pub calls: Vec<Call>,
     /// And wake the machine at this time, in milliseconds since the Unix epoch. `None` leaves timers as they are.
-    pub wake_at_ms: Option<u64>,
+    pub wake_at_ms: Option<UnixMillis>,
     /// What an answer said of its PSP as such: for the deployment's operators, whatever becomes of the write.
     pub report: Option<PspReport>,
     /// Then reply.
@@ -58,7 +59,7 @@ pub struct Write {
     /// What to put there. Shared: the swap, the host's copy and the log line have it at the same time.
     pub record: Arc<Record>,
     /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
-    pub wake_at_ms: Option<u64>,
+    pub wake_at_ms: Option<UnixMillis>,
 }
 
 impl Write {
@@ -132,7 +133,7 @@ pub enum Reply {
     /// Hand the ticket in again when the record has changed, and at `until_ms` at the latest.
     Wait {
         /// When an answer is due, in milliseconds since the Unix epoch.
-        until_ms: u64,
+        until_ms: UnixMillis,
         /// The ticket to hand in.
         ticket: Box<PendingRequest>,
     },

@@ -7,6 +7,7 @@ use crate::base::id::AttemptId;
 use crate::base::limits::{
     ENTRIES_FOR_VOID, ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX,
 };
+use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::{Command, Payment};
@@ -145,7 +146,7 @@ fn on_known(
         Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
     };
     if let Some(again_ms) = too_soon(&work, &begun) {
-        let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
+        let pause_s = (again_ms - work.now_ms()).seconds_rounded_up().max(1);
         return Ok(Step::reply(answer::psp_rejected(
             view(&work),
             pause_s,
@@ -213,9 +214,13 @@ fn on_withdrawn(
         return Ok(refuse(&refusal, ticket));
     };
     let now_ms = work.now_ms();
-    let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
+    let again_ms = work
+        .state()
+        .rejections
+        .as_ref()
+        .map_or(UnixMillis::EPOCH, due::ask_again_ms);
     if ticket.has_waited || now_ms < again_ms {
-        let pause_s = again_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
+        let pause_s = (again_ms - now_ms).seconds_rounded_up().max(1);
         let response = answer::psp_rejected(view(&work), pause_s, &ticket.early());
         return Ok(Step::reply(response));
     }
@@ -232,7 +237,7 @@ fn on_withdrawn(
 }
 
 /// When an operation that the PSP has rejected may be asked for again, if that is not yet: another key does not shorten the pause.
-fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<u64> {
+fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<UnixMillis> {
     let Accepted::Operation { operation, .. } = begun else {
         return None;
     };
@@ -282,8 +287,12 @@ fn answer_bound(work: &StepBuilder<'_>, ticket: &PendingRequest, key: &str) -> R
     match bound.finalized_at {
         Some(index) => Reply::Now(finalized_at(work.record(), index, bound, ticket)),
         None if bound.is_withdrawn => {
-            let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
-            let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
+            let again_ms = work
+                .state()
+                .rejections
+                .as_ref()
+                .map_or(UnixMillis::EPOCH, due::ask_again_ms);
+            let pause_s = (again_ms - work.now_ms()).seconds_rounded_up().max(1);
             Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.early()))
         }
         None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.context)),

@@ -23,6 +23,7 @@ use super::driver::{Answer, DriverCapabilities, PspRequest, Reading, key_useless
 use super::report::Rejection;
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 
@@ -187,8 +188,8 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn created_ms(&self) -> Option<u64> {
-        self.created.and_then(|seconds| seconds.checked_mul(1000))
+    pub(super) fn created_ms(&self) -> Option<UnixMillis> {
+        self.created.and_then(UnixMillis::from_seconds)
     }
 
     pub(super) fn evidence(self, operation: Operation, target: Option<&str>, asked_minor: u64) -> Evidence {
@@ -336,7 +337,7 @@ impl Item {
         let id = clip(self.id);
         Sighting {
             object: of.clone().unwrap_or_else(|| id.clone()),
-            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            created_ms: self.created.and_then(UnixMillis::from_seconds),
             amount: None,
             evidence: Evidence {
                 effects: vec![Effect {
@@ -358,7 +359,7 @@ impl Waiting {
         let reference = clip(self.id);
         Sighting {
             object: reference.clone(),
-            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            created_ms: self.created.and_then(UnixMillis::from_seconds),
             amount: None,
             evidence: Evidence::signal(Signal::ActionRequired {
                 reference,

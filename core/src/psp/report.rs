@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::base::time::UnixMillis;
+
 /// Kinds of call that a PSP may allow or refuse apart from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,7 +61,7 @@ pub struct PspProblem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission: Option<String>,
     /// Since when, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    pub since_ms: UnixMillis,
     /// How many in a row.
     pub count: u64,
 }
@@ -72,7 +74,7 @@ pub struct PspProblems {
 
 impl PspProblems {
     /// Takes in what one answer says.
-    pub fn note(&mut self, report: &PspReport, now_ms: u64) {
+    pub fn note(&mut self, report: &PspReport, now_ms: UnixMillis) {
         let key = (report.psp.clone(), report.call);
         let Some(rejection) = &report.rejection else {
             self.open.remove(&key);

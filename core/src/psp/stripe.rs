@@ -153,8 +153,8 @@ pub(super) fn write_lookup(psp: &Psp, window: Window, page: &Lookup) -> HttpCall
             "/v1/refunds"
         }
         None => {
-            query.append_pair("created[gte]", &(window.since_ms / 1000).to_string());
-            query.append_pair("created[lte]", &window.until_ms.div_ceil(1000).to_string());
+            query.append_pair("created[gte]", &(window.since_ms.get() / 1000).to_string());
+            query.append_pair("created[lte]", &window.until_ms.get().div_ceil(1000).to_string());
             "/v1/payment_intents"
         }
     };

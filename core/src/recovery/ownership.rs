@@ -18,11 +18,12 @@
 use std::collections::BTreeSet;
 
 use crate::base::config::Psp;
+use crate::base::time::{Millis, UnixMillis};
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal};
 use crate::journal::state::State;
 
 /// Resolution of a PSP's timestamps: one second, in milliseconds.
-const PSP_TIME_UNIT_MS: u64 = 1_000;
+const PSP_TIME_UNIT_MS: Millis = Millis::new(1_000);
 
 /// What a webhook or a look-up shows, sorted by whose it is.
 #[derive(Debug, Default)]
@@ -112,10 +113,8 @@ fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
 
 /// The earliest time that a PSP can give to what a request of ours brought about, by when that was sent: clocks differ, and the PSP
 /// counts in whole seconds.
-fn earliest_ms(psp: &Psp, sent_ms: u64) -> u64 {
-    sent_ms
-        .saturating_sub(psp.timing.max_clock_skew_ms)
-        .saturating_sub(PSP_TIME_UNIT_MS)
+fn earliest_ms(psp: &Psp, sent_ms: UnixMillis) -> UnixMillis {
+    sent_ms - psp.timing.max_clock_skew_ms - PSP_TIME_UNIT_MS
 }
 
 enum Whose {

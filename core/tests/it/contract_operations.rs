@@ -313,7 +313,7 @@ fn prefer_wait_waits_longer_and_says_so() {
             panic!("{routed:?}");
         };
         assert_eq!(
-            ticket.answer_by_ms(),
+            ticket.answer_by_ms().get(),
             from_ms + seconds * 1000,
             "what an adapter is told"
         );

@@ -18,7 +18,7 @@ fn waiting(kind: Kind) -> (World, AttemptId, u64) {
     assert_eq!(answer.status, 202, "{kind:?}");
     let id = *world.store.keys().next().unwrap();
     let since_ms = world.record(id).state().action.as_ref().unwrap().since_ms;
-    (world, id, since_ms + ACTION_MS)
+    (world, id, since_ms.get() + ACTION_MS)
 }
 
 /// Lets timers fire until `until_ms`; every call that moves money is told `money`, every question `question`, or the truth.

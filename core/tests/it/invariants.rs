@@ -4,7 +4,7 @@ use pay_once_core::base::id::LocalId;
 use pay_once_core::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
 use pay_once_core::journal::invariant::check;
 use pay_once_core::limits::KEYS_PER_ATTEMPT_MAX;
-use pay_once_core::{Entropy, Record};
+use pay_once_core::{Entropy, Record, UnixMillis};
 
 use crate::support::{Kind, Told, World};
 
@@ -42,7 +42,7 @@ fn requested(key: &str) -> Fact {
 }
 
 /// The last dispatch of the record, changed.
-fn dispatch(record: &Record, change: impl FnOnce(&mut LocalId, &mut u16, &mut u64)) -> Fact {
+fn dispatch(record: &Record, change: impl FnOnce(&mut LocalId, &mut u16, &mut UnixMillis)) -> Fact {
     let mut dispatches = record.entries().iter().rev();
     let mut fact = dispatches
         .find(|entry| matches!(entry.fact, Fact::Dispatched { .. }))
@@ -81,7 +81,9 @@ fn rule_01_a_dispatch_has_a_name_of_its_own_and_a_window() {
         broken(&with(record.clone(), [same])),
         "rule 1 calls have names of their own"
     );
-    let closed = dispatch(&record, |call, _, send_by_ms| (*call, *send_by_ms) = (other(), 0));
+    let closed = dispatch(&record, |call, _, send_by_ms| {
+        (*call, *send_by_ms) = (other(), UnixMillis::EPOCH)
+    });
     assert_eq!(broken(&with(record, [closed])), "rule 1 a window to send in");
 }
 
@@ -128,7 +130,7 @@ fn rule_06_what_is_proven_of_one_effect_number_is_proven_of_no_other() {
 }
 
 fn other() -> LocalId {
-    LocalId::new(1, Entropy(9), 0)
+    LocalId::new(UnixMillis::new(1), Entropy(9), 0)
 }
 
 #[test]

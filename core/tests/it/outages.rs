@@ -7,7 +7,7 @@ use pay_once_core::journal::entry::Operation;
 use pay_once_core::limits::{
     EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
 };
-use pay_once_core::{AttemptId, Call, CallResult, Face, Input, Outcome};
+use pay_once_core::{AttemptId, Call, CallResult, Face, Input, Millis, Outcome};
 
 use crate::support::*;
 
@@ -182,7 +182,7 @@ fn what_is_not_done_in_a_day_is_parked() {
 #[test]
 fn pauses_begin_with_the_third_try_and_grow_fourfold() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.max_in_flight_ms = 1_000;
+    world.psp_mut().timing.max_in_flight_ms = Millis::new(1_000);
     let id = world.authorized();
     let outage = Outage::of_money(u64::MAX, answered(503, ""));
     outage.begin(&mut world, id, "capture");
@@ -195,9 +195,9 @@ fn pauses_begin_with_the_third_try_and_grow_fourfold() {
         }
     }
     let pauses_ms: Vec<u64> = sent_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let window_ms = world.timing().send_window_ms;
-    assert!(pauses_ms[0] < EFFECT_PAUSE_FIRST_MS, "{pauses_ms:?}");
-    let wanted_ms = [1, 4, 16].map(|times| times * EFFECT_PAUSE_FIRST_MS + window_ms);
+    let window_ms = world.timing().send_window_ms.get();
+    assert!(pauses_ms[0] < EFFECT_PAUSE_FIRST_MS.get(), "{pauses_ms:?}");
+    let wanted_ms = [1, 4, 16].map(|times| times * EFFECT_PAUSE_FIRST_MS.get() + window_ms);
     assert_eq!(pauses_ms[1..], wanted_ms);
 }
 
@@ -243,7 +243,7 @@ fn a_key_is_sent_again_a_counted_number_of_times() {
     );
 
     let mut world = World::new(Kind::AcquirerKeyed);
-    world.psp_mut().class.keyed_horizon_ms = Some(100 * DAY_MS);
+    world.psp_mut().class.keyed_horizon_ms = Some(Millis::new(100 * DAY_MS));
     let id = world.authorized();
     let outage = Outage {
         until_ms: u64::MAX,
@@ -322,12 +322,12 @@ fn a_pause_does_not_outlast_what_is_acted_on() {
     for (left_ms, lasts_ms) in [(4 * HOUR_MS, 90 * MINUTE_MS), (22 * HOUR_MS, 6 * HOUR_MS)] {
         let mut world = World::new(Kind::AcquirerQueryable);
         let id = world.authorized();
-        let lapses_ms = world.now_ms + world.timing().authorization_lifetime_ms;
+        let lapses_ms = world.now_ms + world.timing().authorization_lifetime_ms.get();
         world.now_ms = lapses_ms - left_ms;
         let outage = Outage::of_money(world.now_ms + lasts_ms, answered(503, ""));
         outage.outlast(&mut world, id, "capture");
         assert_eq!(world.status(id), "CAPTURED");
-        assert!(world.now_ms <= lapses_ms - world.timing().capture_margin_ms);
+        assert!(world.now_ms <= lapses_ms - world.timing().capture_margin_ms.get());
     }
     let mut world = World::new(Kind::StripeNoKeys);
     let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));

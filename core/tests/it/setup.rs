@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{Class, Config, Face, Merchant, Millis, Psp, Secret, Timing, key_digest};
 
 /// 2025-11-26T12:34:56Z, the moment of the contract's first examples.
 pub(crate) const START_MS: u64 = 1_764_160_496_000;
@@ -55,8 +55,8 @@ impl Kind {
     }
 
     pub(crate) fn class(self) -> Class {
-        let keyed = Some(DAY_MS);
-        let lag = Some(LOOKUP_LAG_MS);
+        let keyed = Some(Millis::new(DAY_MS));
+        let lag = Some(Millis::new(LOOKUP_LAG_MS));
         let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
             Kind::Stripe => (keyed, true, lag),
             Kind::StripeNoKeys => (None, true, lag),
@@ -90,7 +90,7 @@ pub(crate) fn config(kind: Kind) -> Config {
     };
     let config = Config {
         installation: String::new(),
-        time_budget_ms: 150,
+        time_budget_ms: Millis::new(150),
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([(kind.name().to_owned(), psp)]),
         open_merchant: Some("demo".to_owned()),

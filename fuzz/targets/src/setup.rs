@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Psp, Secret, Timing, key_digest};
+use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Millis, Psp, Secret, Timing, key_digest};
 use pay_once_psp_model::PSP_URL;
 
 /// 2025-11-26T12:34:56Z, when every story begins, in milliseconds since the Unix epoch.
@@ -74,8 +74,8 @@ impl Kind {
     /// What it offers for recovery.
     #[must_use]
     pub fn class(self) -> Class {
-        let keyed = Some(DAY_MS);
-        let lag = Some(LOOKUP_LAG_MS);
+        let keyed = Some(Millis::new(DAY_MS));
+        let lag = Some(Millis::new(LOOKUP_LAG_MS));
         let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
             Kind::Stripe => (keyed, true, lag),
             Kind::StripeNoKeys => (None, true, lag),
@@ -109,7 +109,7 @@ impl Kind {
     fn declared(self, is_patient: bool) -> Config {
         let mut timing = Timing::default();
         if is_patient {
-            timing.authorize_retry_ms = DAY_MS;
+            timing.authorize_retry_ms = Millis::new(DAY_MS);
         }
         let psp = Psp {
             face: self.face(),
@@ -125,7 +125,7 @@ impl Kind {
         };
         let config = Config {
             installation: String::new(),
-            time_budget_ms: 150,
+            time_budget_ms: Millis::new(150),
             merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
             psps: BTreeMap::from([(self.name().to_owned(), psp)]),
             open_merchant: Some("demo".to_owned()),

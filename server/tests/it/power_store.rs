@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pay_once::ports::{Store, Swap, Swapped};
 use pay_once::sqlite::SqliteStore;
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, UnixMillis};
 use rusqlite::Connection;
 
 use crate::power::{order, reports, shim};
@@ -60,7 +60,7 @@ async fn swap_for_ever(store: Rc<SqliteStore>, number: u8, mut expected_version:
             expected_version,
             version,
             bytes: bytes(number, version),
-            wake_at_ms: Some(version),
+            wake_at_ms: Some(UnixMillis::new(version)),
         };
         assert_eq!(store.swap(swap).await, Swapped::Applied, "{number}: {version}");
         // Past the test harness, which would keep it to itself.

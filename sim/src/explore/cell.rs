@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Psp, Secret, Timing};
+use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Millis, Psp, Secret, Timing};
 use pay_once_psp_model::{Dials, Ledger, PSP_URL, TOKEN_3DS, TOKEN_DECLINED};
 use serde::Serialize;
 
@@ -24,15 +24,15 @@ const HORIZON_MS: u64 = 60_000;
 /// A world's declared constants. Small ones, so that few polls lie between a dispatch and its proof of absence; only
 /// their order matters to the machine.
 pub(super) const TIMING: Timing = Timing {
-    send_window_ms: 200,
-    call_timeout_ms: 1_000,
-    max_in_flight_ms: 1_600,
-    max_clock_skew_ms: 100,
-    webhook_tolerance_ms: 300_000,
-    authorization_lifetime_ms: 7 * 24 * 3_600_000,
-    capture_margin_ms: 3_600_000,
-    action_timeout_ms: 6_000,
-    authorize_retry_ms: 4_000,
+    send_window_ms: Millis::new(200),
+    call_timeout_ms: Millis::new(1_000),
+    max_in_flight_ms: Millis::new(1_600),
+    max_clock_skew_ms: Millis::new(100),
+    webhook_tolerance_ms: Millis::new(300_000),
+    authorization_lifetime_ms: Millis::new(7 * 24 * 3_600_000),
+    capture_margin_ms: Millis::new(3_600_000),
+    action_timeout_ms: Millis::new(6_000),
+    authorize_retry_ms: Millis::new(4_000),
 };
 
 /// The PSP classes of `docs/psp.md`.
@@ -110,9 +110,9 @@ impl PspClass {
         let keyed = matches!(self, Self::Keyed | Self::Stripe | Self::KeyedQueryable);
         let listed = matches!(self, Self::Stripe | Self::Queryable | Self::KeyedQueryable);
         Class {
-            keyed_horizon_ms: keyed.then_some(HORIZON_MS),
+            keyed_horizon_ms: keyed.then_some(Millis::new(HORIZON_MS)),
             addressable: self.face() == Face::Stripe,
-            lookup_lag_ms: listed.then_some(LOOKUP_LAG_MS),
+            lookup_lag_ms: listed.then_some(Millis::new(LOOKUP_LAG_MS)),
             prepare_first: false,
         }
     }
@@ -227,7 +227,7 @@ impl Cell {
             plot,
             mix,
             budget: mix.budget(class, plot),
-            really_in_flight_ms: TIMING.max_in_flight_ms,
+            really_in_flight_ms: TIMING.max_in_flight_ms.get(),
             strict: false,
         }
     }
@@ -242,8 +242,8 @@ impl Cell {
     pub(super) fn books(&self) -> Ledger {
         let class = self.class.class();
         let mut ledger = Ledger::new(Dials {
-            horizon_ms: class.keyed_horizon_ms,
-            listing_lag_ms: class.lookup_lag_ms.unwrap_or(0),
+            horizon_ms: class.keyed_horizon_ms.map(Millis::get),
+            listing_lag_ms: class.lookup_lag_ms.unwrap_or_default().get(),
             says_created: true,
             ..Dials::default()
         });
@@ -274,7 +274,7 @@ impl Cell {
         };
         Config {
             installation: String::new(),
-            time_budget_ms: 150,
+            time_budget_ms: Millis::new(150),
             merchants: BTreeMap::from([(MERCHANT.to_owned(), merchant)]),
             psps: BTreeMap::from([(self.class.psp().to_owned(), psp)]),
             open_merchant: Some(MERCHANT.to_owned()),

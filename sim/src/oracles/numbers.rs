@@ -43,7 +43,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             let first = *targets.entry(psp_key).or_insert(target.as_deref());
             if first != target.as_deref() {
                 let what = format!("{psp_key} was sent to {first:?} first, and to {target:?} later");
-                return Err((since(*sent_at_ms), what));
+                return Err((since(sent_at_ms.get()), what));
             }
         }
         match &entry.fact {
@@ -67,22 +67,25 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 psp_key,
                 ..
             } => {
-                first_sent.entry((*operation, *effect)).or_insert(*sent_at_ms);
+                first_sent
+                    .entry((*operation, *effect))
+                    .or_insert(sent_at_ms.get());
                 let arrived_ms = keys.get(&**psp_key).copied();
-                let age_ms = arrived_ms.map_or(0, |at_ms| since(*sent_at_ms).saturating_sub(at_ms));
+                let age_ms = arrived_ms.map_or(0, |at_ms| since(sent_at_ms.get()).saturating_sub(at_ms));
                 let is_late =
                     case.class.is_keyed() && *operation != Operation::Void && age_ms > declared.horizon_ms;
                 if is_late {
                     let what = format!("{psp_key} was sent again after the PSP may have forgotten it");
-                    return Err((since(*sent_at_ms), what));
+                    return Err((since(sent_at_ms.get()), what));
                 }
                 if absent.contains(&(*operation, *effect)) {
                     let what = format!("{psp_key} was dispatched again after it was proven absent");
-                    return Err((since(*sent_at_ms), what));
+                    return Err((since(sent_at_ms.get()), what));
                 }
                 let before = rejected.remove(operation);
                 let is_other = |(number, first_ms): &(u16, u64)| {
-                    let is_known = case.class.is_keyed() && sent_at_ms.saturating_sub(*first_ms) < known_ms;
+                    let is_known =
+                        case.class.is_keyed() && sent_at_ms.get().saturating_sub(*first_ms) < known_ms;
                     is_known
                         && number != effect
                         && *operation == Operation::Authorize
@@ -90,7 +93,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 };
                 if let Some((number, _)) = before.filter(is_other) {
                     let what = format!("number {number} was rejected, and {psp_key} asks for it again");
-                    return Err((since(*sent_at_ms), what));
+                    return Err((since(sent_at_ms.get()), what));
                 }
             }
             _ => {}

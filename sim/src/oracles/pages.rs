@@ -41,7 +41,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             evidence,
             ..
         } if current.1.contains(call) => match &evidence.signal {
-            Signal::ActionRequired { url, .. } if !url.is_empty() => Some((since(entry.at_ms), url)),
+            Signal::ActionRequired { url, .. } if !url.is_empty() => Some((since(entry.at_ms.get()), url)),
             _ => None,
         },
         _ => None,

@@ -68,7 +68,7 @@ fn parked_ms(case: &Case<'_>) -> u64 {
         )
     };
     let parking = entries.find(|entry| is_parking(&entry.fact));
-    parking.map_or(0, |entry| entry.at_ms.saturating_sub(EPOCH_MS))
+    parking.map_or(0, |entry| entry.at_ms.get().saturating_sub(EPOCH_MS))
 }
 
 /// The PSP took or holds another amount than was asked for.
@@ -167,7 +167,7 @@ fn is_lost_by_store(plan: &Plan) -> bool {
     for step in &plan.steps {
         if let Act::Store { fault, for_ms, .. } = step.act {
             kinds.insert(fault);
-            is_long |= for_ms >= OUTCOME_RETRY_MS / 2;
+            is_long |= for_ms >= OUTCOME_RETRY_MS.get() / 2;
         }
     }
     let is_late = kinds.contains(&StoreFault::LateUnknown) || kinds.contains(&StoreFault::Slow);
@@ -223,7 +223,7 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
             Fact::Dispatched {
                 psp_key, sent_at_ms, ..
             } => {
-                sent.entry(psp_key).or_insert(*sent_at_ms);
+                sent.entry(psp_key).or_insert(sent_at_ms.get());
                 last_key = Some(&**psp_key);
             }
             Fact::Inferred {
@@ -238,8 +238,8 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
                     let what = "parked, though the key was known for hours after all was healed".to_owned();
                     return Err((case.run.ended_ms, what));
                 }
-                if entry.at_ms < from_ms {
-                    let at_ms = entry.at_ms.saturating_sub(EPOCH_MS);
+                if entry.at_ms.get() < from_ms {
+                    let at_ms = entry.at_ms.get().saturating_sub(EPOCH_MS);
                     return Err((at_ms, "parked while the key could still tell".to_owned()));
                 }
             }

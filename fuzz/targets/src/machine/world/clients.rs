@@ -58,7 +58,7 @@ impl World {
             headers: if asked.key.is_empty() { &[] } else { headers },
             body: body.as_bytes(),
         };
-        match route(self.config, &request, self.now_ms) {
+        match route(self.config, &request, self.moment()) {
             Routed::Attempt { id, input } => {
                 assert_eq!(id, attempt(), "the key is the address");
                 Some(input)
