@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use divan::counter::ItemsCount;
 use pay_once_core::{
-    AttemptId, CallResult, Class, Config, Entropy, Face, Input, Merchant, Millis, Outcome, Psp, Record,
-    Reply, Request, Routed, Secret, Timing, UnixMillis, handle, route,
+    AttemptId, CallResult, Capabilities, Config, Connector, Entropy, Input, Merchant, Millis, Outcome, Psp,
+    Record, Reply, Request, Routed, Secret, Timing, UnixMillis, handle, route,
 };
 
 #[global_allocator]
@@ -27,14 +27,14 @@ fn main() {
 
 fn config() -> Config {
     let psp = Psp {
-        face: Face::Stripe,
+        connector: Connector::Stripe,
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
         webhook_secrets: Vec::new(),
-        class: Class {
+        capabilities: Capabilities {
             keyed_horizon_ms: Some(Millis::new(86_400_000)),
             addressable: true,
-            ..Class::default()
+            ..Capabilities::default()
         },
         timing: Timing::default(),
     };
@@ -97,7 +97,7 @@ impl Adapter<'_> {
         match step.reply {
             Reply::Nothing => {}
             Reply::Now(response) => assert!(response.status < 300),
-            Reply::Wait { ticket, .. } => self.drive(id, Input::Request(ticket), psp_says),
+            Reply::Wait { pending, .. } => self.drive(id, Input::Request(pending), psp_says),
         }
     }
 }

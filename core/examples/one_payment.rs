@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Class, Config, Entropy, Face, Merchant, Millis, Psp, Questions,
-    Record, Request, Response, Secret, Swap, Swapped, Timing, Turn, UnixMillis,
+    Action, AttemptId, Call, CallResult, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp,
+    Questions, Record, Request, Response, Secret, Swap, Swapped, Timing, Turn, UnixMillis,
 };
 
 const APPROVED: &[u8] = br#"{"status":"approved","psp_reference":"psp_1"}"#;
@@ -148,13 +148,13 @@ impl Adapter {
 
 fn main() {
     let psp = Psp {
-        face: Face::Acquirer,
+        connector: Connector::Acquirer,
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
         webhook_secrets: Vec::new(),
-        class: Class {
+        capabilities: Capabilities {
             keyed_horizon_ms: Some(Millis::new(86_400_000)),
-            ..Class::default()
+            ..Capabilities::default()
         },
         timing: Timing::default(),
     };

@@ -98,7 +98,9 @@ pub mod psp;
 #[doc(hidden)]
 pub mod recovery;
 
-pub use base::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing, key_digest};
+pub use base::config::{
+    Capabilities, Config, Connector, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing, key_digest,
+};
 pub use base::config_file::{ConfigFile, SecretPlace};
 pub use base::http::{Request, Response};
 pub use base::id::{AttemptId, Entropy};

@@ -36,7 +36,7 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Result<Response> 
         return translate(response);
     }
     let (since_ms, due_ms) = match &input {
-        Input::Request(ticket) => (now_ms, ticket.answer_by_ms()),
+        Input::Request(pending) => (now_ms, pending.answer_by_ms()),
         // What was read for it is read again, in a time of its own.
         Input::Webhook(_) | Input::Outcome(_) | Input::Wake => {
             let since_ms = system::now_ms();

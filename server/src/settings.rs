@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use pay_once_core::{
-    Class, Config, ConfigFile, Face, Merchant, Millis, Psp, Secret, SecretPlace, TIME_BUDGET_MS, Timing,
+    Capabilities, Config, ConfigFile, Connector, Merchant, Millis, Psp, Secret, SecretPlace, TIME_BUDGET_MS,
+    Timing,
 };
 
 use crate::sqlite::installation_of;
@@ -130,11 +131,11 @@ pub fn settings(
 
 /// One merchant without a key, the sandbox as its PSP.
 fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String) -> Settings {
-    let (name, face, class) = match arguments.sandbox_psp {
+    let (name, connector, capabilities) = match arguments.sandbox_psp {
         SandboxPsp::Stripe | SandboxPsp::StripePrepared => (
             "stripe",
-            Face::Stripe,
-            Class {
+            Connector::Stripe,
+            Capabilities {
                 keyed_horizon_ms: Some(Millis::new(86_400_000)),
                 addressable: true,
                 lookup_lag_ms: Some(Millis::new(1_000)),
@@ -143,21 +144,21 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         ),
         SandboxPsp::AcquirerKeyed => (
             "acquirer",
-            Face::Acquirer,
-            Class {
+            Connector::Acquirer,
+            Capabilities {
                 keyed_horizon_ms: Some(Millis::new(86_400_000)),
-                ..Class::default()
+                ..Capabilities::default()
             },
         ),
         SandboxPsp::AcquirerQueryable => (
             "acquirer",
-            Face::Acquirer,
-            Class {
+            Connector::Acquirer,
+            Capabilities {
                 lookup_lag_ms: Some(Millis::new(1_000)),
-                ..Class::default()
+                ..Capabilities::default()
             },
         ),
-        SandboxPsp::AcquirerBlind => ("acquirer", Face::Acquirer, Class::default()),
+        SandboxPsp::AcquirerBlind => ("acquirer", Connector::Acquirer, Capabilities::default()),
     };
     // The sandbox runs on this machine, and lands what it takes within its own dial of 5 s: unknowns end soon.
     let call_timeout_ms = Millis::new(arguments.sandbox_latency_ms.1) + Millis::new(2_000);
@@ -169,11 +170,11 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
         ..Timing::default()
     };
     let psp = Psp {
-        face,
+        connector,
         base_url: sandbox_url.to_owned(),
         api_key: Secret::new("sk_sandbox"),
         webhook_secrets: vec![Secret::new(webhook_secret.clone())],
-        class,
+        capabilities,
         timing,
     };
     let merchant = Merchant {

@@ -106,9 +106,9 @@ fn calls(calls: &[PspCall], met: &mut Met) {
     }
     let effects = keys.keys().filter_map(|key| key.rsplit_once('-'));
     let (mut before, mut has_moved) = (None, false);
-    for (effect, _) in effects {
-        has_moved |= before == Some(effect);
-        before = Some(effect);
+    for (generation, _) in effects {
+        has_moved |= before == Some(generation);
+        before = Some(generation);
     }
     if has_moved {
         met.meet(Sometimes::EffectNumberMoved);

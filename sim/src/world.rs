@@ -1,6 +1,6 @@
 //! From a plan's world to what core and the sandbox PSP are told.
 
-use pay_once_core::{Class as CoreClass, Config, Face, Merchant, Millis, Psp, Secret, Timing, key_digest};
+use pay_once_core::{Capabilities, Config, Connector, Merchant, Millis, Psp, Secret, Timing, key_digest};
 use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
 use crate::plan::{Calls, Class, Policy, PspFault, World};
@@ -47,8 +47,8 @@ impl Class {
         }
     }
 
-    fn core(self, world: &World) -> CoreClass {
-        CoreClass {
+    fn core(self, world: &World) -> Capabilities {
+        Capabilities {
             keyed_horizon_ms: self.is_keyed().then_some(Millis::new(world.declared.horizon_ms)),
             addressable: self.is_stripe(),
             lookup_lag_ms: self
@@ -103,14 +103,14 @@ pub fn config(world: &World, psp_url: &str) -> Config {
 fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
     let policy = world.policy();
     Psp {
-        face: match class.is_stripe() {
-            true => Face::Stripe,
-            false => Face::Acquirer,
+        connector: match class.is_stripe() {
+            true => Connector::Stripe,
+            false => Connector::Acquirer,
         },
         base_url: psp_url.to_owned(),
         api_key: Secret::new("sk_simulated"),
         webhook_secrets: webhook_secrets(world),
-        class: class.core(world),
+        capabilities: class.core(world),
         timing: Timing {
             send_window_ms: Millis::new(policy.send_window_ms),
             call_timeout_ms: Millis::new(policy.call_timeout_ms),

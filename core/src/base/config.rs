@@ -43,7 +43,7 @@ pub struct Merchant {
 #[derive(Clone, Debug)]
 pub struct Psp {
     /// Which driver speaks to it.
-    pub face: Face,
+    pub connector: Connector,
     /// Scheme, host and path prefix, without a closing slash.
     pub base_url: String,
     /// Its API key.
@@ -51,7 +51,7 @@ pub struct Psp {
     /// The secrets that its webhooks may be signed with, several while one is being changed; without one they are refused.
     pub webhook_secrets: Vec<Secret>,
     /// What it offers for recovery.
-    pub class: Class,
+    pub capabilities: Capabilities,
     /// Its constants.
     pub timing: Timing,
 }
@@ -74,7 +74,7 @@ impl Psp {
 /// The two drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Face {
+pub enum Connector {
     /// Stripe's PaymentIntents.
     Stripe,
     /// A plain JSON card-network face.
@@ -83,7 +83,7 @@ pub enum Face {
 
 /// What a PSP offers for ending an unknown (`docs/psp.md`). Nothing set is `blind`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Class {
+pub struct Capabilities {
     /// `keyed`: the same key within this many milliseconds has the same effect.
     pub keyed_horizon_ms: Option<Millis>,
     /// `addressable`: acts on an object made beforehand, whose state is read by id and which refuses to act twice.
@@ -95,7 +95,7 @@ pub struct Class {
     pub prepare_first: bool,
 }
 
-impl Class {
+impl Capabilities {
     /// Whether an authorization begins with a call that only makes the object.
     #[must_use]
     pub fn prepares(&self) -> bool {
@@ -207,7 +207,7 @@ impl Config {
         for (name, psp) in &self.psps {
             let t = &psp.timing;
             if psp
-                .class
+                .capabilities
                 .keyed_horizon_ms
                 .is_some_and(|h| h <= t.landed_after_ms())
             {
@@ -236,7 +236,7 @@ impl Config {
                     "psp \"{name}\": base_url has credentials in it; they belong into api_key"
                 ));
             }
-            if psp.class.addressable && psp.face == Face::Acquirer {
+            if psp.capabilities.addressable && psp.connector == Connector::Acquirer {
                 return Err(format!(
                     "psp \"{name}\": the acquirer face has no objects to address; declare it keyed, queryable or blind"
                 ));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::base::config::{Class, Config, Face, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing};
+use crate::base::config::{Capabilities, Config, Connector, Merchant, Psp, Secret, TIME_BUDGET_MS, Timing};
 use crate::base::limits::INSTALLATION_BYTES_MAX;
 use crate::base::time::Millis;
 
@@ -42,7 +42,8 @@ struct MerchantEntry {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PspEntry {
-    face: Face,
+    #[serde(rename = "face")]
+    connector: Connector,
     base_url: String,
     api_key_env: Option<String>,
     api_key_file: Option<String>,
@@ -199,11 +200,11 @@ impl PspEntry {
             .map(Secret::new)
             .collect();
         Ok(Psp {
-            face: self.face,
+            connector: self.connector,
             base_url: self.base_url.trim_end_matches('/').to_owned(),
             api_key,
             webhook_secrets,
-            class: Class {
+            capabilities: Capabilities {
                 keyed_horizon_ms: self.keyed_horizon_ms,
                 addressable: self.addressable,
                 lookup_lag_ms: self.lookup_lag_ms,

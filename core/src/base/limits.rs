@@ -82,11 +82,11 @@ pub const LOOK_PAUSE_MAX_MS: Millis = Millis::new(160);
 pub const RESENDS_BEFORE_LOOKUP: usize = 3;
 /// Re-sends under one key in all. With doubling delays this outlasts a day-long outage.
 pub const RESENDS_MAX: usize = 40;
-/// Effect numbers that one operation may use before it is ended (authorize) or parked (others).
-pub const EFFECTS_PER_OPERATION_MAX: u16 = 8;
+/// Generations that one operation may use before it is ended (authorize) or parked (others).
+pub const GENERATIONS_PER_OPERATION_MAX: u16 = 8;
 /// How long after the second try of what no customer waits for a look that shows nothing counts, in milliseconds, so that a
 /// third follows; after each later one four times as long: the tries outlast a day-long outage.
-pub const EFFECT_PAUSE_FIRST_MS: Millis = Millis::new(60_000);
+pub const GENERATION_PAUSE_FIRST_MS: Millis = Millis::new(60_000);
 /// Objects asked for on one page of a look-up; fewer, down to one, where a page is too large to be read.
 pub const LOOKUP_PAGE_OBJECTS: u32 = 100;
 /// Objects that carry an attempt's reference and are not its own, of which its journal keeps the ids.

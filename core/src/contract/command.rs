@@ -1,6 +1,6 @@
 //! Bodies of requests: what is asked for, member by member, with errors that name the member (`docs/http.md`, “Request bodies”).
 
-use crate::base::config::{Config, Face};
+use crate::base::config::{Config, Connector};
 use crate::base::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
     PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
@@ -72,15 +72,15 @@ pub(crate) fn command(
     let settings = config.merchants.get(merchant);
     let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
     let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
-    let face = config.psps.get(&psp).map(|psp| psp.face);
-    let order = match kind {
+    let connector = config.psps.get(&psp).map(|psp| psp.connector);
+    let command = match kind {
         RequestKind::Create => Command::Create(Box::new(Payment {
-            terms: terms(&mut body, kind, face)?,
+            terms: terms(&mut body, kind, connector)?,
             psp,
             return_url: return_url(&mut body)?,
         })),
         RequestKind::Charge => {
-            let mut terms = terms(&mut body, kind, face)?;
+            let mut terms = terms(&mut body, kind, connector)?;
             terms.payment_method = terms.payment_method.or(default_payment_method);
             if terms.payment_method.is_none() {
                 return Err(missing("payment_method"));
@@ -103,11 +103,11 @@ pub(crate) fn command(
         RequestKind::Resolve => resolve(&mut body)?,
     };
     body.finish()?;
-    Ok(order)
+    Ok(command)
 }
 
-/// `face` is the driver of the merchant's PSP: what it cannot express is refused here, before anything is sent or stored.
-fn terms(body: &mut Body, kind: RequestKind, face: Option<Face>) -> Result<Terms, ApiError> {
+/// `connector` is the driver of the merchant's PSP: what it cannot express is refused here, before anything is sent or stored.
+fn terms(body: &mut Body, kind: RequestKind, connector: Option<Connector>) -> Result<Terms, ApiError> {
     let order_id = match kind {
         RequestKind::Charge => body.string("order_id", ORDER_ID_CHARS_MAX)?,
         _ => Some(body.required_string("order_id", ORDER_ID_CHARS_MAX)?),
@@ -120,8 +120,8 @@ fn terms(body: &mut Body, kind: RequestKind, face: Option<Face>) -> Result<Terms
         );
         return Err(ApiError::new(Code::InvalidCurrency, message).field("currency"));
     }
-    if let Some(face) = face {
-        expressible(Units::new(face, WireForm::CURRENT), &currency, amount_minor)?;
+    if let Some(connector) = connector {
+        expressible(Units::new(connector, WireForm::CURRENT), &currency, amount_minor)?;
     }
     let capture_method = match (body.string("capture_method", 16)?.as_deref(), kind) {
         (None | Some("automatic"), RequestKind::Charge) | (Some("automatic"), _) => CaptureMethod::Automatic,

@@ -39,10 +39,10 @@ impl From<ApiError> for Refusal {
 }
 
 /// The conditions of each operation: the status first, then the members.
-pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refusal> {
+pub(crate) fn condition(state: &State, command: &Command) -> Result<Accepted, Refusal> {
     use Status as S;
     let full_minor = state.terms.amount_minor;
-    match (order, state.status) {
+    match (command, state.status) {
         (
             Command::Authorize {
                 payment_method,
@@ -61,7 +61,7 @@ pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refu
             (Some(_) | None, Some(_) | None) => {
                 // An older build took amounts that its PSP does not have.
                 expressible(
-                    Units::new(state.face, WireForm::CURRENT),
+                    Units::new(state.connector, WireForm::CURRENT),
                     &state.terms.currency,
                     full_minor,
                 )?;
@@ -77,7 +77,7 @@ pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refu
                 Err(ApiError::new(Code::InvalidAmount, message).field("amount").into())
             }
             amount_minor => {
-                let units = Units::new(state.face, WireForm::of(state.wire_form));
+                let units = Units::new(state.connector, WireForm::of(state.wire_form));
                 expressible(units, &state.terms.currency, amount_minor)?;
                 Ok(Accepted::Operation {
                     operation: Operation::Capture,
@@ -166,8 +166,8 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
     let undone = matches!(running.operation, Operation::Void | Operation::Refund);
     if !happened {
         let (evidence, retries) = if undone {
-            // What is still held must be released: it is tried again under a new effect number.
-            (Evidence::default(), Some((running.operation, running.effect)))
+            // What is still held must be released: it is tried again under a new generation.
+            (Evidence::default(), Some((running.operation, running.generation)))
         } else {
             let code = "resolved_by_operator".to_owned();
             (
@@ -200,7 +200,7 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
     };
     let kinds: &[EffectKind] = match running.operation {
         Operation::Authorize
-            if state.is_automatic() && psp::capabilities(state.face).captures_with_authorize =>
+            if state.is_automatic() && psp::driver_capabilities(state.connector).captures_with_authorize =>
         {
             &[EffectKind::Authorize, EffectKind::Capture]
         }

@@ -233,8 +233,8 @@ impl Turn {
         match std::mem::replace(&mut self.reply, Reply::Nothing) {
             Reply::Nothing => Action::Done,
             Reply::Now(response) => Action::Reply(response),
-            Reply::Wait { until_ms, ticket } => {
-                self.input = Input::Request(ticket);
+            Reply::Wait { until_ms, pending } => {
+                self.input = Input::Request(pending);
                 self.phase = Phase::Waiting;
                 Action::Wait {
                     until_ms: self

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::config::Face;
+use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
 use crate::base::time::UnixMillis;
@@ -68,7 +68,7 @@ pub enum Fact {
         /// Name of the PSP in the configuration. An attempt never changes its PSP.
         psp: String,
         /// How that PSP is spoken to.
-        face: Face,
+        connector: Connector,
     },
     /// Requested: a client asked for an operation under a key.
     Requested {
@@ -100,8 +100,8 @@ pub enum Fact {
         operation: Operation,
         /// Makes the object (no money), or acts on it.
         step: CallStep,
-        /// Effect number (rule 3).
-        effect: u16,
+        /// Generation (rule 3).
+        generation: u16,
         /// The PSP key (rule 3).
         psp_key: String,
         /// The object or effect addressed, once known (rule 12).
@@ -188,9 +188,11 @@ pub enum Operation {
 #[serde(rename_all = "snake_case")]
 pub enum CallStep {
     /// Makes the PSP's object. No money can move.
-    Prepare,
+    #[serde(rename = "prepare")]
+    CreateObject,
     /// Moves money, or releases it.
-    Act,
+    #[serde(rename = "act")]
+    Execute,
 }
 
 /// On whose behalf an operation runs.
@@ -244,12 +246,12 @@ impl Source {
 /// A conclusion that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Conclusion {
-    /// This effect number did not happen and no longer can (rules 3 and 6).
+    /// This generation did not happen and no longer can (rules 3 and 6).
     NoEffect {
         /// Which operation.
         operation: Operation,
-        /// Which effect number.
-        effect: u16,
+        /// Which generation.
+        generation: u16,
     },
     /// The operation ended without an effect, proven, and is not tried again.
     NotCarriedOut {
@@ -279,8 +281,8 @@ pub enum Conclusion {
     Withdrawn {
         /// Which operation.
         operation: Operation,
-        /// Which effect number.
-        effect: u16,
+        /// Which generation.
+        generation: u16,
         /// The PSP's code.
         code: String,
     },
@@ -332,7 +334,7 @@ pub enum CaptureMethod {
 impl Fact {
     /// The kind of knowledge.
     #[must_use]
-    pub fn knowing(&self) -> EntryKind {
+    pub fn kind(&self) -> EntryKind {
         match self {
             Self::Created { .. }
             | Self::Requested { .. }

@@ -235,15 +235,15 @@ pub struct Seen {
     pub currency: Option<String>,
     /// See [`Effect::listed`].
     pub listed: bool,
-    /// Effect numbers of the calls whose answers named it (rule 3): what answers to two numbers name is two effects.
+    /// Generations of the calls whose answers named it (rule 3): what answers to two numbers name is two effects.
     pub answers_to: BTreeSet<u16>,
 }
 
 /// The call that evidence answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered<'a> {
-    /// Its effect number (rule 3).
-    pub effect: u16,
+    /// Its generation (rule 3).
+    pub generation: u16,
     /// What it was aimed at: an answer need not repeat it.
     pub of: Option<&'a str>,
 }
@@ -260,7 +260,7 @@ impl Knowledge {
             seen.amount_minor = seen.amount_minor.max(effect.amount_minor);
             seen.currency = seen.currency.take().max(effect.currency.clone());
             seen.listed |= effect.listed;
-            seen.answers_to.extend(answered.map(|call| call.effect));
+            seen.answers_to.extend(answered.map(|call| call.generation));
         }
         self.capture_before_ms = match (self.capture_before_ms, evidence.capture_before_ms) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -283,7 +283,7 @@ impl Knowledge {
     }
 
     /// Ids of one kind that are certainly different effects: the listed ones; or, where they are more, those that
-    /// answers to different effect numbers named; or, before either, one.
+    /// answers to different generations named; or, before either, one.
     #[must_use]
     pub fn distinct(&self, kind: EffectKind) -> BTreeSet<&str> {
         let listed: BTreeSet<&str> = self
@@ -293,8 +293,8 @@ impl Knowledge {
             .collect();
         let mut answered: BTreeMap<u16, &str> = BTreeMap::new();
         for (id, seen) in self.of_kind(kind) {
-            for effect in &seen.answers_to {
-                answered.entry(*effect).or_insert(id);
+            for generation in &seen.answers_to {
+                answered.entry(*generation).or_insert(id);
             }
         }
         let answered: BTreeSet<&str> = answered.into_values().collect();

@@ -39,40 +39,40 @@ impl State {
                 call,
                 operation,
                 step,
-                effect,
+                generation,
                 psp_key,
                 target,
                 sent_at_ms,
                 send_by_ms,
             } => {
-                let used = self.effects_used.entry(*operation).or_default();
-                *used = (*used).max(*effect);
-                self.effect_of_call.insert(*call, *effect);
+                let used = self.generations_used.entry(*operation).or_default();
+                *used = (*used).max(*generation);
+                self.generation_of_call.insert(*call, *generation);
                 if *operation == Operation::Authorize && target.is_none() {
                     self.expect_object(*sent_at_ms, *send_by_ms);
                 }
                 let wire_form = self.wire_form;
-                let amount_minor = self.amount_to_ask_minor(*effect);
-                let key_used_since_ms = self.rejected_number_since_ms(*operation, *effect);
+                let amount_minor = self.amount_to_ask_minor(*generation);
+                let key_used_since_ms = self.rejected_number_since_ms(*operation, *generation);
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
-                    if running.effect != *effect {
+                    if running.generation != *generation {
                         running.key_is_useless = false;
                         running.was_rejected = false;
                         running.key_used_since_ms = key_used_since_ms;
                     }
-                    running.effect = *effect;
+                    running.generation = *generation;
                     running.proven_absent = false;
                     running.calls.push(DispatchedCall {
                         id: *call,
                         step: *step,
-                        effect: *effect,
+                        generation: *generation,
                         psp_key: psp_key.as_str().into(),
                         target: target.clone(),
                         sent_at_ms: *sent_at_ms,
                         send_by_ms: *send_by_ms,
                         wire_form,
                         amount_minor,
-                        tried: DeliveryState::Pending,
+                        delivery: DeliveryState::Pending,
                     });
                 }
             }
@@ -148,9 +148,12 @@ impl State {
 
     fn conclude(&mut self, at_ms: UnixMillis, generation: u64, conclusion: &Conclusion) {
         match conclusion {
-            Conclusion::NoEffect { operation, effect } => {
+            Conclusion::NoEffect {
+                operation,
+                generation,
+            } => {
                 let proven = |running: &&mut CurrentOperation| {
-                    running.operation == *operation && running.effect == *effect
+                    running.operation == *operation && running.generation == *generation
                 };
                 if let Some(running) = self.running.as_mut().filter(proven) {
                     running.proven_absent = true;

@@ -22,7 +22,7 @@ impl State {
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
         // An answer to a call that is history says nothing of what is parked.
-        if answered.is_some_and(|answer| answer.is_news)
+        if answered.is_some_and(|answer| answer.is_new)
             && matches!(evidence.signal, Signal::NotSent { .. } | Signal::Rejected { .. })
         {
             self.unpark();
@@ -32,7 +32,7 @@ impl State {
         if matches!(source, Source::Operator { .. }) && self.running.is_none() {
             self.mismatch = None;
         }
-        let number = call.and_then(|call| self.effect_of_call.get(&call).copied());
+        let number = call.and_then(|call| self.generation_of_call.get(&call).copied());
         let aimed_at = match (&self.running, answered) {
             (Some(running), Some(_)) => running
                 .target
@@ -40,8 +40,8 @@ impl State {
                 .or_else(|| self.own_reference().map(str::to_owned)),
             _ => None,
         };
-        let answers = number.map(|effect| Answered {
-            effect,
+        let answers = number.map(|generation| Answered {
+            generation,
             of: aimed_at.as_deref(),
         });
         self.knowledge.merge(evidence, answers);
@@ -104,7 +104,7 @@ impl State {
             Signal::Refused { code, message } => {
                 let whose = match (answered, source) {
                     (Some(answer), _) if answer.is_current => Some(answer.operation),
-                    // An answer to a call that is history: its effect number was already proven absent.
+                    // An answer to a call that is history: its generation was already proven absent.
                     (Some(_), _) | (None, Source::Response | Source::NamedResponse { .. }) => None,
                     (None, Source::Webhook | Source::Lookup) => Some(Operation::Authorize),
                     (None, Source::Operator { .. }) => self.running.as_ref().map(|r| r.operation),
@@ -123,7 +123,7 @@ impl State {
             return;
         };
         // What was refused was sent.
-        if running.maybe_sent().any(|call| call.step == CallStep::Act) {
+        if running.maybe_sent().any(|call| call.step == CallStep::Execute) {
             return;
         }
         running.parked = None;
@@ -279,7 +279,7 @@ impl State {
             .filter(|r| r.operation == Operation::Authorize);
         let sent = authorize.into_iter().flat_map(|running| running.calls.iter());
         let effective = sent.filter(|call| {
-            call.step == CallStep::Act && !matches!(call.tried, DeliveryState::NotSent { .. })
+            call.step == CallStep::Execute && !matches!(call.delivery, DeliveryState::NotSent { .. })
         });
         effective
             .map(|call| call.sent_at_ms)

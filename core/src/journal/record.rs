@@ -326,8 +326,8 @@ impl Record {
     /// by the simulator).
     pub(crate) fn proves_swap_of(&self, written: &Record, expected_version: Option<u64>) -> bool {
         let from = usize::try_from(expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
-        let mut news = written.entries.iter().skip(from);
-        self.grew_from(written) && news.any(|entry| matches!(entry.fact, Fact::Dispatched { .. }))
+        let mut added = written.entries.iter().skip(from);
+        self.grew_from(written) && added.any(|entry| matches!(entry.fact, Fact::Dispatched { .. }))
     }
 
     fn chain(&mut self, entry: &Entry) -> Result<(), RecordError> {

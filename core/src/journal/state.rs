@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::config::Face;
+use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
 use crate::base::time::UnixMillis;
@@ -25,7 +25,7 @@ pub struct State {
     /// Name of the PSP in the configuration.
     pub psp: Arc<str>,
     /// How that PSP is spoken to.
-    pub face: Face,
+    pub connector: Connector,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_at_ms: UnixMillis,
     /// Where it stands.
@@ -62,10 +62,10 @@ pub struct State {
     pub mismatch: Option<Mismatch>,
     /// The same, for good: answers show it.
     pub mismatch_shown: Option<Mismatch>,
-    /// Highest effect number used, by operation (rule 3).
-    pub(crate) effects_used: BTreeMap<Operation, u16>,
-    /// Effect number of every call that was dispatched.
-    pub(crate) effect_of_call: BTreeMap<LocalId, u16>,
+    /// Highest generation used, by operation (rule 3).
+    pub(crate) generations_used: BTreeMap<Operation, u16>,
+    /// Generation of every call that was dispatched.
+    pub(crate) generation_of_call: BTreeMap<LocalId, u16>,
     /// Whether a void under way ends in VOIDED (a client's) or EXPIRED (nobody's).
     pub(crate) void_cause: Cause,
 }
@@ -85,7 +85,7 @@ pub struct BoundKey {
     pub finalized_at: Option<usize>,
     /// Set while the PSP has rejected what was asked under it: nothing is under way for it until its client asks again.
     pub is_withdrawn: bool,
-    /// Whether another key has since requested the same operation; its result does not settle this key.
+    /// Whether another key has since requested the same operation; its result does not finalize this key.
     pub is_superseded: bool,
     /// Set once the PSP has refused the form of what was asked under it: that is its answer.
     pub form_refused: Option<FormRefused>,
@@ -230,7 +230,7 @@ impl State {
             request,
             terms,
             psp,
-            face,
+            connector,
         } = &entry.fact
         else {
             return None;
@@ -241,7 +241,7 @@ impl State {
             terms: Arc::new(terms.clone()),
             return_url: None,
             psp: psp.as_str().into(),
-            face: *face,
+            connector: *connector,
             created_at_ms: entry.at_ms,
             status: Status::Created,
             keys: vec![BoundKey {
@@ -263,8 +263,8 @@ impl State {
             rejections: None,
             mismatch: None,
             mismatch_shown: None,
-            effects_used: BTreeMap::new(),
-            effect_of_call: BTreeMap::new(),
+            generations_used: BTreeMap::new(),
+            generation_of_call: BTreeMap::new(),
             void_cause: Cause::Client,
         })
     }
@@ -275,10 +275,10 @@ impl State {
         self.keys.iter().find(|bound| *bound.key == *key)
     }
 
-    /// The highest effect number that an operation has used; 0 if none.
+    /// The highest generation that an operation has used; 0 if none.
     #[must_use]
-    pub fn effects_used(&self, operation: Operation) -> u16 {
-        self.effects_used.get(&operation).copied().unwrap_or(0)
+    pub fn generations_used(&self, operation: Operation) -> u16 {
+        self.generations_used.get(&operation).copied().unwrap_or(0)
     }
 
     /// Whether the terms ask for capture along with the authorization.
@@ -309,10 +309,10 @@ impl State {
             .or(self.object.as_deref())
     }
 
-    /// Whether a call of the current effect number acts on the attempt's object.
+    /// Whether a call of the current generation acts on the attempt's object.
     pub(crate) fn acts_on_object(&self) -> bool {
         let mut current = self.running.iter().flat_map(CurrentOperation::current);
-        current.any(|call| call.step == CallStep::Act && call.target.is_some())
+        current.any(|call| call.step == CallStep::Execute && call.target.is_some())
     }
 
     /// Whether the journal names the object as the attempt's own: an answer to a dispatch named it, or a dispatch addressed it.
@@ -348,21 +348,21 @@ impl State {
 
     /// Whether another sending than `call` under the same key may have had its effect.
     pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
-        let may_have_acted = |other: &DispatchedCall| match other.tried {
+        let may_have_acted = |other: &DispatchedCall| match other.delivery {
             DeliveryState::Pending | DeliveryState::Unknown { .. } => true,
             // Its answer began the 3-D Secure that the customer may finish.
             DeliveryState::Answered { .. } => self.status == Status::RequiresAction,
             DeliveryState::NotSent { .. } | DeliveryState::Rejected { .. } => false,
         };
         let mut sent = self.running.iter().flat_map(CurrentOperation::current);
-        sent.any(|other| other.id != call && other.step == CallStep::Act && may_have_acted(other))
+        sent.any(|other| other.id != call && other.step == CallStep::Execute && may_have_acted(other))
     }
 
-    /// What a dispatch of this effect number asks for, in minor units: what it asked for before, or, of a refund under a new number,
+    /// What a dispatch of this generation asks for, in minor units: what it asked for before, or, of a refund under a new number,
     /// what is left to be given back.
-    pub(crate) fn amount_to_ask_minor(&self, effect: u16) -> u64 {
+    pub(crate) fn amount_to_ask_minor(&self, generation: u16) -> u64 {
         let Some(running) = &self.running else { return 0 };
-        let sent_before = running.calls.iter().find(|call| call.effect == effect);
+        let sent_before = running.calls.iter().find(|call| call.generation == generation);
         match (sent_before, &running.target) {
             (Some(call), _) => call.amount_minor,
             // Of the whole capture: refunds that had gone through when this one was intended may have failed since.
@@ -386,12 +386,16 @@ impl State {
     }
 
     /// When this number was sent first, if the PSP rejected it then, in milliseconds since the Unix epoch.
-    pub(crate) fn rejected_number_since_ms(&self, operation: Operation, effect: u16) -> Option<UnixMillis> {
+    pub(crate) fn rejected_number_since_ms(
+        &self,
+        operation: Operation,
+        generation: u16,
+    ) -> Option<UnixMillis> {
         let row = self
             .rejections
             .as_ref()
             .filter(|row| row.operation == operation)?;
-        let call = row.call.as_ref().filter(|call| call.effect == effect)?;
+        let call = row.call.as_ref().filter(|call| call.generation == generation)?;
         Some(call.sent_at_ms)
     }
 }

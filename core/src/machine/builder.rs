@@ -140,16 +140,16 @@ impl<'a> StepBuilder<'a> {
         };
         let mut after = self.state().clone();
         after.apply(self.record.entries().len(), &entry);
-        let is_news = after != *self.state();
+        let is_new = after != *self.state();
         let mismatch = after.capture_mismatch(&evidence.effects);
-        if !is_news && mismatch.is_none() {
+        if !is_new && mismatch.is_none() {
             return Ok(false);
         }
         self.record.to_mut().append_folded(entry, after)?;
         if let Some(conclusion) = mismatch {
             self.push(Fact::Inferred { conclusion })?;
         }
-        Ok(is_news)
+        Ok(is_new)
     }
 
     /// Makes every move that is due. One that sends or asks ends it: what comes next depends on the answer.
@@ -192,7 +192,7 @@ impl<'a> StepBuilder<'a> {
                 }
                 self.begin(psp, operation, cause, amount_minor, target)
             }
-            RecoveryAction::Send { step, effect } => self.dispatch(psp, step, effect),
+            RecoveryAction::Send { step, generation } => self.dispatch(psp, step, generation),
             RecoveryAction::Read { reference } => {
                 self.read(psp, &reference, None);
                 Ok(())
@@ -202,22 +202,29 @@ impl<'a> StepBuilder<'a> {
                 Ok(())
             }
             RecoveryAction::Withdraw => {
-                let (effect, code) = self
+                let (generation, code) = self
                     .state()
                     .running
                     .as_ref()
                     .map_or((0, String::new()), |running| {
-                        (running.effect, self.last_rejection().unwrap_or_default())
+                        (running.generation, self.last_rejection().unwrap_or_default())
                     });
                 self.conclude(|operation| Conclusion::Withdrawn {
                     operation,
-                    effect,
+                    generation,
                     code,
                 })
             }
             RecoveryAction::Disprove => {
-                let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
-                self.conclude(|operation| Conclusion::NoEffect { operation, effect })
+                let generation = self
+                    .state()
+                    .running
+                    .as_ref()
+                    .map_or(0, |running| running.generation);
+                self.conclude(|operation| Conclusion::NoEffect {
+                    operation,
+                    generation,
+                })
             }
             RecoveryAction::Park { reason } => self.conclude(|operation| Conclusion::Parked {
                 operation,
@@ -368,20 +375,20 @@ impl<'a> StepBuilder<'a> {
 
     /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use. A client that asks anew
     /// about an open 3-D Secure waits for the read that it causes, where there is one.
-    pub(crate) fn waits_for_people(&self, ticket: &PendingRequest) -> bool {
+    pub(crate) fn waits_for_people(&self, pending: &PendingRequest) -> bool {
         let state = self.state();
         let parked = state
             .running
             .as_ref()
             .is_some_and(|running| running.parked.is_some());
-        parked || (state.status == Status::RequiresAction && !self.expects_news(ticket))
+        parked || (state.status == Status::RequiresAction && !self.expects_read(pending))
     }
 
-    /// Whether the ticket waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
-    pub(crate) fn expects_news(&self, ticket: &PendingRequest) -> bool {
-        let is_new = !ticket.has_waited && ticket.asked_at.is_none();
-        let is_readable = self.psp().is_some_and(|psp| psp.class.addressable);
+    /// Whether the pending request waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
+    pub(crate) fn expects_read(&self, pending: &PendingRequest) -> bool {
+        let is_new = !pending.has_waited && pending.asked_at.is_none();
+        let is_readable = self.psp().is_some_and(|psp| psp.capabilities.addressable);
         let is_open = self.state().status == Status::RequiresAction;
-        is_open && (ticket.expects_news || (is_new && is_readable))
+        is_open && (pending.expects_read || (is_new && is_readable))
     }
 }

@@ -130,27 +130,27 @@ fn read(
     };
     let body = Body::read(request.body)?;
     let fingerprint = body.fingerprint(kind.as_str(), parameter);
-    let order = command(config, merchant, kind, body)?;
+    let command = command(config, merchant, kind, body)?;
     context.waited_s = prefer_wait_s(request);
     let wait_ms = context
         .waited_s
         .map_or(config.time_budget_ms, Millis::from_seconds);
-    let ticket = PendingRequest {
+    let pending = PendingRequest {
         merchant: merchant.into(),
         asked: Arc::new(Asked::Command {
             key,
             fingerprint,
-            order,
+            command,
         }),
         answer_by_ms: now_ms + wait_ms,
         has_waited: false,
-        expects_news: false,
+        expects_read: false,
         context: context.clone(),
         asked_at: None,
     };
     Ok(Routed::Attempt {
         id,
-        input: Input::Request(Box::new(ticket)),
+        input: Input::Request(Box::new(pending)),
     })
 }
 
@@ -161,18 +161,18 @@ fn read_attempt(
     context: &ReplyContext,
 ) -> Result<Routed, ApiError> {
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
-    let ticket = PendingRequest {
+    let pending = PendingRequest {
         merchant: merchant.into(),
         asked: Arc::new(Asked::Read),
         answer_by_ms: now_ms,
         has_waited: false,
-        expects_news: false,
+        expects_read: false,
         context: context.clone(),
         asked_at: None,
     };
     Ok(Routed::Attempt {
         id,
-        input: Input::Request(Box::new(ticket)),
+        input: Input::Request(Box::new(pending)),
     })
 }
 

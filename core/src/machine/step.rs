@@ -63,7 +63,7 @@ pub struct Write {
 }
 
 impl Write {
-    fn news(&self) -> impl Iterator<Item = &Fact> {
+    fn new_facts(&self) -> impl Iterator<Item = &Fact> {
         let from = usize::try_from(self.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
         self.record.entries().iter().skip(from).map(|entry| &entry.fact)
     }
@@ -71,7 +71,7 @@ impl Write {
     /// What it adds to the journal, in the timeline's words, for log lines. No secrets are in it.
     #[must_use]
     pub fn events(&self) -> Vec<String> {
-        self.news().map(timeline::event).collect()
+        self.new_facts().map(timeline::event).collect()
     }
 
     /// Where the attempt stands once it is durable.
@@ -114,12 +114,12 @@ impl Write {
             }
             _ => 0,
         };
-        self.news().map(reversals).sum()
+        self.new_facts().map(reversals).sum()
     }
 
     fn concluded(&self, is_meant: impl Fn(&Conclusion) -> bool) -> usize {
         let is_meant = |fact: &&Fact| matches!(fact, Fact::Inferred { conclusion } if is_meant(conclusion));
-        self.news().filter(is_meant).count()
+        self.new_facts().filter(is_meant).count()
     }
 }
 
@@ -130,12 +130,12 @@ pub enum Reply {
     Nothing,
     /// Send this.
     Now(Response),
-    /// Hand the ticket in again when the record has changed, and at `until_ms` at the latest.
+    /// Hand the pending request in again when the record has changed, and at `until_ms` at the latest.
     Wait {
         /// When an answer is due, in milliseconds since the Unix epoch.
         until_ms: UnixMillis,
-        /// The ticket to hand in.
-        ticket: Box<PendingRequest>,
+        /// The pending request to hand in.
+        pending: Box<PendingRequest>,
     },
 }
 

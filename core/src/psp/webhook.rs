@@ -9,8 +9,8 @@ use super::call::CallResult;
 use super::driver::without_mark;
 use super::event::Next;
 use super::report::Rejection;
-use super::stripe_event::{self, About, StripeNews};
-use crate::base::config::{Face, Psp, Secret};
+use super::stripe_event::{self, About, EventObjects};
+use crate::base::config::{Connector, Psp, Secret};
 use crate::base::http::Request;
 use crate::base::time::UnixMillis;
 use crate::journal::evidence::Sighting;
@@ -26,7 +26,7 @@ pub struct WebhookEvent {
 /// What was said, as far as it can be read without knowing the attempt.
 #[derive(Clone, Debug)]
 pub(crate) enum Said {
-    Stripe(Box<StripeNews>),
+    Stripe(Box<EventObjects>),
     Acquirer(Vec<Sighting>),
 }
 
@@ -34,7 +34,7 @@ impl WebhookEvent {
     /// What it shows, its amounts read in these units.
     pub(crate) fn sightings(&self, units: Units) -> Vec<Sighting> {
         match &self.said {
-            Said::Stripe(news) => news.sightings(units),
+            Said::Stripe(event) => event.sightings(units),
             Said::Acquirer(sightings) => sightings.clone(),
         }
     }
@@ -61,15 +61,15 @@ pub(crate) fn read(
     request: &Request<'_>,
     now_ms: UnixMillis,
 ) -> Result<WebhookNext, WebhookError> {
-    let header = match psp.face {
-        Face::Stripe => "stripe-signature",
-        Face::Acquirer => "acquirer-signature",
+    let header = match psp.connector {
+        Connector::Stripe => "stripe-signature",
+        Connector::Acquirer => "acquirer-signature",
     };
     check_signature(psp, request.header(header), request.body, now_ms)?;
     let body = without_mark(request.body);
-    let next = match psp.face {
-        Face::Stripe => stripe_event::read(body).map(|next| next.map(Said::Stripe)),
-        Face::Acquirer => acquirer_event::read(body).map(|next| next.map(Said::Acquirer)),
+    let next = match psp.connector {
+        Connector::Stripe => stripe_event::read(body).map(|next| next.map(Said::Stripe)),
+        Connector::Acquirer => acquirer_event::read(body).map(|next| next.map(Said::Acquirer)),
     };
     next.ok_or(WebhookError::Unreadable)
 }

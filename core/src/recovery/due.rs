@@ -3,8 +3,8 @@
 
 use crate::base::config::Psp;
 use crate::base::limits::{
-    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, LOOKS_FAILED_MAX_MS,
-    REJECTED_PAUSE_FIRST_MS, REJECTED_PAUSE_MAX_MS, RESENDS_MAX,
+    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, GENERATION_PAUSE_FIRST_MS, GENERATIONS_PER_OPERATION_MAX,
+    LOOKS_FAILED_MAX_MS, REJECTED_PAUSE_FIRST_MS, REJECTED_PAUSE_MAX_MS, RESENDS_MAX,
 };
 use crate::base::time::{Millis, UnixMillis};
 use crate::journal::entry::{CallStep, Operation};
@@ -14,7 +14,7 @@ use crate::journal::status::Status;
 
 /// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
 const ACTION_POLL_FIRST_MS: Millis = Millis::new(2_000);
-/// Longest such pause, in milliseconds: so late is the news at most where no webhook brings it.
+/// Longest such pause, in milliseconds: an end is seen so late at most where no webhook tells of it.
 const ACTION_POLL_MAX_MS: Millis = Millis::new(120_000);
 /// Longest pause between the first tries to release a 3-D Secure that is given up, in milliseconds; later ones are half of the time
 /// that has passed.
@@ -22,25 +22,25 @@ const ACTION_RELEASE_PAUSE_MS: Millis = Millis::new(300_000);
 
 /// For how long the last look at a 3-D Secure whose time is over is tried before it is given up unseen, in milliseconds.
 const ACTION_LAST_LOOK_MS: Millis = Millis::new(60_000);
-/// Most doublings of the pause before another effect number: the pauses outlast a day long before.
-const EFFECT_PAUSE_DOUBLINGS_MAX: u32 = 20;
+/// Most doublings of the pause before another generation: the pauses outlast a day long before.
+const GENERATION_PAUSE_DOUBLINGS_MAX: u32 = 20;
 
 /// From when on the running operation may be taken further.
 pub(crate) fn ready_at_ms(running: &CurrentOperation, psp: &Psp) -> UnixMillis {
     // An object that was made is acted on at once, however many tries to make it were lost (found with localstripe: eight
     // of them kept the next call for a minute).
     let is_made = |call: &DispatchedCall| {
-        call.step == CallStep::Prepare && matches!(call.tried, DeliveryState::Answered { .. })
+        call.step == CallStep::CreateObject && matches!(call.delivery, DeliveryState::Answered { .. })
     };
     let is_made = running.current().any(is_made);
     let counting = || {
         running
             .current()
-            .filter(|call| !is_made || call.step != CallStep::Prepare)
+            .filter(|call| !is_made || call.step != CallStep::CreateObject)
     };
     let tries = counting().count();
     counting()
-        .map(|call| match call.tried {
+        .map(|call| match call.delivery {
             DeliveryState::Pending => silent_from_ms(call, psp),
             // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
             // must not be asked for in a tight loop.
@@ -66,7 +66,7 @@ fn backoff_ms(tries: usize) -> Millis {
 
 /// Rule 5: whether the current PSP key may be sent again at `at_ms`.
 pub(crate) fn within_horizon(running: &CurrentOperation, psp: &Psp, at_ms: UnixMillis) -> bool {
-    match (psp.class.keyed_horizon_ms, running.first_send_ms()) {
+    match (psp.capabilities.keyed_horizon_ms, running.first_send_ms()) {
         (None, _) => false,
         (Some(_), None) => true,
         (Some(_), Some(first_ms)) => is_key_known(psp, first_ms, at_ms),
@@ -75,18 +75,19 @@ pub(crate) fn within_horizon(running: &CurrentOperation, psp: &Psp, at_ms: UnixM
 
 /// Whether the PSP still knows a key that was first sent at `first_ms` when a request that is dispatched at `at_ms` lands.
 pub(crate) fn is_key_known(psp: &Psp, first_ms: UnixMillis, at_ms: UnixMillis) -> bool {
-    let horizon_ms = psp.class.keyed_horizon_ms.unwrap_or_default();
+    let horizon_ms = psp.capabilities.keyed_horizon_ms.unwrap_or_default();
     at_ms + psp.timing.landed_after_ms() < first_ms + horizon_ms
 }
 
 /// `due_ms`, or the last moment at which the key may be sent again, if a pause would outlast that (rule 5): a try that is
 /// let pass is an unknown that may have to be parked.
 pub(crate) fn within_key_ms(running: &CurrentOperation, psp: &Psp, due_ms: UnixMillis) -> UnixMillis {
-    let (Some(horizon_ms), Some(first_ms)) = (psp.class.keyed_horizon_ms, running.first_send_ms()) else {
+    let (Some(horizon_ms), Some(first_ms)) = (psp.capabilities.keyed_horizon_ms, running.first_send_ms())
+    else {
         return due_ms;
     };
     let last_ms = first_ms + horizon_ms - (psp.timing.landed_after_ms() + Millis::new(1));
-    let tried_ms = running.current().map(|call| match call.tried {
+    let tried_ms = running.current().map(|call| match call.delivery {
         DeliveryState::Pending => silent_from_ms(call, psp),
         DeliveryState::Unknown { at_ms }
         | DeliveryState::NotSent { at_ms }
@@ -114,7 +115,7 @@ pub(crate) fn proof_counts_at_ms(
 /// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
 fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) -> UnixMillis {
     let lag_ms = if by_lookup {
-        psp.class.lookup_lag_ms.unwrap_or_default()
+        psp.capabilities.lookup_lag_ms.unwrap_or_default()
     } else {
         Millis::ZERO
     };
@@ -124,22 +125,22 @@ fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) 
 }
 
 /// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
-/// would use their effect numbers up (it did, in 17). The second comes as soon as it may.
+/// would use their generations up (it did, in 17). The second comes as soon as it may.
 fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMillis {
-    let used = numbers_used(running);
+    let used = generations_used(running);
     if running.operation == Operation::Authorize || used < 2 || is_spent(state, running) {
         return UnixMillis::EPOCH;
     }
     let sent_ms = running.last_dispatch_ms().unwrap_or(running.since_ms);
-    let doublings = u32::from(2 * (used - 2)).min(EFFECT_PAUSE_DOUBLINGS_MAX);
-    let mut due_ms = sent_ms + EFFECT_PAUSE_FIRST_MS.doubled(doublings);
+    let doublings = u32::from(2 * (used - 2)).min(GENERATION_PAUSE_DOUBLINGS_MAX);
+    let mut due_ms = sent_ms + GENERATION_PAUSE_FIRST_MS.doubled(doublings);
     // A PSP that rejects us goes on doing so under the next number.
     if running.was_rejected {
         due_ms = due_ms.max(sent_ms + backoff_ms(running.rejections_in_a_row()));
     }
     // Nor may a pause outlast what there is to act on: the tries that are left are spread over what is left of its life.
     let last_ms = if running.operation == Operation::Capture {
-        let tries_left = EFFECTS_PER_OPERATION_MAX.saturating_sub(used).max(1);
+        let tries_left = GENERATIONS_PER_OPERATION_MAX.saturating_sub(used).max(1);
         let left_ms = lapses_soon_ms(state, psp) - sent_ms;
         sent_ms + left_ms / u32::from(tries_left)
     } else if state.is_unfinished_action() {
@@ -157,7 +158,7 @@ fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMill
 pub(crate) fn is_spent(state: &State, running: &CurrentOperation) -> bool {
     let factor: u16 = if state.is_unfinished_action() { 2 } else { 1 };
     running.calls.len() >= RESENDS_MAX * usize::from(factor)
-        || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX * factor
+        || generations_used(running) >= GENERATIONS_PER_OPERATION_MAX * factor
 }
 
 /// From when on a look that failed is followed by another sending under the same key: pauses grow with the sendings.
@@ -185,16 +186,16 @@ pub(crate) fn creation_landed_ms(creation: &Creation, psp: &Psp) -> UnixMillis {
     creation.last_send_by_ms + psp.timing.max_in_flight_ms + psp.timing.max_clock_skew_ms
 }
 
-/// How many effect numbers the operation has used.
-fn numbers_used(running: &CurrentOperation) -> u16 {
+/// How many generations the operation has used.
+fn generations_used(running: &CurrentOperation) -> u16 {
     running
-        .effect
-        .saturating_sub(first_effect(running))
+        .generation
+        .saturating_sub(first_generation(running))
         .saturating_add(1)
 }
 
-fn first_effect(running: &CurrentOperation) -> u16 {
-    running.calls.first().map_or(1, |call| call.effect)
+fn first_generation(running: &CurrentOperation) -> u16 {
+    running.calls.first().map_or(1, |call| call.generation)
 }
 
 /// When what is left of an authorization's life is no more than its margin.
@@ -230,7 +231,7 @@ pub(crate) fn action_last_look_ms(
     by_lookup: bool,
 ) -> UnixMillis {
     let lag_ms = if by_lookup {
-        psp.class.lookup_lag_ms.unwrap_or_default()
+        psp.capabilities.lookup_lag_ms.unwrap_or_default()
     } else {
         Millis::ZERO
     };

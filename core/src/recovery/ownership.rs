@@ -108,7 +108,7 @@ fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
     let (Some(first_sent_ms), Some(created_ms)) = (first_sent_ms, sighting.created_ms) else {
         return false;
     };
-    running.effect > 1 && created_ms < earliest_ms(psp, first_sent_ms)
+    running.generation > 1 && created_ms < earliest_ms(psp, first_sent_ms)
 }
 
 /// The earliest time that a PSP can give to what a request of ours brought about, by when that was sent: clocks differ, and the PSP

@@ -55,14 +55,14 @@ pub(crate) enum RecoveryAction {
         amount_minor: u64,
     },
     /// Dispatch a call of the running operation.
-    Send { step: CallStep, effect: u16 },
+    Send { step: CallStep, generation: u16 },
     /// Read the object.
     Read { reference: String },
     /// Look for effects by our reference.
     Lookup,
     /// Give the unknown to an operator.
     Park { reason: &'static str },
-    /// Conclude that the current effect number did not happen: the PSP refused it for good.
+    /// Conclude that the current generation did not happen: the PSP refused it for good.
     Disprove,
     /// Take a client's operation back: the PSP rejected it, which is proven to have had no effect.
     Withdraw,
@@ -73,7 +73,7 @@ pub(crate) enum RecoveryAction {
     },
 }
 
-/// A move and the time from which it may be made, in milliseconds since the Unix epoch.
+/// An action and the time from which it may be carried out, in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) due_ms: UnixMillis,
@@ -246,9 +246,15 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: Un
         return plan_rejected(state, running, psp, due_ms, at_ms);
     }
     let what = if running.proven_absent {
-        retry(state, running, psp, is_stale, running.effect.saturating_add(1))
+        retry(
+            state,
+            running,
+            psp,
+            is_stale,
+            running.generation.saturating_add(1),
+        )
     } else if no_act_left {
-        retry(state, running, psp, is_stale, running.effect.max(1))
+        retry(state, running, psp, is_stale, running.generation.max(1))
     } else {
         reconcile(state, running, psp, at_ms, is_stale)
     };
@@ -257,8 +263,8 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: Un
 
 /// Whether a request was rejected under the current number, and its key is too old to be sent.
 fn is_rejected_key_forgotten(running: &CurrentOperation, psp: &Psp, at_ms: UnixMillis) -> bool {
-    let is_keyed = psp.class.keyed_horizon_ms.is_some();
-    let is_rejected = |call: &DispatchedCall| matches!(call.tried, DeliveryState::Rejected { .. });
+    let is_keyed = psp.capabilities.keyed_horizon_ms.is_some();
+    let is_rejected = |call: &DispatchedCall| matches!(call.delivery, DeliveryState::Rejected { .. });
     let was_rejected = running.key_used_since_ms.is_some() || running.current().any(is_rejected);
     is_keyed && was_rejected && !due::within_horizon(running, psp, at_ms)
 }
@@ -273,7 +279,7 @@ fn plan_rejected(
     due_ms: UnixMillis,
     at_ms: UnixMillis,
 ) -> Plan {
-    let is_keyed = psp.class.keyed_horizon_ms.is_some();
+    let is_keyed = psp.capabilities.keyed_horizon_ms.is_some();
     let is_forgotten = is_keyed && !due::within_horizon(running, psp, at_ms);
     let what = match look(state, psp) {
         Some(look) if is_forgotten || (state.is_unfinished_action() && !due::is_spent(state, running)) => {
@@ -289,7 +295,7 @@ fn plan_rejected(
 
 /// Sends again what the PSP rejected, within bounds.
 pub(crate) fn send_rejected_again(state: &State, running: &CurrentOperation, psp: &Psp) -> RecoveryAction {
-    retry(state, running, psp, false, running.effect.max(1))
+    retry(state, running, psp, false, running.generation.max(1))
 }
 
 /// Whether a rejected release of an unfinished 3-D Secure has just been looked at, and is to be sent again.
@@ -319,8 +325,8 @@ fn reconcile(
     let may_resend = may_resend(running, psp, at_ms);
     let look = look(state, psp);
     let resend = RecoveryAction::Send {
-        step: CallStep::Act,
-        effect: running.effect,
+        step: CallStep::Execute,
+        generation: running.generation,
     };
     // A PSP that goes on rejecting us tells nothing of what it did before.
     let goes_on = running.rejections_in_a_row() >= RESENDS_BEFORE_LOOKUP;
@@ -335,11 +341,11 @@ fn reconcile(
     }
 }
 
-/// How often the current effect number was sent again.
+/// How often the current generation was sent again.
 fn resends(running: &CurrentOperation) -> usize {
     running
         .maybe_sent()
-        .filter(|call| call.step == CallStep::Act)
+        .filter(|call| call.step == CallStep::Execute)
         .count()
         .saturating_sub(1)
 }
@@ -368,8 +374,8 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: UnixMillis) ->
     if is_unknown && may_resend(running, psp, now_ms) {
         let is_due = now_ms >= due::resend_after_failed_look_ms(running, psp);
         return is_due.then_some(RecoveryAction::Send {
-            step: CallStep::Act,
-            effect: running.effect,
+            step: CallStep::Execute,
+            generation: running.generation,
         });
     }
     let is_given_up = now_ms >= due::looks_given_up_ms(running);
@@ -378,13 +384,13 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: UnixMillis) ->
     })
 }
 
-/// Tries again what is proven not to have happened, within bounds, beginning with the first call of `effect`.
+/// Tries again what is proven not to have happened, within bounds, beginning with the first call of `generation`.
 fn retry(
     state: &State,
     running: &CurrentOperation,
     psp: &Psp,
     is_stale: bool,
-    effect: u16,
+    generation: u16,
 ) -> RecoveryAction {
     let is_spent = due::is_spent(state, running);
     match running.operation {
@@ -398,19 +404,19 @@ fn retry(
         Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund => {
             RecoveryAction::Send {
                 step: first_step(state, psp, running),
-                effect,
+                generation,
             }
         }
     }
 }
 
-/// The first call of an effect number: makes the object where the class has one and it is not made yet (rule 12).
+/// The first call of a generation: makes the object where the class has one and it is not made yet (rule 12).
 pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -> CallStep {
     let is_made = state.object.is_some();
-    if running.operation == Operation::Authorize && psp.class.prepares() && !is_made {
-        CallStep::Prepare
+    if running.operation == Operation::Authorize && psp.capabilities.prepares() && !is_made {
+        CallStep::CreateObject
     } else {
-        CallStep::Act
+        CallStep::Execute
     }
 }
 
@@ -418,23 +424,23 @@ pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -
 fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     let running = state.running.as_ref()?;
     if lists_refund(running, psp) {
-        let is_listed = psp.class.addressable || psp.class.lookup_lag_ms.is_some();
+        let is_listed = psp.capabilities.addressable || psp.capabilities.lookup_lag_ms.is_some();
         return is_listed.then_some(RecoveryAction::Lookup);
     }
     // What was acted on is what must be looked at: a later object may have come to be known meanwhile.
     let acted_on = running.current().rev().find_map(|call| call.target.as_deref());
     let reference = running.target.as_deref().or(acted_on).or(state.own_reference());
-    match reference.filter(|_| psp.class.addressable) {
+    match reference.filter(|_| psp.capabilities.addressable) {
         Some(reference) => Some(RecoveryAction::Read {
             reference: reference.to_owned(),
         }),
-        None => psp.class.lookup_lag_ms.map(|_| RecoveryAction::Lookup),
+        None => psp.capabilities.lookup_lag_ms.map(|_| RecoveryAction::Lookup),
     }
 }
 
 /// Whether a list tells of the operation, as the object that it is of does not.
 fn lists_refund(running: &CurrentOperation, psp: &Psp) -> bool {
-    running.operation == Operation::Refund && psp::capabilities(psp.face).lists_refunds
+    running.operation == Operation::Refund && psp::driver_capabilities(psp.connector).lists_refunds
 }
 
 /// The first page of the look-up that tells of the operation under way.
@@ -457,7 +463,7 @@ pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: UnixMillis) -> Lookup
 }
 
 fn is_in_doubt(running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> bool {
-    running.current().any(|call| match call.tried {
+    running.current().any(|call| match call.delivery {
         DeliveryState::Pending => now_ms > due::silent_from_ms(call, psp),
         DeliveryState::Unknown { .. } => true,
         DeliveryState::NotSent { .. } | DeliveryState::Answered { .. } | DeliveryState::Rejected { .. } => {

@@ -186,8 +186,8 @@ fn an_operator_ends_a_parked_unknown() {
 /// A PSP of this face that offers nothing to find an unknown out with.
 fn telling_nothing(kind: Kind) -> World {
     let mut world = World::new(kind);
-    let class = &mut world.psp_mut().class;
-    (class.keyed_horizon_ms, class.lookup_lag_ms) = (None, None);
+    let capabilities = &mut world.psp_mut().capabilities;
+    (capabilities.keyed_horizon_ms, capabilities.lookup_lag_ms) = (None, None);
     world
 }
 
@@ -365,7 +365,7 @@ fn a_webhook_ends_a_parked_unknown_too() {
 fn what_is_parked_stays_so_when_a_later_sending_turns_out_not_to_have_left() {
     let mut world = World::new(Kind::AcquirerKeyed);
     let landed_ms = world.timing().landed_after_ms().get();
-    world.psp_mut().class.keyed_horizon_ms = Some(Millis::new(landed_ms + 1_000));
+    world.psp_mut().capabilities.keyed_horizon_ms = Some(Millis::new(landed_ms + 1_000));
     let id = world.create();
     world.script.extend([Told::Instead(timeout()), Told::Hold]);
     world.op(id, "authorize", "k2");

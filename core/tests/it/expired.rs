@@ -92,7 +92,7 @@ fn a_release_that_is_rejected_ends_nothing() {
 fn a_release_that_is_rejected_for_hours_has_tries_left() {
     for kind in Kind::ALL
         .into_iter()
-        .filter(|kind| kind.class().addressable || kind.class().lookup_lag_ms.is_some())
+        .filter(|kind| kind.capabilities().addressable || kind.capabilities().lookup_lag_ms.is_some())
     {
         let (mut world, id, over_ms) = waiting(kind);
         let rejected = answered(401, REVOKED);
@@ -116,10 +116,10 @@ fn a_release_that_is_rejected_for_hours_has_tries_left() {
 fn a_customer_who_finished_in_time_is_seen_by_the_last_look() {
     for kind in Kind::ALL
         .into_iter()
-        .filter(|kind| kind.class().addressable || kind.class().lookup_lag_ms.is_some())
+        .filter(|kind| kind.capabilities().addressable || kind.capabilities().lookup_lag_ms.is_some())
     {
         let (mut world, id, over_ms) = waiting(kind);
-        world.ledger.dials.listing_lag_ms = if kind.class().addressable {
+        world.ledger.dials.listing_lag_ms = if kind.capabilities().addressable {
             0
         } else {
             crate::support::LOOKUP_LAG_MS

@@ -98,7 +98,7 @@ fn the_time_of_the_first_dispatch_decides() {
 #[test]
 fn a_look_that_shows_a_foreign_object_proves_nothing_and_is_parked_in_the_end() {
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
@@ -167,7 +167,7 @@ fn another_amount_is_released_by_a_named_installation_and_parked_by_one_without(
     for (installation, parked) in [("shop", false), ("", true)] {
         let mut world = World::new(Kind::StripeListed);
         world.config.installation = installation.to_owned();
-        world.psp_mut().class.keyed_horizon_ms = None;
+        world.psp_mut().capabilities.keyed_horizon_ms = None;
         let id = world.create();
         world.script.push_back(Told::Instead(timeout()));
         world.op(id, "authorize", "k2");

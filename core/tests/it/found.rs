@@ -27,7 +27,7 @@ fn no_pause_outlasts_a_key() {
     let landed_ms = World::new(Kind::AcquirerKeyed).timing().landed_after_ms().get();
     for extra_ms in [100_000, 130_000, 170_000, 250_000] {
         let mut world = World::new(Kind::AcquirerKeyed);
-        world.psp_mut().class.keyed_horizon_ms = Some(Millis::new(landed_ms + extra_ms));
+        world.psp_mut().capabilities.keyed_horizon_ms = Some(Millis::new(landed_ms + extra_ms));
         let id = world.create();
         for _ in 0..40 {
             world.script.push_back(Told::Instead(timeout()));

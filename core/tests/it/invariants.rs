@@ -50,12 +50,12 @@ fn dispatch(record: &Record, change: impl FnOnce(&mut LocalId, &mut u16, &mut Un
         .unwrap();
     if let Fact::Dispatched {
         call,
-        effect,
+        generation,
         send_by_ms,
         ..
     } = &mut fact
     {
-        change(call, effect, send_by_ms);
+        change(call, generation, send_by_ms);
     }
     fact
 }
@@ -90,8 +90,8 @@ fn rule_01_a_dispatch_has_a_name_of_its_own_and_a_window() {
 #[test]
 fn rule_03_the_effect_number_moves_with_proof_alone() {
     let record = captured();
-    let next = dispatch(&record, |call, effect, _| {
-        (*call, *effect) = (other(), *effect + 1)
+    let next = dispatch(&record, |call, generation, _| {
+        (*call, *generation) = (other(), *generation + 1)
     });
     assert_eq!(broken(&with(record, [next])), "rule 3 proof of non-effect");
 }
@@ -120,8 +120,11 @@ fn rule_06_what_is_proven_of_one_effect_number_is_proven_of_no_other() {
     let id = world.create();
     world.script.push_back(Told::Hold);
     world.op(id, "authorize", "k2");
-    let proven = |operation, effect| {
-        let conclusion = Conclusion::NoEffect { operation, effect };
+    let proven = |operation, generation| {
+        let conclusion = Conclusion::NoEffect {
+            operation,
+            generation,
+        };
         let record = with(world.record(id), [Fact::Inferred { conclusion }]);
         record.state().running.as_ref().unwrap().proven_absent
     };

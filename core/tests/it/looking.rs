@@ -21,7 +21,7 @@ fn page(n: usize, has_more: bool) -> Told {
 fn listed(keyed: bool) -> (World, AttemptId) {
     let mut world = World::new(Kind::StripeListed);
     if !keyed {
-        world.psp_mut().class.keyed_horizon_ms = None;
+        world.psp_mut().capabilities.keyed_horizon_ms = None;
     }
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
@@ -113,8 +113,8 @@ fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
 #[test]
 fn the_charge_of_an_authorization_that_a_list_has_shown_is_read_by_its_id() {
     let mut world = World::new(Kind::Stripe);
-    world.psp_mut().class.keyed_horizon_ms = None;
-    world.psp_mut().class.addressable = true;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.addressable = true;
     world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let id = world.create();
     world.script.extend([Told::Truth, Told::Lost(timeout())]);

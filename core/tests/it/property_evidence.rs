@@ -58,7 +58,10 @@ fn evidence() -> impl Strategy<Value = (Evidence, Option<u16>)> {
 fn merged<'a>(parts: impl IntoIterator<Item = &'a (Evidence, Option<u16>)>) -> Knowledge {
     let mut knowledge = Knowledge::default();
     for (evidence, number) in parts {
-        knowledge.merge(evidence, number.map(|effect| Answered { effect, of: None }));
+        knowledge.merge(
+            evidence,
+            number.map(|generation| Answered { generation, of: None }),
+        );
     }
     knowledge
 }

@@ -160,7 +160,7 @@ fn rule_03_the_number_moves_on_only_with_proof() {
     assert!(
         tries
             .iter()
-            .all(|(effect, key)| *effect == 1 && *key == format!("{id}-authorize-1"))
+            .all(|(generation, key)| *generation == 1 && *key == format!("{id}-authorize-1"))
     );
 
     // Nothing left the machine: not an effect, and not proof of anything else; the same number again.
@@ -234,7 +234,7 @@ fn rule_12_prepare_first_then_act_on_the_journalled_id() {
             Kind::StripeNoKeys
         };
         let mut world = World::new(kind);
-        world.psp_mut().class.prepare_first = prepare_first;
+        world.psp_mut().capabilities.prepare_first = prepare_first;
         let id = world.authorized();
         let steps: Vec<(CallStep, Option<String>)> = world
             .record(id)
@@ -248,8 +248,8 @@ fn rule_12_prepare_first_then_act_on_the_journalled_id() {
         assert_eq!(
             steps,
             [
-                (CallStep::Prepare, None),
-                (CallStep::Act, Some("pi_3N00001".to_owned()))
+                (CallStep::CreateObject, None),
+                (CallStep::Execute, Some("pi_3N00001".to_owned()))
             ]
         );
         assert!(!world.calls[0].moves_money && world.calls[1].moves_money);

@@ -189,10 +189,10 @@ fn rule_10_three_d_secure_that_nobody_finishes_is_released() {
         world.wake_at(id, since_ms.get() + 3_600_000 - 1);
         assert_eq!(world.status(id), "REQUIRES_ACTION");
         // A listing is asked once what was done in time must show in it.
-        let lag_ms = if kind.class().addressable {
+        let lag_ms = if kind.capabilities().addressable {
             0
         } else {
-            kind.class().lookup_lag_ms.unwrap_or_default().get()
+            kind.capabilities().lookup_lag_ms.unwrap_or_default().get()
         };
         world.wake_at(id, since_ms.get() + 3_600_000 + lag_ms);
         assert_eq!(

@@ -31,7 +31,7 @@ fn silent(kind: Kind) -> (World, pay_once_core::AttemptId) {
 #[test]
 fn a_look_up_whose_cursor_does_not_move_has_failed() {
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
     let intent =
@@ -194,7 +194,7 @@ fn listed(world: &World, id: impl std::fmt::Display, status: &str) -> Value {
 fn rule_06_an_object_that_is_still_processing_is_not_absent() {
     for (status, money) in [("processing", 0), ("requires_payment_method", 1)] {
         let (mut world, id) = silent(Kind::StripeListed);
-        world.psp_mut().class.keyed_horizon_ms = None;
+        world.psp_mut().capabilities.keyed_horizon_ms = None;
         let list = listed(&world, id, status);
         world
             .script
@@ -214,7 +214,7 @@ fn rule_06_an_object_that_is_still_processing_is_not_absent() {
 fn rule_06_a_listing_for_a_capture_reaches_back_to_the_object() {
     let mut world = World::new(Kind::StripeListed);
     let id = world.authorized();
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     world.now_ms += 3 * 3_600_000;
     world.script.push_back(Told::Lost(timeout()));
     world.op(id, "capture", "k3");
@@ -231,7 +231,7 @@ fn rule_06_a_listing_for_a_capture_reaches_back_to_the_object() {
 #[test]
 fn rule_06_a_listing_is_read_to_its_last_page_before_it_proves_anything() {
     let (mut world, id) = silent(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let mut page = listed(&world, "pa_somebody_elses", "succeeded");
     page["has_more"] = true.into();
     world

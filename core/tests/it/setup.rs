@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{Class, Config, Face, Merchant, Millis, Psp, Secret, Timing, key_digest};
+use pay_once_core::{Capabilities, Config, Connector, Merchant, Millis, Psp, Secret, Timing, key_digest};
 
 /// 2025-11-26T12:34:56Z, the moment of the contract's first examples.
 pub(crate) const START_MS: u64 = 1_764_160_496_000;
@@ -38,23 +38,23 @@ impl Kind {
         Kind::Blind,
     ];
 
-    pub(crate) fn face(self) -> Face {
+    pub(crate) fn connector(self) -> Connector {
         match self {
-            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Face::Stripe,
+            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Connector::Stripe,
             Kind::AcquirerKeyed | Kind::AcquirerQueryable | Kind::AcquirerKeyedQueryable | Kind::Blind => {
-                Face::Acquirer
+                Connector::Acquirer
             }
         }
     }
 
     pub(crate) fn name(self) -> &'static str {
-        match self.face() {
-            Face::Stripe => "stripe",
-            Face::Acquirer => "acquirer",
+        match self.connector() {
+            Connector::Stripe => "stripe",
+            Connector::Acquirer => "acquirer",
         }
     }
 
-    pub(crate) fn class(self) -> Class {
+    pub(crate) fn capabilities(self) -> Capabilities {
         let keyed = Some(Millis::new(DAY_MS));
         let lag = Some(Millis::new(LOOKUP_LAG_MS));
         let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
@@ -66,7 +66,7 @@ impl Kind {
             Kind::AcquirerKeyedQueryable => (keyed, false, lag),
             Kind::Blind => (None, false, None),
         };
-        Class {
+        Capabilities {
             keyed_horizon_ms,
             addressable,
             lookup_lag_ms,
@@ -77,11 +77,11 @@ impl Kind {
 
 pub(crate) fn config(kind: Kind) -> Config {
     let psp = Psp {
-        face: kind.face(),
+        connector: kind.connector(),
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
         webhook_secrets: vec![Secret::new(SECRET)],
-        class: kind.class(),
+        capabilities: kind.capabilities(),
         timing: Timing::default(),
     };
     let merchant = Merchant {

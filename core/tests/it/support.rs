@@ -74,7 +74,7 @@ impl World {
             now_ms: START_MS,
             store: BTreeMap::new(),
             wakes: BTreeMap::new(),
-            ledger: Ledger::new(kind.class().keyed_horizon_ms.is_some()),
+            ledger: Ledger::new(kind.capabilities().keyed_horizon_ms.is_some()),
             script: VecDeque::new(),
             held: Vec::new(),
             calls: Vec::new(),
@@ -259,12 +259,12 @@ impl World {
             match self.drive(id, input) {
                 Reply::Now(response) => return response,
                 Reply::Nothing => panic!("a request is answered"),
-                Reply::Wait { until_ms, ticket } => {
+                Reply::Wait { until_ms, pending } => {
                     let finalized = self.record(id).state().running.is_none();
                     if !finalized {
                         self.now_ms = self.now_ms.max(until_ms.get());
                     }
-                    input = Input::Request(ticket);
+                    input = Input::Request(pending);
                 }
             }
         }
@@ -403,10 +403,10 @@ impl World {
         let found = record.entries().iter().filter_map(|entry| match &entry.fact {
             Fact::Dispatched {
                 operation,
-                effect,
+                generation,
                 psp_key,
                 ..
-            } if *operation == wanted => Some((*effect, psp_key.clone())),
+            } if *operation == wanted => Some((*generation, psp_key.clone())),
             _ => None,
         });
         found.collect()

@@ -90,7 +90,7 @@ fn what_goes_out_in_two_calls_and_as_questions() {
     assert!(world.calls[2].http.headers == version && lines[2].1.is_empty());
 
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let id = world.create();
     world.script.push_back(Told::Lost(timeout()));
     world.op(id, "authorize", "k2");

@@ -172,9 +172,9 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
                 return documented(&response);
             }
             Reply::Nothing => panic!("a request is answered"),
-            Reply::Wait { until_ms, ticket } => {
+            Reply::Wait { until_ms, pending } => {
                 now_ms = now_ms.max(until_ms.get());
-                input = Input::Request(ticket);
+                input = Input::Request(pending);
             }
         }
     }

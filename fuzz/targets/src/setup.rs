@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Millis, Psp, Secret, Timing, key_digest};
+use pay_once_core::{
+    AttemptId, Capabilities, Config, Connector, Merchant, Millis, Psp, Secret, Timing, key_digest,
+};
 use pay_once_psp_model::PSP_URL;
 
 /// 2025-11-26T12:34:56Z, when every story begins, in milliseconds since the Unix epoch.
@@ -53,11 +55,11 @@ impl Kind {
 
     /// Which driver speaks to it.
     #[must_use]
-    pub fn face(self) -> Face {
+    pub fn connector(self) -> Connector {
         match self {
-            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Face::Stripe,
+            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Connector::Stripe,
             Kind::AcquirerKeyed | Kind::AcquirerQueryable | Kind::AcquirerKeyedQueryable | Kind::Blind => {
-                Face::Acquirer
+                Connector::Acquirer
             }
         }
     }
@@ -65,15 +67,15 @@ impl Kind {
     /// Its name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self.face() {
-            Face::Stripe => "stripe",
-            Face::Acquirer => "acquirer",
+        match self.connector() {
+            Connector::Stripe => "stripe",
+            Connector::Acquirer => "acquirer",
         }
     }
 
     /// What it offers for recovery.
     #[must_use]
-    pub fn class(self) -> Class {
+    pub fn capabilities(self) -> Capabilities {
         let keyed = Some(Millis::new(DAY_MS));
         let lag = Some(Millis::new(LOOKUP_LAG_MS));
         let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
@@ -85,7 +87,7 @@ impl Kind {
             Kind::AcquirerKeyedQueryable => (keyed, false, lag),
             Kind::Blind => (None, false, None),
         };
-        Class {
+        Capabilities {
             keyed_horizon_ms,
             addressable,
             lookup_lag_ms,
@@ -112,11 +114,11 @@ impl Kind {
             timing.authorize_retry_ms = Millis::new(DAY_MS);
         }
         let psp = Psp {
-            face: self.face(),
+            connector: self.connector(),
             base_url: PSP_URL.to_owned(),
             api_key: Secret::new("sk_test"),
             webhook_secrets: vec![Secret::new(SECRET)],
-            class: self.class(),
+            capabilities: self.capabilities(),
             timing,
         };
         let merchant = Merchant {

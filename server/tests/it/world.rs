@@ -11,7 +11,7 @@ use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
 use pay_once_core::{
-    AttemptId, Class, Config, Entropy, Face, Merchant, Millis, Psp, Secret, Timing, UnixMillis,
+    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, Secret, Timing, UnixMillis,
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -310,13 +310,13 @@ impl World {
 
 fn config() -> Config {
     let psp = Psp {
-        face: Face::Acquirer,
+        connector: Connector::Acquirer,
         base_url: "http://psp".to_owned(),
         api_key: Secret::new("sk"),
         webhook_secrets: Vec::new(),
-        class: Class {
+        capabilities: Capabilities {
             keyed_horizon_ms: Some(Millis::new(86_400_000)),
-            ..Class::default()
+            ..Capabilities::default()
         },
         timing: Timing {
             call_timeout_ms: Millis::new(1_000),

@@ -9,7 +9,7 @@ mod stretch;
 
 use std::path::Path;
 
-use pay_once_core::{Config, ConfigFile, Face, Millis, Psp, SecretPlace, key_digest};
+use pay_once_core::{Config, ConfigFile, Connector, Millis, Psp, SecretPlace, key_digest};
 
 use crate::plan::{Class, Constants, Plan, Policy};
 use crate::swarm;
@@ -168,8 +168,14 @@ impl Simulated {
 fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String> {
     let timing = &psp.timing;
     let all = [
-        ("keyed_horizon_ms", psp.class.keyed_horizon_ms.unwrap_or_default()),
-        ("lookup_lag_ms", psp.class.lookup_lag_ms.unwrap_or_default()),
+        (
+            "keyed_horizon_ms",
+            psp.capabilities.keyed_horizon_ms.unwrap_or_default(),
+        ),
+        (
+            "lookup_lag_ms",
+            psp.capabilities.lookup_lag_ms.unwrap_or_default(),
+        ),
         ("send_window_ms", timing.send_window_ms),
         ("call_timeout_ms", timing.call_timeout_ms),
         ("max_in_flight_ms", timing.max_in_flight_ms),
@@ -198,9 +204,12 @@ fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String
         name: name.to_owned(),
         class: class(psp)?,
         constants: Constants {
-            horizon_ms: psp.class.keyed_horizon_ms.map_or(NO_HORIZON_MS, Millis::get),
+            horizon_ms: psp
+                .capabilities
+                .keyed_horizon_ms
+                .map_or(NO_HORIZON_MS, Millis::get),
             max_in_flight_ms: timing.max_in_flight_ms.get(),
-            lookup_lag_ms: psp.class.lookup_lag_ms.unwrap_or_default().get(),
+            lookup_lag_ms: psp.capabilities.lookup_lag_ms.unwrap_or_default().get(),
             skew_ms: timing.max_clock_skew_ms.get(),
         },
         authorization_ms: timing.authorization_lifetime_ms.get(),
@@ -212,7 +221,7 @@ fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String
             authorize_retry_ms: timing.authorize_retry_ms.get(),
             capture_margin_ms: timing.capture_margin_ms.get(),
             webhook_tolerance_ms: timing.webhook_tolerance_ms.get(),
-            prepare_first: psp.class.prepare_first,
+            prepare_first: psp.capabilities.prepare_first,
         },
         has_merchants: merchants > 1,
         second: None,
@@ -221,22 +230,22 @@ fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String
 
 /// The class of plans that a PSP is of.
 fn class(psp: &Psp) -> Result<Class, String> {
-    let is_keyed = psp.class.keyed_horizon_ms.is_some();
-    let is_listed = psp.class.lookup_lag_ms.is_some();
-    match (psp.face, psp.class.addressable, is_keyed, is_listed) {
-        (Face::Stripe, true, true, true) => Ok(Class::Stripe),
-        (Face::Stripe, true, false, true) => Ok(Class::Addressable),
-        (Face::Acquirer, false, true, true) => Ok(Class::KeyedQueryable),
-        (Face::Acquirer, false, true, false) => Ok(Class::Keyed),
-        (Face::Acquirer, false, false, true) => Ok(Class::Queryable),
-        (Face::Acquirer, false, false, false) => Ok(Class::Blind),
-        (Face::Stripe, false, _, _) => Err(
+    let is_keyed = psp.capabilities.keyed_horizon_ms.is_some();
+    let is_listed = psp.capabilities.lookup_lag_ms.is_some();
+    match (psp.connector, psp.capabilities.addressable, is_keyed, is_listed) {
+        (Connector::Stripe, true, true, true) => Ok(Class::Stripe),
+        (Connector::Stripe, true, false, true) => Ok(Class::Addressable),
+        (Connector::Acquirer, false, true, true) => Ok(Class::KeyedQueryable),
+        (Connector::Acquirer, false, true, false) => Ok(Class::Keyed),
+        (Connector::Acquirer, false, false, true) => Ok(Class::Queryable),
+        (Connector::Acquirer, false, false, false) => Ok(Class::Blind),
+        (Connector::Stripe, false, _, _) => Err(
             "only a Stripe whose PaymentIntents are read by id is simulated; declare addressable = true".to_owned(),
         ),
-        (Face::Stripe, true, _, false) => Err(
+        (Connector::Stripe, true, _, false) => Err(
             "only a Stripe whose PaymentIntents can be listed is simulated; declare lookup_lag_ms (10000, say)".to_owned(),
         ),
-        (Face::Acquirer, true, _, _) => Err(
+        (Connector::Acquirer, true, _, _) => Err(
             "the acquirer face has no objects to address; leave addressable out".to_owned(),
         ),
     }

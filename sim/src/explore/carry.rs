@@ -52,9 +52,9 @@ fn then(mut turn: Turn, now_ms: UnixMillis) -> Result<Then, Violation> {
             Action::Arm { at_ms, is_latest } => then.arm = Some((at_ms, is_latest)),
             Action::Reply(response) => then.reply = Reply::Now(response),
             Action::Wait { until_ms } => {
-                if let Input::Request(ticket) = turn.input() {
-                    let ticket = ticket.clone();
-                    then.reply = Reply::Wait { until_ms, ticket };
+                if let Input::Request(pending) = turn.input() {
+                    let pending = pending.clone();
+                    then.reply = Reply::Wait { until_ms, pending };
                 }
                 return Ok(then);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{AttemptId, Class, Config, Face, Merchant, Millis, Psp, Secret, Timing};
+use pay_once_core::{AttemptId, Capabilities, Config, Connector, Merchant, Millis, Psp, Secret, Timing};
 use pay_once_psp_model::{Dials, Ledger, PSP_URL, TOKEN_3DS, TOKEN_DECLINED};
 use serde::Serialize;
 
@@ -77,41 +77,41 @@ impl PspClass {
         }
     }
 
-    pub(super) fn face(self) -> Face {
+    pub(super) fn connector(self) -> Connector {
         match self {
-            Self::Stripe | Self::Addressable => Face::Stripe,
-            Self::Keyed | Self::Queryable | Self::KeyedQueryable | Self::Blind => Face::Acquirer,
+            Self::Stripe | Self::Addressable => Connector::Stripe,
+            Self::Keyed | Self::Queryable | Self::KeyedQueryable | Self::Blind => Connector::Acquirer,
         }
     }
 
     /// Whether its objects are PaymentIntents.
     pub(super) fn has_intents(self) -> bool {
-        self.face() == Face::Stripe
+        self.connector() == Connector::Stripe
     }
 
     /// Whether its look-ups show what carries a reference.
     pub(super) fn is_listed(self) -> bool {
-        self.class().lookup_lag_ms.is_some()
+        self.capabilities().lookup_lag_ms.is_some()
     }
 
     /// Whether the PSP can be asked what it holds.
     pub(super) fn can_be_asked(self) -> bool {
-        self.class().lookup_lag_ms.is_some() || self.class().addressable
+        self.capabilities().lookup_lag_ms.is_some() || self.capabilities().addressable
     }
 
     pub(super) fn psp(self) -> &'static str {
-        match self.face() {
-            Face::Stripe => "stripe",
-            Face::Acquirer => "acquirer",
+        match self.connector() {
+            Connector::Stripe => "stripe",
+            Connector::Acquirer => "acquirer",
         }
     }
 
-    fn class(self) -> Class {
+    fn capabilities(self) -> Capabilities {
         let keyed = matches!(self, Self::Keyed | Self::Stripe | Self::KeyedQueryable);
         let listed = matches!(self, Self::Stripe | Self::Queryable | Self::KeyedQueryable);
-        Class {
+        Capabilities {
             keyed_horizon_ms: keyed.then_some(Millis::new(HORIZON_MS)),
-            addressable: self.face() == Face::Stripe,
+            addressable: self.connector() == Connector::Stripe,
             lookup_lag_ms: listed.then_some(Millis::new(LOOKUP_LAG_MS)),
             prepare_first: false,
         }
@@ -240,7 +240,7 @@ impl Cell {
 
     /// The PSP's books at the beginning.
     pub(super) fn books(&self) -> Ledger {
-        let class = self.class.class();
+        let class = self.class.capabilities();
         let mut ledger = Ledger::new(Dials {
             horizon_ms: class.keyed_horizon_ms.map(Millis::get),
             listing_lag_ms: class.lookup_lag_ms.unwrap_or_default().get(),
@@ -261,11 +261,11 @@ impl Cell {
 
     pub(super) fn config(&self) -> Config {
         let psp = Psp {
-            face: self.class.face(),
+            connector: self.class.connector(),
             base_url: PSP_URL.to_owned(),
             api_key: Secret::new("sk_explore"),
             webhook_secrets: vec![Secret::new(SECRET)],
-            class: self.class.class(),
+            capabilities: self.class.capabilities(),
             timing: TIMING,
         };
         let merchant = Merchant {

@@ -33,7 +33,7 @@ pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
         let left = running
             .calls
             .iter()
-            .filter(|call| !matches!(call.tried, DeliveryState::NotSent { .. }))
+            .filter(|call| !matches!(call.delivery, DeliveryState::NotSent { .. }))
             .count();
         ensure(
             scene.cell.mix != Mix::Operator,

@@ -24,12 +24,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         if let Fact::Dispatched {
             call,
             operation: Operation::Authorize,
-            effect,
+            generation,
             ..
         } = &entry.fact
         {
-            if *effect > current.0 {
-                current = (*effect, Vec::new());
+            if *generation > current.0 {
+                current = (*generation, Vec::new());
             }
             current.1.push(*call);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::journal::entry::{Conclusion, Fact};
-use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
+use pay_once_core::limits::{GENERATIONS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 
@@ -117,7 +117,7 @@ fn is_spent(case: &Case<'_>) -> bool {
         .saturating_sub(at_ms().min().unwrap_or(0));
     // Refunds that fail after they went through use up their numbers as fast as they fail.
     let fails = |event: &&&LedgerEvent| event.operation == PspOperation::Refund && event.declined.is_some();
-    if case.ledger.iter().filter(fails).count() >= usize::from(EFFECTS_PER_OPERATION_MAX) - 1 {
+    if case.ledger.iter().filter(fails).count() >= usize::from(GENERATIONS_PER_OPERATION_MAX) - 1 {
         return true;
     }
     // The numbers of a capture last as long as there is something to capture.
@@ -125,7 +125,7 @@ fn is_spent(case: &Case<'_>) -> bool {
     if span_ms < SPENT_MS_MIN.min(life_ms - life_ms / 5) {
         return false;
     }
-    let last = format!("-{EFFECTS_PER_OPERATION_MAX}");
+    let last = format!("-{GENERATIONS_PER_OPERATION_MAX}");
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for call in own() {
         *times.entry(&call.key).or_default() += 1;

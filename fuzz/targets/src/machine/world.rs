@@ -98,7 +98,7 @@ impl World {
             record: None,
             old: Vec::new(),
             ledger: Ledger::new(Dials {
-                horizon_ms: kind.class().keyed_horizon_ms.map(Millis::get),
+                horizon_ms: kind.capabilities().keyed_horizon_ms.map(Millis::get),
                 listing_lag_ms: u64::from(lags) * LOOKUP_LAG_MS,
                 lists_backs_late: true,
                 id_stem: "3N00",
@@ -294,7 +294,7 @@ fn dispatched_acts(write: &Write) -> usize {
         matches!(
             entry.fact,
             Fact::Dispatched {
-                step: CallStep::Act,
+                step: CallStep::Execute,
                 ..
             }
         )

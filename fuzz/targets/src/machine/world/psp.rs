@@ -43,7 +43,7 @@ impl World {
     /// Where the PSP can tell: a naive network's second authorization is its own.
     pub(in crate::machine) fn arrives_twice(&mut self, call: &Call) {
         let first = self.arrives(call);
-        if self.kind.class().keyed_horizon_ms.is_some() && call.moves_money {
+        if self.kind.capabilities().keyed_horizon_ms.is_some() && call.moves_money {
             assert_eq!(self.arrives(call), first, "one key, one effect, one answer");
         }
     }
