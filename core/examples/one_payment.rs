@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use pay_once_core::{
     Action, AttemptId, Call, CallResult, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp,
-    Questions, Record, Request, Response, Secret, Swap, Swapped, Timing, Turn, UnixMillis,
+    Questions, Record, RecordVersion, Request, Response, Secret, Swap, Swapped, Timing, Turn, UnixMillis,
 };
 
 const APPROVED: &[u8] = br#"{"status":"approved","psp_reference":"psp_1"}"#;
@@ -16,7 +16,7 @@ const APPROVED: &[u8] = br#"{"status":"approved","psp_reference":"psp_1"}"#;
 struct Adapter {
     config: Config,
     questions: Questions,
-    store: BTreeMap<AttemptId, (u64, Vec<u8>)>,
+    store: BTreeMap<AttemptId, (RecordVersion, Vec<u8>)>,
     timers: BTreeMap<AttemptId, UnixMillis>,
     now_ms: UnixMillis,
 }

@@ -106,6 +106,7 @@ pub use base::http::{Request, Response};
 pub use base::id::{AttemptId, Entropy};
 pub use base::limits;
 pub use base::time::{Millis, UnixMillis};
+pub use base::version::RecordVersion;
 pub use host::action::{Action, Note};
 pub use host::store::{RetryBudget, Swap, Swapped};
 pub use host::turn::Turn;

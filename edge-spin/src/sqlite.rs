@@ -150,14 +150,14 @@ impl Store for SqliteStore {
         let wake_at = swap.wake_at_ms.map_or(Value::Null, time);
         let mut values = vec![
             blob(swap.id),
-            integer(swap.version),
+            integer(swap.version.get()),
             wake_at,
             Value::Blob(swap.bytes),
         ];
         let statement = match swap.expected_version {
             None => INSERT,
             Some(version) => {
-                values.push(integer(version));
+                values.push(integer(version.get()));
                 UPDATE
             }
         };

@@ -355,7 +355,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let (events, status) = (write.events().join("; "), write.status());
-            tracing::info!(attempt = %write.record.id(), version = write.record.version(), events, ?status);
+            tracing::info!(attempt = %write.record.id(), version = write.record.version().get(), events, ?status);
         }
     }
 }

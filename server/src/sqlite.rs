@@ -333,7 +333,7 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap) -> rusqlite::Result<Swapped
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let (id, version, wake) = (
         swap.id.to_bytes(),
-        signed(swap.version),
+        signed(swap.version.get()),
         swap.wake_at_ms.map(|at_ms| signed(at_ms.get())),
     );
     let changed = match swap.expected_version {
@@ -345,7 +345,7 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap) -> rusqlite::Result<Swapped
             version,
             wake,
             swap.bytes,
-            signed(expected)
+            signed(expected.get())
         ])?,
     };
     Ok(if changed == 1 {

@@ -5,6 +5,7 @@ use crate::base::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
     PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
 };
+use crate::base::version::RecordVersion;
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::{Body, invalid, missing};
 use crate::journal::entry::{CaptureMethod, Operation, RequestKind, Terms};
@@ -35,8 +36,8 @@ pub(crate) struct Resolution {
     pub(crate) reason: String,
     /// The operation that the operator saw parked.
     pub(crate) operation: Operation,
-    /// Which parking of it the operator saw ([`crate::journal::running::Parking::generation`]).
-    pub(crate) generation: u64,
+    /// Which parking of it the operator saw ([`crate::journal::running::Parking::version`]).
+    pub(crate) version: RecordVersion,
     pub(crate) happened: bool,
     pub(crate) psp_reference: Option<String>,
 }
@@ -257,7 +258,7 @@ fn resolve(body: &mut Body) -> Result<Command, ApiError> {
                 .to_owned(),
         ));
     };
-    let generation = body.required_count("generation")?;
+    let version = RecordVersion::new(body.required_count("generation")?);
     let happened = match body.required_string("outcome", 32)?.as_str() {
         "happened" => true,
         "did_not_happen" => false,
@@ -279,7 +280,7 @@ fn resolve(body: &mut Body) -> Result<Command, ApiError> {
         operator,
         reason,
         operation,
-        generation,
+        version,
         happened,
         psp_reference,
     })))

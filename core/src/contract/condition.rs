@@ -1,5 +1,6 @@
 //! The conditions of each operation: what may be set going in which status, and what an operator may end.
 
+use crate::base::version::RecordVersion;
 use crate::contract::command::{Command, Resolution, expressible};
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::missing;
@@ -151,7 +152,7 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
         let Some(mismatch) = &state.mismatch else {
             return Err(nothing_parked());
         };
-        is_about(word, Operation::Capture, mismatch.generation)?;
+        is_about(word, Operation::Capture, mismatch.version)?;
         // What was done about the difference is in the operator's reason; the money itself is at the PSP.
         return Ok(Accepted::Resolution {
             source,
@@ -160,7 +161,7 @@ fn resolution(state: &State, word: &Resolution) -> Result<Accepted, Refusal> {
         });
     };
     match &running.parked {
-        Some(parked) => is_about(word, running.operation, parked.generation)?,
+        Some(parked) => is_about(word, running.operation, parked.version)?,
         None => return Err(nothing_parked()),
     }
     let undone = matches!(running.operation, Operation::Void | Operation::Refund);
@@ -226,15 +227,15 @@ fn nothing_parked() -> Refusal {
 }
 
 /// An operator's word may come after what it is about has ended, and something else has been parked.
-fn is_about(word: &Resolution, operation: Operation, generation: u64) -> Result<(), Refusal> {
-    if (word.operation, word.generation) == (operation, generation) {
+fn is_about(word: &Resolution, operation: Operation, version: RecordVersion) -> Result<(), Refusal> {
+    if (word.operation, word.version) == (operation, version) {
         return Ok(());
     }
     let message = format!(
-        "What is parked here is {}, generation {generation}; this is about {}, generation {}. GET the attempt, check the PSP's books for the operation that it shows, and resolve that one under a new key.",
+        "What is parked here is {}, generation {version}; this is about {}, generation {}. GET the attempt, check the PSP's books for the operation that it shows, and resolve that one under a new key.",
         operation.as_str(),
         word.operation.as_str(),
-        word.generation
+        word.version
     );
     Err(ApiError::new(Code::InvalidState, message).into())
 }

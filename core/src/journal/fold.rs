@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Parking};
 use crate::journal::state::{BoundKey, Creation, Mismatch, Rejections, State};
@@ -82,7 +83,11 @@ impl State {
                 id,
                 evidence,
             } => self.observe(entry.at_ms, source, *call, *id, evidence),
-            Fact::Inferred { conclusion } => self.conclude(entry.at_ms, generation(index), conclusion),
+            Fact::Inferred { conclusion } => self.conclude(
+                entry.at_ms,
+                RecordVersion::of_entries(index.saturating_add(1)),
+                conclusion,
+            ),
             Fact::ReturnTo { url } => {
                 self.return_url.get_or_insert_with(|| url.as_str().into());
             }
@@ -146,7 +151,7 @@ impl State {
         self.running = Some(running);
     }
 
-    fn conclude(&mut self, at_ms: UnixMillis, generation: u64, conclusion: &Conclusion) {
+    fn conclude(&mut self, at_ms: UnixMillis, version: RecordVersion, conclusion: &Conclusion) {
         match conclusion {
             Conclusion::NoEffect {
                 operation,
@@ -177,7 +182,7 @@ impl State {
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
                     running.parked = Some(Parking {
                         reason: reason.clone(),
-                        generation,
+                        version,
                     });
                 }
             }
@@ -199,7 +204,7 @@ impl State {
                     captured_minor: *captured_minor,
                     currency: currency.clone(),
                     since_ms: at_ms,
-                    generation,
+                    version,
                 };
                 self.mismatch_shown = Some(mismatch.clone());
                 self.mismatch = Some(mismatch);
@@ -285,9 +290,4 @@ impl State {
             }
         }
     }
-}
-
-/// The record's version as of the entry at `index`.
-fn generation(index: usize) -> u64 {
-    u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::id::LocalId;
 use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{CallStep, Cause, Operation};
 use crate::journal::evidence::Signal;
 
@@ -46,7 +47,7 @@ pub struct Parking {
     pub reason: String,
     /// The record's version as of the entry that parked it. A `resolve` names it, so that it is about this parking and no other
     /// one (`docs/http.md`, “Resolve”).
-    pub generation: u64,
+    pub version: RecordVersion,
 }
 
 /// A void or refund that the PSP refused: what it should release may still be held, or come to be held.

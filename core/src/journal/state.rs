@@ -8,6 +8,7 @@ use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
 use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{CallStep, CaptureMethod, Cause, Entry, Fact, Operation, RequestKind, Terms};
 use crate::journal::evidence::{EffectKind, Knowledge};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
@@ -157,7 +158,7 @@ pub struct Mismatch {
     /// When it was seen, in milliseconds since the Unix epoch.
     pub since_ms: UnixMillis,
     /// The record's version as of the entry that showed it, as in [`crate::journal::running::Parking`].
-    pub generation: u64,
+    pub version: RecordVersion,
 }
 
 /// The authorization that counts.

@@ -9,6 +9,7 @@ use crate::base::http::Response;
 use crate::base::id::{Entropy, LocalId};
 use crate::base::limits::{FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
 use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::contract::answer;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, Source};
 use crate::journal::evidence::{Evidence, Signal};
@@ -35,7 +36,7 @@ pub(crate) struct StepContext<'a> {
 pub(crate) struct StepBuilder<'a> {
     pub(super) clock: StepContext<'a>,
     pub(crate) record: Cow<'a, Record>,
-    expected_version: Option<u64>,
+    expected_version: Option<RecordVersion>,
     pub(super) calls: Vec<Call>,
     /// What the answer that is handled says of its PSP.
     pub(crate) report: Option<PspReport>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::pending::PendingRequest;
 use crate::base::http::Response;
 use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::contract::timeline;
 use crate::journal::entry::{Conclusion, Fact};
 use crate::journal::evidence::EffectKind;
@@ -55,7 +56,7 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub struct Write {
     /// The version that must be there; `None` if no record may be there.
-    pub expected_version: Option<u64>,
+    pub expected_version: Option<RecordVersion>,
     /// What to put there. Shared: the swap, the host's copy and the log line have it at the same time.
     pub record: Arc<Record>,
     /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
@@ -64,7 +65,7 @@ pub struct Write {
 
 impl Write {
     fn new_facts(&self) -> impl Iterator<Item = &Fact> {
-        let from = usize::try_from(self.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+        let from = self.expected_version.map_or(0, RecordVersion::entries);
         self.record.entries().iter().skip(from).map(|entry| &entry.fact)
     }
 

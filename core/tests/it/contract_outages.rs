@@ -2,8 +2,8 @@
 
 use pay_once_core::limits::{PSP_ABSENT_RETRY_MS, SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use pay_once_core::{
-    AttemptId, Entropy, Input, Outcome, Record, RecordError, Reply, Response, RetryBudget, Routed, Status,
-    Swap, Swapped, UnixMillis, body_bytes_max, body_did_not_arrive, handle, not_answered,
+    AttemptId, Entropy, Input, Outcome, Record, RecordError, RecordVersion, Reply, Response, RetryBudget,
+    Routed, Status, Swap, Swapped, UnixMillis, body_bytes_max, body_did_not_arrive, handle, not_answered,
 };
 
 use crate::support::{CREATE, Kind, START_MS, Told, World, code, config, json, sign, timeout};
@@ -119,7 +119,10 @@ fn a_write_says_what_it_adds_and_becomes_a_swap() {
         (Status::Created, false, 0)
     );
     let swap = Swap::from(write);
-    assert_eq!((swap.id, swap.expected_version, swap.version), (id, None, 1));
+    assert_eq!(
+        (swap.id, swap.expected_version, swap.version),
+        (id, None, RecordVersion::new(1))
+    );
     assert_eq!(
         (swap.bytes, swap.wake_at_ms),
         (write.record.encode(), write.wake_at_ms)

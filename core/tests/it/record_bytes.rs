@@ -3,7 +3,7 @@
 use pay_once_core::journal::entry::{Entry, Fact, RequestKind};
 use pay_once_core::journal::record::VERSION;
 use pay_once_core::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
-use pay_once_core::{AttemptId, Record, RecordError, UnixMillis};
+use pay_once_core::{AttemptId, Record, RecordError, RecordVersion, UnixMillis};
 
 use crate::support::{Kind, World};
 
@@ -22,7 +22,7 @@ fn what_was_written_is_read() {
         (record.encode(), record.size_bytes()),
         (bytes.clone(), bytes.len())
     );
-    assert_eq!(record.version(), 10);
+    assert_eq!(record.version(), RecordVersion::new(10));
 }
 
 #[test]

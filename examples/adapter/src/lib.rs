@@ -18,8 +18,8 @@ use pay_once::ports::PspTransport;
 use pay_once::psp_client::{HttpPsp, TcpConnect};
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, Request, Response, Swap,
-    Swapped, Turn, UnixMillis, body_did_not_arrive, not_answered,
+    Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, RecordVersion, Request,
+    Response, Swap, Swapped, Turn, UnixMillis, body_did_not_arrive, not_answered,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -28,7 +28,7 @@ use tokio::task::spawn_local;
 /// One record an attempt, with a compare-and-swap. A map here; a database elsewhere.
 #[derive(Default)]
 struct Store {
-    rows: BTreeMap<AttemptId, (u64, Vec<u8>)>,
+    rows: BTreeMap<AttemptId, (RecordVersion, Vec<u8>)>,
 }
 
 impl Store {

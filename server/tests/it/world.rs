@@ -11,7 +11,8 @@ use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
 use pay_once_core::{
-    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, Secret, Timing, UnixMillis,
+    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, RecordVersion, Secret,
+    Timing, UnixMillis,
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -85,7 +86,7 @@ pub(crate) enum Does {
 }
 
 /// One record a row: version, bytes, when it wants to be woken.
-type Rows = BTreeMap<AttemptId, (u64, Vec<u8>, Option<UnixMillis>)>;
+type Rows = BTreeMap<AttemptId, (RecordVersion, Vec<u8>, Option<UnixMillis>)>;
 
 #[derive(Default)]
 struct Memory {

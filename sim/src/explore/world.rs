@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pay_once_core::{AttemptId, Call, Config, Input, Record, Reply, Turn, UnixMillis};
+use pay_once_core::{AttemptId, Call, Config, Input, Record, RecordVersion, Reply, Turn, UnixMillis};
 use pay_once_psp_model::{Asked, Ledger};
 
 use super::cell::{Cell, START_MS, TIMING};
@@ -35,7 +35,7 @@ pub(super) struct Known<T> {
 /// What a server has decided and not yet made durable.
 #[derive(Debug)]
 pub(super) struct Decision {
-    pub(super) expected_version: Option<u64>,
+    pub(super) expected_version: Option<RecordVersion>,
     pub(super) record: Arc<Record>,
     /// The record's shape.
     pub(super) shape: Shape,
@@ -260,7 +260,7 @@ impl World {
     }
 
     pub(super) fn version(&self) -> u64 {
-        self.store.as_ref().map_or(0, |record| record.version())
+        self.store.as_ref().map_or(0, |record| record.version().get())
     }
 
     /// The digest of all that the future depends on.

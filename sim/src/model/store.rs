@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pay_once_core::journal::invariant;
-use pay_once_core::{AttemptId, Record, UnixMillis};
+use pay_once_core::{AttemptId, Record, RecordVersion, UnixMillis};
 
 /// One load in this many decodes the stored bytes; the others take the record that they were encoded from.
 const DECODE_ONE_IN: u64 = 8;
@@ -21,7 +21,7 @@ pub(crate) struct Row {
 /// A compare-and-swap on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Swap {
-    pub(super) expected_version: Option<u64>,
+    pub(super) expected_version: Option<RecordVersion>,
     pub(super) record: Arc<Record>,
     pub(super) wake_at_ms: Option<UnixMillis>,
 }

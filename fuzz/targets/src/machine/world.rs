@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use pay_once_core::journal::entry::{CallStep, Fact};
 use pay_once_core::{
-    Action, Call, CallResult, Config, Entropy, Input, Millis, Note, Outcome, Questions, Record, Response,
-    Status, Swapped, Turn, UnixMillis, Write,
+    Action, Call, CallResult, Config, Entropy, Input, Millis, Note, Outcome, Questions, Record,
+    RecordVersion, Response, Status, Swapped, Turn, UnixMillis, Write,
 };
 use pay_once_psp_model::{Dials, Ledger};
 
@@ -126,7 +126,7 @@ impl World {
     /// How many entries its journal has.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.record().map_or(0, Record::version)
+        self.record().map_or(0, |record| record.version().get())
     }
 
     /// Calls that servers hold and have not sent.
@@ -288,7 +288,7 @@ impl World {
 
 /// How many entries of a write name calls that move money.
 fn dispatched_acts(write: &Write) -> usize {
-    let from = usize::try_from(write.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+    let from = write.expected_version.map_or(0, RecordVersion::entries);
     let news = write.record.entries().iter().skip(from);
     news.filter(|entry| {
         matches!(

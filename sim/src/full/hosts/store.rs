@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pay_once_core::{AttemptId, UnixMillis};
+use pay_once_core::{AttemptId, RecordVersion, UnixMillis};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::spawn_local;
@@ -44,8 +44,8 @@ pub(super) enum Asked {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Swapping {
     pub(super) id: Id,
-    pub(super) expected: Option<u64>,
-    pub(super) version: u64,
+    pub(super) expected: Option<RecordVersion>,
+    pub(super) version: RecordVersion,
     pub(super) bytes: Vec<u8>,
     pub(super) wake_at_ms: Option<UnixMillis>,
     /// The server's clock, and its process: for the notebook alone.
@@ -66,7 +66,7 @@ pub(super) enum Said {
 /// A register.
 pub(in crate::full) struct Row {
     /// Its version.
-    pub(in crate::full) version: u64,
+    pub(in crate::full) version: RecordVersion,
     /// The record.
     pub(in crate::full) bytes: Vec<u8>,
     /// When it wants to be woken, in milliseconds since the Unix epoch.
