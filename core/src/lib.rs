@@ -83,6 +83,8 @@
 )]
 
 // What an adapter needs is at the root. The folders are for the project's own proofs and tools: their paths may change.
+// What adapters only read is `#[non_exhaustive]`. `Action`, `Swapped`, `CallResult`, `Routed`, `Input` and `Reply` are not: an adapter
+// that passed over a variant of these would lose money, so a new one must not compile. Nor is what adapters and their tests make.
 #[doc(hidden)]
 pub mod base;
 #[doc(hidden)]

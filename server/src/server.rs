@@ -332,7 +332,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 tracing::error!(attempt, message);
             }
             Note::SwapUnknown => tracing::warn!(attempt, message),
-            Note::StoreGivenUp(_) | Note::OutcomeLost => tracing::error!(attempt, message),
+            // A note of a kind that is new is an error until somebody has said that it is less.
+            _ => tracing::error!(attempt, message),
         }
     }
 

@@ -47,6 +47,7 @@ pub enum Action {
 
 /// What operators have to know of a turn.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Note {
     /// What an answer said of its PSP as such.
     Psp(PspReport),

@@ -42,6 +42,7 @@ pub struct Record {
 
 /// Why bytes are not a record. They are left as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RecordError {
     /// Larger than [`RECORD_BYTES_MAX`].
     TooLarge {

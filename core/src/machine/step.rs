@@ -39,6 +39,7 @@ pub struct Outcome {
 
 /// What is to be done, in this order.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Step {
     /// Persist first. Nothing below may happen before this is durable (rules 1 and 2).
     pub write: Option<Write>,
@@ -54,6 +55,7 @@ pub struct Step {
 
 /// A compare-and-swap of one record.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Write {
     /// The version that must be there; `None` if no record may be there.
     pub expected_version: Option<RecordVersion>,

@@ -10,6 +10,7 @@ use crate::base::time::UnixMillis;
 /// Kinds of call that a PSP may allow or refuse apart from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CallKind {
     /// An authorization, capture, void or refund, or the making of an object.
     Operation,
@@ -21,6 +22,7 @@ pub enum CallKind {
 
 /// A call that the PSP rejected: our credentials, our account or our request, not the payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejection {
     /// HTTP status.
     pub status: u16,
@@ -34,6 +36,7 @@ pub struct Rejection {
 
 /// What one answer says of a PSP as such.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PspReport {
     /// Name of the PSP in the configuration.
     pub psp: String,
@@ -45,6 +48,7 @@ pub struct PspReport {
 
 /// A kind of call that a PSP rejects at present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PspProblem {
     /// Name of the PSP in the configuration.
     pub psp: String,
