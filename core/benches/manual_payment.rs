@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use divan::counter::ItemsCount;
 use pay_once_core::{
-    AttemptId, CallResult, Class, Config, Entropy, Face, Input, Merchant, Outcome, Psp, Record, Reply,
-    Request, Routed, Secret, Timing, handle, route,
+    AttemptId, CallResult, Capabilities, Config, Connector, Entropy, Input, Merchant, Millis, Outcome, Psp,
+    Record, Reply, Request, Routed, Secret, Timing, UnixMillis, handle, route,
 };
 
 #[global_allocator]
@@ -27,14 +27,14 @@ fn main() {
 
 fn config() -> Config {
     let psp = Psp {
-        face: Face::Stripe,
+        connector: Connector::Stripe,
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
         webhook_secrets: Vec::new(),
-        class: Class {
-            keyed_horizon_ms: Some(86_400_000),
+        capabilities: Capabilities {
+            keyed_horizon_ms: Some(Millis::new(86_400_000)),
             addressable: true,
-            ..Class::default()
+            ..Capabilities::default()
         },
         timing: Timing::default(),
     };
@@ -44,7 +44,7 @@ fn config() -> Config {
     };
     Config {
         installation: String::new(),
-        time_budget_ms: 150,
+        time_budget_ms: Millis::new(150),
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([("stripe".to_owned(), psp)]),
         open_merchant: Some("demo".to_owned()),
@@ -56,7 +56,7 @@ fn config() -> Config {
 struct Adapter<'a> {
     config: &'a Config,
     stored: Option<Vec<u8>>,
-    now_ms: u64,
+    now_ms: UnixMillis,
     inputs: u64,
 }
 
@@ -80,13 +80,13 @@ impl Adapter<'_> {
     }
 
     fn drive(&mut self, id: AttemptId, input: Input, psp_says: &[u8]) {
-        self.now_ms += 1;
+        self.now_ms = self.now_ms + Millis::new(1);
         self.inputs += 1;
         let record = self
             .stored
             .as_ref()
             .map(|bytes| Record::decode(id, bytes).unwrap());
-        let entropy = Entropy(u128::from(self.now_ms) << 64);
+        let entropy = Entropy(u128::from(self.now_ms.get()) << 64);
         let step = handle(self.config, id, record.as_ref(), &input, self.now_ms, entropy).unwrap();
         if let Some(write) = step.write {
             self.stored = Some(write.record.encode());
@@ -98,7 +98,7 @@ impl Adapter<'_> {
         match step.reply {
             Reply::Nothing => {}
             Reply::Now(response) => assert!(response.status < 300),
-            Reply::Wait { ticket, .. } => self.drive(id, Input::Request(ticket), psp_says),
+            Reply::Wait { pending, .. } => self.drive(id, Input::Request(pending), psp_says),
         }
     }
 }
@@ -107,7 +107,7 @@ fn pay(config: &Config, replays: bool) -> u64 {
     let mut adapter = Adapter {
         config,
         stored: None,
-        now_ms: NOW_MS,
+        now_ms: UnixMillis::new(NOW_MS),
         inputs: 0,
     };
     let id = AttemptId::derive("", "demo", "k1");

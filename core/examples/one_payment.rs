@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Class, Config, Entropy, Face, Merchant, Psp, Questions, Record,
-    Request, Response, Secret, Swap, Swapped, Timing, Turn,
+    Action, AttemptId, Call, CallResult, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp,
+    Questions, Record, RecordVersion, Request, Response, Secret, Swap, Swapped, Timing, Turn, UnixMillis,
 };
 
 const APPROVED: &[u8] = br#"{"status":"approved","psp_reference":"psp_1"}"#;
@@ -16,9 +16,9 @@ const APPROVED: &[u8] = br#"{"status":"approved","psp_reference":"psp_1"}"#;
 struct Adapter {
     config: Config,
     questions: Questions,
-    store: BTreeMap<AttemptId, (u64, Vec<u8>)>,
-    timers: BTreeMap<AttemptId, u64>,
-    now_ms: u64,
+    store: BTreeMap<AttemptId, (RecordVersion, Vec<u8>)>,
+    timers: BTreeMap<AttemptId, UnixMillis>,
+    now_ms: UnixMillis,
 }
 
 impl Adapter {
@@ -39,7 +39,7 @@ impl Adapter {
         let mut reply = None;
         let mut calls = Vec::new();
         loop {
-            self.now_ms += 1;
+            self.now_ms = self.now_ms + Millis::new(1);
             match turn.next(self.now_ms, &mut self.questions) {
                 Action::Read(call) => {
                     let result = self.send(&call);
@@ -83,7 +83,7 @@ impl Adapter {
         match stored.transpose() {
             Ok(record) => {
                 // Fresh each time. Here the time is; an adapter takes it from the system.
-                let entropy = Entropy(u128::from(self.now_ms) << 64);
+                let entropy = Entropy(u128::from(self.now_ms.get()) << 64);
                 turn.loaded(&self.config, record.as_ref(), self.now_ms, entropy);
             }
             // Bytes that are no record are left as they are.
@@ -104,7 +104,7 @@ impl Adapter {
         Swapped::Applied
     }
 
-    fn arm(&mut self, id: Option<AttemptId>, at_ms: u64, is_latest: bool) {
+    fn arm(&mut self, id: Option<AttemptId>, at_ms: UnixMillis, is_latest: bool) {
         let Some(id) = id else { return };
         let known_ms = self.timers.get(&id).copied().filter(|_| !is_latest);
         self.timers
@@ -132,7 +132,7 @@ impl Adapter {
 
     /// Fires what is due. A long-lived adapter does it all the time, and looks into its store for timers that it does not know of.
     fn fire_timers(&mut self) {
-        let due = |at_ms: &u64| *at_ms <= self.now_ms;
+        let due = |at_ms: &UnixMillis| *at_ms <= self.now_ms;
         let ids: Vec<AttemptId> = self
             .timers
             .iter()
@@ -148,13 +148,13 @@ impl Adapter {
 
 fn main() {
     let psp = Psp {
-        face: Face::Acquirer,
+        connector: Connector::Acquirer,
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
         webhook_secrets: Vec::new(),
-        class: Class {
-            keyed_horizon_ms: Some(86_400_000),
-            ..Class::default()
+        capabilities: Capabilities {
+            keyed_horizon_ms: Some(Millis::new(86_400_000)),
+            ..Capabilities::default()
         },
         timing: Timing::default(),
     };
@@ -164,7 +164,7 @@ fn main() {
     };
     let config = Config {
         installation: String::new(),
-        time_budget_ms: 150,
+        time_budget_ms: Millis::new(150),
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([("card".to_owned(), psp)]),
         open_merchant: Some("demo".to_owned()),
@@ -175,7 +175,7 @@ fn main() {
         questions: Questions::default(),
         store: BTreeMap::new(),
         timers: BTreeMap::new(),
-        now_ms: 1_764_160_496_000,
+        now_ms: UnixMillis::new(1_764_160_496_000),
     };
     let id = AttemptId::derive("", "demo", "k1");
     let create = r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;

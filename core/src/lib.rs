@@ -19,19 +19,19 @@
 //!
 //! ```
 //! use pay_once_core::{
-//!     Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, Response, Swap, Swapped, Turn,
+//!     Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, Response, Swap, Swapped, Turn, UnixMillis,
 //! };
 //!
 //! /// What your platform has to offer.
 //! trait Platform {
-//!     fn now_ms(&self) -> u64;
+//!     fn now_ms(&self) -> UnixMillis;
 //!     fn entropy(&self) -> u128;
 //!     fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, String>;
 //!     fn swap(&self, swap: Swap) -> Swapped;
 //!     fn send(&self, call: &Call) -> CallResult;
 //!     fn send_behind(&self, call: Call);
-//!     fn set_timer(&self, id: AttemptId, at_ms: Option<u64>, is_latest: bool);
-//!     fn wait(&self, until_ms: u64);
+//!     fn set_timer(&self, id: AttemptId, at_ms: Option<UnixMillis>, is_latest: bool);
+//!     fn wait(&self, until_ms: UnixMillis);
 //! }
 //!
 //! fn run(platform: &dyn Platform, config: &Config, questions: &mut Questions, mut turn: Turn) -> Option<Response> {
@@ -83,6 +83,8 @@
 )]
 
 // What an adapter needs is at the root. The folders are for the project's own proofs and tools: their paths may change.
+// What adapters only read is `#[non_exhaustive]`. `Action`, `Swapped`, `CallResult`, `Routed`, `Input` and `Reply` are not: an adapter
+// that passed over a variant of these would lose money, so a new one must not compile. Nor is what adapters and their tests make.
 #[doc(hidden)]
 pub mod base;
 #[doc(hidden)]
@@ -99,12 +101,15 @@ pub mod psp;
 pub mod recovery;
 
 pub use base::config::{
-    Class, Config, Face, Merchant, Named, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing, key_digest,
+    Capabilities, Config, Connector, Merchant, Named, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
+    key_digest,
 };
 pub use base::config_file::{ConfigFile, SecretPlace};
 pub use base::http::{Request, Response};
 pub use base::id::{AttemptId, Entropy};
 pub use base::limits;
+pub use base::time::{Millis, UnixMillis};
+pub use base::version::RecordVersion;
 pub use host::action::{Action, Note};
 pub use host::store::{RetryBudget, Swap, Swapped};
 pub use host::turn::Turn;

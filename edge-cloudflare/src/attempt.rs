@@ -74,7 +74,7 @@ pub(crate) async fn fetch(object: &Rc<Object>, mut request: Request) -> worker::
     };
     let config = settings::config(&object.env);
     // Its time began at the Worker.
-    let since_ms = system::now_ms().saturating_sub(asked.spent_ms());
+    let since_ms = system::now_ms() - asked.spent_ms();
     // Of another attempt there is no record here, and an event that is about no record changes nothing.
     let mut turn = asked.with_request(|request| Turn::request(&config, request, since_ms));
     let ran = object.run(&config, &mut turn, Calls::Behind).await;
@@ -247,7 +247,7 @@ impl Object {
                 break;
             }
             // The cache takes one copy of a record a second.
-            system::sleep_until(system::now_ms().saturating_add(finals::PAUSE_MS)).await;
+            system::sleep_until(system::now_ms() + finals::PAUSE_MS).await;
         }
     }
 

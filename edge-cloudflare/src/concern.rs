@@ -1,7 +1,9 @@
 //! Which attempt a request concerns. Some events name an object and not its attempt: the object is read first, by the Worker and
 //! once more by the attempt's object, which trusts nobody.
 
-use pay_once_core::{AttemptId, Config, EventRead, Input, PspReport, Response, Routed, event_read, route};
+use pay_once_core::{
+    AttemptId, Config, EventRead, Input, PspReport, Response, Routed, UnixMillis, event_read, route,
+};
 use serde_json::json;
 
 use crate::wire::Asked;
@@ -14,7 +16,7 @@ pub(crate) enum Concern {
 }
 
 /// Routes a request whose time began at `since_ms`, and reads what has to be read for it.
-pub(crate) async fn concern(config: &Config, asked: &Asked, since_ms: u64) -> Concern {
+pub(crate) async fn concern(config: &Config, asked: &Asked, since_ms: UnixMillis) -> Concern {
     let mut routed = asked.with_request(|request| route(config, request, since_ms));
     loop {
         routed = match routed {

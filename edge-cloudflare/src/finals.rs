@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use pay_once_core::{AttemptId, Input, Record, Response, finalized, may_be_finalized};
+use pay_once_core::{AttemptId, Input, Millis, Record, Response, UnixMillis, finalized, may_be_finalized};
 use serde_json::json;
 use worker::Env;
 
@@ -13,14 +13,14 @@ use crate::system;
 /// Name of the binding. A deployment without it works, and wakes the object for every replay.
 const BINDING: &str = "FINALS";
 /// How long the cache is waited for, in milliseconds: it saves work, and must not cost an answer its time budget.
-const WAIT_MS: u64 = 50;
+const WAIT_MS: Millis = Millis::new(50);
 /// How long a copy is kept, in seconds; the object makes a new one when it is asked after that. So a copy that could not be
 /// replaced when there was news is not believed for longer than this.
 const KEPT_S: u64 = 3_600;
 /// How long putting a copy may take, in milliseconds.
-const PUT_TIMEOUT_MS: u64 = 10_000;
+const PUT_TIMEOUT_MS: Millis = Millis::new(10_000);
 /// How long until the next copy may be put: the cache takes one a second for each key, in milliseconds.
-pub(crate) const PAUSE_MS: u64 = 1_200;
+pub(crate) const PAUSE_MS: Millis = Millis::new(1_200);
 /// Tries to put one copy.
 const TRIES_MAX: u8 = 5;
 
@@ -28,7 +28,7 @@ const TRIES_MAX: u8 = 5;
 #[derive(Default)]
 pub(crate) struct Copy {
     /// When the last one was put, in milliseconds since the Unix epoch.
-    kept_at_ms: Cell<Option<u64>>,
+    kept_at_ms: Cell<Option<UnixMillis>>,
     is_under_way: Cell<bool>,
     has_news: Cell<bool>,
     tries: Cell<u8>,
@@ -51,7 +51,7 @@ impl Copy {
     /// Whether none was put, or the last one is no longer kept.
     fn is_old(&self) -> bool {
         let kept_at_ms = self.kept_at_ms.get();
-        let until_ms = kept_at_ms.map(|at_ms| at_ms.saturating_add(KEPT_S * 1_000));
+        let until_ms = kept_at_ms.map(|at_ms| at_ms + Millis::from_seconds(KEPT_S));
         until_ms.is_none_or(|until_ms| until_ms <= system::now_ms())
     }
 
@@ -81,9 +81,7 @@ pub(crate) async fn answer(env: &Env, id: AttemptId, input: &Input) -> Option<Re
     }
     let cache = env.kv(BINDING).ok()?;
     let copy = cache.get(&id.to_string()).bytes();
-    let bytes = system::until(system::now_ms().saturating_add(WAIT_MS), copy)
-        .await?
-        .ok()??;
+    let bytes = system::until(system::now_ms() + WAIT_MS, copy).await?.ok()??;
     let record = Record::decode(id, &bytes).ok()?;
     finalized(id, &record, input)
 }
@@ -98,7 +96,7 @@ pub(crate) async fn keep(env: &Env, id: AttemptId, bytes: &[u8]) -> bool {
         let put = cache.put_bytes(&id.to_string(), bytes)?;
         put.expiration_ttl(KEPT_S).execute().await
     };
-    let by_ms = system::now_ms().saturating_add(PUT_TIMEOUT_MS);
+    let by_ms = system::now_ms() + PUT_TIMEOUT_MS;
     let why = match system::until(by_ms, put).await {
         Some(Ok(())) => return true,
         Some(Err(error)) => error.to_string(),

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, Millis, UnixMillis};
 use worker::js_sys::futures::JsFuture;
 use worker::js_sys::{Date, Object, Promise, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -19,7 +19,7 @@ pub(crate) type Failed = String;
 enum Alarm {
     Unknown,
     None,
-    At(u64),
+    At(UnixMillis),
 }
 
 /// Storage and alarm of one object.
@@ -73,7 +73,7 @@ impl Journal {
         &self,
         id: AttemptId,
         bytes: &[u8],
-        wake_at_ms: Option<u64>,
+        wake_at_ms: Option<UnixMillis>,
         is_first: bool,
     ) -> Result<Arming, Failed> {
         if is_first {
@@ -88,10 +88,10 @@ impl Journal {
     }
 
     /// Sets, moves or removes the alarm.
-    fn arm(&self, at_ms: Option<u64>) -> Result<Arming, Failed> {
+    fn arm(&self, at_ms: Option<UnixMillis>) -> Result<Arming, Failed> {
         // One that went off a little early is asked for again, for the very same time: the platform would take that for the
         // one that is done with, and write nothing.
-        let at_ms = at_ms.map(|at_ms| at_ms.saturating_add(u64::from(self.has_fired.take())));
+        let at_ms = at_ms.map(|at_ms| at_ms + Millis::new(u64::from(self.has_fired.take())));
         let wanted = at_ms.map_or(Alarm::None, Alarm::At);
         if self.alarm.replace(wanted) == wanted {
             return Ok(Arming(None));
@@ -99,7 +99,7 @@ impl Journal {
         let raw = self.storage.as_raw();
         let promise = match at_ms {
             // Exact: milliseconds since the epoch are far below 2^53.
-            Some(at_ms) => raw.set_alarm(Date::new(&JsValue::from_f64(at_ms as f64)), Object::new()),
+            Some(at_ms) => raw.set_alarm(Date::new(&JsValue::from_f64(at_ms.get() as f64)), Object::new()),
             None => raw.delete_alarm(Object::new()),
         };
         promise.map(|promise| Arming(Some(promise))).map_err(|error| {
@@ -109,14 +109,16 @@ impl Journal {
     }
 
     /// Sets the alarm unless there is one that comes before: who asks again and again must not push it away.
-    pub(crate) async fn sooner(&self, at_ms: u64) -> Result<(), Failed> {
+    pub(crate) async fn sooner(&self, at_ms: UnixMillis) -> Result<(), Failed> {
         if self.alarm.get() == Alarm::Unknown {
             let known = self
                 .storage
                 .get_alarm()
                 .await
                 .map_err(|error| error.to_string())?;
-            let known = known.and_then(|at_ms| u64::try_from(at_ms).ok());
+            let known = known
+                .and_then(|at_ms| u64::try_from(at_ms).ok())
+                .map(UnixMillis::new);
             self.alarm.set(known.map_or(Alarm::None, Alarm::At));
         }
         match self.alarm.get() {

@@ -30,11 +30,11 @@ pub(crate) async fn send(call: &Call) -> CallResult {
     }
     let abort = AbortController::default();
     let signal = abort.signal();
-    let by_ms = now_ms.saturating_add(call.timeout_ms);
+    let by_ms = now_ms + call.timeout_ms;
     let Some(result) = system::until(by_ms, exchange(request, &signal)).await else {
         abort.abort();
         return CallResult::Unknown {
-            reason: format!("no answer within {} ms", call.timeout_ms),
+            reason: format!("no answer within {} ms", call.timeout_ms.get()),
         };
     };
     result

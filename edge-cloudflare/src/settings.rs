@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pay_once_core::{Config, ConfigFile, SecretPlace};
+use pay_once_core::{Config, ConfigFile, Millis, SecretPlace};
 use serde_json::json;
 use worker::js_sys::{JSON, Reflect};
 use worker::{Env, wasm_bindgen::JsValue};
@@ -74,7 +74,7 @@ fn variable(env: &Env) -> Result<String, String> {
 fn nobody() -> Config {
     Config {
         installation: String::new(),
-        time_budget_ms: 0,
+        time_budget_ms: Millis::ZERO,
         merchants: BTreeMap::new(),
         psps: BTreeMap::new(),
         open_merchant: None,

@@ -5,22 +5,22 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use pay_once_core::Entropy;
+use pay_once_core::{Entropy, UnixMillis};
 use serde_json::Value;
 use worker::{Date, Delay, console_error, console_log};
 
 /// Milliseconds since the Unix epoch. The platform's clock stands still between two pieces of input or output.
-pub(crate) fn now_ms() -> u64 {
-    Date::now().as_millis()
+pub(crate) fn now_ms() -> UnixMillis {
+    UnixMillis::new(Date::now().as_millis())
 }
 
 /// Returns at `at_ms` or soon after.
-pub(crate) async fn sleep_until(at_ms: u64) {
-    Delay::from(Duration::from_millis(at_ms.saturating_sub(now_ms()))).await;
+pub(crate) async fn sleep_until(at_ms: UnixMillis) {
+    Delay::from(Duration::from(at_ms - now_ms())).await;
 }
 
 /// What `work` comes to, unless it takes longer than until `at_ms`.
-pub(crate) async fn until<T>(at_ms: u64, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn until<T>(at_ms: UnixMillis, work: impl Future<Output = T>) -> Option<T> {
     match select(pin!(work), pin!(sleep_until(at_ms))).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(((), _)) => None,

@@ -1,7 +1,7 @@
 //! HTTP: the platform's requests and answers to core's and back.
 
 use futures_util::TryStreamExt;
-use pay_once_core::{Request, Response, body_bytes_max};
+use pay_once_core::{Millis, Request, Response, body_bytes_max};
 use worker::js_sys::Uint8Array;
 use worker::{ByteStream, Headers, Method, RequestInit, ResponseBuilder};
 
@@ -43,9 +43,10 @@ impl Asked {
     }
 
     /// What the Worker has spent on it, in milliseconds.
-    pub(crate) fn spent_ms(&self) -> u64 {
+    pub(crate) fn spent_ms(&self) -> Millis {
         let found = self.headers.iter().find(|(name, _)| name == SPENT_MS);
-        found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+        let spent_ms = found.and_then(|(_, value)| value.parse().ok());
+        spent_ms.map(Millis::new).unwrap_or_default()
     }
 
     /// The request as core sees it. The platform has joined repeated header lines with commas.
@@ -64,12 +65,12 @@ impl Asked {
     }
 
     /// The same request again, to be handed on after `spent_ms`.
-    pub(crate) fn again(&self, spent_ms: u64) -> worker::Result<worker::Request> {
+    pub(crate) fn again(&self, spent_ms: Millis) -> worker::Result<worker::Request> {
         let headers = Headers::new();
         for (name, value) in &self.headers {
             headers.append(name, value)?;
         }
-        headers.set(SPENT_MS, &spent_ms.to_string())?;
+        headers.set(SPENT_MS, &spent_ms.get().to_string())?;
         let mut init = RequestInit::new();
         init.with_method(Method::from(self.method.clone()))
             .with_headers(headers);

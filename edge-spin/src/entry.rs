@@ -22,13 +22,14 @@ use crate::server::Server;
 use crate::stores::AnyStore;
 use crate::sweep::{BEHIND_REQUEST_MAX, EVERY_MS};
 use crate::wasi::{WasiWorld, nudged};
+use pay_once_core::UnixMillis;
 
 type SpinServer = Server<WasiWorld, AnyStore, WasiPsp<WasiWorld>, SpinFinals>;
 
 struct Instance {
     server: Rc<SpinServer>,
     sweep_digest: Option<[u8; 32]>,
-    swept_at_ms: Cell<u64>,
+    swept_at_ms: Cell<UnixMillis>,
 }
 
 thread_local! {
@@ -69,7 +70,7 @@ async fn instance() -> Result<Rc<Instance>, String> {
     let instance = Rc::new(Instance {
         server: Server::new(deployment.config, world, store, psp, finals),
         sweep_digest: deployment.sweep_digest,
-        swept_at_ms: Cell::new(0),
+        swept_at_ms: Cell::new(UnixMillis::EPOCH),
     });
     // Another request may have put one together meanwhile; both are good.
     INSTANCE.replace(Some(Rc::clone(&instance)));
@@ -105,7 +106,7 @@ async fn variable(name: &str) -> Result<String, String> {
 /// Behind the answer, now and then: what a crash left in doubt is found without anybody's help.
 fn sweep_behind(instance: &Rc<Instance>) {
     let now_ms = instance.server.world.now_ms();
-    if now_ms < instance.swept_at_ms.get().saturating_add(EVERY_MS) {
+    if now_ms < instance.swept_at_ms.get() + EVERY_MS {
         return;
     }
     instance.swept_at_ms.set(now_ms);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use pay_once_core::{AttemptId, Request, Response, body_did_not_arrive, key_digest, not_answered};
+use pay_once_core::{AttemptId, Millis, Request, Response, body_did_not_arrive, key_digest, not_answered};
 use spin_sdk::http::{HeaderName, HeaderValue, Request as Incoming, Response as Outgoing, StatusCode};
 use subtle::ConstantTimeEq;
 
@@ -16,7 +16,7 @@ use crate::sweep::ASKED_MAX;
 /// Most bytes of a body that are read, one more than core ever takes: what is larger is core's to refuse.
 const READ_BYTES_MAX: usize = pay_once_core::limits::PSP_ANSWER_BYTES_MAX + 1;
 /// How long a client may take to send its body, in milliseconds.
-const BODY_TIMEOUT_MS: u64 = 30_000;
+const BODY_TIMEOUT_MS: Millis = Millis::new(30_000);
 
 /// Answers a request of Spin's.
 pub async fn answer<W: World, S: Store, P: PspTransport, F: Finals>(

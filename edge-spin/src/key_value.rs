@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, Millis, UnixMillis};
 
 use crate::bucket::{Bucket, SwapReport};
 use crate::ports::{Store, StoreError, Swap, Swapped, World};
@@ -16,7 +16,7 @@ use crate::stamped::Stamped;
 
 /// How far the clocks of two instances may be apart, in milliseconds: a marker that is not further ahead than this may
 /// have been taken by a sweep already.
-const CLOCK_SKEW_MS: u64 = 1_000;
+const CLOCK_SKEW_MS: Millis = Millis::new(1_000);
 
 /// The markers of what is due (`spin:key-value`).
 pub trait Markers: 'static {
@@ -29,9 +29,9 @@ pub trait Markers: 'static {
     /// The markers of `until_ms` and before, soonest first, at most `limit`. All are looked at: others may be many.
     fn due(
         &self,
-        until_ms: u64,
+        until_ms: UnixMillis,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<(u64, AttemptId)>, StoreError>>;
+    ) -> impl Future<Output = Result<Vec<(UnixMillis, AttemptId)>, StoreError>>;
 }
 
 /// A [`Store`] on a [`Bucket`].
@@ -84,7 +84,7 @@ impl<W: World, B: Bucket, M: Markers> KeyValueStore<W, B, M> {
         let marked_ms = before.and_then(|before| before.indexed_ms);
         // A marker that comes too early does no harm, so it is moved only if it would come too late. One whose time has
         // come may be gone: sweeps move markers and leave the stamp as it is.
-        let ahead_ms = self.world.now_ms().saturating_add(CLOCK_SKEW_MS);
+        let ahead_ms = self.world.now_ms() + CLOCK_SKEW_MS;
         let stands_ms = marked_ms.filter(|ms| *ms > ahead_ms);
         let indexed_ms = swap
             .wake_at_ms
@@ -143,14 +143,23 @@ impl<W: World, B: Bucket, M: Markers> Store for KeyValueStore<W, B, M> {
         self.swap_stamped(&swap).await
     }
 
-    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, StoreError> {
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(AttemptId, UnixMillis)>, StoreError> {
         self.trusted().await?;
         let due = self.markers.due(until_ms, limit).await?;
         Ok(due.into_iter().map(|(at_ms, id)| (id, at_ms)).collect())
     }
 
     /// Two sweeps may both believe that they moved it, and both wake the record: the swap tells them apart.
-    async fn move_wake(&self, id: AttemptId, at_ms: u64, to_ms: Option<u64>) -> Result<bool, StoreError> {
+    async fn move_wake(
+        &self,
+        id: AttemptId,
+        at_ms: UnixMillis,
+        to_ms: Option<UnixMillis>,
+    ) -> Result<bool, StoreError> {
         let old = marker(at_ms, id);
         if !self.markers.exists(&old).await? {
             return Ok(false);
@@ -164,13 +173,13 @@ impl<W: World, B: Bucket, M: Markers> Store for KeyValueStore<W, B, M> {
 }
 
 /// `0001795000000000.pa_…`: time first.
-fn marker(at_ms: u64, id: AttemptId) -> String {
-    format!("{at_ms:016}.{id}")
+fn marker(at_ms: UnixMillis, id: AttemptId) -> String {
+    format!("{:016}.{id}", at_ms.get())
 }
 
 /// What a marker's name says.
 #[must_use]
-pub fn read_marker(name: &str) -> Option<(u64, AttemptId)> {
+pub fn read_marker(name: &str) -> Option<(UnixMillis, AttemptId)> {
     let (at_ms, id) = name.split_once('.')?;
-    Some((at_ms.parse().ok()?, AttemptId::parse(id)?))
+    Some((UnixMillis::new(at_ms.parse().ok()?), AttemptId::parse(id)?))
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
-use pay_once_core::{ANSWER_HEADERS, Call, CallResult};
+use pay_once_core::{ANSWER_HEADERS, Call, CallResult, Millis};
 use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, send};
 use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
 use spin_sdk::wasip3::http_compat::{Request, RequestOptionsExtension};
@@ -63,7 +63,7 @@ impl<W: World> WasiPsp<W> {
 
 impl<W: World> PspTransport for WasiPsp<W> {
     async fn send(&self, call: &Call, may_send: impl Fn() -> bool) -> CallResult {
-        let left_ms = call.send_by_ms.saturating_sub(self.world.now_ms());
+        let left_ms = call.send_by_ms - self.world.now_ms();
         let request = match prepare(call, left_ms) {
             Ok(request) => request,
             Err(reason) => return CallResult::NotSent { reason },
@@ -78,7 +78,7 @@ impl<W: World> PspTransport for WasiPsp<W> {
             self.exchange(request).await
         };
         let ended = within(&*self.world, call.timeout_ms, exchange).await;
-        let reason = format!("no answer within {} ms", call.timeout_ms);
+        let reason = format!("no answer within {} ms", call.timeout_ms.get());
         ended.unwrap_or(if sent.get() {
             CallResult::Unknown { reason }
         } else {
@@ -115,7 +115,7 @@ fn never_left(error: &ErrorCode) -> bool {
 
 /// The request. A connection that takes longer than `left_ms` is given up, where the host knows how: what is sent is sent
 /// in time.
-fn prepare(call: &Call, left_ms: u64) -> Result<Request<Full<Bytes>>, String> {
+fn prepare(call: &Call, left_ms: Millis) -> Result<Request<Full<Bytes>>, String> {
     let uri: Uri = call
         .http
         .url
@@ -143,7 +143,7 @@ fn prepare(call: &Call, left_ms: u64) -> Result<Request<Full<Bytes>>, String> {
     }
     let options = RequestOptions::new();
     // A host that has no such option is bound by the time-out of the whole call.
-    let _ = options.set_connect_timeout(Some(left_ms.max(1).saturating_mul(1_000_000)));
+    let _ = options.set_connect_timeout(Some(left_ms.get().max(1).saturating_mul(1_000_000)));
     request.extensions_mut().insert(RequestOptionsExtension(options));
     Ok(request)
 }

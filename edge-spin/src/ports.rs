@@ -4,16 +4,16 @@ use std::fmt;
 use std::future::Future;
 
 use futures::future::{Either, select};
-use pay_once_core::{AttemptId, Call, CallResult, Entropy, PspProblem};
+use pay_once_core::{AttemptId, Call, CallResult, Entropy, Millis, PspProblem, UnixMillis};
 pub use pay_once_core::{Swap, Swapped};
 use serde::Serialize;
 
 /// The clock, randomness, and tasks that outlive a request.
 pub trait World: 'static {
     /// Milliseconds since the Unix epoch.
-    fn now_ms(&self) -> u64;
+    fn now_ms(&self) -> UnixMillis;
     /// Returns after `ms` milliseconds.
-    fn sleep_ms(&self, ms: u64) -> impl Future<Output = ()>;
+    fn sleep_ms(&self, ms: Millis) -> impl Future<Output = ()>;
     /// Fresh random bits.
     fn entropy(&self) -> Entropy;
     /// Starts a task that goes on after the answer, whether the client is still there or not.
@@ -73,16 +73,16 @@ pub trait Store: 'static {
     /// Records that want to be woken at `until_ms` or before, soonest first, at most `limit`.
     fn due(
         &self,
-        until_ms: u64,
+        until_ms: UnixMillis,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<(AttemptId, u64)>, StoreError>>;
+    ) -> impl Future<Output = Result<Vec<(AttemptId, UnixMillis)>, StoreError>>;
     /// Moves the time at which a record wants to be woken, if it is still `at_ms`; `None`: it wants nothing. It is a hint: what is due follows from
     /// the record. Says whether it was moved, so that of several sweeps one wakes a record.
     fn move_wake(
         &self,
         id: AttemptId,
-        at_ms: u64,
-        to_ms: Option<u64>,
+        at_ms: UnixMillis,
+        to_ms: Option<UnixMillis>,
     ) -> impl Future<Output = Result<bool, StoreError>>;
 }
 
@@ -134,7 +134,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 /// `task`, or `None` if it has not ended after `ms` milliseconds. It is dropped then.
-pub async fn within<T>(world: &impl World, ms: u64, task: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(world: &impl World, ms: Millis, task: impl Future<Output = T>) -> Option<T> {
     let (task, sleep) = (std::pin::pin!(task), std::pin::pin!(world.sleep_ms(ms)));
     match select(task, sleep).await {
         Either::Left((done, _)) => Some(done),

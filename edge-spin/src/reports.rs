@@ -1,6 +1,6 @@
 //! What PSPs reject, as far as this instance has seen it: for the log and `GET /healthz`.
 
-use pay_once_core::{PspProblem, PspProblems, PspReport};
+use pay_once_core::{PspProblem, PspProblems, PspReport, UnixMillis};
 
 /// The rejections since the instance began, and those that last.
 #[derive(Debug, Default)]
@@ -11,7 +11,7 @@ pub(crate) struct Reports {
 
 impl Reports {
     /// Takes in what one answer said of its PSP; gives what is to be logged of it.
-    pub(crate) fn note(&mut self, report: &PspReport, now_ms: u64) -> Option<PspProblem> {
+    pub(crate) fn note(&mut self, report: &PspReport, now_ms: UnixMillis) -> Option<PspProblem> {
         self.problems.note(report, now_ms);
         report.rejection.as_ref()?;
         self.rejected_requests = self.rejected_requests.saturating_add(1);

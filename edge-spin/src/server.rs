@@ -7,17 +7,18 @@ use std::rc::Rc;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use pay_once_core::{
-    Action, AttemptId, Call, Config, Note, Questions, Record, RecordError, Request, Response, Turn, Write,
+    Action, AttemptId, Call, Config, Millis, Note, Questions, Record, RecordError, Request, Response, Turn,
+    UnixMillis, Write,
 };
 
 use crate::ports::{Finals, FinalsWhen, Line, PspTransport, Store, StoreError, Swap, Swapped, World, within};
 use crate::reports::Reports;
 
 /// How long one call of the store may take, in milliseconds.
-pub const STORE_TIMEOUT_MS: u64 = 8_000;
+pub const STORE_TIMEOUT_MS: Millis = Millis::new(8_000);
 /// A record that wants to be woken within this time is woken by the instance that saw it, in milliseconds. What is
 /// further away is left to the sweep: an instance does not live long.
-pub const NEAR_MS: u64 = 5_000;
+pub const NEAR_MS: Millis = Millis::new(5_000);
 
 /// One instance of the component. Any number of them share a store.
 pub struct Server<W, S, P, F> {
@@ -26,7 +27,7 @@ pub struct Server<W, S, P, F> {
     pub(crate) config: Config,
     pub(crate) psp: P,
     finals: F,
-    near: RefCell<BTreeMap<AttemptId, u64>>,
+    near: RefCell<BTreeMap<AttemptId, UnixMillis>>,
     questions: RefCell<Questions>,
     pub(crate) reports: RefCell<Reports>,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Ran {
     /// Whether it wrote. A write tells the store when the record wants to be woken.
     pub(crate) wrote: bool,
     /// When the record wants to be woken, if nothing was written.
-    pub(crate) wake_at_ms: Option<u64>,
+    pub(crate) wake_at_ms: Option<UnixMillis>,
     /// What the store said, if it was of no use.
     pub(crate) store_error: Option<StoreError>,
 }
@@ -159,12 +160,12 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 Action::Note(note) => self.note(turn.id(), &note),
                 Action::Wait { until_ms } => {
                     self.arm(turn.id(), unarmed.take());
-                    let left_ms = until_ms.saturating_sub(self.world.now_ms());
+                    let left_ms = until_ms - self.world.now_ms();
                     within(&*self.world, left_ms, ears.1.next()).await;
                     turn.woken();
                 }
                 Action::Pause { until_ms } => {
-                    let left_ms = until_ms.saturating_sub(self.world.now_ms());
+                    let left_ms = until_ms - self.world.now_ms();
                     self.world.sleep_ms(left_ms).await;
                     turn.woken();
                 }
@@ -269,9 +270,9 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     }
 
     /// Wakes a record that wants it soon, once; what is further away is in the store's index.
-    fn arm(self: &Rc<Self>, id: Option<AttemptId>, wake_at_ms: Option<u64>) {
+    fn arm(self: &Rc<Self>, id: Option<AttemptId>, wake_at_ms: Option<UnixMillis>) {
         let now_ms = self.world.now_ms();
-        let is_near = |at_ms: &u64| *at_ms <= now_ms.saturating_add(NEAR_MS);
+        let is_near = |at_ms: &UnixMillis| *at_ms <= now_ms + NEAR_MS;
         let (Some(id), Some(at_ms)) = (id, wake_at_ms.filter(is_near)) else {
             return;
         };
@@ -283,7 +284,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         drop(near);
         let server = Rc::clone(self);
         self.world.spawn(async move {
-            server.world.sleep_ms(at_ms.saturating_sub(now_ms)).await;
+            server.world.sleep_ms(at_ms - now_ms).await;
             // One that came before it has taken its place.
             if server.near.borrow().get(&id) != Some(&at_ms) {
                 return;
@@ -303,5 +304,5 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
 }
 
 pub(crate) fn too_slow() -> StoreError {
-    StoreError::Unavailable(format!("no answer within {STORE_TIMEOUT_MS} ms"))
+    StoreError::Unavailable(format!("no answer within {} ms", STORE_TIMEOUT_MS.get()))
 }

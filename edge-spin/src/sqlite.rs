@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, UnixMillis};
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
 use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};
@@ -147,17 +147,17 @@ impl Store for SqliteStore {
 
     async fn swap(&self, swap: Swap) -> Result<Swapped, StoreError> {
         self.trusted(true).await?;
-        let wake_at = swap.wake_at_ms.map_or(Value::Null, integer);
+        let wake_at = swap.wake_at_ms.map_or(Value::Null, time);
         let mut values = vec![
             blob(swap.id),
-            integer(swap.version),
+            integer(swap.version.get()),
             wake_at,
             Value::Blob(swap.bytes),
         ];
         let statement = match swap.expected_version {
             None => INSERT,
             Some(version) => {
-                values.push(integer(version));
+                values.push(integer(version.get()));
                 UPDATE
             }
         };
@@ -172,23 +172,33 @@ impl Store for SqliteStore {
         })
     }
 
-    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, StoreError> {
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(AttemptId, UnixMillis)>, StoreError> {
         self.trusted(false).await?;
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let rows = self
-            .run(DUE, vec![integer(until_ms), integer(limit)])
+            .run(DUE, vec![time(until_ms), integer(limit)])
             .await
             .map_err(unavailable)?;
         let read = |row: &RowResult| {
             let id: &[u8] = row.get(0)?;
-            Some((AttemptId::from_bytes(id.try_into().ok()?), row.get(1)?))
+            let at_ms = UnixMillis::new(row.get(1)?);
+            Some((AttemptId::from_bytes(id.try_into().ok()?), at_ms))
         };
         Ok(rows.iter().filter_map(read).collect())
     }
 
-    async fn move_wake(&self, id: AttemptId, at_ms: u64, to_ms: Option<u64>) -> Result<bool, StoreError> {
+    async fn move_wake(
+        &self,
+        id: AttemptId,
+        at_ms: UnixMillis,
+        to_ms: Option<UnixMillis>,
+    ) -> Result<bool, StoreError> {
         self.trusted(false).await?;
-        let values = vec![blob(id), integer(at_ms), to_ms.map_or(Value::Null, integer)];
+        let values = vec![blob(id), time(at_ms), to_ms.map_or(Value::Null, time)];
         let rows = self.run(MOVE, values).await.map_err(unavailable)?;
         Ok(!rows.is_empty())
     }
@@ -212,6 +222,10 @@ fn blob(id: AttemptId) -> Value {
 /// SQLite's integers end at 2^63 − 1, some 292 million years from now.
 fn integer(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn time(at_ms: UnixMillis) -> Value {
+    integer(at_ms.get())
 }
 
 fn unavailable(error: Error) -> StoreError {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, UnixMillis};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value;
 
@@ -59,14 +59,23 @@ impl Store for AnyStore {
         }
     }
 
-    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, StoreError> {
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(AttemptId, UnixMillis)>, StoreError> {
         match self {
             Self::Sqlite(store) => store.due(until_ms, limit).await,
             Self::KeyValue(store) => store.due(until_ms, limit).await,
         }
     }
 
-    async fn move_wake(&self, id: AttemptId, at_ms: u64, to_ms: Option<u64>) -> Result<bool, StoreError> {
+    async fn move_wake(
+        &self,
+        id: AttemptId,
+        at_ms: UnixMillis,
+        to_ms: Option<UnixMillis>,
+    ) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(store) => store.move_wake(id, at_ms, to_ms).await,
             Self::KeyValue(store) => store.move_wake(id, at_ms, to_ms).await,
@@ -134,7 +143,11 @@ impl Markers for SpinMarkers {
         self.open().await?.delete(name).await.map_err(spin_unavailable)
     }
 
-    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(u64, AttemptId)>, StoreError> {
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(UnixMillis, AttemptId)>, StoreError> {
         let mut keys = self.open().await?.get_keys().await;
         let mut due = Vec::new();
         while let Some(name) = keys.next().await {

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use pay_once_core::Millis;
 use serde::Serialize;
 
 use crate::ports::{Finals, PspTransport, Store, StoreError, World, within};
@@ -13,9 +14,9 @@ pub const BEHIND_REQUEST_MAX: usize = 4;
 /// Most records that `POST /internal/sweep` wakes.
 pub const ASKED_MAX: usize = 100;
 /// An instance sweeps behind its requests this often, in milliseconds.
-pub const EVERY_MS: u64 = 1_000;
+pub const EVERY_MS: Millis = Millis::new(1_000);
 /// Nobody else wakes a record for this long after a sweep took it up, in milliseconds: its owner may have died.
-const TAKEN_MS: u64 = 10_000;
+const TAKEN_MS: Millis = Millis::new(10_000);
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,7 +41,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             woken: 0,
         };
         for (id, at_ms) in due {
-            let taken_ms = self.world.now_ms().saturating_add(TAKEN_MS);
+            let taken_ms = self.world.now_ms() + TAKEN_MS;
             let taken = within(
                 &*self.world,
                 STORE_TIMEOUT_MS,

@@ -2,9 +2,8 @@
 //! every target that this is built for.
 
 use std::cell::{Cell, RefCell};
-use std::time::Duration;
 
-use pay_once_core::Entropy;
+use pay_once_core::{Entropy, Millis, UnixMillis};
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::random::random::get_random_bytes;
 use spin_sdk::wasip3::{cli, wit_stream};
@@ -49,17 +48,16 @@ pub struct WasiWorld {
 }
 
 impl World for WasiWorld {
-    fn now_ms(&self) -> u64 {
+    fn now_ms(&self) -> UnixMillis {
         let now = system_clock::now();
         // A clock before 1970 is a broken clock; 0 makes every signature and deadline look as wrong as it is.
         let seconds = u64::try_from(now.seconds).unwrap_or(0);
-        seconds
-            .saturating_mul(1_000)
-            .saturating_add(u64::from(now.nanoseconds / 1_000_000))
+        let milliseconds = u64::from(now.nanoseconds / 1_000_000);
+        UnixMillis::EPOCH + Millis::from_seconds(seconds) + Millis::new(milliseconds)
     }
 
-    async fn sleep_ms(&self, ms: u64) {
-        spin_sdk::time::sleep(Duration::from_millis(ms)).await;
+    async fn sleep_ms(&self, ms: Millis) {
+        spin_sdk::time::sleep(ms.into()).await;
     }
 
     fn entropy(&self) -> Entropy {

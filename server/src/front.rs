@@ -13,7 +13,7 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
-use pay_once_core::{Request, Response, body_did_not_arrive, not_answered};
+use pay_once_core::{Request, Response, UnixMillis, body_did_not_arrive, not_answered};
 
 use crate::ports::{Clock, PspTransport, Store};
 use crate::server::Server;
@@ -95,7 +95,7 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
 }
 
 /// For load balancers: the server answers. What operators ask is the operators' listener's (`admin.rs`).
-fn healthz(now_ms: u64) -> hyper::Response<Full<Bytes>> {
+fn healthz(now_ms: UnixMillis) -> hyper::Response<Full<Bytes>> {
     translate(
         Response {
             status: 200,
@@ -106,7 +106,7 @@ fn healthz(now_ms: u64) -> hyper::Response<Full<Bytes>> {
     )
 }
 
-fn translate(response: Response, now_ms: u64) -> hyper::Response<Full<Bytes>> {
+fn translate(response: Response, now_ms: UnixMillis) -> hyper::Response<Full<Bytes>> {
     let mut out = hyper::Response::new(Full::new(Bytes::from(response.body)));
     *out.status_mut() =
         hyper::StatusCode::from_u16(response.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
@@ -119,7 +119,7 @@ fn translate(response: Response, now_ms: u64) -> hyper::Response<Full<Bytes>> {
             out.headers_mut().append(name, value);
         }
     }
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now_ms));
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now_ms.get()));
     if let Ok(date) = HeaderValue::from_str(&date) {
         out.headers_mut().insert(DATE, date);
     }

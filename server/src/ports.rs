@@ -4,15 +4,15 @@
 use std::fmt;
 use std::future::Future;
 
-use pay_once_core::{AttemptId, Call, CallResult, Entropy};
+use pay_once_core::{AttemptId, Call, CallResult, Entropy, UnixMillis};
 pub use pay_once_core::{Swap, Swapped};
 
 /// The clock, and randomness.
 pub trait Clock: 'static {
     /// Milliseconds since the Unix epoch.
-    fn now_ms(&self) -> u64;
+    fn now_ms(&self) -> UnixMillis;
     /// Returns at `at_ms` or soon after.
-    fn sleep_until(&self, at_ms: u64) -> impl Future<Output = ()>;
+    fn sleep_until(&self, at_ms: UnixMillis) -> impl Future<Output = ()>;
     /// Fresh random bits.
     fn entropy(&self) -> Entropy;
 }
@@ -28,9 +28,9 @@ pub trait Store: 'static {
     /// Records that want to be woken at `until_ms` or before, soonest first, at most `limit`.
     fn due(
         &self,
-        until_ms: u64,
+        until_ms: UnixMillis,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<(AttemptId, u64)>, Unavailable>>;
+    ) -> impl Future<Output = Result<Vec<(AttemptId, UnixMillis)>, Unavailable>>;
 }
 
 /// The way to PSPs.

@@ -163,7 +163,7 @@ impl<C: Connect> HttpPsp<C> {
 impl<C: Connect> PspTransport for HttpPsp<C> {
     async fn send(&self, call: &Call, may_send: impl Fn() -> bool) -> CallResult {
         // The clock of the time-out is tokio's: real here, simulated in a simulator.
-        let limit = Duration::from_millis(call.timeout_ms);
+        let limit = Duration::from(call.timeout_ms);
         let sent = std::cell::Cell::new(false);
         let may_send = || {
             let may = may_send();
@@ -173,10 +173,10 @@ impl<C: Connect> PspTransport for HttpPsp<C> {
         match tokio::time::timeout(limit, self.exchange(call, &may_send)).await {
             Ok(result) => result,
             Err(_) if sent.get() => CallResult::Unknown {
-                reason: format!("no answer within {} ms", call.timeout_ms),
+                reason: format!("no answer within {} ms", call.timeout_ms.get()),
             },
             Err(_) => CallResult::NotSent {
-                reason: format!("no connection within {} ms", call.timeout_ms),
+                reason: format!("no connection within {} ms", call.timeout_ms.get()),
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pay_once_core::{AttemptId, Record, Standing};
+use pay_once_core::{AttemptId, Record, RecordVersion, Standing};
 use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::mpsc::Sender;
 
@@ -14,7 +14,7 @@ const PAGE: usize = 500;
 const READ: &str = "SELECT id, bytes FROM records WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 /// An attempt, the version of its record, and where it stands.
-pub type Found = (AttemptId, u64, Standing);
+pub type Found = (AttemptId, RecordVersion, Standing);
 
 /// Reads every record of the store in `dir`, and hands out those that are open. Blocks: it belongs on a thread of its own. It changes
 /// nothing, and payments do not wait for it.

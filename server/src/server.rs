@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
     Action, AttemptId, Call, CallResult, Config, Note, PspProblem, PspProblems, Questions, Record,
-    RecordError, Request, Response, Turn, Write,
+    RecordError, Request, Response, Turn, UnixMillis, Write,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
@@ -258,7 +258,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             ended.get_or_create(&ByAttemptStatus { status }).inc();
         }
         // A far timer is in the store already.
-        let horizon_ms = self.clock.now_ms().saturating_add(HORIZON_MS);
+        let horizon_ms = self.clock.now_ms() + HORIZON_MS;
         let near_ms = write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms);
         self.timers.set(write.record.id(), near_ms);
         if self.store.is_exclusive() {
@@ -271,7 +271,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    fn arm(&self, id: Option<AttemptId>, at_ms: u64, is_latest: bool) {
+    fn arm(&self, id: Option<AttemptId>, at_ms: UnixMillis, is_latest: bool) {
         let Some(id) = id else { return };
         if is_latest {
             self.timers.set(id, Some(at_ms));
@@ -329,15 +329,11 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
 
     /// Fires timers, for ever. What was in doubt when the process last ended is due at once.
     pub async fn run_timers(self: Rc<Self>) {
-        let mut scan_at_ms = 0;
+        let mut scan_at_ms = UnixMillis::EPOCH;
         loop {
             let now_ms = self.clock.now_ms();
             if now_ms >= scan_at_ms {
-                let pause_ms = match self
-                    .store
-                    .due(now_ms.saturating_add(HORIZON_MS), SCAN_LIMIT)
-                    .await
-                {
+                let pause_ms = match self.store.due(now_ms + HORIZON_MS, SCAN_LIMIT).await {
                     Ok(due) => {
                         self.timers.found(&due);
                         SCAN_EVERY_MS
@@ -347,7 +343,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                         STORE_FAILED_RETRY_MS
                     }
                 };
-                scan_at_ms = now_ms.saturating_add(pause_ms);
+                scan_at_ms = now_ms + pause_ms;
             }
             for id in self.timers.take_due(now_ms) {
                 let server = Rc::clone(&self);
@@ -355,7 +351,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     server.run(&mut Turn::wake(id), &mut None, false, |_| {}).await;
                 });
             }
-            let next_ms = self.timers.next_ms().unwrap_or(u64::MAX).min(scan_at_ms);
+            let next_ms = self.timers.next_ms().unwrap_or(UnixMillis::MAX).min(scan_at_ms);
             tokio::select! {
                 biased;
                 () = self.timers.earlier() => {}
@@ -393,7 +389,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 tracing::error!(attempt, message);
             }
             Note::SwapUnknown => tracing::warn!(attempt, message),
-            Note::StoreGivenUp(_) | Note::OutcomeLost => tracing::error!(attempt, message),
+            // A note of a kind that is new is an error until somebody has said that it is less.
+            _ => tracing::error!(attempt, message),
         }
     }
 
@@ -422,14 +419,14 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let (events, status) = (write.events().join("; "), write.status());
-            tracing::info!(attempt = %write.record.id(), version = write.record.version(), events, ?status);
+            tracing::info!(attempt = %write.record.id(), version = write.record.version().get(), events, ?status);
         }
     }
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn seconds_between(from_ms: u64, until_ms: u64) -> f64 {
-    until_ms.saturating_sub(from_ms) as f64 / 1_000.0
+fn seconds_between(from_ms: UnixMillis, until_ms: UnixMillis) -> f64 {
+    (until_ms - from_ms).get() as f64 / 1_000.0
 }
 
 /// Returns once the record may have changed since it was loaded. Others may work on the attempt from here on.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use pay_once_core::{
-    Class, Config, ConfigFile, Face, Merchant, Operator, Psp, Role, Secret, SecretPlace, TIME_BUDGET_MS,
-    Timing, key_digest,
+    Capabilities, Config, ConfigFile, Connector, Merchant, Millis, Operator, Psp, Role, Secret, SecretPlace,
+    TIME_BUDGET_MS, Timing, key_digest,
 };
 
 use crate::sqlite::installation_of;
@@ -125,7 +125,7 @@ pub fn settings(
         None => quick_start(arguments, sandbox_url, webhook_secret),
     };
     if let Some(budget_ms) = arguments.time_budget_ms {
-        settings.config.time_budget_ms = budget_ms;
+        settings.config.time_budget_ms = Millis::new(budget_ms);
     }
     settings.config.check()?;
     let has_keys = settings
@@ -144,50 +144,50 @@ pub fn settings(
 
 /// One merchant without a key, the sandbox as its PSP.
 fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String) -> Settings {
-    let (name, face, class) = match arguments.sandbox_psp {
+    let (name, connector, capabilities) = match arguments.sandbox_psp {
         SandboxPsp::Stripe | SandboxPsp::StripePrepared => (
             "stripe",
-            Face::Stripe,
-            Class {
-                keyed_horizon_ms: Some(86_400_000),
+            Connector::Stripe,
+            Capabilities {
+                keyed_horizon_ms: Some(Millis::new(86_400_000)),
                 addressable: true,
-                lookup_lag_ms: Some(1_000),
+                lookup_lag_ms: Some(Millis::new(1_000)),
                 prepare_first: arguments.sandbox_psp == SandboxPsp::StripePrepared,
             },
         ),
         SandboxPsp::AcquirerKeyed => (
             "acquirer",
-            Face::Acquirer,
-            Class {
-                keyed_horizon_ms: Some(86_400_000),
-                ..Class::default()
+            Connector::Acquirer,
+            Capabilities {
+                keyed_horizon_ms: Some(Millis::new(86_400_000)),
+                ..Capabilities::default()
             },
         ),
         SandboxPsp::AcquirerQueryable => (
             "acquirer",
-            Face::Acquirer,
-            Class {
-                lookup_lag_ms: Some(1_000),
-                ..Class::default()
+            Connector::Acquirer,
+            Capabilities {
+                lookup_lag_ms: Some(Millis::new(1_000)),
+                ..Capabilities::default()
             },
         ),
-        SandboxPsp::AcquirerBlind => ("acquirer", Face::Acquirer, Class::default()),
+        SandboxPsp::AcquirerBlind => ("acquirer", Connector::Acquirer, Capabilities::default()),
     };
     // The sandbox runs on this machine, and lands what it takes within its own dial of 5 s: unknowns end soon.
-    let call_timeout_ms = arguments.sandbox_latency_ms.1.saturating_add(2_000);
+    let call_timeout_ms = Millis::new(arguments.sandbox_latency_ms.1) + Millis::new(2_000);
     let timing = Timing {
-        send_window_ms: 1_000,
+        send_window_ms: Millis::new(1_000),
         call_timeout_ms,
-        max_in_flight_ms: call_timeout_ms.max(6_000),
-        max_clock_skew_ms: 500,
+        max_in_flight_ms: call_timeout_ms.max(Millis::new(6_000)),
+        max_clock_skew_ms: Millis::new(500),
         ..Timing::default()
     };
     let psp = Psp {
-        face,
+        connector,
         base_url: sandbox_url.to_owned(),
         api_key: Secret::new("sk_sandbox"),
         webhook_secrets: vec![Secret::new(webhook_secret.clone())],
-        class,
+        capabilities,
         timing,
     };
     let merchant = Merchant {

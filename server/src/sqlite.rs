@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, UnixMillis};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
@@ -128,19 +128,30 @@ impl Store for SqliteStore {
         result.await.unwrap_or(Swapped::Unknown)
     }
 
-    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, Unavailable> {
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(AttemptId, UnixMillis)>, Unavailable> {
         let reader = self.reader.borrow();
         let mut statement = reader.prepare_cached(DUE).map_err(unavailable)?;
-        let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
+        let until_ms = i64::try_from(until_ms.get()).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement
             .query_map(params![until_ms, limit], |row| {
                 Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?))
             })
             .map_err(unavailable)?;
-        rows.map(|row| row.map(|(id, at)| (AttemptId::from_bytes(id), u64::try_from(at).unwrap_or(0))))
-            .collect::<Result<_, _>>()
-            .map_err(unavailable)
+        rows.map(|row| {
+            row.map(|(id, at)| {
+                (
+                    AttemptId::from_bytes(id),
+                    UnixMillis::new(u64::try_from(at).unwrap_or(0)),
+                )
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map_err(unavailable)
     }
 }
 
@@ -327,8 +338,8 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap) -> rusqlite::Result<Swapped
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let (id, version, wake) = (
         swap.id.to_bytes(),
-        signed(swap.version),
-        swap.wake_at_ms.map(signed),
+        signed(swap.version.get()),
+        swap.wake_at_ms.map(|at_ms| signed(at_ms.get())),
     );
     let changed = match swap.expected_version {
         None => transaction
@@ -339,7 +350,7 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap) -> rusqlite::Result<Swapped
             version,
             wake,
             swap.bytes,
-            signed(expected)
+            signed(expected.get())
         ])?,
     };
     Ok(if changed == 1 {

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::{AttemptId, Record, Standing, Status, WaitsFor};
+use pay_once_core::{AttemptId, Record, RecordVersion, Standing, Status, UnixMillis, WaitsFor};
 
 use crate::metrics::{ByAttemptStatus, ByWaitsFor, Metrics};
 
 /// Where each open attempt stands. About 100 bytes of memory for each.
 #[derive(Debug, Default)]
 pub struct Standings {
-    open: BTreeMap<AttemptId, (u64, Standing)>,
+    open: BTreeMap<AttemptId, (RecordVersion, Standing)>,
     by_status: BTreeMap<Status, i64>,
-    waiting: BTreeSet<(WaitsFor, u64, AttemptId)>,
+    waiting: BTreeSet<(WaitsFor, UnixMillis, AttemptId)>,
     /// Attempts that ended while the scan ran: what the scan read of them before is out of date.
     ended_meanwhile: Option<BTreeSet<AttemptId>>,
 }
@@ -23,7 +23,7 @@ impl Standings {
     }
 
     /// What the scan read is taken in.
-    pub fn scanned(&mut self, id: AttemptId, version: u64, standing: Standing) {
+    pub fn scanned(&mut self, id: AttemptId, version: RecordVersion, standing: Standing) {
         let is_over = |ended: &BTreeSet<AttemptId>| ended.contains(&id);
         if is_open(standing) && !self.ended_meanwhile.as_ref().is_some_and(is_over) {
             self.put(id, version, standing);
@@ -52,7 +52,7 @@ impl Standings {
         before.map_or(is_first_end, |before| !before.status.is_final())
     }
 
-    fn put(&mut self, id: AttemptId, version: u64, standing: Standing) {
+    fn put(&mut self, id: AttemptId, version: RecordVersion, standing: Standing) {
         if self.open.get(&id).is_some_and(|(known, _)| *known > version) {
             return;
         }
@@ -74,7 +74,7 @@ impl Standings {
     }
 
     /// Writes them into the gauges.
-    pub fn show(&self, metrics: &Metrics, now_ms: u64) {
+    pub fn show(&self, metrics: &Metrics, now_ms: UnixMillis) {
         for status in Status::ALL {
             let count = self.by_status.get(&status).copied().unwrap_or(0);
             let status = status.as_str();
@@ -88,10 +88,10 @@ impl Standings {
             let most = AttemptId::from_bytes([0xff; 16]);
             let mut of_kind = self
                 .waiting
-                .range((waits_for, 0, least)..=(waits_for, u64::MAX, most));
+                .range((waits_for, UnixMillis::EPOCH, least)..=(waits_for, UnixMillis::MAX, most));
             let since_ms = of_kind.next().map(|(_, since_ms, _)| *since_ms);
             let count = of_kind.count() + usize::from(since_ms.is_some());
-            let age_ms = since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+            let age_ms = since_ms.map_or(0, |since_ms| (now_ms - since_ms).get());
             let label = ByWaitsFor {
                 waits_for: waits_for.as_str(),
             };
@@ -122,13 +122,16 @@ mod tests {
     }
 
     fn standing(status: Status, waits: Option<(WaitsFor, u64)>) -> Standing {
-        Standing { status, waits }
+        Standing {
+            status,
+            waits: waits.map(|(waits_for, ms)| (waits_for, UnixMillis::new(ms))),
+        }
     }
 
     /// Open attempts of a status, attempts that wait for the PSP, and the age of the oldest in seconds.
     fn shown(standings: &Standings, status: Status) -> [i64; 3] {
         let metrics = Metrics::default();
-        standings.show(&metrics, 100_000);
+        standings.show(&metrics, UnixMillis::new(100_000));
         let label = ByWaitsFor { waits_for: "psp" };
         [
             metrics
@@ -147,17 +150,17 @@ mod tests {
         let mut standings = Standings::default();
         standings.put(
             id(1),
-            1,
+            RecordVersion::new(1),
             standing(Status::Authorizing, Some((WaitsFor::Psp, 90_000))),
         );
         standings.put(
             id(2),
-            1,
+            RecordVersion::new(1),
             standing(Status::Authorizing, Some((WaitsFor::Psp, 40_000))),
         );
-        standings.put(id(3), 1, standing(Status::Authorized, None));
+        standings.put(id(3), RecordVersion::new(1), standing(Status::Authorized, None));
         assert_eq!(shown(&standings, Status::Authorizing), [2, 2, 60]);
-        standings.put(id(2), 2, standing(Status::Authorized, None));
+        standings.put(id(2), RecordVersion::new(2), standing(Status::Authorized, None));
         assert_eq!(shown(&standings, Status::Authorizing), [1, 1, 10]);
         assert_eq!(shown(&standings, Status::Authorized), [2, 1, 10]);
         standings.take(id(1));
@@ -168,11 +171,19 @@ mod tests {
     fn a_scan_takes_nothing_back_that_was_written_since() {
         let mut standings = Standings::default();
         standings.scan_begins();
-        standings.put(id(1), 3, standing(Status::Authorized, None));
-        standings.scanned(id(1), 2, standing(Status::Authorizing, Some((WaitsFor::Psp, 1))));
+        standings.put(id(1), RecordVersion::new(3), standing(Status::Authorized, None));
+        standings.scanned(
+            id(1),
+            RecordVersion::new(2),
+            standing(Status::Authorizing, Some((WaitsFor::Psp, 1))),
+        );
         standings.ended_meanwhile.as_mut().unwrap().insert(id(2));
-        standings.scanned(id(2), 2, standing(Status::Authorizing, Some((WaitsFor::Psp, 1))));
-        standings.scanned(id(3), 2, standing(Status::Captured, None));
+        standings.scanned(
+            id(2),
+            RecordVersion::new(2),
+            standing(Status::Authorizing, Some((WaitsFor::Psp, 1))),
+        );
+        standings.scanned(id(3), RecordVersion::new(2), standing(Status::Captured, None));
         assert_eq!(shown(&standings, Status::Authorizing), [0, 0, 0]);
         assert_eq!(standings.open.len(), 1);
     }

@@ -1,9 +1,9 @@
 //! The real clock and the real entropy.
 
 use std::cell::RefCell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use pay_once_core::Entropy;
+use pay_once_core::{Entropy, UnixMillis};
 
 use crate::ports::Clock;
 
@@ -18,14 +18,14 @@ pub struct SystemClock {
 const POOL: usize = 256;
 
 impl Clock for SystemClock {
-    fn now_ms(&self) -> u64 {
+    fn now_ms(&self) -> UnixMillis {
         // A clock before 1970 is a broken clock; 0 makes every signature and deadline look as wrong as it is.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        UnixMillis::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    async fn sleep_until(&self, at_ms: u64) {
-        tokio::time::sleep(Duration::from_millis(at_ms.saturating_sub(self.now_ms()))).await;
+    async fn sleep_until(&self, at_ms: UnixMillis) {
+        tokio::time::sleep((at_ms - self.now_ms()).into()).await;
     }
 
     fn entropy(&self) -> Entropy {

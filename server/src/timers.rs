@@ -4,13 +4,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, Millis, UnixMillis};
 use tokio::sync::Notify;
 
 /// Timers further away than this stay in the store until a scan finds them, in milliseconds.
-pub const HORIZON_MS: u64 = 60_000;
+pub const HORIZON_MS: Millis = Millis::new(60_000);
 /// How often the store is scanned for timers that have come near, in milliseconds.
-pub const SCAN_EVERY_MS: u64 = HORIZON_MS / 2;
+pub const SCAN_EVERY_MS: Millis = Millis::new(HORIZON_MS.get() / 2);
 /// Most timers that one scan brings in; the next scan brings more.
 pub const SCAN_LIMIT: usize = 10_000;
 
@@ -23,13 +23,13 @@ pub struct Timers {
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_time: BTreeSet<(u64, AttemptId)>,
-    by_id: BTreeMap<AttemptId, u64>,
+    by_time: BTreeSet<(UnixMillis, AttemptId)>,
+    by_id: BTreeMap<AttemptId, UnixMillis>,
 }
 
 impl Timers {
     /// Sets, moves or removes the timer of an attempt.
-    pub fn set(&self, id: AttemptId, at_ms: Option<u64>) {
+    pub fn set(&self, id: AttemptId, at_ms: Option<UnixMillis>) {
         let mut inner = self.inner.borrow_mut();
         let first = inner.by_time.first().map(|(at, _)| *at);
         if let Some(old) = inner.by_id.remove(&id) {
@@ -45,7 +45,7 @@ impl Timers {
     }
 
     /// Sets the timer of an attempt unless it has one that comes before.
-    pub fn sooner(&self, id: AttemptId, at_ms: u64) {
+    pub fn sooner(&self, id: AttemptId, at_ms: UnixMillis) {
         let known = self.inner.borrow().by_id.get(&id).copied();
         if known.is_none_or(|known_ms| at_ms < known_ms) {
             self.set(id, Some(at_ms));
@@ -53,7 +53,7 @@ impl Timers {
     }
 
     /// Brings in what a scan of the store found; a timer that memory already has is newer than the store's.
-    pub fn found(&self, due: &[(AttemptId, u64)]) {
+    pub fn found(&self, due: &[(AttemptId, UnixMillis)]) {
         for (id, at_ms) in due {
             let known = self.inner.borrow().by_id.contains_key(id);
             if !known {
@@ -63,7 +63,7 @@ impl Timers {
     }
 
     /// Takes out every timer that is due.
-    pub fn take_due(&self, now_ms: u64) -> Vec<AttemptId> {
+    pub fn take_due(&self, now_ms: UnixMillis) -> Vec<AttemptId> {
         let mut inner = self.inner.borrow_mut();
         let mut due = Vec::new();
         while let Some((at_ms, id)) = inner
@@ -80,7 +80,7 @@ impl Timers {
     }
 
     /// The time of the next timer.
-    pub fn next_ms(&self) -> Option<u64> {
+    pub fn next_ms(&self) -> Option<UnixMillis> {
         self.inner.borrow().by_time.first().map(|(at_ms, _)| *at_ms)
     }
 
@@ -94,17 +94,21 @@ impl Timers {
 mod tests {
     use super::*;
 
+    fn at(ms: u64) -> UnixMillis {
+        UnixMillis::new(ms)
+    }
+
     #[test]
     fn one_timer_an_attempt_and_memory_beats_the_store() {
         let (a, b) = (AttemptId::derive("", "m", "a"), AttemptId::derive("", "m", "b"));
         let timers = Timers::default();
-        timers.set(a, Some(100));
-        timers.set(a, Some(50));
-        timers.found(&[(a, 10), (b, 60)]);
-        assert_eq!(timers.next_ms(), Some(50));
-        assert_eq!(timers.take_due(49), Vec::new());
-        assert_eq!(timers.take_due(60), vec![a, b]);
-        timers.set(a, Some(70));
+        timers.set(a, Some(at(100)));
+        timers.set(a, Some(at(50)));
+        timers.found(&[(a, at(10)), (b, at(60))]);
+        assert_eq!(timers.next_ms(), Some(at(50)));
+        assert_eq!(timers.take_due(at(49)), Vec::new());
+        assert_eq!(timers.take_due(at(60)), vec![a, b]);
+        timers.set(a, Some(at(70)));
         timers.set(a, None);
         assert_eq!(timers.next_ms(), None);
     }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::Record;
 use pay_once_core::journal::entry::{Cause, Conclusion, Fact, Operation, Source};
+use pay_once_core::{Millis, Record};
 use pay_once_sandbox::tokens::Operation as PspOperation;
 use pay_once_sandbox::{Cause as PspCause, LedgerEvent};
 
@@ -108,9 +108,9 @@ fn calls(calls: &[PspCall], met: &mut Met) {
     }
     let effects = keys.keys().filter_map(|key| key.rsplit_once('-'));
     let (mut before, mut has_moved) = (None, false);
-    for (effect, _) in effects {
-        has_moved |= before == Some(effect);
-        before = Some(effect);
+    for (generation, _) in effects {
+        has_moved |= before == Some(generation);
+        before = Some(generation);
     }
     if has_moved {
         met.meet(Sometimes::EffectNumberMoved);
@@ -142,8 +142,8 @@ fn journal(record: &Record, world: &World, met: &mut Met) {
             (Fact::Dispatched { sent_at_ms, .. }, None) => first_sent_ms = Some(*sent_at_ms),
             (_, Some(sent_ms))
                 if is_keyed
-                    && entry.at_ms + world.declared.max_in_flight_ms
-                        > sent_ms + world.declared.horizon_ms =>
+                    && entry.at_ms + Millis::new(world.declared.max_in_flight_ms)
+                        > sent_ms + Millis::new(world.declared.horizon_ms) =>
             {
                 met.meet(Sometimes::KeyPastItsHorizon);
                 first_sent_ms = None;

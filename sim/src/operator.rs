@@ -20,8 +20,11 @@ pub fn is_parked(record: &Record) -> bool {
 pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<String> {
     let state = record.state();
     let (name, generation) = match &state.running {
-        Some(running) => (running.operation.as_str(), running.parked.as_ref()?.generation),
-        None => (Operation::Capture.as_str(), state.mismatch.as_ref()?.generation),
+        Some(running) => (running.operation.as_str(), running.parked.as_ref()?.version.get()),
+        None => (
+            Operation::Capture.as_str(),
+            state.mismatch.as_ref()?.version.get(),
+        ),
     };
     let events: Vec<&LedgerEvent> = sandbox
         .ledger()

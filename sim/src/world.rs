@@ -1,7 +1,8 @@
 //! From a plan's world to what core and the sandbox PSP are told.
 
 use pay_once_core::{
-    Class as CoreClass, Config, Face, Merchant, Operator, Psp, Role as CoreRole, Secret, Timing, key_digest,
+    Capabilities, Config, Connector, Merchant, Millis, Operator, Psp, Role as CoreRole, Secret, Timing,
+    key_digest,
 };
 use pay_once_sandbox::{Dials, RangeMs, RefundStatus, RejectCalls, Settings};
 
@@ -69,11 +70,13 @@ impl Class {
         }
     }
 
-    fn core(self, world: &World) -> CoreClass {
-        CoreClass {
-            keyed_horizon_ms: self.is_keyed().then_some(world.declared.horizon_ms),
+    fn core(self, world: &World) -> Capabilities {
+        Capabilities {
+            keyed_horizon_ms: self.is_keyed().then_some(Millis::new(world.declared.horizon_ms)),
             addressable: self.is_stripe(),
-            lookup_lag_ms: self.is_listed().then_some(world.declared.lookup_lag_ms),
+            lookup_lag_ms: self
+                .is_listed()
+                .then_some(Millis::new(world.declared.lookup_lag_ms)),
             prepare_first: self.is_stripe() && world.policy().prepare_first,
         }
     }
@@ -113,7 +116,7 @@ pub fn config(world: &World, psp_url: &str) -> Config {
     });
     Config {
         installation: world.installation.clone(),
-        time_budget_ms: world.policy().time_budget_ms,
+        time_budget_ms: Millis::new(world.policy().time_budget_ms),
         merchants: merchants.collect(),
         psps: psps.collect(),
         operators: OPERATORS.into_iter().map(operator).collect(),
@@ -137,24 +140,24 @@ fn operator(name: &str) -> (String, Operator) {
 fn psp(world: &World, class: Class, psp_url: &str) -> Psp {
     let policy = world.policy();
     Psp {
-        face: match class.is_stripe() {
-            true => Face::Stripe,
-            false => Face::Acquirer,
+        connector: match class.is_stripe() {
+            true => Connector::Stripe,
+            false => Connector::Acquirer,
         },
         base_url: psp_url.to_owned(),
         api_key: Secret::new("sk_simulated"),
         webhook_secrets: webhook_secrets(world),
-        class: class.core(world),
+        capabilities: class.core(world),
         timing: Timing {
-            send_window_ms: policy.send_window_ms,
-            call_timeout_ms: policy.call_timeout_ms,
-            max_in_flight_ms: world.declared.max_in_flight_ms,
-            max_clock_skew_ms: world.declared.skew_ms,
-            webhook_tolerance_ms: policy.webhook_tolerance_ms,
-            authorization_lifetime_ms: world.authorization_ms,
-            capture_margin_ms: policy.capture_margin_ms,
-            action_timeout_ms: world.action_ms,
-            authorize_retry_ms: policy.authorize_retry_ms,
+            send_window_ms: Millis::new(policy.send_window_ms),
+            call_timeout_ms: Millis::new(policy.call_timeout_ms),
+            max_in_flight_ms: Millis::new(world.declared.max_in_flight_ms),
+            max_clock_skew_ms: Millis::new(world.declared.skew_ms),
+            webhook_tolerance_ms: Millis::new(policy.webhook_tolerance_ms),
+            authorization_lifetime_ms: Millis::new(world.authorization_ms),
+            capture_margin_ms: Millis::new(policy.capture_margin_ms),
+            action_timeout_ms: Millis::new(world.action_ms),
+            authorize_retry_ms: Millis::new(policy.authorize_retry_ms),
         },
     }
 }

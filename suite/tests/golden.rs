@@ -71,7 +71,7 @@ fn core_accepts_the_environment() {
         })
         .unwrap();
     config.check().unwrap();
-    assert_eq!(config.time_budget_ms, TIME_BUDGET_MS);
+    assert_eq!(config.time_budget_ms.get(), TIME_BUDGET_MS);
     assert!(config.open_merchant.is_none());
     for merchant in Merchant::ALL {
         assert_eq!(

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::base::time::Millis;
+
 /// How long an answer may take where a deployment does not say, in milliseconds (`docs/http.md`, “Time budget”).
-pub const TIME_BUDGET_MS: u64 = 150;
+pub const TIME_BUDGET_MS: Millis = Millis::new(150);
 
 /// Everything core needs to know about a deployment. Checked by [`Config::check`] before it is used.
 #[derive(Clone, Debug)]
@@ -17,7 +19,7 @@ pub struct Config {
     /// same one. A store has one for life. `""` is no name, for stores that were begun before there were names.
     pub installation: String,
     /// How long an answer may take before it becomes a 202, in milliseconds (`docs/http.md`, “Time budget”).
-    pub time_budget_ms: u64,
+    pub time_budget_ms: Millis,
     /// The merchants, by id.
     pub merchants: BTreeMap<String, Merchant>,
     /// The PSPs, by the name that appears as `psp` and in `/webhooks/{psp}`.
@@ -88,7 +90,7 @@ pub enum Named<'a> {
 #[derive(Clone, Debug)]
 pub struct Psp {
     /// Which driver speaks to it.
-    pub face: Face,
+    pub connector: Connector,
     /// Scheme, host and path prefix, without a closing slash.
     pub base_url: String,
     /// Its API key.
@@ -96,7 +98,7 @@ pub struct Psp {
     /// The secrets that its webhooks may be signed with, several while one is being changed; without one they are refused.
     pub webhook_secrets: Vec<Secret>,
     /// What it offers for recovery.
-    pub class: Class,
+    pub capabilities: Capabilities,
     /// Its constants.
     pub timing: Timing,
 }
@@ -119,7 +121,7 @@ impl Psp {
 /// The two drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Face {
+pub enum Connector {
     /// Stripe's PaymentIntents.
     Stripe,
     /// A plain JSON card-network face.
@@ -128,19 +130,19 @@ pub enum Face {
 
 /// What a PSP offers for ending an unknown (`docs/psp.md`). Nothing set is `blind`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Class {
+pub struct Capabilities {
     /// `keyed`: the same key within this many milliseconds has the same effect.
-    pub keyed_horizon_ms: Option<u64>,
+    pub keyed_horizon_ms: Option<Millis>,
     /// `addressable`: acts on an object made beforehand, whose state is read by id and which refuses to act twice.
     pub addressable: bool,
     /// `queryable`: found by our reference, this many milliseconds after the effect at the latest.
-    pub lookup_lag_ms: Option<u64>,
+    pub lookup_lag_ms: Option<Millis>,
     /// Makes the object first and journals its id before any money can move, also where a key would do
     /// (rule 12; one write and one call more per authorization).
     pub prepare_first: bool,
 }
 
-impl Class {
+impl Capabilities {
     /// Whether an authorization begins with a call that only makes the object.
     #[must_use]
     pub fn prepares(&self) -> bool {
@@ -152,39 +154,39 @@ impl Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// From the commit of a dispatch entry to the last moment at which its request may be sent (rule 1).
-    pub send_window_ms: u64,
+    pub send_window_ms: Millis,
     /// How long an answer is waited for.
-    pub call_timeout_ms: u64,
+    pub call_timeout_ms: Millis,
     /// Longest time between sending a request and its effect at the PSP (rule 6).
-    pub max_in_flight_ms: u64,
+    pub max_in_flight_ms: Millis,
     /// Largest difference between any two clocks involved (rules 5, 6, 11).
-    pub max_clock_skew_ms: u64,
+    pub max_clock_skew_ms: Millis,
     /// How old a webhook's signed timestamp may be.
-    pub webhook_tolerance_ms: u64,
+    pub webhook_tolerance_ms: Millis,
     /// How long an authorization lives where the PSP does not say (Stripe: 7 days).
-    pub authorization_lifetime_ms: u64,
+    pub authorization_lifetime_ms: Millis,
     /// How long before that an uncaptured authorization is voided (rule 10). Far longer than it takes until somebody takes
     /// up the timers of a server that is gone for good (`server`: 30 s).
-    pub capture_margin_ms: u64,
+    pub capture_margin_ms: Millis,
     /// How long a customer may take for 3-D Secure before the attempt is abandoned.
-    pub action_timeout_ms: u64,
+    pub action_timeout_ms: Millis,
     /// How long after the request a new authorization may still be sent. A customer who left must not be charged
     /// hours later because a PSP came back.
-    pub authorize_retry_ms: u64,
+    pub authorize_retry_ms: Millis,
 }
 
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            send_window_ms: 2_000,
-            call_timeout_ms: 30_000,
-            max_in_flight_ms: 120_000,
-            max_clock_skew_ms: 2_000,
-            webhook_tolerance_ms: 300_000,
-            authorization_lifetime_ms: 7 * 24 * 3_600_000,
-            capture_margin_ms: 3_600_000,
-            action_timeout_ms: 3_600_000,
-            authorize_retry_ms: 120_000,
+            send_window_ms: Millis::new(2_000),
+            call_timeout_ms: Millis::new(30_000),
+            max_in_flight_ms: Millis::new(120_000),
+            max_clock_skew_ms: Millis::new(2_000),
+            webhook_tolerance_ms: Millis::new(300_000),
+            authorization_lifetime_ms: Millis::new(7 * 24 * 3_600_000),
+            capture_margin_ms: Millis::new(3_600_000),
+            action_timeout_ms: Millis::new(3_600_000),
+            authorize_retry_ms: Millis::new(120_000),
         }
     }
 }
@@ -193,10 +195,8 @@ impl Timing {
     /// How long after the commit of a dispatch its effect can still come about, by any clock: the window to send in,
     /// the flight and the skew together.
     #[must_use]
-    pub fn landed_after_ms(&self) -> u64 {
-        self.send_window_ms
-            .saturating_add(self.max_in_flight_ms)
-            .saturating_add(self.max_clock_skew_ms)
+    pub fn landed_after_ms(&self) -> Millis {
+        self.send_window_ms + self.max_in_flight_ms + self.max_clock_skew_ms
     }
 }
 
@@ -269,7 +269,7 @@ impl Config {
         for (name, psp) in &self.psps {
             let t = &psp.timing;
             if psp
-                .class
+                .capabilities
                 .keyed_horizon_ms
                 .is_some_and(|h| h <= t.landed_after_ms())
             {
@@ -277,7 +277,7 @@ impl Config {
                     "psp \"{name}\": keyed_horizon_ms must exceed send_window_ms + max_in_flight_ms + max_clock_skew_ms, or no key could ever be sent again"
                 ));
             }
-            if t.send_window_ms == 0 || t.call_timeout_ms == 0 {
+            if t.send_window_ms == Millis::ZERO || t.call_timeout_ms == Millis::ZERO {
                 return Err(format!(
                     "psp \"{name}\": send_window_ms and call_timeout_ms must be above 0"
                 ));
@@ -298,7 +298,7 @@ impl Config {
                     "psp \"{name}\": base_url has credentials in it; they belong into api_key"
                 ));
             }
-            if psp.class.addressable && psp.face == Face::Acquirer {
+            if psp.capabilities.addressable && psp.connector == Connector::Acquirer {
                 return Err(format!(
                     "psp \"{name}\": the acquirer face has no objects to address; declare it keyed, queryable or blind"
                 ));

@@ -6,16 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::base::config::{
-    Class, Config, Face, Merchant, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
+    Capabilities, Config, Connector, Merchant, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
 };
 use crate::base::limits::INSTALLATION_BYTES_MAX;
+use crate::base::time::Millis;
 
 /// The document. Unknown members are refused. Read it with any serde format, then [`ConfigFile::into_config`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
     installation: Option<String>,
-    time_budget_ms: Option<u64>,
+    time_budget_ms: Option<Millis>,
     open_merchant: Option<String>,
     resolve_needs: Option<u8>,
     merchants: BTreeMap<String, MerchantEntry>,
@@ -56,16 +57,17 @@ struct OperatorEntry {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PspEntry {
-    face: Face,
+    #[serde(rename = "face")]
+    connector: Connector,
     base_url: String,
     api_key_env: Option<String>,
     api_key_file: Option<String>,
     webhook_secret_env: Option<String>,
     webhook_secret_file: Option<String>,
-    keyed_horizon_ms: Option<u64>,
+    keyed_horizon_ms: Option<Millis>,
     #[serde(default)]
     addressable: bool,
-    lookup_lag_ms: Option<u64>,
+    lookup_lag_ms: Option<Millis>,
     #[serde(default)]
     prepare_first: bool,
     #[serde(default)]
@@ -75,15 +77,15 @@ struct PspEntry {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TimingEntry {
-    send_window_ms: Option<u64>,
-    call_timeout_ms: Option<u64>,
-    max_in_flight_ms: Option<u64>,
-    max_clock_skew_ms: Option<u64>,
-    webhook_tolerance_ms: Option<u64>,
-    authorization_lifetime_ms: Option<u64>,
-    capture_margin_ms: Option<u64>,
-    action_timeout_ms: Option<u64>,
-    authorize_retry_ms: Option<u64>,
+    send_window_ms: Option<Millis>,
+    call_timeout_ms: Option<Millis>,
+    max_in_flight_ms: Option<Millis>,
+    max_clock_skew_ms: Option<Millis>,
+    webhook_tolerance_ms: Option<Millis>,
+    authorization_lifetime_ms: Option<Millis>,
+    capture_margin_ms: Option<Millis>,
+    action_timeout_ms: Option<Millis>,
+    authorize_retry_ms: Option<Millis>,
 }
 
 impl ConfigFile {
@@ -229,11 +231,11 @@ impl PspEntry {
             .map(Secret::new)
             .collect();
         Ok(Psp {
-            face: self.face,
+            connector: self.connector,
             base_url: self.base_url.trim_end_matches('/').to_owned(),
             api_key,
             webhook_secrets,
-            class: Class {
+            capabilities: Capabilities {
                 keyed_horizon_ms: self.keyed_horizon_ms,
                 addressable: self.addressable,
                 lookup_lag_ms: self.lookup_lag_ms,
@@ -318,7 +320,7 @@ mod tests {
         );
         assert!(psp.webhook_secrets.is_empty());
         let timing = Timing {
-            call_timeout_ms: 5,
+            call_timeout_ms: Millis::new(5),
             ..Timing::default()
         };
         assert_eq!(psp.timing, timing);

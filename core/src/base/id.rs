@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
+use crate::base::time::UnixMillis;
+
 /// `pa_…`: the address of an attempt, a digest of (installation, merchant, create key).
 ///
 /// The key is the address (`docs/store.md`, “The address”): a retried create finds the same record, and no index can disagree.
@@ -77,9 +79,11 @@ pub struct LocalId(u128);
 impl LocalId {
     /// Makes the `nth` identifier of one step. Different `nth` give different identifiers for the same entropy.
     #[must_use]
-    pub fn new(now_ms: u64, entropy: Entropy, nth: u8) -> Self {
+    pub fn new(now_ms: UnixMillis, entropy: Entropy, nth: u8) -> Self {
         let random = (entropy.0 >> 48) ^ (u128::from(nth) << 64);
-        Self(u128::from_be_bytes(Ulid::from_parts(now_ms, random).to_bytes()))
+        Self(u128::from_be_bytes(
+            Ulid::from_parts(now_ms.get(), random).to_bytes(),
+        ))
     }
 
     /// `prefix` and 26 characters.
@@ -118,10 +122,16 @@ mod tests {
     #[test]
     fn local_ids_of_one_step_differ() {
         let e = Entropy(u128::MAX / 3);
-        assert_ne!(LocalId::new(1, e, 0), LocalId::new(1, e, 1));
-        assert_eq!(LocalId::new(1, e, 1), LocalId::new(1, e, 1));
+        assert_ne!(
+            LocalId::new(UnixMillis::new(1), e, 0),
+            LocalId::new(UnixMillis::new(1), e, 1)
+        );
+        assert_eq!(
+            LocalId::new(UnixMillis::new(1), e, 1),
+            LocalId::new(UnixMillis::new(1), e, 1)
+        );
         assert!(
-            LocalId::new(1_764_160_496_789, e, 0)
+            LocalId::new(UnixMillis::new(1_764_160_496_789), e, 0)
                 .with_prefix("cap_")
                 .starts_with("cap_01K")
         );

@@ -7,3 +7,4 @@ pub mod http;
 pub mod id;
 pub mod limits;
 pub mod time;
+pub mod version;

@@ -1,10 +1,11 @@
 //! Bodies of requests: what is asked for, member by member, with errors that name the member (`docs/http.md`, “Request bodies”).
 
-use crate::base::config::{Config, Face, Named};
+use crate::base::config::{Config, Connector, Named};
 use crate::base::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
     PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
 };
+use crate::base::version::RecordVersion;
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::{Body, invalid, missing};
 use crate::journal::entry::{CaptureMethod, Operation, Proposal, RequestKind, Terms};
@@ -63,15 +64,15 @@ pub(crate) fn command(
     };
     let default_payment_method = settings.and_then(|m| m.default_payment_method.clone());
     let psp = settings.map(|m| m.psp.clone()).unwrap_or_default();
-    let face = config.psps.get(&psp).map(|psp| psp.face);
-    let order = match kind {
+    let connector = config.psps.get(&psp).map(|psp| psp.connector);
+    let command = match kind {
         RequestKind::Create => Command::Create(Box::new(Payment {
-            terms: terms(&mut body, kind, face)?,
+            terms: terms(&mut body, kind, connector)?,
             psp,
             return_url: return_url(&mut body)?,
         })),
         RequestKind::Charge => {
-            let mut terms = terms(&mut body, kind, face)?;
+            let mut terms = terms(&mut body, kind, connector)?;
             terms.payment_method = terms.payment_method.or(default_payment_method);
             if terms.payment_method.is_none() {
                 return Err(missing("payment_method"));
@@ -94,11 +95,11 @@ pub(crate) fn command(
         RequestKind::Resolve => resolve(&mut body, operator)?,
     };
     body.finish()?;
-    Ok(order)
+    Ok(command)
 }
 
-/// `face` is the driver of the merchant's PSP: what it cannot express is refused here, before anything is sent or stored.
-fn terms(body: &mut Body, kind: RequestKind, face: Option<Face>) -> Result<Terms, ApiError> {
+/// `connector` is the driver of the merchant's PSP: what it cannot express is refused here, before anything is sent or stored.
+fn terms(body: &mut Body, kind: RequestKind, connector: Option<Connector>) -> Result<Terms, ApiError> {
     let order_id = match kind {
         RequestKind::Charge => body.string("order_id", ORDER_ID_CHARS_MAX)?,
         _ => Some(body.required_string("order_id", ORDER_ID_CHARS_MAX)?),
@@ -111,8 +112,8 @@ fn terms(body: &mut Body, kind: RequestKind, face: Option<Face>) -> Result<Terms
         );
         return Err(ApiError::new(Code::InvalidCurrency, message).field("currency"));
     }
-    if let Some(face) = face {
-        expressible(Units::new(face, WireForm::CURRENT), &currency, amount_minor)?;
+    if let Some(connector) = connector {
+        expressible(Units::new(connector, WireForm::CURRENT), &currency, amount_minor)?;
     }
     let capture_method = match (body.string("capture_method", 16)?.as_deref(), kind) {
         (None | Some("automatic"), RequestKind::Charge) | (Some("automatic"), _) => CaptureMethod::Automatic,
@@ -249,7 +250,7 @@ fn resolve(body: &mut Body, operator: &str) -> Result<Command, ApiError> {
                 .to_owned(),
         ));
     };
-    let generation = body.required_count("generation")?;
+    let version = RecordVersion::new(body.required_count("generation")?);
     let happened = match body.required_string("outcome", 32)?.as_str() {
         "happened" => true,
         "did_not_happen" => false,
@@ -271,7 +272,7 @@ fn resolve(body: &mut Body, operator: &str) -> Result<Command, ApiError> {
         operator: operator.to_owned(),
         reason,
         operation,
-        generation,
+        version,
         happened,
         psp_reference,
     })))

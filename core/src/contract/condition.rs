@@ -1,5 +1,6 @@
 //! The conditions of each operation: what may be set going in which status, and what an operator may end.
 
+use crate::base::version::RecordVersion;
 use crate::contract::command::{Command, expressible};
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::missing;
@@ -39,10 +40,10 @@ impl From<ApiError> for Refusal {
 }
 
 /// The conditions of each operation: the status first, then the members.
-pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refusal> {
+pub(crate) fn condition(state: &State, command: &Command) -> Result<Accepted, Refusal> {
     use Status as S;
     let full_minor = state.terms.amount_minor;
-    match (order, state.status) {
+    match (command, state.status) {
         (
             Command::Authorize {
                 payment_method,
@@ -61,7 +62,7 @@ pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refu
             (Some(_) | None, Some(_) | None) => {
                 // An older build took amounts that its PSP does not have.
                 expressible(
-                    Units::new(state.face, WireForm::CURRENT),
+                    Units::new(state.connector, WireForm::CURRENT),
                     &state.terms.currency,
                     full_minor,
                 )?;
@@ -77,7 +78,7 @@ pub(crate) fn condition(state: &State, order: &Command) -> Result<Accepted, Refu
                 Err(ApiError::new(Code::InvalidAmount, message).field("amount").into())
             }
             amount_minor => {
-                let units = Units::new(state.face, WireForm::of(state.wire_form));
+                let units = Units::new(state.connector, WireForm::of(state.wire_form));
                 expressible(units, &state.terms.currency, amount_minor)?;
                 Ok(Accepted::Operation {
                     operation: Operation::Capture,
@@ -151,7 +152,7 @@ fn resolution(state: &State, word: &Proposal) -> Result<Accepted, Refusal> {
         let Some(mismatch) = &state.mismatch else {
             return Err(nothing_parked());
         };
-        is_about(word, Operation::Capture, mismatch.generation)?;
+        is_about(word, Operation::Capture, mismatch.version)?;
         // What was done about the difference is in the operator's reason; the money itself is at the PSP.
         return Ok(Accepted::Resolution {
             source,
@@ -160,14 +161,14 @@ fn resolution(state: &State, word: &Proposal) -> Result<Accepted, Refusal> {
         });
     };
     match &running.parked {
-        Some(parked) => is_about(word, running.operation, parked.generation)?,
+        Some(parked) => is_about(word, running.operation, parked.version)?,
         None => return Err(nothing_parked()),
     }
     let undone = matches!(running.operation, Operation::Void | Operation::Refund);
     if !happened {
         let (evidence, retries) = if undone {
-            // What is still held must be released: it is tried again under a new effect number.
-            (Evidence::default(), Some((running.operation, running.effect)))
+            // What is still held must be released: it is tried again under a new generation.
+            (Evidence::default(), Some((running.operation, running.generation)))
         } else {
             let code = "resolved_by_operator".to_owned();
             (
@@ -200,7 +201,7 @@ fn resolution(state: &State, word: &Proposal) -> Result<Accepted, Refusal> {
     };
     let kinds: &[EffectKind] = match running.operation {
         Operation::Authorize
-            if state.is_automatic() && psp::capabilities(state.face).captures_with_authorize =>
+            if state.is_automatic() && psp::driver_capabilities(state.connector).captures_with_authorize =>
         {
             &[EffectKind::Authorize, EffectKind::Capture]
         }
@@ -239,15 +240,15 @@ fn nothing_parked() -> Refusal {
 }
 
 /// An operator's word may come after what it is about has ended, and something else has been parked.
-fn is_about(word: &Proposal, operation: Operation, generation: u64) -> Result<(), Refusal> {
-    if (word.operation, word.generation) == (operation, generation) {
+fn is_about(word: &Proposal, operation: Operation, version: RecordVersion) -> Result<(), Refusal> {
+    if (word.operation, word.version) == (operation, version) {
         return Ok(());
     }
     let message = format!(
-        "What is parked here is {}, generation {generation}; this is about {}, generation {}. GET the attempt, check the PSP's books for the operation that it shows, and resolve that one under a new key.",
+        "What is parked here is {}, generation {version}; this is about {}, generation {}. GET the attempt, check the PSP's books for the operation that it shows, and resolve that one under a new key.",
         operation.as_str(),
         word.operation.as_str(),
-        word.generation
+        word.version
     );
     Err(ApiError::new(Code::InvalidState, message).into())
 }

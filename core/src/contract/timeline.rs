@@ -31,7 +31,7 @@ pub fn timeline(record: &Record) -> Vec<Line> {
         .map(|(seq, (entry, link))| Line {
             seq,
             at: rfc3339_ms(entry.at_ms),
-            knowing: entry.fact.knowing(),
+            knowing: entry.fact.kind(),
             event: event(&entry.fact),
             details: details(entry),
             hash: hex(link),
@@ -68,8 +68,8 @@ pub fn event(fact: &Fact) -> String {
             Cause::Compensation => format!("{} intended, to undo what must not stand", operation.as_str()),
         },
         Fact::Dispatched { operation, step, .. } => match step {
-            CallStep::Prepare => "preparation sent to the PSP".to_owned(),
-            CallStep::Act => format!("{} sent to the PSP", operation.as_str()),
+            CallStep::CreateObject => "preparation sent to the PSP".to_owned(),
+            CallStep::Execute => format!("{} sent to the PSP", operation.as_str()),
         },
         Fact::Observed { source, evidence, .. } => format!("{} {}", by(source), saw(evidence)),
         Fact::Inferred { conclusion } => concluded(conclusion),
@@ -153,7 +153,7 @@ fn details(entry: &Entry) -> Map<String, Value> {
             "idempotency_key": key,
             "operator": proposal.operator,
             "reason": proposal.reason,
-            "generation": proposal.generation,
+            "generation": proposal.version,
             "psp_reference": proposal.psp_reference,
         }),
         Fact::Intended {
@@ -161,7 +161,7 @@ fn details(entry: &Entry) -> Map<String, Value> {
         } => json!({"amount": amount_minor, "target": target}),
         Fact::Dispatched {
             call,
-            effect,
+            generation,
             psp_key,
             target,
             sent_at_ms,
@@ -169,7 +169,7 @@ fn details(entry: &Entry) -> Map<String, Value> {
             ..
         } => json!({
             "call": call.with_prefix("call_"),
-            "effect": effect,
+            "effect": generation,
             "psp_key": psp_key,
             "target": target,
             "sent_at": rfc3339_ms(*sent_at_ms),
@@ -182,13 +182,13 @@ fn details(entry: &Entry) -> Map<String, Value> {
             ..
         } => observed(source, call.map(|c| c.with_prefix("call_")), evidence),
         Fact::Inferred { conclusion } => match conclusion {
-            Conclusion::NoEffect { effect, .. } => json!({"effect": effect}),
+            Conclusion::NoEffect { generation, .. } => json!({"effect": generation}),
             Conclusion::NotCarriedOut { code, message, .. } => json!({"code": code, "message": message}),
             Conclusion::Parked { reason, .. } => json!({"reason": reason}),
             Conclusion::Unwanted { reference, .. } | Conclusion::Foreign { reference } => {
                 json!({"psp_reference": reference})
             }
-            Conclusion::Withdrawn { effect, .. } => json!({"effect": effect}),
+            Conclusion::Withdrawn { generation, .. } => json!({"effect": generation}),
             Conclusion::CaptureMismatch {
                 reference,
                 asked_minor,

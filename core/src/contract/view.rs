@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::timeline::Line;
 use crate::base::id::AttemptId;
 use crate::base::time::{rfc3339_ms, rfc3339_s};
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{CaptureMethod, Operation};
 use crate::journal::evidence::EffectKind;
 use crate::journal::state::{Capture, State};
@@ -89,7 +90,7 @@ pub struct OperationView {
     next_check_at: Option<String>,
     /// Only of what is parked: what a resolve has to name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    generation: Option<u64>,
+    generation: Option<RecordVersion>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// The resolution that another operator has to agree with.
@@ -164,7 +165,7 @@ impl AttemptView {
             state: outlook.doubt,
             since: rfc3339_ms(running.since_ms),
             next_check_at: outlook.wake_at_ms.map(rfc3339_ms),
-            generation: running.parked.as_ref().map(|parked| parked.generation),
+            generation: running.parked.as_ref().map(|parked| parked.version),
             reason: running.parked.as_ref().map(|parked| parked.reason.clone()),
             proposal: proposal(),
         });
@@ -173,7 +174,7 @@ impl AttemptView {
             state: OperationState::Parked,
             since: rfc3339_ms(mismatch.since_ms),
             next_check_at: None,
-            generation: Some(mismatch.generation),
+            generation: Some(mismatch.version),
             reason: Some(format!(
                 "the PSP captured {} {} where {} {} were asked for: see to it at the PSP, then resolve this with what was done",
                 mismatch.captured_minor, mismatch.currency, mismatch.asked_minor, state.terms.currency

@@ -1,6 +1,7 @@
 //! What a turn asks of its adapter.
 
 use crate::base::http::Response;
+use crate::base::time::UnixMillis;
 use crate::journal::record::RecordError;
 use crate::machine::step::Write;
 use crate::psp::call::Call;
@@ -22,7 +23,7 @@ pub enum Action {
     /// Wake the attempt at a time, unless its timer comes before and `is_latest` is false.
     Arm {
         /// When, in milliseconds since the Unix epoch.
-        at_ms: u64,
+        at_ms: UnixMillis,
         /// Whether it replaces a timer that comes before.
         is_latest: bool,
     },
@@ -31,12 +32,12 @@ pub enum Action {
     /// Wait until the record may have changed, at `until_ms` at the latest.
     Wait {
         /// In milliseconds since the Unix epoch.
-        until_ms: u64,
+        until_ms: UnixMillis,
     },
     /// Wait until `until_ms`: the store gets some time.
     Pause {
         /// In milliseconds since the Unix epoch.
-        until_ms: u64,
+        until_ms: UnixMillis,
     },
     /// Answer whoever asked.
     Reply(Response),
@@ -46,6 +47,7 @@ pub enum Action {
 
 /// What operators have to know of a turn.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Note {
     /// What an answer said of its PSP as such.
     Psp(PspReport),

@@ -3,6 +3,8 @@
 
 use crate::base::id::AttemptId;
 use crate::base::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
+use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::record::Record;
 use crate::machine::step::Write;
 
@@ -12,13 +14,13 @@ pub struct Swap {
     /// Which record.
     pub id: AttemptId,
     /// The version that must be there; `None` if nothing may be there.
-    pub expected_version: Option<u64>,
+    pub expected_version: Option<RecordVersion>,
     /// Its new version.
-    pub version: u64,
+    pub version: RecordVersion,
     /// Its new bytes.
     pub bytes: Vec<u8>,
     /// When it wants to be woken, in milliseconds since the Unix epoch.
-    pub wake_at_ms: Option<u64>,
+    pub wake_at_ms: Option<UnixMillis>,
 }
 
 /// What became of a swap.
@@ -37,7 +39,11 @@ impl Swapped {
     /// Only `Applied` lets the writer carry its step out. `Unknown`, still: what it was to replace is there, so the swap
     /// was lost, or is yet to land; handling the input again is safe, since one of the two will conflict.
     #[must_use]
-    pub fn read_back(now: Option<&Record>, written: &Record, expected_version: Option<u64>) -> Self {
+    pub fn read_back(
+        now: Option<&Record>,
+        written: &Record,
+        expected_version: Option<RecordVersion>,
+    ) -> Self {
         match now {
             Some(now) if now.proves_swap_of(written, expected_version) => Self::Applied,
             now if now.map(Record::version) == expected_version => Self::Unknown,

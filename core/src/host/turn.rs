@@ -31,6 +31,7 @@ use crate::base::limits::{
     ASKED_ABOUT_MS, LOOK_PAUSE_FIRST_MS, LOOK_PAUSE_MAX_MS, OUTCOME_PAUSE_FIRST_MS, OUTCOME_RETRY_MS,
     RECORD_REFUSED_RETRY_MS, STORE_FAILED_RETRY_MS,
 };
+use crate::base::time::{Millis, UnixMillis};
 use crate::journal::record::{Record, RecordError};
 use crate::machine::event::event_read;
 use crate::machine::handle::{finalized, handle, may_be_finalized};
@@ -49,15 +50,15 @@ pub struct Turn {
     budget: RetryBudget,
     write: Option<Write>,
     calls: VecDeque<Call>,
-    arm: Option<(u64, bool)>,
+    arm: Option<(UnixMillis, bool)>,
     reply: Reply,
     notes: VecDeque<Note>,
     is_reported: bool,
     /// When an outcome is no longer offered to a store that does not answer, in milliseconds since the Unix epoch.
-    give_up_ms: u64,
-    outcome_pause_ms: u64,
+    give_up_ms: UnixMillis,
+    outcome_pause_ms: Millis,
     /// The next pause of a request whose host learns of no change. `None`: it learns of each.
-    look_pause_ms: Option<u64>,
+    look_pause_ms: Option<Millis>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ enum Phase {
     /// What is to be done once the write, if there is one, is durable.
     Out,
     Waiting,
-    Pause(u64),
+    Pause(UnixMillis),
     Pausing,
     Done,
 }
@@ -81,7 +82,7 @@ enum Phase {
 impl Turn {
     /// A request that arrived at `now_ms`, in milliseconds since the Unix epoch.
     #[must_use]
-    pub fn request(config: &Config, request: &Request<'_>, now_ms: u64) -> Self {
+    pub fn request(config: &Config, request: &Request<'_>, now_ms: UnixMillis) -> Self {
         let mut turn = Self::new(None, Input::Wake);
         turn.routed(route(config, request, now_ms));
         turn
@@ -89,10 +90,10 @@ impl Turn {
 
     /// What came of a call of an attempt at `now_ms`. `None`: the call is of no attempt.
     #[must_use]
-    pub fn outcome(call: Call, result: CallResult, now_ms: u64) -> Option<Self> {
+    pub fn outcome(call: Call, result: CallResult, now_ms: UnixMillis) -> Option<Self> {
         let id = call.attempt?;
         let mut turn = Self::new(Some(id), Input::Outcome(Box::new(Outcome { call, result })));
-        turn.give_up_ms = now_ms.saturating_add(OUTCOME_RETRY_MS);
+        turn.give_up_ms = now_ms + OUTCOME_RETRY_MS;
         Some(turn)
     }
 
@@ -120,7 +121,7 @@ impl Turn {
             reply: Reply::Nothing,
             notes: VecDeque::new(),
             is_reported: false,
-            give_up_ms: 0,
+            give_up_ms: UnixMillis::EPOCH,
             outcome_pause_ms: OUTCOME_PAUSE_FIRST_MS,
             look_pause_ms: None,
         }
@@ -169,7 +170,7 @@ impl Turn {
 
     /// The next action at `now_ms`, in milliseconds since the Unix epoch. An action that has an answer is given out until it is
     /// answered; every other one once.
-    pub fn next(&mut self, now_ms: u64, questions: &mut Questions) -> Action {
+    pub fn next(&mut self, now_ms: UnixMillis, questions: &mut Questions) -> Action {
         if let Some(note) = self.notes.pop_front() {
             return Action::Note(note);
         }
@@ -214,7 +215,7 @@ impl Turn {
     }
 
     /// Perform, arm, reply: nothing of it before the write is durable.
-    fn out(&mut self, now_ms: u64, questions: &mut Questions) -> Action {
+    fn out(&mut self, now_ms: UnixMillis, questions: &mut Questions) -> Action {
         self.phase = Phase::Out;
         if let Some(write) = self.write.take() {
             return Action::Committed(write);
@@ -224,7 +225,7 @@ impl Turn {
         }
         if let Some((at_ms, is_latest)) = self.arm.take() {
             let is_asked = self.look_pause_ms.is_some() && matches!(self.input, Input::Request(_));
-            let soon_ms = now_ms.saturating_add(ASKED_ABOUT_MS);
+            let soon_ms = now_ms + ASKED_ABOUT_MS;
             let at_ms = if is_asked { at_ms.min(soon_ms) } else { at_ms };
             return Action::Arm { at_ms, is_latest };
         }
@@ -232,8 +233,8 @@ impl Turn {
         match std::mem::replace(&mut self.reply, Reply::Nothing) {
             Reply::Nothing => Action::Done,
             Reply::Now(response) => Action::Reply(response),
-            Reply::Wait { until_ms, ticket } => {
-                self.input = Input::Request(ticket);
+            Reply::Wait { until_ms, pending } => {
+                self.input = Input::Request(pending);
                 self.phase = Phase::Waiting;
                 Action::Wait {
                     until_ms: self
@@ -244,7 +245,7 @@ impl Turn {
         }
     }
 
-    fn next_call(&mut self, now_ms: u64, questions: &mut Questions) -> Option<Box<Call>> {
+    fn next_call(&mut self, now_ms: UnixMillis, questions: &mut Questions) -> Option<Box<Call>> {
         while let Some(call) = self.calls.pop_front() {
             if questions.may_ask(&call, now_ms) {
                 return Some(Box::new(call));
@@ -253,14 +254,14 @@ impl Turn {
         None
     }
 
-    fn look_at_ms(&mut self, now_ms: u64) -> Option<u64> {
+    fn look_at_ms(&mut self, now_ms: UnixMillis) -> Option<UnixMillis> {
         let pause_ms = self.look_pause_ms?;
-        self.look_pause_ms = Some(pause_ms.saturating_mul(2).min(LOOK_PAUSE_MAX_MS));
-        Some(now_ms.saturating_add(pause_ms))
+        self.look_pause_ms = Some(pause_ms.doubled(1).min(LOOK_PAUSE_MAX_MS));
+        Some(now_ms + pause_ms)
     }
 
     /// What came of [`Action::Read`].
-    pub fn read(&mut self, config: &Config, result: &CallResult, now_ms: u64) {
+    pub fn read(&mut self, config: &Config, result: &CallResult, now_ms: UnixMillis) {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Read(read) | Phase::Reading(read) => {
                 let (routed, report) = event_read(config, *read, result, now_ms);
@@ -284,7 +285,7 @@ impl Turn {
     }
 
     /// What [`Action::Load`] found. `entropy` is fresh each time.
-    pub fn loaded(&mut self, config: &Config, record: Option<&Record>, now_ms: u64, entropy: Entropy) {
+    pub fn loaded(&mut self, config: &Config, record: Option<&Record>, now_ms: UnixMillis, entropy: Entropy) {
         let Some(id) = self.id else { return };
         match (&self.phase, &self.write) {
             (Phase::Load | Phase::Loading, _) => {
@@ -320,7 +321,7 @@ impl Turn {
     }
 
     /// What [`Action::Swap`] came to.
-    pub fn swapped(&mut self, swapped: Swapped, now_ms: u64) {
+    pub fn swapped(&mut self, swapped: Swapped, now_ms: UnixMillis) {
         if !matches!(self.phase, Phase::Swap | Phase::Swapping) {
             debug_assert!(false, "nothing was to be swapped");
             return;
@@ -336,7 +337,7 @@ impl Turn {
         }
     }
 
-    fn came_to(&mut self, swapped: Swapped, now_ms: u64) {
+    fn came_to(&mut self, swapped: Swapped, now_ms: UnixMillis) {
         if swapped == Swapped::Applied {
             self.phase = Phase::Out;
             return;
@@ -359,7 +360,7 @@ impl Turn {
     }
 
     /// The store did not answer [`Action::Load`] or [`Action::Swap`], and nobody knows what became of it.
-    pub fn store_failed(&mut self, now_ms: u64) {
+    pub fn store_failed(&mut self, now_ms: UnixMillis) {
         self.forget_step();
         match &self.input {
             Input::Request(_) | Input::Webhook(_) => self.answer(self.input.store_unavailable()),
@@ -368,15 +369,15 @@ impl Turn {
                 self.phase = Phase::Done;
             }
             Input::Outcome(_) => {
-                self.phase = Phase::Pause(now_ms.saturating_add(self.outcome_pause_ms));
-                self.outcome_pause_ms = self.outcome_pause_ms.saturating_mul(2);
+                self.phase = Phase::Pause(now_ms + self.outcome_pause_ms);
+                self.outcome_pause_ms = self.outcome_pause_ms.doubled(1);
             }
-            Input::Wake => self.later(now_ms.saturating_add(STORE_FAILED_RETRY_MS)),
+            Input::Wake => self.later(now_ms + STORE_FAILED_RETRY_MS),
         }
     }
 
     /// The store refused its own service before anything was read or written, for this reason.
-    pub fn store_unsafe(&mut self, why: &str, now_ms: u64) {
+    pub fn store_unsafe(&mut self, why: &str, now_ms: UnixMillis) {
         match &self.input {
             Input::Request(_) | Input::Webhook(_) => {
                 self.forget_step();
@@ -387,11 +388,11 @@ impl Turn {
     }
 
     /// The stored record cannot be used. Nothing is written.
-    pub fn refused(&mut self, why: RecordError, now_ms: u64) {
+    pub fn refused(&mut self, why: RecordError, now_ms: UnixMillis) {
         self.forget_step();
         match &self.input {
             // A later build may be able to use it.
-            Input::Wake => self.later(now_ms.saturating_add(RECORD_REFUSED_RETRY_MS)),
+            Input::Wake => self.later(now_ms + RECORD_REFUSED_RETRY_MS),
             input => self.answer(input.record_refused(&why)),
         }
         self.notes.push_back(Note::RecordRefused(why));
@@ -401,7 +402,7 @@ impl Turn {
         self.end_with(response.map_or(Reply::Nothing, Reply::Now));
     }
 
-    fn later(&mut self, at_ms: u64) {
+    fn later(&mut self, at_ms: UnixMillis) {
         self.arm = Some((at_ms, false));
         self.phase = Phase::Out;
     }

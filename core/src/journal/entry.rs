@@ -8,16 +8,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::config::Face;
+use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::evidence::Evidence;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When the writer's clock said it happened, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
+    pub at_ms: UnixMillis,
     /// What happened.
     pub fact: Fact,
 }
@@ -67,7 +69,7 @@ pub enum Fact {
         /// Name of the PSP in the configuration. An attempt never changes its PSP.
         psp: String,
         /// How that PSP is spoken to.
-        face: Face,
+        connector: Connector,
     },
     /// Requested: a client asked for an operation under a key.
     Requested {
@@ -99,16 +101,16 @@ pub enum Fact {
         operation: Operation,
         /// Makes the object (no money), or acts on it.
         step: CallStep,
-        /// Effect number (rule 3).
-        effect: u16,
+        /// Generation (rule 3).
+        generation: u16,
         /// The PSP key (rule 3).
         psp_key: String,
         /// The object or effect addressed, once known (rule 12).
         target: Option<String>,
         /// When the request is sent, at the earliest.
-        sent_at_ms: u64,
+        sent_at_ms: UnixMillis,
         /// When it may be sent at the latest.
-        send_by_ms: u64,
+        send_by_ms: UnixMillis,
     },
     /// Observed: something the PSP (or an operator) let us see. Order and repetition do not matter (rule 7).
     Observed {
@@ -166,8 +168,8 @@ pub struct Proposal {
     pub reason: String,
     /// The parked operation.
     pub operation: Operation,
-    /// Which parking of it ([`crate::journal::running::Parking::generation`]).
-    pub generation: u64,
+    /// Which parking of it ([`crate::journal::running::Parking::version`]).
+    pub version: RecordVersion,
     /// What the PSP's books show.
     pub happened: bool,
     /// The PSP's id of what happened, if it was given.
@@ -178,17 +180,13 @@ impl Proposal {
     /// Whether both say the same of the same parking, whoever says it and why.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
-        (
-            self.operation,
-            self.generation,
-            self.happened,
-            &self.psp_reference,
-        ) == (
-            other.operation,
-            other.generation,
-            other.happened,
-            &other.psp_reference,
-        )
+        (self.operation, self.version, self.happened, &self.psp_reference)
+            == (
+                other.operation,
+                other.version,
+                other.happened,
+                &other.psp_reference,
+            )
     }
 }
 
@@ -229,9 +227,11 @@ pub enum Operation {
 #[serde(rename_all = "snake_case")]
 pub enum CallStep {
     /// Makes the PSP's object. No money can move.
-    Prepare,
+    #[serde(rename = "prepare")]
+    CreateObject,
     /// Moves money, or releases it.
-    Act,
+    #[serde(rename = "act")]
+    Execute,
 }
 
 /// On whose behalf an operation runs.
@@ -285,12 +285,12 @@ impl Source {
 /// A conclusion that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Conclusion {
-    /// This effect number did not happen and no longer can (rules 3 and 6).
+    /// This generation did not happen and no longer can (rules 3 and 6).
     NoEffect {
         /// Which operation.
         operation: Operation,
-        /// Which effect number.
-        effect: u16,
+        /// Which generation.
+        generation: u16,
     },
     /// The operation ended without an effect, proven, and is not tried again.
     NotCarriedOut {
@@ -320,8 +320,8 @@ pub enum Conclusion {
     Withdrawn {
         /// Which operation.
         operation: Operation,
-        /// Which effect number.
-        effect: u16,
+        /// Which generation.
+        generation: u16,
         /// The PSP's code.
         code: String,
     },
@@ -373,7 +373,7 @@ pub enum CaptureMethod {
 impl Fact {
     /// The kind of knowledge.
     #[must_use]
-    pub fn knowing(&self) -> EntryKind {
+    pub fn kind(&self) -> EntryKind {
         match self {
             Self::Created { .. }
             | Self::Requested { .. }

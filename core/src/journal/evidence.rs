@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::{PSP_PAGE_BYTES_MAX, PSP_TEXT_BYTES_MAX};
+use crate::base::time::UnixMillis;
 
 /// One observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub struct Evidence {
     /// Whether this was all there was to see: an effect that is not listed was not there when the PSP looked.
     pub complete: bool,
     /// When an authorization seen here lapses, in milliseconds since the Unix epoch, where the PSP says so.
-    pub capture_before_ms: Option<u64>,
+    pub capture_before_ms: Option<UnixMillis>,
     /// What else it says.
     pub signal: Signal,
 }
@@ -165,7 +166,7 @@ pub struct Sighting {
     /// The PSP's id of the object. An effect that builds on another one belongs to the object of that one.
     pub object: String,
     /// When the PSP made it, in milliseconds since the Unix epoch, where it says so. PSPs count in whole seconds.
-    pub created_ms: Option<u64>,
+    pub created_ms: Option<UnixMillis>,
     /// The amount and currency that the object is about, where it says so: minor units, ISO 4217 code.
     pub amount: Option<(u64, Option<String>)>,
     /// What it shows.
@@ -220,7 +221,7 @@ pub(crate) fn page(url: Option<String>) -> String {
 pub struct Knowledge {
     effects: BTreeMap<(EffectKind, String), Seen>,
     /// Earliest lapse that any observation named.
-    pub capture_before_ms: Option<u64>,
+    pub capture_before_ms: Option<UnixMillis>,
 }
 
 /// What is known of one effect. Conflicting reports are joined by their maximum, which commutes.
@@ -234,15 +235,15 @@ pub struct Seen {
     pub currency: Option<String>,
     /// See [`Effect::listed`].
     pub listed: bool,
-    /// Effect numbers of the calls whose answers named it (rule 3): what answers to two numbers name is two effects.
+    /// Generations of the calls whose answers named it (rule 3): what answers to two numbers name is two effects.
     pub answers_to: BTreeSet<u16>,
 }
 
 /// The call that evidence answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered<'a> {
-    /// Its effect number (rule 3).
-    pub effect: u16,
+    /// Its generation (rule 3).
+    pub generation: u16,
     /// What it was aimed at: an answer need not repeat it.
     pub of: Option<&'a str>,
 }
@@ -259,7 +260,7 @@ impl Knowledge {
             seen.amount_minor = seen.amount_minor.max(effect.amount_minor);
             seen.currency = seen.currency.take().max(effect.currency.clone());
             seen.listed |= effect.listed;
-            seen.answers_to.extend(answered.map(|call| call.effect));
+            seen.answers_to.extend(answered.map(|call| call.generation));
         }
         self.capture_before_ms = match (self.capture_before_ms, evidence.capture_before_ms) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -282,7 +283,7 @@ impl Knowledge {
     }
 
     /// Ids of one kind that are certainly different effects: the listed ones; or, where they are more, those that
-    /// answers to different effect numbers named; or, before either, one.
+    /// answers to different generations named; or, before either, one.
     #[must_use]
     pub fn distinct(&self, kind: EffectKind) -> BTreeSet<&str> {
         let listed: BTreeSet<&str> = self
@@ -292,8 +293,8 @@ impl Knowledge {
             .collect();
         let mut answered: BTreeMap<u16, &str> = BTreeMap::new();
         for (id, seen) in self.of_kind(kind) {
-            for effect in &seen.answers_to {
-                answered.entry(*effect).or_insert(id);
+            for generation in &seen.answers_to {
+                answered.entry(*generation).or_insert(id);
             }
         }
         let answered: BTreeSet<&str> = answered.into_values().collect();

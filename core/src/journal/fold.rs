@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Parking};
 use crate::journal::state::{BoundKey, Creation, Mismatch, Rejections, State};
@@ -38,40 +40,40 @@ impl State {
                 call,
                 operation,
                 step,
-                effect,
+                generation,
                 psp_key,
                 target,
                 sent_at_ms,
                 send_by_ms,
             } => {
-                let used = self.effects_used.entry(*operation).or_default();
-                *used = (*used).max(*effect);
-                self.effect_of_call.insert(*call, *effect);
+                let used = self.generations_used.entry(*operation).or_default();
+                *used = (*used).max(*generation);
+                self.generation_of_call.insert(*call, *generation);
                 if *operation == Operation::Authorize && target.is_none() {
                     self.expect_object(*sent_at_ms, *send_by_ms);
                 }
                 let wire_form = self.wire_form;
-                let amount_minor = self.amount_to_ask_minor(*effect);
-                let key_used_since_ms = self.rejected_number_since_ms(*operation, *effect);
+                let amount_minor = self.amount_to_ask_minor(*generation);
+                let key_used_since_ms = self.rejected_number_since_ms(*operation, *generation);
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
-                    if running.effect != *effect {
+                    if running.generation != *generation {
                         running.key_is_useless = false;
                         running.was_rejected = false;
                         running.key_used_since_ms = key_used_since_ms;
                     }
-                    running.effect = *effect;
+                    running.generation = *generation;
                     running.proven_absent = false;
                     running.calls.push(DispatchedCall {
                         id: *call,
                         step: *step,
-                        effect: *effect,
+                        generation: *generation,
                         psp_key: psp_key.as_str().into(),
                         target: target.clone(),
                         sent_at_ms: *sent_at_ms,
                         send_by_ms: *send_by_ms,
                         wire_form,
                         amount_minor,
-                        tried: DeliveryState::Pending,
+                        delivery: DeliveryState::Pending,
                     });
                 }
             }
@@ -81,7 +83,11 @@ impl State {
                 id,
                 evidence,
             } => self.observe(entry.at_ms, source, *call, *id, evidence),
-            Fact::Inferred { conclusion } => self.conclude(entry.at_ms, generation(index), conclusion),
+            Fact::Inferred { conclusion } => self.conclude(
+                entry.at_ms,
+                RecordVersion::of_entries(index.saturating_add(1)),
+                conclusion,
+            ),
             Fact::ReturnTo { url } => {
                 self.return_url.get_or_insert_with(|| url.as_str().into());
             }
@@ -106,7 +112,7 @@ impl State {
     }
 
     /// A request that makes the attempt's object at the PSP may be on its way.
-    fn expect_object(&mut self, sent_at_ms: u64, send_by_ms: u64) {
+    fn expect_object(&mut self, sent_at_ms: UnixMillis, send_by_ms: UnixMillis) {
         let known = self.creation.get_or_insert(Creation {
             first_sent_ms: sent_at_ms,
             last_send_by_ms: send_by_ms,
@@ -121,7 +127,7 @@ impl State {
         cause: Cause,
         amount_minor: u64,
         target: Option<String>,
-        at_ms: u64,
+        at_ms: UnixMillis,
     ) {
         let event = match (operation, cause) {
             // Compensation runs beside the status: the attempt's own story is over, or goes on undisturbed.
@@ -151,11 +157,14 @@ impl State {
         self.running = Some(running);
     }
 
-    fn conclude(&mut self, at_ms: u64, generation: u64, conclusion: &Conclusion) {
+    fn conclude(&mut self, at_ms: UnixMillis, version: RecordVersion, conclusion: &Conclusion) {
         match conclusion {
-            Conclusion::NoEffect { operation, effect } => {
+            Conclusion::NoEffect {
+                operation,
+                generation,
+            } => {
                 let proven = |running: &&mut CurrentOperation| {
-                    running.operation == *operation && running.effect == *effect
+                    running.operation == *operation && running.generation == *generation
                 };
                 if let Some(running) = self.running.as_mut().filter(proven) {
                     running.proven_absent = true;
@@ -179,7 +188,7 @@ impl State {
                 if let Some(running) = self.running.as_mut().filter(|r| r.operation == *operation) {
                     running.parked = Some(Parking {
                         reason: reason.clone(),
-                        generation,
+                        version,
                     });
                 }
             }
@@ -201,7 +210,7 @@ impl State {
                     captured_minor: *captured_minor,
                     currency: currency.clone(),
                     since_ms: at_ms,
-                    generation,
+                    version,
                 };
                 self.mismatch_shown = Some(mismatch.clone());
                 self.mismatch = Some(mismatch);
@@ -210,7 +219,7 @@ impl State {
     }
 
     /// A client's operation is over without an effect, and may be asked for again.
-    fn withdraw(&mut self, at_ms: u64, operation: Operation) {
+    fn withdraw(&mut self, at_ms: UnixMillis, operation: Operation) {
         let event = match operation {
             Operation::Authorize => Event::WithdrewAuthorize,
             Operation::Capture => Event::WithdrewCapture,
@@ -290,9 +299,4 @@ impl State {
             }
         }
     }
-}
-
-/// The record's version as of the entry at `index`.
-fn generation(index: usize) -> u64 {
-    u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1)
 }

@@ -117,7 +117,7 @@ fn calls_are_unique(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Rule 3: the effect number moves on only with proof that the one before had no effect, or with an operation of
+/// Rule 3: the generation moves on only with proof that the one before had no effect, or with an operation of
 /// its own.
 fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     let mut proven: BTreeSet<(Operation, u16)> = BTreeSet::new();
@@ -126,23 +126,34 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
         match &entry.fact {
             Fact::Intended { .. } => current = None,
             Fact::Inferred {
-                conclusion: Conclusion::NoEffect { operation, effect },
+                conclusion:
+                    Conclusion::NoEffect {
+                        operation,
+                        generation,
+                    },
             } => {
-                proven.insert((*operation, *effect));
+                proven.insert((*operation, *generation));
             }
             Fact::Dispatched {
-                operation, effect, ..
+                operation,
+                generation,
+                ..
             } => {
                 if let Some((same, before)) =
-                    current.filter(|(same, before)| same == operation && before != effect)
+                    current.filter(|(same, before)| same == operation && before != generation)
                 {
                     ensure(
-                        *effect == before + 1 && proven.contains(&(same, before)),
+                        *generation == before + 1 && proven.contains(&(same, before)),
                         "rule 3 proof of non-effect",
-                        || format!("{} moved from effect {before} to {effect}", operation.as_str()),
+                        || {
+                            format!(
+                                "{} moved from generation {before} to {generation}",
+                                operation.as_str()
+                            )
+                        },
                     )?;
                 }
-                current = Some((*operation, *effect));
+                current = Some((*operation, *generation));
             }
             Fact::Created { .. }
             | Fact::Requested { .. }
@@ -253,7 +264,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::base::config::Face;
+    use crate::base::config::Connector;
+    use crate::base::time::UnixMillis;
     use crate::journal::entry::{Cause, RequestKind, Terms};
     use crate::journal::running::CurrentOperation;
 
@@ -272,9 +284,13 @@ mod tests {
                 metadata: BTreeMap::new(),
             },
             psp: "p".to_owned(),
-            face: Face::Stripe,
+            connector: Connector::Stripe,
         };
-        State::fold([&Entry { at_ms: 0, fact }]).unwrap()
+        State::fold([&Entry {
+            at_ms: UnixMillis::EPOCH,
+            fact,
+        }])
+        .unwrap()
     }
 
     #[test]
@@ -336,7 +352,7 @@ mod tests {
                 Cause::Client,
                 1,
                 None,
-                0,
+                UnixMillis::EPOCH,
             ));
             assert_eq!(created_means_idle(&state).is_ok(), may);
             state.status = Status::Authorizing;

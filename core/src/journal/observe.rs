@@ -1,6 +1,7 @@
 //! What evidence does to the state: the part of the fold that takes in what was seen.
 
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{CallStep, Cause, Operation, RequestKind, Source};
 use crate::journal::evidence::{Answered, Effect, EffectKind, Evidence, Signal};
 use crate::journal::running::{DeliveryState, Refused};
@@ -10,7 +11,7 @@ use crate::journal::status::{Event, Status};
 impl State {
     pub(super) fn observe(
         &mut self,
-        at_ms: u64,
+        at_ms: UnixMillis,
         source: &Source,
         call: Option<LocalId>,
         id: LocalId,
@@ -21,7 +22,7 @@ impl State {
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
         // An answer to a call that is history says nothing of what is parked.
-        if answered.is_some_and(|answer| answer.is_news)
+        if answered.is_some_and(|answer| answer.is_new)
             && matches!(evidence.signal, Signal::NotSent { .. } | Signal::Rejected { .. })
         {
             self.unpark();
@@ -31,7 +32,7 @@ impl State {
         if matches!(source, Source::Operator { .. }) && self.running.is_none() {
             self.mismatch = None;
         }
-        let number = call.and_then(|call| self.effect_of_call.get(&call).copied());
+        let number = call.and_then(|call| self.generation_of_call.get(&call).copied());
         let aimed_at = match (&self.running, answered) {
             (Some(running), Some(_)) => running
                 .target
@@ -39,8 +40,8 @@ impl State {
                 .or_else(|| self.own_reference().map(str::to_owned)),
             _ => None,
         };
-        let answers = number.map(|effect| Answered {
-            effect,
+        let answers = number.map(|generation| Answered {
+            generation,
             of: aimed_at.as_deref(),
         });
         self.knowledge.merge(evidence, answers);
@@ -103,7 +104,7 @@ impl State {
             Signal::Refused { code, message } => {
                 let whose = match (answered, source) {
                     (Some(answer), _) if answer.is_current => Some(answer.operation),
-                    // An answer to a call that is history: its effect number was already proven absent.
+                    // An answer to a call that is history: its generation was already proven absent.
                     (Some(_), _) | (None, Source::Response | Source::NamedResponse { .. }) => None,
                     (None, Source::Webhook | Source::Lookup) => Some(Operation::Authorize),
                     (None, Source::Operator { .. }) => self.running.as_ref().map(|r| r.operation),
@@ -122,7 +123,7 @@ impl State {
             return;
         };
         // What was refused was sent.
-        if running.maybe_sent().any(|call| call.step == CallStep::Act) {
+        if running.maybe_sent().any(|call| call.step == CallStep::Execute) {
             return;
         }
         running.parked = None;
@@ -166,7 +167,7 @@ impl State {
     }
 
     /// `is_taken` says that it comes with a capture, in an answer to a call of ours.
-    fn see(&mut self, at_ms: u64, id: LocalId, effect: &Effect, is_taken: bool) {
+    fn see(&mut self, at_ms: UnixMillis, id: LocalId, effect: &Effect, is_taken: bool) {
         match effect.kind {
             EffectKind::Authorize => self.see_authorization(at_ms, id, effect, is_taken),
             EffectKind::Capture => {
@@ -244,7 +245,7 @@ impl State {
         }
     }
 
-    fn see_authorization(&mut self, at_ms: u64, id: LocalId, effect: &Effect, is_taken: bool) {
+    fn see_authorization(&mut self, at_ms: UnixMillis, id: LocalId, effect: &Effect, is_taken: bool) {
         let as_asked = effect.amount_minor == self.terms.amount_minor
             && effect
                 .currency
@@ -271,14 +272,14 @@ impl State {
 
     /// From when on an authorization that is seen now may have been held: its PSP counts from the effect, which an unknown
     /// hides for as long as it lasts (found by the simulator: the hold lapsed before it was to be released).
-    fn first_asked_ms(&self, seen_ms: u64) -> u64 {
+    fn first_asked_ms(&self, seen_ms: UnixMillis) -> UnixMillis {
         let authorize = self
             .running
             .as_ref()
             .filter(|r| r.operation == Operation::Authorize);
         let sent = authorize.into_iter().flat_map(|running| running.calls.iter());
         let effective = sent.filter(|call| {
-            call.step == CallStep::Act && !matches!(call.tried, DeliveryState::NotSent { .. })
+            call.step == CallStep::Execute && !matches!(call.delivery, DeliveryState::NotSent { .. })
         });
         effective
             .map(|call| call.sent_at_ms)

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::base::id::AttemptId;
 use crate::base::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{Entry, Fact};
 use crate::journal::standing::Standing;
 use crate::journal::state::State;
@@ -42,6 +43,7 @@ pub struct Record {
 
 /// Why bytes are not a record. They are left as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RecordError {
     /// Larger than [`RECORD_BYTES_MAX`].
     TooLarge {
@@ -267,8 +269,8 @@ impl Record {
 
     /// Number of entries: the version that a compare-and-swap compares. Journals only grow, so it never repeats.
     #[must_use]
-    pub fn version(&self) -> u64 {
-        self.entries.len() as u64
+    pub fn version(&self) -> RecordVersion {
+        RecordVersion::of_entries(self.entries.len())
     }
 
     /// Whether the attempt has ended (rule 10): its answers are finalized for good, and a copy of the record is worth keeping
@@ -331,10 +333,10 @@ impl Record {
     /// dispatched; otherwise the input is handled again. Without a dispatch there is nothing to carry out and nothing that
     /// tells two writers apart: two servers that created one attempt in the same millisecond wrote the same bytes (found
     /// by the simulator).
-    pub(crate) fn proves_swap_of(&self, written: &Record, expected_version: Option<u64>) -> bool {
-        let from = usize::try_from(expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
-        let mut news = written.entries.iter().skip(from);
-        self.grew_from(written) && news.any(|entry| matches!(entry.fact, Fact::Dispatched { .. }))
+    pub(crate) fn proves_swap_of(&self, written: &Record, expected_version: Option<RecordVersion>) -> bool {
+        let from = expected_version.map_or(0, RecordVersion::entries);
+        let mut added = written.entries.iter().skip(from);
+        self.grew_from(written) && added.any(|entry| matches!(entry.fact, Fact::Dispatched { .. }))
     }
 
     fn chain(&mut self, entry: &Entry) -> Result<(), RecordError> {

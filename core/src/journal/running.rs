@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{CallStep, Cause, Operation};
 use crate::journal::evidence::Signal;
 
@@ -18,20 +20,20 @@ pub struct CurrentOperation {
     /// What it is aimed at, when not at the attempt's own authorization.
     pub target: Option<String>,
     /// When it was intended, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
-    /// Current effect number; 0 before the first dispatch.
-    pub effect: u16,
-    /// Whether the current effect number was proven not to have happened (rule 3).
+    pub since_ms: UnixMillis,
+    /// Current generation; 0 before the first dispatch.
+    pub generation: u16,
+    /// Whether the current generation was proven not to have happened (rule 3).
     pub proven_absent: bool,
     /// Set once the PSP refused it for good, until another try is begun.
     pub refused: Option<Refused>,
-    /// Whether the last answer to a call of the current effect number was a rejection.
+    /// Whether the last answer to a call of the current generation was a rejection.
     pub was_rejected: bool,
     /// Whether the current PSP key can tell nothing more: it is not sent again.
     pub key_is_useless: bool,
-    /// When the current effect number was sent first, if that was by an earlier request that the PSP rejected, in milliseconds since
+    /// When the current generation was sent first, if that was by an earlier request that the PSP rejected, in milliseconds since
     /// the Unix epoch.
-    pub key_used_since_ms: Option<u64>,
+    pub key_used_since_ms: Option<UnixMillis>,
     /// Set while nothing more is tried and an operator is waited for.
     pub parked: Option<Parking>,
     /// Its calls, oldest first.
@@ -45,7 +47,7 @@ pub struct Parking {
     pub reason: String,
     /// The record's version as of the entry that parked it. A `resolve` names it, so that it is about this parking and no other
     /// one (`docs/http.md`, “Resolve”).
-    pub generation: u64,
+    pub version: RecordVersion,
 }
 
 /// A void or refund that the PSP refused: what it should release may still be held, or come to be held.
@@ -64,22 +66,22 @@ pub struct DispatchedCall {
     pub id: LocalId,
     /// Makes the object, or acts.
     pub step: CallStep,
-    /// Effect number.
-    pub effect: u16,
+    /// Generation.
+    pub generation: u16,
     /// PSP key.
     pub psp_key: Arc<str>,
     /// The object or effect that it addressed.
     pub target: Option<String>,
     /// Sent at, earliest, in milliseconds since the Unix epoch.
-    pub sent_at_ms: u64,
+    pub sent_at_ms: UnixMillis,
     /// Sent by, latest, in milliseconds since the Unix epoch.
-    pub send_by_ms: u64,
+    pub send_by_ms: UnixMillis,
     /// The wire form that it was written in: sent again, it is written in the same.
     pub wire_form: u16,
     /// What it asks for, in minor units: sent again, it asks for the same.
     pub amount_minor: u64,
     /// What became of it.
-    pub tried: DeliveryState,
+    pub delivery: DeliveryState,
 }
 
 /// What became of a call.
@@ -90,22 +92,22 @@ pub enum DeliveryState {
     /// It was sent and its outcome is unknown.
     Unknown {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
     /// Nothing of it left.
     NotSent {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
     /// The PSP answered it.
     Answered {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
     /// The PSP rejected it without executing it: our credentials, our account or our request, not the payment.
     Rejected {
         /// When that was seen.
-        at_ms: u64,
+        at_ms: UnixMillis,
     },
 }
 
@@ -113,10 +115,10 @@ pub enum DeliveryState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerTo {
     pub(crate) operation: Operation,
-    /// Whether the call is of the current effect number.
+    /// Whether the call is of the current generation.
     pub(crate) is_current: bool,
     /// Whether it changed what is known of the call.
-    pub(crate) is_news: bool,
+    pub(crate) is_new: bool,
 }
 
 impl CurrentOperation {
@@ -125,7 +127,7 @@ impl CurrentOperation {
         cause: Cause,
         amount_minor: u64,
         target: Option<String>,
-        since_ms: u64,
+        since_ms: UnixMillis,
     ) -> Self {
         Self {
             operation,
@@ -133,7 +135,7 @@ impl CurrentOperation {
             amount_minor,
             target,
             since_ms,
-            effect: 0,
+            generation: 0,
             proven_absent: false,
             refused: None,
             was_rejected: false,
@@ -145,7 +147,12 @@ impl CurrentOperation {
     }
 
     /// Notes the answer to one of its calls. `None` if it is not one of its calls.
-    pub(crate) fn answer(&mut self, call: Option<LocalId>, at_ms: u64, signal: &Signal) -> Option<AnswerTo> {
+    pub(crate) fn answer(
+        &mut self,
+        call: Option<LocalId>,
+        at_ms: UnixMillis,
+        signal: &Signal,
+    ) -> Option<AnswerTo> {
         let call = call?;
         let track = self.calls.iter_mut().find(|track| track.id == call)?;
         let now = match signal {
@@ -166,8 +173,8 @@ impl CurrentOperation {
         };
         // A later, better answer replaces an unknown; nothing replaces an answer, and what may have been sent is
         // never taken back.
-        let before = track.tried;
-        track.tried = match (track.tried, now) {
+        let before = track.delivery;
+        track.delivery = match (track.delivery, now) {
             (DeliveryState::Answered { at_ms }, _) => DeliveryState::Answered { at_ms },
             // Told twice, it is as it was told first.
             (
@@ -191,52 +198,54 @@ impl CurrentOperation {
                 now,
             ) => now,
         };
-        let is_current = track.effect == self.effect;
-        let is_news = track.tried != before;
+        let is_current = track.generation == self.generation;
+        let is_new = track.delivery != before;
         if is_current {
             self.was_rejected = matches!(signal, Signal::Rejected { .. });
         }
         Some(AnswerTo {
             operation: self.operation,
             is_current,
-            is_news,
+            is_new,
         })
     }
 
-    /// Calls of the current effect number.
+    /// Calls of the current generation.
     pub fn current(&self) -> impl DoubleEndedIterator<Item = &DispatchedCall> {
-        self.calls.iter().filter(|call| call.effect == self.effect)
+        self.calls
+            .iter()
+            .filter(|call| call.generation == self.generation)
     }
 
-    /// Calls of the current effect number that may have been executed.
+    /// Calls of the current generation that may have been executed.
     pub fn maybe_sent(&self) -> impl DoubleEndedIterator<Item = &DispatchedCall> {
         self.current().filter(|call| {
             !matches!(
-                call.tried,
+                call.delivery,
                 DeliveryState::NotSent { .. } | DeliveryState::Rejected { .. }
             )
         })
     }
 
-    /// Whether no call of the current effect number that acts can have been executed.
+    /// Whether no call of the current generation that acts can have been executed.
     #[must_use]
     pub fn no_act_left(&self) -> bool {
-        self.maybe_sent().all(|call| call.step == CallStep::Prepare)
+        self.maybe_sent().all(|call| call.step == CallStep::CreateObject)
     }
 
-    /// Whether the PSP rejected the last call of the current effect number.
+    /// Whether the PSP rejected the last call of the current generation.
     #[must_use]
     pub fn is_rejected(&self) -> bool {
         let last = self.current().next_back();
-        last.is_some_and(|call| matches!(call.tried, DeliveryState::Rejected { .. }))
+        last.is_some_and(|call| matches!(call.delivery, DeliveryState::Rejected { .. }))
     }
 
     /// How many calls since the last one that was answered otherwise were rejected, whatever their number. A call that was lost
     /// says nothing of the PSP's mind.
     #[must_use]
     pub fn rejections_in_a_row(&self) -> usize {
-        let is_rejected = |call: &&DispatchedCall| matches!(call.tried, DeliveryState::Rejected { .. });
-        let is_open = |call: &&DispatchedCall| !matches!(call.tried, DeliveryState::Answered { .. });
+        let is_rejected = |call: &&DispatchedCall| matches!(call.delivery, DeliveryState::Rejected { .. });
+        let is_open = |call: &&DispatchedCall| !matches!(call.delivery, DeliveryState::Answered { .. });
         self.calls
             .iter()
             .rev()
@@ -245,26 +254,26 @@ impl CurrentOperation {
             .count()
     }
 
-    /// The end of the last time to send that a call of the current effect had, whatever became of it: a rejected call counts, which
+    /// The end of the last time to send that a call of the current generation had, whatever became of it: a rejected call counts, which
     /// has had no effect.
     #[must_use]
-    pub fn last_dispatch_ms(&self) -> Option<u64> {
+    pub fn last_dispatch_ms(&self) -> Option<UnixMillis> {
         self.current().map(|call| call.send_by_ms).max()
     }
 
-    /// The last moment at which any call of the current effect may have been sent (rule 6).
+    /// The last moment at which any call of the current generation may have been sent (rule 6).
     #[must_use]
-    pub fn last_send_ms(&self) -> Option<u64> {
+    pub fn last_send_ms(&self) -> Option<UnixMillis> {
         self.maybe_sent().map(|call| call.send_by_ms).max()
     }
 
     /// The first moment at which the current PSP key may have been used (rule 5). A call that was rejected has used it as well: it
     /// is sent again under the same key, and what a PSP kept of it is forgotten in the same time.
     #[must_use]
-    pub fn first_send_ms(&self) -> Option<u64> {
+    pub fn first_send_ms(&self) -> Option<UnixMillis> {
         let used = self
             .current()
-            .filter(|call| !matches!(call.tried, DeliveryState::NotSent { .. }));
+            .filter(|call| !matches!(call.delivery, DeliveryState::NotSent { .. }));
         used.map(|call| call.sent_at_ms)
             .chain(self.key_used_since_ms)
             .min()

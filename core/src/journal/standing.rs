@@ -3,6 +3,7 @@
 use super::running::CurrentOperation;
 use super::state::State;
 use super::status::Status;
+use crate::base::time::UnixMillis;
 
 /// What an attempt waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,8 +39,8 @@ impl WaitsFor {
 pub struct Standing {
     /// Its status.
     pub status: Status,
-    /// What it waits for, and since when, in milliseconds since the Unix epoch. `None`: nothing but its merchant's next request.
-    pub waits: Option<(WaitsFor, u64)>,
+    /// What it waits for, and since when. `None`: nothing but its merchant's next request.
+    pub waits: Option<(WaitsFor, UnixMillis)>,
 }
 
 impl Standing {

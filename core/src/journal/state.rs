@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::config::Face;
+use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
+use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::journal::entry::{
     CallStep, CaptureMethod, Cause, Entry, Fact, Operation, Proposal, RequestKind, Terms,
 };
@@ -26,9 +28,9 @@ pub struct State {
     /// Name of the PSP in the configuration.
     pub psp: Arc<str>,
     /// How that PSP is spoken to.
-    pub face: Face,
+    pub connector: Connector,
     /// When it was created, in milliseconds since the Unix epoch.
-    pub created_at_ms: u64,
+    pub created_at_ms: UnixMillis,
     /// Where it stands.
     pub status: Status,
     /// Keys bound to it, in order; the first is the create key.
@@ -65,10 +67,10 @@ pub struct State {
     pub mismatch_shown: Option<Mismatch>,
     /// The last resolution that was proposed. It is about one parking, and says nothing of another one.
     pub proposal: Option<Proposal>,
-    /// Highest effect number used, by operation (rule 3).
-    pub(crate) effects_used: BTreeMap<Operation, u16>,
-    /// Effect number of every call that was dispatched.
-    pub(crate) effect_of_call: BTreeMap<LocalId, u16>,
+    /// Highest generation used, by operation (rule 3).
+    pub(crate) generations_used: BTreeMap<Operation, u16>,
+    /// Generation of every call that was dispatched.
+    pub(crate) generation_of_call: BTreeMap<LocalId, u16>,
     /// Whether a void under way ends in VOIDED (a client's) or EXPIRED (nobody's).
     pub(crate) void_cause: Cause,
 }
@@ -88,7 +90,7 @@ pub struct BoundKey {
     pub finalized_at: Option<usize>,
     /// Set while the PSP has rejected what was asked under it: nothing is under way for it until its client asks again.
     pub is_withdrawn: bool,
-    /// Whether another key has since requested the same operation; its result does not settle this key.
+    /// Whether another key has since requested the same operation; its result does not finalize this key.
     pub is_superseded: bool,
     /// The operator who proposed a resolution under it, which another operator has to agree with.
     pub proposed_by: Option<Arc<str>>,
@@ -127,9 +129,9 @@ pub struct FormRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Creation {
     /// When the first request that makes one was dispatched, in milliseconds since the Unix epoch.
-    pub first_sent_ms: u64,
+    pub first_sent_ms: UnixMillis,
     /// When the last one may have been sent at the latest, in milliseconds since the Unix epoch.
-    pub last_send_by_ms: u64,
+    pub last_send_by_ms: UnixMillis,
 }
 
 /// Rejections in a row of what a client asked for.
@@ -146,7 +148,7 @@ pub struct Rejections {
     /// Whether a return address had been given by then.
     pub had_return_url: bool,
     /// When the last one was seen, in milliseconds since the Unix epoch.
-    pub last_ms: u64,
+    pub last_ms: UnixMillis,
 }
 
 /// A capture that is not what was asked for.
@@ -161,9 +163,9 @@ pub struct Mismatch {
     /// ISO 4217 code of what was captured.
     pub currency: String,
     /// When it was seen, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    pub since_ms: UnixMillis,
     /// The record's version as of the entry that showed it, as in [`crate::journal::running::Parking`].
-    pub generation: u64,
+    pub version: RecordVersion,
 }
 
 /// The authorization that counts.
@@ -174,9 +176,9 @@ pub struct Authorization {
     /// The PSP's id.
     pub psp_reference: String,
     /// When it was first seen, in milliseconds since the Unix epoch.
-    pub authorized_at_ms: u64,
+    pub authorized_at_ms: UnixMillis,
     /// From when on it may have been held at the PSP, in milliseconds since the Unix epoch: when it was first asked for.
-    pub held_since_ms: u64,
+    pub held_since_ms: UnixMillis,
 }
 
 /// The capture that counts.
@@ -187,7 +189,7 @@ pub struct Capture {
     /// The PSP's id.
     pub psp_reference: String,
     /// When it was first seen, in milliseconds since the Unix epoch.
-    pub captured_at_ms: u64,
+    pub captured_at_ms: UnixMillis,
     /// Minor units.
     pub amount_minor: u64,
     /// What we had asked for, in minor units; `None` if we had not asked, as with a capture by hand at the PSP.
@@ -211,7 +213,7 @@ pub struct Action {
     /// Where the customer goes.
     pub url: String,
     /// Since when, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    pub since_ms: UnixMillis,
 }
 
 impl State {
@@ -236,7 +238,7 @@ impl State {
             request,
             terms,
             psp,
-            face,
+            connector,
         } = &entry.fact
         else {
             return None;
@@ -247,7 +249,7 @@ impl State {
             terms: Arc::new(terms.clone()),
             return_url: None,
             psp: psp.as_str().into(),
-            face: *face,
+            connector: *connector,
             created_at_ms: entry.at_ms,
             status: Status::Created,
             keys: vec![BoundKey {
@@ -270,8 +272,8 @@ impl State {
             mismatch: None,
             mismatch_shown: None,
             proposal: None,
-            effects_used: BTreeMap::new(),
-            effect_of_call: BTreeMap::new(),
+            generations_used: BTreeMap::new(),
+            generation_of_call: BTreeMap::new(),
             void_cause: Cause::Client,
         })
     }
@@ -284,13 +286,13 @@ impl State {
 
     /// The operation that waits for an operator, and which parking of it.
     #[must_use]
-    pub fn parking(&self) -> Option<(Operation, u64)> {
+    pub fn parking(&self) -> Option<(Operation, RecordVersion)> {
         match (&self.running, &self.mismatch) {
             (Some(running), _) => {
                 let parked = running.parked.as_ref()?;
-                Some((running.operation, parked.generation))
+                Some((running.operation, parked.version))
             }
-            (None, Some(mismatch)) => Some((Operation::Capture, mismatch.generation)),
+            (None, Some(mismatch)) => Some((Operation::Capture, mismatch.version)),
             (None, None) => None,
         }
     }
@@ -299,13 +301,13 @@ impl State {
     #[must_use]
     pub fn open_proposal(&self) -> Option<&Proposal> {
         let proposal = self.proposal.as_ref()?;
-        (self.parking() == Some((proposal.operation, proposal.generation))).then_some(proposal)
+        (self.parking() == Some((proposal.operation, proposal.version))).then_some(proposal)
     }
 
-    /// The highest effect number that an operation has used; 0 if none.
+    /// The highest generation that an operation has used; 0 if none.
     #[must_use]
-    pub fn effects_used(&self, operation: Operation) -> u16 {
-        self.effects_used.get(&operation).copied().unwrap_or(0)
+    pub fn generations_used(&self, operation: Operation) -> u16 {
+        self.generations_used.get(&operation).copied().unwrap_or(0)
     }
 
     /// Whether the terms ask for capture along with the authorization.
@@ -336,10 +338,10 @@ impl State {
             .or(self.object.as_deref())
     }
 
-    /// Whether a call of the current effect number acts on the attempt's object.
+    /// Whether a call of the current generation acts on the attempt's object.
     pub(crate) fn acts_on_object(&self) -> bool {
         let mut current = self.running.iter().flat_map(CurrentOperation::current);
-        current.any(|call| call.step == CallStep::Act && call.target.is_some())
+        current.any(|call| call.step == CallStep::Execute && call.target.is_some())
     }
 
     /// Whether the journal names the object as the attempt's own: an answer to a dispatch named it, or a dispatch addressed it.
@@ -375,21 +377,21 @@ impl State {
 
     /// Whether another sending than `call` under the same key may have had its effect.
     pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
-        let may_have_acted = |other: &DispatchedCall| match other.tried {
+        let may_have_acted = |other: &DispatchedCall| match other.delivery {
             DeliveryState::Pending | DeliveryState::Unknown { .. } => true,
             // Its answer began the 3-D Secure that the customer may finish.
             DeliveryState::Answered { .. } => self.status == Status::RequiresAction,
             DeliveryState::NotSent { .. } | DeliveryState::Rejected { .. } => false,
         };
         let mut sent = self.running.iter().flat_map(CurrentOperation::current);
-        sent.any(|other| other.id != call && other.step == CallStep::Act && may_have_acted(other))
+        sent.any(|other| other.id != call && other.step == CallStep::Execute && may_have_acted(other))
     }
 
-    /// What a dispatch of this effect number asks for, in minor units: what it asked for before, or, of a refund under a new number,
+    /// What a dispatch of this generation asks for, in minor units: what it asked for before, or, of a refund under a new number,
     /// what is left to be given back.
-    pub(crate) fn amount_to_ask_minor(&self, effect: u16) -> u64 {
+    pub(crate) fn amount_to_ask_minor(&self, generation: u16) -> u64 {
         let Some(running) = &self.running else { return 0 };
-        let sent_before = running.calls.iter().find(|call| call.effect == effect);
+        let sent_before = running.calls.iter().find(|call| call.generation == generation);
         match (sent_before, &running.target) {
             (Some(call), _) => call.amount_minor,
             // Of the whole capture: refunds that had gone through when this one was intended may have failed since.
@@ -413,12 +415,16 @@ impl State {
     }
 
     /// When this number was sent first, if the PSP rejected it then, in milliseconds since the Unix epoch.
-    pub(crate) fn rejected_number_since_ms(&self, operation: Operation, effect: u16) -> Option<u64> {
+    pub(crate) fn rejected_number_since_ms(
+        &self,
+        operation: Operation,
+        generation: u16,
+    ) -> Option<UnixMillis> {
         let row = self
             .rejections
             .as_ref()
             .filter(|row| row.operation == operation)?;
-        let call = row.call.as_ref().filter(|call| call.effect == effect)?;
+        let call = row.call.as_ref().filter(|call| call.generation == generation)?;
         Some(call.sent_at_ms)
     }
 }

@@ -189,7 +189,7 @@ impl Status {
                 | S::Expired,
                 E::RefusedVoid,
             ) => self,
-            // Late, repeated or foreign news changes nothing.
+            // Late, repeated or foreign evidence changes nothing.
             (
                 S::Created,
                 E::BeganCapture

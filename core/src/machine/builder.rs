@@ -8,6 +8,8 @@ use crate::base::config::{Config, Psp};
 use crate::base::http::Response;
 use crate::base::id::{Entropy, LocalId};
 use crate::base::limits::{FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
+use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::contract::answer;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, Source};
 use crate::journal::evidence::{Evidence, Signal};
@@ -26,7 +28,7 @@ use crate::recovery::{self, RecoveryAction};
 #[derive(Clone, Copy)]
 pub(crate) struct StepContext<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) now_ms: u64,
+    pub(crate) now_ms: UnixMillis,
     pub(crate) entropy: Entropy,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct StepContext<'a> {
 pub(crate) struct StepBuilder<'a> {
     pub(super) clock: StepContext<'a>,
     pub(crate) record: Cow<'a, Record>,
-    expected_version: Option<u64>,
+    expected_version: Option<RecordVersion>,
     pub(super) calls: Vec<Call>,
     /// What the answer that is handled says of its PSP.
     pub(crate) report: Option<PspReport>,
@@ -73,7 +75,7 @@ impl<'a> StepBuilder<'a> {
         self.record.state()
     }
 
-    pub(crate) fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> UnixMillis {
         self.clock.now_ms
     }
 
@@ -139,16 +141,16 @@ impl<'a> StepBuilder<'a> {
         };
         let mut after = self.state().clone();
         after.apply(self.record.entries().len(), &entry);
-        let is_news = after != *self.state();
+        let is_new = after != *self.state();
         let mismatch = after.capture_mismatch(&evidence.effects);
-        if !is_news && mismatch.is_none() {
+        if !is_new && mismatch.is_none() {
             return Ok(false);
         }
         self.record.to_mut().append_folded(entry, after)?;
         if let Some(conclusion) = mismatch {
             self.push(Fact::Inferred { conclusion })?;
         }
-        Ok(is_news)
+        Ok(is_new)
     }
 
     /// Makes every move that is due. One that sends or asks ends it: what comes next depends on the answer.
@@ -191,7 +193,7 @@ impl<'a> StepBuilder<'a> {
                 }
                 self.begin(psp, operation, cause, amount_minor, target)
             }
-            RecoveryAction::Send { step, effect } => self.dispatch(psp, step, effect),
+            RecoveryAction::Send { step, generation } => self.dispatch(psp, step, generation),
             RecoveryAction::Read { reference } => {
                 self.read(psp, &reference, None);
                 Ok(())
@@ -201,22 +203,29 @@ impl<'a> StepBuilder<'a> {
                 Ok(())
             }
             RecoveryAction::Withdraw => {
-                let (effect, code) = self
+                let (generation, code) = self
                     .state()
                     .running
                     .as_ref()
                     .map_or((0, String::new()), |running| {
-                        (running.effect, self.last_rejection().unwrap_or_default())
+                        (running.generation, self.last_rejection().unwrap_or_default())
                     });
                 self.conclude(|operation| Conclusion::Withdrawn {
                     operation,
-                    effect,
+                    generation,
                     code,
                 })
             }
             RecoveryAction::Disprove => {
-                let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
-                self.conclude(|operation| Conclusion::NoEffect { operation, effect })
+                let generation = self
+                    .state()
+                    .running
+                    .as_ref()
+                    .map_or(0, |running| running.generation);
+                self.conclude(|operation| Conclusion::NoEffect {
+                    operation,
+                    generation,
+                })
             }
             RecoveryAction::Park { reason } => self.conclude(|operation| Conclusion::Parked {
                 operation,
@@ -354,7 +363,7 @@ impl<'a> StepBuilder<'a> {
                 doubt: recovery::OperationState::InDoubt,
                 wake_at_ms: self
                     .is_unfinished()
-                    .then(|| self.clock.now_ms.saturating_add(PSP_ABSENT_RETRY_MS)),
+                    .then(|| self.clock.now_ms + PSP_ABSENT_RETRY_MS),
             },
         }
     }
@@ -367,20 +376,20 @@ impl<'a> StepBuilder<'a> {
 
     /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use. A client that asks anew
     /// about an open 3-D Secure waits for the read that it causes, where there is one.
-    pub(crate) fn waits_for_people(&self, ticket: &PendingRequest) -> bool {
+    pub(crate) fn waits_for_people(&self, pending: &PendingRequest) -> bool {
         let state = self.state();
         let parked = state
             .running
             .as_ref()
             .is_some_and(|running| running.parked.is_some());
-        parked || (state.status == Status::RequiresAction && !self.expects_news(ticket))
+        parked || (state.status == Status::RequiresAction && !self.expects_read(pending))
     }
 
-    /// Whether the ticket waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
-    pub(crate) fn expects_news(&self, ticket: &PendingRequest) -> bool {
-        let is_new = !ticket.has_waited && ticket.asked_at.is_none();
-        let is_readable = self.psp().is_some_and(|psp| psp.class.addressable);
+    /// Whether the pending request waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
+    pub(crate) fn expects_read(&self, pending: &PendingRequest) -> bool {
+        let is_new = !pending.has_waited && pending.asked_at.is_none();
+        let is_readable = self.psp().is_some_and(|psp| psp.capabilities.addressable);
         let is_open = self.state().status == Status::RequiresAction;
-        is_open && (ticket.expects_news || (is_new && is_readable))
+        is_open && (pending.expects_read || (is_new && is_readable))
     }
 }

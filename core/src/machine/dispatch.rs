@@ -3,7 +3,8 @@
 use super::builder::StepBuilder;
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
-use crate::base::limits::{ACTION_READ_EVERY_MS, EFFECTS_PER_OPERATION_MAX};
+use crate::base::limits::{ACTION_READ_EVERY_MS, GENERATIONS_PER_OPERATION_MAX};
+use crate::base::time::Millis;
 use crate::journal::entry::{CallStep, Cause, Conclusion, Fact, Operation};
 use crate::journal::record::RecordError;
 use crate::journal::running::{CurrentOperation, DispatchedCall};
@@ -27,7 +28,7 @@ impl StepBuilder<'_> {
         amount_minor: u64,
         target: Option<String>,
     ) -> Result<(), RecordError> {
-        let effect = self.next_effect(psp, operation, amount_minor);
+        let generation = self.next_generation(psp, operation, amount_minor);
         self.push(Fact::Intended {
             operation,
             cause,
@@ -37,30 +38,30 @@ impl StepBuilder<'_> {
         let Some(running) = &self.state().running else {
             return Ok(());
         };
-        if operation == Operation::Refund && effect > EFFECTS_PER_OPERATION_MAX {
+        if operation == Operation::Refund && generation > GENERATIONS_PER_OPERATION_MAX {
             // Its refunds fail again and again, each after it had gone through.
             let reason = "refunds of it have failed too often".to_owned();
             return self.conclude(|operation| Conclusion::Parked { operation, reason });
         }
-        let again = running.calls.iter().find(|call| call.effect == effect);
+        let again = running.calls.iter().find(|call| call.generation == generation);
         let step = match again {
             Some(call) => call.step,
             None => recovery::first_step(self.state(), psp, running),
         };
-        self.dispatch(psp, step, effect)
+        self.dispatch(psp, step, generation)
     }
 
-    /// The effect number of an operation that begins. What the PSP rejected goes out under the number that it had, where the PSP
+    /// The generation of an operation that begins. What the PSP rejected goes out under the number that it had, where the PSP
     /// honours its key: should the rejection have been the answer to a second delivery, the first one is found and not repeated.
-    fn next_effect(&self, psp: &Psp, operation: Operation, amount_minor: u64) -> u16 {
+    fn next_generation(&self, psp: &Psp, operation: Operation, amount_minor: u64) -> u16 {
         let is_known = |call: &&DispatchedCall| due::is_key_known(psp, call.sent_at_ms, self.clock.now_ms);
         let rejected = self
             .state()
             .rejected_call(operation, amount_minor)
             .filter(is_known);
         match rejected {
-            Some(call) => call.effect,
-            None => self.state().effects_used(operation).saturating_add(1),
+            Some(call) => call.generation,
+            None => self.state().generations_used(operation).saturating_add(1),
         }
     }
 
@@ -72,38 +73,41 @@ impl StepBuilder<'_> {
         };
         let step = recovery::first_step(self.state(), psp, running);
         // What was parked before anything was sent has no number of its own yet; the numbers of the tries before it are spent.
-        let used = self.state().effects_used(running.operation).max(running.effect);
+        let used = self
+            .state()
+            .generations_used(running.operation)
+            .max(running.generation);
         self.dispatch(psp, step, used.saturating_add(1))
     }
 
     /// Rule 1: the dispatch entry, and the call that it names.
-    pub(super) fn dispatch(&mut self, psp: &Psp, step: CallStep, effect: u16) -> Result<(), RecordError> {
+    pub(super) fn dispatch(&mut self, psp: &Psp, step: CallStep, generation: u16) -> Result<(), RecordError> {
         let call = self.new_id();
         let state = self.state();
         let Some(running) = &state.running else {
             return Ok(());
         };
         let operation = running.operation;
-        let amount_minor = state.amount_to_ask_minor(effect);
+        let amount_minor = state.amount_to_ask_minor(generation);
         // One PSP key, one request (rule 3): what was learned since the first sending must not change it.
         let sent_before = running
             .calls
             .iter()
-            .find(|call| call.effect == effect && call.step == step);
+            .find(|call| call.generation == generation && call.step == step);
         let target = match (step, operation, sent_before) {
             (_, _, Some(call)) => call.target.clone(),
-            (CallStep::Prepare, _, None) => None,
-            (CallStep::Act, Operation::Authorize, None) => state.object.clone(),
-            (CallStep::Act, _, None) => running
+            (CallStep::CreateObject, _, None) => None,
+            (CallStep::Execute, Operation::Authorize, None) => state.object.clone(),
+            (CallStep::Execute, _, None) => running
                 .target
                 .clone()
                 .or_else(|| state.own_reference().map(str::to_owned)),
         };
-        let form = wire_form(state, running, operation, effect);
-        let psp_key = psp_key(self.record.id(), operation, step, effect);
+        let form = wire_form(state, running, operation, generation);
+        let psp_key = psp_key(self.record.id(), operation, step, generation);
         let now_ms = self.clock.now_ms;
-        let send_by_ms = now_ms.saturating_add(psp.timing.send_window_ms);
-        let order = PspRequest {
+        let send_by_ms = now_ms + psp.timing.send_window_ms;
+        let request = PspRequest {
             form,
             id: self.record.id(),
             terms: &state.terms,
@@ -114,7 +118,7 @@ impl StepBuilder<'_> {
             amount_minor,
             target: target.as_deref(),
         };
-        let http = psp::write(psp, &order);
+        let http = psp::write(psp, &request);
         if form.number() != self.state().wire_form {
             self.push(Fact::WireForm { form: form.number() })?;
         }
@@ -122,7 +126,7 @@ impl StepBuilder<'_> {
             call,
             operation,
             step,
-            effect,
+            generation,
             psp_key,
             target: target.clone(),
             sent_at_ms: now_ms,
@@ -134,7 +138,7 @@ impl StepBuilder<'_> {
             http,
             send_by_ms,
             timeout_ms: psp.timing.call_timeout_ms,
-            moves_money: step == CallStep::Act,
+            moves_money: step == CallStep::Execute,
             skip_within_ms: None,
             purpose: Purpose::Dispatched {
                 call,
@@ -155,12 +159,12 @@ impl StepBuilder<'_> {
         // window that grew towards now would hold ever more of a busy account's other objects.
         let window = match &state.creation {
             Some(creation) => Window {
-                since_ms: creation.first_sent_ms.saturating_sub(skew_ms),
+                since_ms: creation.first_sent_ms - skew_ms,
                 until_ms: due::creation_landed_ms(creation, psp),
             },
             None => Window {
-                since_ms: state.created_at_ms.saturating_sub(skew_ms),
-                until_ms: page.asked_at_ms.saturating_add(skew_ms),
+                since_ms: state.created_at_ms - skew_ms,
+                until_ms: page.asked_at_ms + skew_ms,
             },
         };
         let http = psp::write_lookup(psp, self.record.id(), window, &page);
@@ -169,7 +173,7 @@ impl StepBuilder<'_> {
 
     /// Reads the object of an open 3-D Secure for a client that asks, unless that was done a moment ago.
     pub(crate) fn read_open_action(&mut self) {
-        let Some(psp) = self.psp().filter(|psp| psp.class.addressable) else {
+        let Some(psp) = self.psp().filter(|psp| psp.capabilities.addressable) else {
             return;
         };
         if self.state().status != Status::RequiresAction || !self.calls.is_empty() {
@@ -182,7 +186,7 @@ impl StepBuilder<'_> {
     }
 
     /// Reads an object by its id.
-    pub(crate) fn read(&mut self, psp: &Psp, reference: &str, skip_within_ms: Option<u64>) {
+    pub(crate) fn read(&mut self, psp: &Psp, reference: &str, skip_within_ms: Option<Millis>) {
         let asked_at_ms = self.clock.now_ms;
         if let Some(http) = psp::write_read(psp, reference) {
             self.ask(psp, http, Purpose::Read { asked_at_ms }, skip_within_ms);
@@ -190,12 +194,12 @@ impl StepBuilder<'_> {
     }
 
     /// A question moves nothing and carries no key, so it needs no entry.
-    fn ask(&mut self, psp: &Psp, http: HttpCall, purpose: Purpose, skip_within_ms: Option<u64>) {
+    fn ask(&mut self, psp: &Psp, http: HttpCall, purpose: Purpose, skip_within_ms: Option<Millis>) {
         self.calls.push(Call {
             attempt: Some(self.record.id()),
             psp: self.record.state().psp.to_string(),
             http,
-            send_by_ms: self.clock.now_ms.saturating_add(psp.timing.send_window_ms),
+            send_by_ms: self.clock.now_ms + psp.timing.send_window_ms,
             timeout_ms: psp.timing.call_timeout_ms,
             moves_money: false,
             skip_within_ms,
@@ -206,8 +210,8 @@ impl StepBuilder<'_> {
 
 /// The wire form of a dispatch. What was sent under the same key goes out in the same form; a new object is made in the newest;
 /// what acts on an object is written as the object was.
-fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, effect: u16) -> WireForm {
-    let sent_before = running.calls.iter().find(|call| call.effect == effect);
+fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, generation: u16) -> WireForm {
+    let sent_before = running.calls.iter().find(|call| call.generation == generation);
     match sent_before {
         Some(call) => WireForm::of(call.wire_form),
         None if operation == Operation::Authorize && state.object.is_none() && is_expressible(state) => {
@@ -219,16 +223,16 @@ fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, ef
 
 /// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
 fn is_expressible(state: &State) -> bool {
-    let units = Units::new(state.face, WireForm::CURRENT);
+    let units = Units::new(state.connector, WireForm::CURRENT);
     units
         .to_wire(&state.terms.currency, state.terms.amount_minor)
         .is_ok()
 }
 
-/// Rule 3: one key per (attempt, operation, effect number). It names the attempt, so that a PSP's own log can be read.
-fn psp_key(id: AttemptId, operation: Operation, step: CallStep, effect: u16) -> String {
+/// Rule 3: one key per (attempt, operation, generation). It names the attempt, so that a PSP's own log can be read.
+fn psp_key(id: AttemptId, operation: Operation, step: CallStep, generation: u16) -> String {
     match step {
-        CallStep::Prepare => format!("{id}-prepare-{effect}"),
-        CallStep::Act => format!("{id}-{}-{effect}", operation.as_str()),
+        CallStep::CreateObject => format!("{id}-prepare-{generation}"),
+        CallStep::Execute => format!("{id}-{}-{generation}", operation.as_str()),
     }
 }

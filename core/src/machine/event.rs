@@ -5,6 +5,7 @@ use super::step::Input;
 use crate::base::config::{Config, Psp};
 use crate::base::http::Request;
 use crate::base::limits::PSP_ANSWER_BYTES_MAX;
+use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::error::{ApiError, Code};
@@ -20,7 +21,7 @@ pub fn event_read(
     config: &Config,
     read: EventRead,
     result: &CallResult,
-    now_ms: u64,
+    now_ms: UnixMillis,
 ) -> (Routed, Option<PspReport>) {
     let name = read.call.psp.clone();
     let Some(psp) = config.psps.get(&name) else {
@@ -35,7 +36,7 @@ pub fn event_read(
     (routed(psp, &name, next, now_ms, read.context), report)
 }
 
-fn routed(psp: &Psp, name: &str, next: WebhookNext, now_ms: u64, context: ReplyContext) -> Routed {
+fn routed(psp: &Psp, name: &str, next: WebhookNext, now_ms: UnixMillis, context: ReplyContext) -> Routed {
     match next {
         Next::Nothing => Routed::Reply(answer::received()),
         Next::Tell(id, said) => Routed::Attempt {
@@ -50,7 +51,7 @@ fn routed(psp: &Psp, name: &str, next: WebhookNext, now_ms: u64, context: ReplyC
                 attempt: None,
                 psp: name.to_owned(),
                 http: about.write(psp),
-                send_by_ms: now_ms.saturating_add(psp.timing.send_window_ms),
+                send_by_ms: now_ms + psp.timing.send_window_ms,
                 timeout_ms: psp.timing.call_timeout_ms,
                 moves_money: false,
                 skip_within_ms: None,
@@ -75,7 +76,7 @@ pub(super) fn route(
     name: &str,
     request: &Request<'_>,
     context: ReplyContext,
-    now_ms: u64,
+    now_ms: UnixMillis,
 ) -> Result<Routed, ApiError> {
     let Some(psp) = config.psps.get(name) else {
         return Err(ApiError::new(

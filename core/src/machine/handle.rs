@@ -4,11 +4,12 @@
 //! *call the PSP* and *arm the timer*, feed results back, *reply*.
 
 use super::builder::{StepBuilder, StepContext};
+use super::client;
 use super::step::{Input, Outcome, Reply, Step};
-use super::ticket;
 use crate::base::config::Config;
 use crate::base::http::Response;
 use crate::base::id::{AttemptId, Entropy};
+use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::journal::entry::Source;
 use crate::journal::evidence::{Evidence, Signal};
@@ -33,7 +34,7 @@ pub fn handle(
     id: AttemptId,
     record: Option<&Record>,
     input: &Input,
-    now_ms: u64,
+    now_ms: UnixMillis,
     entropy: Entropy,
 ) -> Result<Step, RecordError> {
     let clock = StepContext {
@@ -42,10 +43,10 @@ pub fn handle(
         entropy,
     };
     match (input, record) {
-        (Input::Request(ticket), _) => ticket::handle(clock, id, record, ticket),
+        (Input::Request(pending), _) => client::handle(clock, id, record, pending),
         // Our own PSP account, but no attempt of ours.
         (Input::Webhook(_), None) => Ok(Step::reply(answer::received())),
-        (Input::Webhook(news), Some(record)) => on_webhook(StepBuilder::on(clock, record), news),
+        (Input::Webhook(event), Some(record)) => on_webhook(StepBuilder::on(clock, record), event),
         (Input::Outcome(outcome), Some(record)) => on_outcome(StepBuilder::on(clock, record), outcome),
         (Input::Wake, Some(record)) => {
             let mut work = StepBuilder::on(clock, record);
@@ -72,7 +73,7 @@ pub fn handle(
 #[must_use]
 pub fn finalized(id: AttemptId, record: &Record, input: &Input) -> Option<Response> {
     match input {
-        Input::Request(ticket) => ticket::finalized(id, record, ticket),
+        Input::Request(pending) => client::finalized(id, record, pending),
         Input::Webhook(_) | Input::Outcome(_) | Input::Wake => None,
     }
 }
@@ -83,18 +84,18 @@ pub fn finalized(id: AttemptId, record: &Record, input: &Input) -> Option<Respon
 #[must_use]
 pub fn may_be_finalized(input: &Input) -> bool {
     match input {
-        Input::Request(ticket) => ticket::may_be_finalized(ticket),
+        Input::Request(pending) => client::may_be_finalized(pending),
         Input::Webhook(_) | Input::Outcome(_) | Input::Wake => false,
     }
 }
 
-fn on_webhook(mut work: StepBuilder<'_>, news: &WebhookEvent) -> Result<Step, RecordError> {
+fn on_webhook(mut work: StepBuilder<'_>, event: &WebhookEvent) -> Result<Step, RecordError> {
     // A PSP vouches for its own payments only.
-    let vouches = |state: &State| *state.psp == *news.psp;
+    let vouches = |state: &State| *state.psp == *event.psp;
     let psp = work.psp().filter(|_| vouches(work.state()));
     if let Some(psp) = psp {
         let form = work.state().wire_form;
-        let sightings = news.sightings(Units::new(psp.face, WireForm::of(form)));
+        let sightings = event.sightings(Units::new(psp.connector, WireForm::of(form)));
         let sorted = ownership::sort(work.state(), psp, &sightings);
         work.note_foreign(&sorted.foreign)?;
         work.dispute(&sorted.disputed)?;
@@ -117,7 +118,7 @@ fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, Reco
     let reading = Reading {
         id: work.record.id(),
         terms: &terms,
-        units: Units::new(psp.face, WireForm::of(form)),
+        units: Units::new(psp.connector, WireForm::of(form)),
     };
     let answer = psp::read(psp, reading, purpose, &outcome.result);
     if matches!(outcome.result, CallResult::Answered { .. }) {

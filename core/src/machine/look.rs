@@ -2,6 +2,7 @@
 
 use crate::base::config::Psp;
 use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{Conclusion, Fact, Operation, Source};
 use crate::journal::evidence::Evidence;
 use crate::journal::record::RecordError;
@@ -18,7 +19,7 @@ use crate::recovery::{self, ABANDONED, RecoveryAction};
 /// A look that was answered.
 #[derive(Clone, Copy)]
 struct Look<'a> {
-    asked_at_ms: u64,
+    asked_at_ms: UnixMillis,
     by_lookup: bool,
     evidence: &'a Evidence,
 }
@@ -28,7 +29,7 @@ impl StepBuilder<'_> {
     pub(crate) fn apply_read(
         &mut self,
         psp: &Psp,
-        asked_at_ms: u64,
+        asked_at_ms: UnixMillis,
         answer: &Answer,
     ) -> Result<(), RecordError> {
         if answer.is_failed_look {
@@ -53,7 +54,7 @@ impl StepBuilder<'_> {
         answer: Answer,
         result: &CallResult,
     ) -> Result<(), RecordError> {
-        let has_pages = psp::capabilities(psp.face).has_pages;
+        let has_pages = psp::driver_capabilities(psp.connector).has_pages;
         if matches!(result, CallResult::TooLarge { .. }) && page.objects > 1 && has_pages {
             let smaller = Lookup {
                 objects: (page.objects / 10).max(1),
@@ -108,14 +109,14 @@ impl StepBuilder<'_> {
         if !evidence.is_informative() {
             return Ok(());
         }
-        let name = |running: &CurrentOperation| (running.operation, running.since_ms, running.effect);
+        let name = |running: &CurrentOperation| (running.operation, running.since_ms, running.generation);
         let before = self.state().running.as_ref().map(name);
-        let is_news = self.note(Source::Lookup, None, evidence)?;
+        let is_new = self.note(Source::Lookup, None, evidence)?;
         if self.state().running.as_ref().map(name) != before || before.is_none() {
             return self.advance();
         }
         if self.is_abandoned(psp, look) {
-            self.keep_ground(is_news, evidence)?;
+            self.keep_ground(is_new, evidence)?;
             self.make(psp, ABANDONED)?;
             return self.advance();
         }
@@ -124,9 +125,16 @@ impl StepBuilder<'_> {
             return Ok(());
         }
         if self.proves_no_effect(psp, look) {
-            self.keep_ground(is_news, evidence)?;
-            let effect = self.state().running.as_ref().map_or(0, |running| running.effect);
-            self.conclude(|operation| Conclusion::NoEffect { operation, effect })?;
+            self.keep_ground(is_new, evidence)?;
+            let generation = self
+                .state()
+                .running
+                .as_ref()
+                .map_or(0, |running| running.generation);
+            self.conclude(|operation| Conclusion::NoEffect {
+                operation,
+                generation,
+            })?;
             return self.advance();
         }
         if let Some(running) = &self.state().running
@@ -138,7 +146,7 @@ impl StepBuilder<'_> {
         // The same look once more, at once, would show the same.
         match recovery::plan(self.state(), psp, self.now_ms()) {
             Some(plan)
-                if !matches!(plan.what, RecoveryAction::Read { .. } | RecoveryAction::Lookup) && is_news =>
+                if !matches!(plan.what, RecoveryAction::Read { .. } | RecoveryAction::Lookup) && is_new =>
             {
                 self.advance()
             }
@@ -147,8 +155,8 @@ impl StepBuilder<'_> {
     }
 
     /// Journals the evidence behind a conclusion even if it repeats earlier evidence.
-    fn keep_ground(&mut self, is_news: bool, evidence: &Evidence) -> Result<(), RecordError> {
-        if is_news {
+    fn keep_ground(&mut self, is_new: bool, evidence: &Evidence) -> Result<(), RecordError> {
+        if is_new {
             return Ok(());
         }
         let id = self.new_id();
@@ -217,8 +225,8 @@ impl StepBuilder<'_> {
     /// Lists carry no charge details, so the object is read by id to learn when the authorization lapses.
     fn read_charge(&mut self, psp: &Psp) {
         let state = self.state();
-        let is_wanted = psp::capabilities(psp.face).tells_lapse_by_id
-            && psp.class.addressable
+        let is_wanted = psp::driver_capabilities(psp.connector).tells_lapse_by_id
+            && psp.capabilities.addressable
             && state.status == Status::Authorized
             && !state.is_automatic()
             && state.knowledge.capture_before_ms.is_none();
@@ -230,7 +238,12 @@ impl StepBuilder<'_> {
 
     /// A look that counts and still shows what is not ours cannot end the operation, now or ever: an operator has to say whose
     /// it is.
-    fn park_if_not_ours(&mut self, psp: &Psp, asked_at_ms: u64, sorted: &Sorted) -> Result<(), RecordError> {
+    fn park_if_not_ours(
+        &mut self,
+        psp: &Psp,
+        asked_at_ms: UnixMillis,
+        sorted: &Sorted,
+    ) -> Result<(), RecordError> {
         if self.state().own_reference().is_some() {
             // Its own object is known: another one says nothing of it.
             return Ok(());

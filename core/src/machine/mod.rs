@@ -1,6 +1,7 @@
 //! The machine: it decides about one record at a time.
 
 pub(crate) mod builder;
+pub(crate) mod client;
 pub(crate) mod dispatch;
 pub mod event;
 pub mod handle;
@@ -9,5 +10,4 @@ pub mod pending;
 pub mod route;
 pub mod routed;
 pub mod step;
-pub(crate) mod ticket;
 pub mod unserved;

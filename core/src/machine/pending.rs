@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::fingerprint::Fingerprint;
+use crate::base::time::UnixMillis;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::Command;
 
@@ -11,16 +12,16 @@ use crate::contract::command::Command;
 #[derive(Clone, Debug)]
 pub struct PendingRequest {
     pub(crate) caller: Caller,
-    /// Shared: a ticket is copied whenever it has to wait.
+    /// Shared: a pending request is copied whenever it has to wait.
     pub(crate) asked: Arc<Asked>,
     /// When an answer is due, in milliseconds since the Unix epoch.
-    pub(crate) answer_by_ms: u64,
+    pub(crate) answer_by_ms: UnixMillis,
     pub(crate) context: ReplyContext,
-    /// Whether the ticket has waited for its answer: it is no new question.
+    /// Whether the pending request has waited for its answer: it is no new question.
     pub(crate) has_waited: bool,
-    /// Whether it waits for news of an open 3-D Secure, which its question has had read.
-    pub(crate) expects_news: bool,
-    /// Index of the entry by which this very ticket asked, if it brought one into the journal. Its answer is no replay, unless
+    /// Whether it waits for the read of an open 3-D Secure that its question has caused.
+    pub(crate) expects_read: bool,
+    /// Index of the entry by which this very pending request asked, if it brought one into the journal. Its answer is no replay, unless
     /// somebody asked again under the key since.
     pub(crate) asked_at: Option<usize>,
 }
@@ -44,14 +45,14 @@ impl Caller {
     }
 }
 
-/// What a ticket asks for.
+/// What a pending request asks for.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Read,
     Command {
         key: String,
         fingerprint: Fingerprint,
-        order: Command,
+        command: Command,
     },
 }
 
@@ -64,17 +65,17 @@ impl PendingRequest {
         }
     }
 
-    /// The ticket as it waits: presented again, it is the same question.
+    /// The pending request as it waits: presented again, it is the same question.
     pub(crate) fn waiting(&self) -> Self {
-        let mut ticket = self.clone();
-        ticket.has_waited = true;
-        ticket
+        let mut pending = self.clone();
+        pending.has_waited = true;
+        pending
     }
 
     /// When an answer is due, in milliseconds since the Unix epoch. An adapter that cannot finish by then presents
-    /// the ticket once more and gets a 202.
+    /// the pending request once more and gets a 202.
     #[must_use]
-    pub fn answer_by_ms(&self) -> u64 {
+    pub fn answer_by_ms(&self) -> UnixMillis {
         self.answer_by_ms
     }
 }

@@ -11,6 +11,7 @@ use crate::base::config::{Config, Named, Role};
 use crate::base::http::{Request, Response};
 use crate::base::id::AttemptId;
 use crate::base::limits::{BODY_BYTES_MAX, PREFER_WAIT_S_MAX, PSP_ANSWER_BYTES_MAX};
+use crate::base::time::{Millis, UnixMillis};
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::command;
@@ -21,7 +22,7 @@ use crate::journal::entry::RequestKind;
 
 /// Reads a request: either an answer at once, or the attempt that it concerns.
 #[must_use]
-pub fn route(config: &Config, request: &Request<'_>, now_ms: u64) -> Routed {
+pub fn route(config: &Config, request: &Request<'_>, now_ms: UnixMillis) -> Routed {
     let mut context = ReplyContext {
         problem_json: wants_problem_json(request),
         ..ReplyContext::default()
@@ -79,7 +80,7 @@ enum Path<'a> {
 fn read(
     config: &Config,
     request: &Request<'_>,
-    now_ms: u64,
+    now_ms: UnixMillis,
     context: &mut ReplyContext,
 ) -> Result<Routed, ApiError> {
     let path = path(request.path())?;
@@ -130,44 +131,49 @@ fn read(
     };
     let body = Body::read(request.body)?;
     let fingerprint = body.fingerprint(kind.as_str(), parameter);
-    let order = command(config, named, kind, body)?;
+    let command = command(config, named, kind, body)?;
     context.waited_s = prefer_wait_s(request);
     let wait_ms = context
         .waited_s
-        .map_or(config.time_budget_ms, |seconds| seconds * 1000);
-    let ticket = PendingRequest {
+        .map_or(config.time_budget_ms, Millis::from_seconds);
+    let pending = PendingRequest {
         caller: caller(named),
         asked: Arc::new(Asked::Command {
             key,
             fingerprint,
-            order,
+            command,
         }),
-        answer_by_ms: now_ms.saturating_add(wait_ms),
+        answer_by_ms: now_ms + wait_ms,
         has_waited: false,
-        expects_news: false,
+        expects_read: false,
         context: context.clone(),
         asked_at: None,
     };
     Ok(Routed::Attempt {
         id,
-        input: Input::Request(Box::new(ticket)),
+        input: Input::Request(Box::new(pending)),
     })
 }
 
-fn read_attempt(id: &str, caller: Caller, now_ms: u64, context: &ReplyContext) -> Result<Routed, ApiError> {
+fn read_attempt(
+    id: &str,
+    caller: Caller,
+    now_ms: UnixMillis,
+    context: &ReplyContext,
+) -> Result<Routed, ApiError> {
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
-    let ticket = PendingRequest {
+    let pending = PendingRequest {
         caller,
         asked: Arc::new(Asked::Read),
         answer_by_ms: now_ms,
         has_waited: false,
-        expects_news: false,
+        expects_read: false,
         context: context.clone(),
         asked_at: None,
     };
     Ok(Routed::Attempt {
         id,
-        input: Input::Request(Box::new(ticket)),
+        input: Input::Request(Box::new(pending)),
     })
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::pending::PendingRequest;
 use crate::base::http::Response;
+use crate::base::time::UnixMillis;
+use crate::base::version::RecordVersion;
 use crate::contract::timeline;
 use crate::journal::entry::{Conclusion, Fact};
 use crate::journal::evidence::{EffectKind, Signal};
@@ -37,13 +39,14 @@ pub struct Outcome {
 
 /// What is to be done, in this order.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Step {
     /// Persist first. Nothing below may happen before this is durable (rules 1 and 2).
     pub write: Option<Write>,
     /// Then perform these.
     pub calls: Vec<Call>,
     /// And wake the machine at this time, in milliseconds since the Unix epoch. `None` leaves timers as they are.
-    pub wake_at_ms: Option<u64>,
+    pub wake_at_ms: Option<UnixMillis>,
     /// What an answer said of its PSP as such: for the deployment's operators, whatever becomes of the write.
     pub report: Option<PspReport>,
     /// Then reply.
@@ -52,25 +55,26 @@ pub struct Step {
 
 /// A compare-and-swap of one record.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Write {
     /// The version that must be there; `None` if no record may be there.
-    pub expected_version: Option<u64>,
+    pub expected_version: Option<RecordVersion>,
     /// What to put there. Shared: the swap, the host's copy and the log line have it at the same time.
     pub record: Arc<Record>,
     /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
-    pub wake_at_ms: Option<u64>,
+    pub wake_at_ms: Option<UnixMillis>,
 }
 
 impl Write {
-    fn news(&self) -> impl Iterator<Item = &Fact> {
-        let from = usize::try_from(self.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+    fn new_facts(&self) -> impl Iterator<Item = &Fact> {
+        let from = self.expected_version.map_or(0, RecordVersion::entries);
         self.record.entries().iter().skip(from).map(|entry| &entry.fact)
     }
 
     /// What it adds to the journal, in the timeline's words, for log lines. No secrets are in it.
     #[must_use]
     pub fn events(&self) -> Vec<String> {
-        self.news().map(timeline::event).collect()
+        self.new_facts().map(timeline::event).collect()
     }
 
     /// Where the attempt stands once it is durable.
@@ -119,19 +123,19 @@ impl Write {
             }
             _ => 0,
         };
-        self.news().map(reversals).sum()
+        self.new_facts().map(reversals).sum()
     }
 
     /// How many declines it notes: definite refusals of an operation by the PSP or the issuer.
     #[must_use]
     pub fn declines(&self) -> usize {
         let is_decline = |fact: &&Fact| matches!(fact, Fact::Observed { evidence, .. } if matches!(evidence.signal, Signal::Refused { .. }));
-        self.news().filter(is_decline).count()
+        self.new_facts().filter(is_decline).count()
     }
 
     fn concluded(&self, is_meant: impl Fn(&Conclusion) -> bool) -> usize {
         let is_meant = |fact: &&Fact| matches!(fact, Fact::Inferred { conclusion } if is_meant(conclusion));
-        self.news().filter(is_meant).count()
+        self.new_facts().filter(is_meant).count()
     }
 }
 
@@ -142,12 +146,12 @@ pub enum Reply {
     Nothing,
     /// Send this.
     Now(Response),
-    /// Hand the ticket in again when the record has changed, and at `until_ms` at the latest.
+    /// Hand the pending request in again when the record has changed, and at `until_ms` at the latest.
     Wait {
         /// When an answer is due, in milliseconds since the Unix epoch.
-        until_ms: u64,
-        /// The ticket to hand in.
-        ticket: Box<PendingRequest>,
+        until_ms: UnixMillis,
+        /// The pending request to hand in.
+        pending: Box<PendingRequest>,
     },
 }
 

@@ -12,9 +12,9 @@ impl Input {
     #[must_use]
     pub fn store_unavailable(&self) -> Option<Response> {
         let (message, context) = match self {
-            Self::Request(ticket) => (
+            Self::Request(pending) => (
                 "The store did not answer, so it is not known whether this request took effect. Retry it with the same Idempotency-Key.",
-                ticket.context.clone(),
+                pending.context.clone(),
             ),
             Self::Webhook(_) => (
                 "The store did not answer; send this webhook again.",
@@ -32,7 +32,7 @@ impl Input {
     #[must_use]
     pub fn store_unsafe(&self, why: &str) -> Option<Response> {
         let context = match self {
-            Self::Request(ticket) => ticket.context.clone(),
+            Self::Request(pending) => pending.context.clone(),
             Self::Webhook(_) => ReplyContext::default(),
             Self::Outcome(_) | Self::Wake => return None,
         };
@@ -47,7 +47,7 @@ impl Input {
     #[must_use]
     pub fn record_refused(&self, why: &RecordError) -> Option<Response> {
         let context = match self {
-            Self::Request(ticket) => ticket.context.clone(),
+            Self::Request(pending) => pending.context.clone(),
             Self::Webhook(_) => ReplyContext::default(),
             Self::Outcome(_) | Self::Wake => return None,
         };

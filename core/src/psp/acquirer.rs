@@ -23,6 +23,7 @@ use super::driver::{Answer, DriverCapabilities, PspRequest, Reading, key_useless
 use super::report::Rejection;
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 
@@ -33,39 +34,39 @@ pub(super) const CAPABILITIES: DriverCapabilities = DriverCapabilities {
     captures_with_authorize: false,
 };
 
-pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
-    let reference = order.id.to_string();
-    let (path, body) = match order.operation {
+pub(super) fn write(psp: &Psp, request: &PspRequest<'_>) -> HttpCall {
+    let reference = request.id.to_string();
+    let (path, body) = match request.operation {
         Operation::Authorize => {
             let mut body = json!({
                 "reference": reference,
-                "amount": order.amount_minor,
-                "currency": order.terms.currency,
-                "payment_method": order.terms.payment_method,
+                "amount": request.amount_minor,
+                "currency": request.terms.currency,
+                "payment_method": request.terms.payment_method,
             });
-            if let (Some(url), Some(members)) = (order.return_url, body.as_object_mut()) {
+            if let (Some(url), Some(members)) = (request.return_url, body.as_object_mut()) {
                 members.insert("return_url".to_owned(), url.into());
             }
             ("/authorize", body)
         }
         // The face has one call to undo either: a void of a capture is its reversal.
         Operation::Capture | Operation::Void | Operation::Refund => (
-            if order.operation == Operation::Capture {
+            if request.operation == Operation::Capture {
                 "/capture"
             } else {
                 "/void"
             },
             json!({
                 "reference": reference,
-                "amount": order.amount_minor,
-                "currency": order.terms.currency,
-                "psp_reference": order.target,
+                "amount": request.amount_minor,
+                "currency": request.terms.currency,
+                "psp_reference": request.target,
             }),
         ),
     };
     let headers = vec![
         ("content-type", "application/json".to_owned()),
-        ("idempotency-key", order.psp_key.to_owned()),
+        ("idempotency-key", request.psp_key.to_owned()),
     ];
     HttpCall {
         method: "POST",
@@ -187,8 +188,8 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn created_ms(&self) -> Option<u64> {
-        self.created.and_then(|seconds| seconds.checked_mul(1000))
+    pub(super) fn created_ms(&self) -> Option<UnixMillis> {
+        self.created.and_then(UnixMillis::from_seconds)
     }
 
     pub(super) fn evidence(self, operation: Operation, target: Option<&str>, asked_minor: u64) -> Evidence {
@@ -207,7 +208,7 @@ impl Outcome {
                 ..Evidence::default()
             },
             ("declined", _) => match (gone(self.code.as_deref()), target) {
-                // It says why: what was aimed at is gone already. That is news of the ledger, not a decline.
+                // It says why: what was aimed at is gone already. That tells of the ledger, and is not a decline.
                 (Some(kind), Some(target)) if operation != Operation::Authorize => Evidence {
                     effects: vec![Effect {
                         kind,
@@ -336,7 +337,7 @@ impl Item {
         let id = clip(self.id);
         Sighting {
             object: of.clone().unwrap_or_else(|| id.clone()),
-            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            created_ms: self.created.and_then(UnixMillis::from_seconds),
             amount: None,
             evidence: Evidence {
                 effects: vec![Effect {
@@ -358,7 +359,7 @@ impl Waiting {
         let reference = clip(self.id);
         Sighting {
             object: reference.clone(),
-            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            created_ms: self.created.and_then(UnixMillis::from_seconds),
             amount: None,
             evidence: Evidence::signal(Signal::ActionRequired {
                 reference,

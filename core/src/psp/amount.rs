@@ -4,13 +4,13 @@
 
 use iso_currency::Currency;
 
-use crate::base::config::Face;
+use crate::base::config::Connector;
 use crate::journal::wire_form::WireForm;
 
 /// The units that an amount is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Units {
-    face: Face,
+    connector: Connector,
     form: WireForm,
 }
 
@@ -32,8 +32,8 @@ struct Rule {
 impl Units {
     /// Units of this driver, in the wire form of a dispatch.
     #[must_use]
-    pub fn new(face: Face, form: WireForm) -> Self {
-        Self { face, form }
+    pub fn new(connector: Connector, form: WireForm) -> Self {
+        Self { connector, form }
     }
 
     /// The amount on the wire for `minor`, in ISO 4217's minor units of `currency`.
@@ -90,10 +90,10 @@ impl Units {
     fn rules(self, currency: &str) -> Option<(u32, Rule)> {
         let code = currency.to_ascii_uppercase();
         let iso = u32::from(Currency::from_code(&code)?.exponent()?);
-        match (self.face, self.form) {
+        match (self.connector, self.form) {
             // The acquirer counts as ISO 4217 does; so did every driver in the first form.
-            (Face::Acquirer, _) | (_, WireForm::Unversioned) => None,
-            (Face::Stripe, WireForm::Versioned) => Some((iso, stripe(&code))),
+            (Connector::Acquirer, _) | (_, WireForm::Unversioned) => None,
+            (Connector::Stripe, WireForm::Versioned) => Some((iso, stripe(&code))),
         }
     }
 }

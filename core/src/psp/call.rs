@@ -5,6 +5,7 @@ use std::fmt;
 use super::report::CallKind;
 use crate::base::config::Secret;
 use crate::base::id::{AttemptId, LocalId};
+use crate::base::time::{Millis, UnixMillis};
 use crate::journal::entry::{CallStep, Operation};
 use crate::journal::evidence::Sighting;
 
@@ -43,14 +44,14 @@ pub struct Call {
     /// What to send.
     pub http: HttpCall,
     /// When it may be sent at the latest, in milliseconds since the Unix epoch (rule 1).
-    pub send_by_ms: u64,
+    pub send_by_ms: UnixMillis,
     /// How long to wait for the whole answer.
-    pub timeout_ms: u64,
+    pub timeout_ms: Millis,
     /// Whether money can move by it (prepare calls, reads and look-ups move none).
     pub moves_money: bool,
     /// Set on a question that is not worth asking again so soon: an adapter that began one of this attempt within so many
     /// milliseconds leaves it out ([`super::questions::Questions`]).
-    pub skip_within_ms: Option<u64>,
+    pub skip_within_ms: Option<Millis>,
     pub(crate) purpose: Purpose,
 }
 
@@ -58,7 +59,7 @@ impl Call {
     /// Rule 1: check again right before sending. An owner that was paused past `send_by_ms` must not send: others
     /// may have drawn conclusions from its silence.
     #[must_use]
-    pub fn may_send(&self, now_ms: u64) -> bool {
+    pub fn may_send(&self, now_ms: UnixMillis) -> bool {
         now_ms <= self.send_by_ms
     }
 }
@@ -75,7 +76,7 @@ pub(crate) enum Purpose {
         amount_minor: u64,
     },
     /// Reads the object by id.
-    Read { asked_at_ms: u64 },
+    Read { asked_at_ms: UnixMillis },
     /// Looks for objects by our reference.
     Lookup(Lookup),
     /// Reads the object that an event is about, to learn whose it is.
@@ -97,7 +98,7 @@ impl Purpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lookup {
     /// When the first page was asked for: all pages count as asked then.
-    pub(crate) asked_at_ms: u64,
+    pub(crate) asked_at_ms: UnixMillis,
     /// The cursor of this page; `None` for the first.
     pub(crate) after: Option<String>,
     /// How many objects are asked for.

@@ -3,6 +3,7 @@
 use super::amount::Units;
 use super::report;
 use crate::base::id::AttemptId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{CallStep, Operation, Terms};
 use crate::journal::evidence::{Evidence, Sighting, Signal, clip};
 use crate::journal::wire_form::WireForm;
@@ -86,8 +87,8 @@ impl Answer {
 /// The time in which the object that is looked for can have been made, in milliseconds since the Unix epoch, both ends included.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
-    pub(crate) since_ms: u64,
-    pub(crate) until_ms: u64,
+    pub(crate) since_ms: UnixMillis,
+    pub(crate) until_ms: UnixMillis,
 }
 
 /// What a driver needs to know to read an answer.

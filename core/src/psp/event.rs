@@ -2,24 +2,24 @@
 
 use crate::base::id::AttemptId;
 
-/// What to do about an event. `News` is what it shows of an attempt, `Read` what has to be read first.
-pub(crate) enum Next<News, Read> {
+/// What to do about an event. `Shown` is what it shows of an attempt, `Read` what has to be read first.
+pub(crate) enum Next<Shown, Read> {
     /// It is no concern of ours.
     Nothing,
     /// It tells of this attempt.
-    Tell(AttemptId, News),
+    Tell(AttemptId, Shown),
     /// Its object has to be read first.
     Read(Read),
     /// The read of its object failed.
     Failed,
 }
 
-impl<News, Read> Next<News, Read> {
-    /// The same with the news told in another way.
-    pub(super) fn map<Told>(self, tell: impl FnOnce(News) -> Told) -> Next<Told, Read> {
+impl<Shown, Read> Next<Shown, Read> {
+    /// The same with what it shows told in another way.
+    pub(super) fn map<Told>(self, tell: impl FnOnce(Shown) -> Told) -> Next<Told, Read> {
         match self {
             Self::Nothing => Next::Nothing,
-            Self::Tell(id, news) => Next::Tell(id, tell(news)),
+            Self::Tell(id, shown) => Next::Tell(id, tell(shown)),
             Self::Read(read) => Next::Read(read),
             Self::Failed => Next::Failed,
         }

@@ -18,40 +18,40 @@ pub(crate) mod webhook;
 use call::{CallResult, HttpCall, Lookup, Purpose};
 use driver::{Answer, DriverCapabilities, PspRequest, Reading, Window, key_useless, without_mark};
 
-use crate::base::config::{Face, Psp};
+use crate::base::config::{Connector, Psp};
 use crate::base::id::AttemptId;
 use crate::base::limits::{EFFECTS_PER_EVIDENCE_MAX, PSP_ANSWER_BYTES_MAX};
 use crate::journal::evidence::{Evidence, Signal, clip};
 
 /// What the connector's driver declares of its PSP.
-pub(crate) fn capabilities(face: Face) -> DriverCapabilities {
-    match face {
-        Face::Stripe => stripe::CAPABILITIES,
-        Face::Acquirer => acquirer::CAPABILITIES,
+pub(crate) fn driver_capabilities(connector: Connector) -> DriverCapabilities {
+    match connector {
+        Connector::Stripe => stripe::CAPABILITIES,
+        Connector::Acquirer => acquirer::CAPABILITIES,
     }
 }
 
 /// Writes a dispatched call.
-pub(crate) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
-    match psp.face {
-        Face::Stripe => stripe::write(psp, order),
-        Face::Acquirer => acquirer::write(psp, order),
+pub(crate) fn write(psp: &Psp, request: &PspRequest<'_>) -> HttpCall {
+    match psp.connector {
+        Connector::Stripe => stripe::write(psp, request),
+        Connector::Acquirer => acquirer::write(psp, request),
     }
 }
 
 /// Writes a read of the object by id, where the face has that.
 pub(crate) fn write_read(psp: &Psp, reference: &str) -> Option<HttpCall> {
-    match psp.face {
-        Face::Stripe => Some(stripe::write_read(psp, reference)),
-        Face::Acquirer => None,
+    match psp.connector {
+        Connector::Stripe => Some(stripe::write_read(psp, reference)),
+        Connector::Acquirer => None,
     }
 }
 
 /// Writes one page of a look-up.
 pub(crate) fn write_lookup(psp: &Psp, id: AttemptId, window: Window, page: &Lookup) -> HttpCall {
-    match psp.face {
-        Face::Stripe => stripe::write_lookup(psp, window, page),
-        Face::Acquirer => acquirer::write_lookup(psp, id),
+    match psp.connector {
+        Connector::Stripe => stripe::write_lookup(psp, window, page),
+        Connector::Acquirer => acquirer::write_lookup(psp, id),
     }
 }
 
@@ -87,9 +87,9 @@ pub(crate) fn read(psp: &Psp, reading: Reading<'_>, purpose: &Purpose, result: &
     if is_refusal && says_retry {
         return Answer::unknown(format!("HTTP {status}, to be tried again"));
     }
-    let mut answer = match psp.face {
-        Face::Stripe => stripe::read(reading, purpose, status, body),
-        Face::Acquirer => acquirer::read(reading, purpose, status, body),
+    let mut answer = match psp.connector {
+        Connector::Stripe => stripe::read(reading, purpose, status, body),
+        Connector::Acquirer => acquirer::read(reading, purpose, status, body),
     };
     let seen = answer
         .sightings

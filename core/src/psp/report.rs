@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::base::time::UnixMillis;
+
 /// Kinds of call that a PSP may allow or refuse apart from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CallKind {
     /// An authorization, capture, void or refund, or the making of an object.
     Operation,
@@ -19,6 +22,7 @@ pub enum CallKind {
 
 /// A call that the PSP rejected: our credentials, our account or our request, not the payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejection {
     /// HTTP status.
     pub status: u16,
@@ -32,6 +36,7 @@ pub struct Rejection {
 
 /// What one answer says of a PSP as such.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PspReport {
     /// Name of the PSP in the configuration.
     pub psp: String,
@@ -43,6 +48,7 @@ pub struct PspReport {
 
 /// A kind of call that a PSP rejects at present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PspProblem {
     /// Name of the PSP in the configuration.
     pub psp: String,
@@ -59,7 +65,7 @@ pub struct PspProblem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission: Option<String>,
     /// Since when, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    pub since_ms: UnixMillis,
     /// How many in a row.
     pub count: u64,
 }
@@ -72,7 +78,7 @@ pub struct PspProblems {
 
 impl PspProblems {
     /// Takes in what one answer says.
-    pub fn note(&mut self, report: &PspReport, now_ms: u64) {
+    pub fn note(&mut self, report: &PspReport, now_ms: UnixMillis) {
         let key = (report.psp.clone(), report.call);
         let Some(rejection) = &report.rejection else {
             self.open.remove(&key);

@@ -8,7 +8,7 @@ use super::call::{HttpCall, Lookup, Purpose};
 use super::driver::{Answer, DriverCapabilities, PspRequest, Reading, Window};
 use super::stripe_errors;
 use super::stripe_objects::{Intent, Refund};
-use crate::base::config::{Face, Psp};
+use crate::base::config::{Connector, Psp};
 use crate::journal::entry::{CallStep, CaptureMethod, Operation};
 use crate::journal::evidence::{Sighting, clip};
 use crate::journal::wire_form::WireForm;
@@ -25,20 +25,20 @@ pub(super) const CAPABILITIES: DriverCapabilities = DriverCapabilities {
     captures_with_authorize: true,
 };
 
-pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
-    let (path, form) = match (order.operation, order.step, order.target) {
-        (Operation::Authorize, CallStep::Act, Some(object)) => {
-            let mut form = vec![("payment_method", payment_method(order))];
-            form.extend(return_url(order));
+pub(super) fn write(psp: &Psp, request: &PspRequest<'_>) -> HttpCall {
+    let (path, form) = match (request.operation, request.step, request.target) {
+        (Operation::Authorize, CallStep::Execute, Some(object)) => {
+            let mut form = vec![("payment_method", payment_method(request))];
+            form.extend(return_url(request));
             (format!("/v1/payment_intents/{}/confirm", segment(object)), form)
         }
-        (Operation::Authorize, step, _) => ("/v1/payment_intents".to_owned(), create_form(order, step)),
+        (Operation::Authorize, step, _) => ("/v1/payment_intents".to_owned(), create_form(request, step)),
         (Operation::Capture, _, target) => (
             format!(
                 "/v1/payment_intents/{}/capture",
                 segment(target.unwrap_or_default())
             ),
-            vec![("amount_to_capture", amount(order))],
+            vec![("amount_to_capture", amount(request))],
         ),
         (Operation::Void, _, target) => (
             format!(
@@ -50,7 +50,7 @@ pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
         (Operation::Refund, _, target) => {
             let form = vec![
                 ("payment_intent", target.unwrap_or_default().to_owned()),
-                ("amount", amount(order)),
+                ("amount", amount(request)),
             ];
             ("/v1/refunds".to_owned(), form)
         }
@@ -58,19 +58,19 @@ pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     let mut body = Serializer::new(String::new());
     body.extend_pairs(form);
     // The object carries our name from the call that makes it; `confirm` takes no metadata.
-    let makes_intent = order.operation == Operation::Authorize && order.target.is_none();
-    let makes_refund = order.operation == Operation::Refund && order.form >= WireForm::Versioned;
+    let makes_intent = request.operation == Operation::Authorize && request.target.is_none();
+    let makes_refund = request.operation == Operation::Refund && request.form >= WireForm::Versioned;
     if makes_intent || makes_refund {
-        body.append_pair("metadata[attempt_id]", &order.id.to_string());
+        body.append_pair("metadata[attempt_id]", &request.id.to_string());
     }
-    if order.operation != Operation::Refund {
+    if request.operation != Operation::Refund {
         body.append_pair(LATEST_CHARGE.0, LATEST_CHARGE.1);
     }
     let mut headers = vec![
         ("content-type", "application/x-www-form-urlencoded".to_owned()),
-        ("idempotency-key", order.psp_key.to_owned()),
+        ("idempotency-key", request.psp_key.to_owned()),
     ];
-    if order.form >= WireForm::Versioned {
+    if request.form >= WireForm::Versioned {
         headers.push(version());
     }
     HttpCall {
@@ -82,29 +82,30 @@ pub(super) fn write(psp: &Psp, order: &PspRequest<'_>) -> HttpCall {
     }
 }
 
-fn create_form(order: &PspRequest<'_>, step: CallStep) -> Vec<(&'static str, String)> {
-    let capture_method = match order.terms.capture_method {
+fn create_form(request: &PspRequest<'_>, step: CallStep) -> Vec<(&'static str, String)> {
+    let capture_method = match request.terms.capture_method {
         CaptureMethod::Manual => "manual",
         CaptureMethod::Automatic => "automatic",
     };
     let mut form = vec![
-        ("amount", amount(order)),
-        ("currency", order.terms.currency.to_ascii_lowercase()),
+        ("amount", amount(request)),
+        ("currency", request.terms.currency.to_ascii_lowercase()),
         ("capture_method", capture_method.to_owned()),
         ("payment_method_types[]", "card".to_owned()),
-        ("payment_method", payment_method(order)),
+        ("payment_method", payment_method(request)),
     ];
-    if step == CallStep::Act {
+    if step == CallStep::Execute {
         form.push(("confirm", "true".to_owned()));
-        form.extend(return_url(order));
+        form.extend(return_url(request));
     }
     form
 }
 
 /// The amount in Stripe's units. What cannot be expressed was refused before anything was dispatched, so this only guards
 /// against a mistake: Stripe refuses the empty amount and moves nothing.
-fn amount(order: &PspRequest<'_>) -> String {
-    let wire = Units::new(Face::Stripe, order.form).to_wire(&order.terms.currency, order.amount_minor);
+fn amount(request: &PspRequest<'_>) -> String {
+    let wire =
+        Units::new(Connector::Stripe, request.form).to_wire(&request.terms.currency, request.amount_minor);
     debug_assert!(
         wire.is_ok(),
         "an amount was dispatched that Stripe cannot express"
@@ -117,12 +118,12 @@ fn version() -> (&'static str, String) {
 }
 
 /// Stripe takes it with a confirmation only, and names no page to send the customer to without it.
-fn return_url(order: &PspRequest<'_>) -> Option<(&'static str, String)> {
-    order.return_url.map(|url| ("return_url", url.to_owned()))
+fn return_url(request: &PspRequest<'_>) -> Option<(&'static str, String)> {
+    request.return_url.map(|url| ("return_url", url.to_owned()))
 }
 
-fn payment_method(order: &PspRequest<'_>) -> String {
-    order.terms.payment_method.clone().unwrap_or_default()
+fn payment_method(request: &PspRequest<'_>) -> String {
+    request.terms.payment_method.clone().unwrap_or_default()
 }
 
 pub(super) fn write_read(psp: &Psp, reference: &str) -> HttpCall {
@@ -153,8 +154,8 @@ pub(super) fn write_lookup(psp: &Psp, window: Window, page: &Lookup) -> HttpCall
             "/v1/refunds"
         }
         None => {
-            query.append_pair("created[gte]", &(window.since_ms / 1000).to_string());
-            query.append_pair("created[lte]", &window.until_ms.div_ceil(1000).to_string());
+            query.append_pair("created[gte]", &(window.since_ms.get() / 1000).to_string());
+            query.append_pair("created[lte]", &window.until_ms.get().div_ceil(1000).to_string());
             "/v1/payment_intents"
         }
     };

@@ -153,7 +153,7 @@ pub(super) fn read(units: Units, purpose: &Purpose, status: u16, body: &[u8]) ->
     }
 }
 
-/// “Unexpected state” with the state beside it: the state is the news. A capture that finds the money captured, a cancel that
+/// “Unexpected state” with the state beside it: the state says what happened. A capture that finds the money captured, a cancel that
 /// finds it cancelled, have been done.
 fn state_inside(units: Units, purpose: &Purpose, error: ErrorBody) -> Evidence {
     let mut evidence = error

@@ -14,7 +14,7 @@ use super::event::Next;
 use super::report::Rejection;
 use super::stripe;
 use super::stripe_objects::{Intent, Refund};
-use crate::base::config::{Face, Psp};
+use crate::base::config::{Connector, Psp};
 use crate::base::id::AttemptId;
 use crate::journal::entry::{CaptureMethod, Terms};
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, clip};
@@ -22,7 +22,7 @@ use crate::journal::wire_form::WireForm;
 
 /// What an event, and the reads that it caused, show of an attempt.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StripeNews {
+pub(crate) struct EventObjects {
     intent: Option<Intent>,
     refund: Option<Refund>,
     dispute: Option<Dispute>,
@@ -32,7 +32,7 @@ pub(crate) struct StripeNews {
 #[derive(Clone, Debug)]
 pub(crate) enum About {
     /// The PaymentIntent of this id; its metadata names the attempt.
-    Intent(String, Box<StripeNews>),
+    Intent(String, Box<EventObjects>),
     /// The refund of this id; it names its PaymentIntent.
     Refund(String),
     /// The dispute of this id; it names its PaymentIntent.
@@ -40,7 +40,7 @@ pub(crate) enum About {
 }
 
 /// What follows from an event of Stripe's.
-pub(super) type StripeNext = Next<Box<StripeNews>, About>;
+pub(super) type StripeNext = Next<Box<EventObjects>, About>;
 
 /// The issuer takes captured money back, at least until the dispute is decided.
 #[derive(Clone, Debug, Deserialize)]
@@ -61,7 +61,7 @@ impl About {
     }
 }
 
-impl StripeNews {
+impl EventObjects {
     /// What was seen, each under the PaymentIntent that it belongs to.
     pub(super) fn sightings(&self, units: Units) -> Vec<Sighting> {
         let under = |object: Option<&str>, evidence: Evidence| {
@@ -137,7 +137,7 @@ fn thin(kind: &str, related: Option<&Value>) -> StripeNext {
 fn snapshot(kind: &str, object: &Value) -> StripeNext {
     if kind.starts_with("payment_intent.") {
         return match Intent::deserialize(object) {
-            Ok(intent) => of_intent(intent, StripeNews::default()),
+            Ok(intent) => of_intent(intent, EventObjects::default()),
             // In a form that is not known here, of a version to come perhaps: the object is read in ours.
             Err(_) => match object.get("id").and_then(Value::as_str) {
                 Some(id) if id.starts_with("pi_") => Next::Read(About::Intent(clip(id), Box::default())),
@@ -154,38 +154,38 @@ fn snapshot(kind: &str, object: &Value) -> StripeNext {
     }
 }
 
-fn of_intent(intent: Intent, news: StripeNews) -> StripeNext {
+fn of_intent(intent: Intent, objects: EventObjects) -> StripeNext {
     let Some(id) = intent.metadata.attempt() else {
         return Next::Nothing;
     };
-    let news = StripeNews {
+    let objects = EventObjects {
         intent: Some(intent),
-        ..news
+        ..objects
     };
-    Next::Tell(id, Box::new(news))
+    Next::Tell(id, Box::new(objects))
 }
 
 fn of_refund(refund: Refund) -> StripeNext {
     let object = refund.object().map(clip);
-    let news = StripeNews {
+    let objects = EventObjects {
         refund: Some(refund),
-        ..StripeNews::default()
+        ..EventObjects::default()
     };
     // Its PaymentIntent names the attempt, and tells whose it is: one that was made by hand carries no name of ours, and one that
     // carries it may be of another installation's payment.
     object.map_or(Next::Nothing, |object| {
-        Next::Read(About::Intent(object, Box::new(news)))
+        Next::Read(About::Intent(object, Box::new(objects)))
     })
 }
 
 fn of_dispute(dispute: Dispute) -> StripeNext {
     let object = dispute.payment_intent.clone().map(clip);
-    let news = StripeNews {
+    let objects = EventObjects {
         dispute: Some(dispute),
-        ..StripeNews::default()
+        ..EventObjects::default()
     };
     object.map_or(Next::Nothing, |object| {
-        Next::Read(About::Intent(object, Box::new(news)))
+        Next::Read(About::Intent(object, Box::new(objects)))
     })
 }
 
@@ -205,8 +205,8 @@ pub(super) fn after_read(about: About, result: &CallResult) -> (StripeNext, Opti
         return (Next::Failed, rejected(result, status, body));
     }
     let next = match about {
-        About::Intent(_, news) => {
-            serde_json::from_slice::<Intent>(body).map_or(Next::Failed, |intent| of_intent(intent, *news))
+        About::Intent(_, objects) => {
+            serde_json::from_slice::<Intent>(body).map_or(Next::Failed, |intent| of_intent(intent, *objects))
         }
         About::Refund(_) => serde_json::from_slice::<Refund>(body).map_or(Next::Failed, of_refund),
         About::Dispute(_) => serde_json::from_slice::<Dispute>(body).map_or(Next::Failed, of_dispute),
@@ -229,7 +229,7 @@ fn rejected(result: &CallResult, status: u16, body: &[u8]) -> Option<Rejection> 
     let reading = Reading {
         id: AttemptId::from_bytes([0; 16]),
         terms: &terms,
-        units: Units::new(Face::Stripe, WireForm::CURRENT),
+        units: Units::new(Connector::Stripe, WireForm::CURRENT),
     };
     stripe::read(reading, &Purpose::Event, status, body).rejection
 }

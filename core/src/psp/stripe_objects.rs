@@ -6,6 +6,7 @@ use super::amount::Units;
 use super::call::Purpose;
 use super::driver::{Answer, Reading, key_useless};
 use crate::base::id::AttemptId;
+use crate::base::time::UnixMillis;
 use crate::journal::entry::Operation;
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal, clip, page};
 
@@ -140,7 +141,7 @@ impl Intent {
     pub(super) fn sighting(&self, units: Units) -> Sighting {
         Sighting {
             object: clip(self.id.clone()),
-            created_ms: self.created.and_then(|seconds| seconds.checked_mul(1000)),
+            created_ms: self.created.and_then(UnixMillis::from_seconds),
             amount: Some((
                 units
                     .from_wire(&self.currency, self.amount)
@@ -252,11 +253,11 @@ impl Intent {
         page(url)
     }
 
-    fn capture_before_ms(&self) -> Option<u64> {
+    fn capture_before_ms(&self) -> Option<UnixMillis> {
         match &self.latest_charge {
             Some(LatestCharge::Expanded {
                 payment_method_details: Some(details),
-            }) => details.card.as_ref()?.capture_before?.checked_mul(1000),
+            }) => UnixMillis::from_seconds(details.card.as_ref()?.capture_before?),
             Some(LatestCharge::Expanded { .. } | LatestCharge::Id(_)) | None => None,
         }
     }

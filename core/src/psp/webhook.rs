@@ -9,9 +9,10 @@ use super::call::CallResult;
 use super::driver::without_mark;
 use super::event::Next;
 use super::report::Rejection;
-use super::stripe_event::{self, About, StripeNews};
-use crate::base::config::{Face, Psp, Secret};
+use super::stripe_event::{self, About, EventObjects};
+use crate::base::config::{Connector, Psp, Secret};
 use crate::base::http::Request;
+use crate::base::time::UnixMillis;
 use crate::journal::evidence::Sighting;
 
 /// What a webhook said of an attempt.
@@ -25,7 +26,7 @@ pub struct WebhookEvent {
 /// What was said, as far as it can be read without knowing the attempt.
 #[derive(Clone, Debug)]
 pub(crate) enum Said {
-    Stripe(Box<StripeNews>),
+    Stripe(Box<EventObjects>),
     Acquirer(Vec<Sighting>),
 }
 
@@ -33,7 +34,7 @@ impl WebhookEvent {
     /// What it shows, its amounts read in these units.
     pub(crate) fn sightings(&self, units: Units) -> Vec<Sighting> {
         match &self.said {
-            Said::Stripe(news) => news.sightings(units),
+            Said::Stripe(event) => event.sightings(units),
             Said::Acquirer(sightings) => sightings.clone(),
         }
     }
@@ -55,16 +56,20 @@ pub(crate) enum WebhookError {
 ///
 /// # Errors
 /// [`WebhookError`], where the signature does not hold or the body cannot be read.
-pub(crate) fn read(psp: &Psp, request: &Request<'_>, now_ms: u64) -> Result<WebhookNext, WebhookError> {
-    let header = match psp.face {
-        Face::Stripe => "stripe-signature",
-        Face::Acquirer => "acquirer-signature",
+pub(crate) fn read(
+    psp: &Psp,
+    request: &Request<'_>,
+    now_ms: UnixMillis,
+) -> Result<WebhookNext, WebhookError> {
+    let header = match psp.connector {
+        Connector::Stripe => "stripe-signature",
+        Connector::Acquirer => "acquirer-signature",
     };
     check_signature(psp, request.header(header), request.body, now_ms)?;
     let body = without_mark(request.body);
-    let next = match psp.face {
-        Face::Stripe => stripe_event::read(body).map(|next| next.map(Said::Stripe)),
-        Face::Acquirer => acquirer_event::read(body).map(|next| next.map(Said::Acquirer)),
+    let next = match psp.connector {
+        Connector::Stripe => stripe_event::read(body).map(|next| next.map(Said::Stripe)),
+        Connector::Acquirer => acquirer_event::read(body).map(|next| next.map(Said::Acquirer)),
     };
     next.ok_or(WebhookError::Unreadable)
 }
@@ -76,7 +81,12 @@ pub(crate) fn after_read(about: About, result: &CallResult) -> (WebhookNext, Opt
 }
 
 /// `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`, any one `v1` sufficing (Stripe, “Verify webhook signatures”).
-fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) -> Result<(), WebhookError> {
+fn check_signature(
+    psp: &Psp,
+    header: Option<&str>,
+    body: &[u8],
+    now_ms: UnixMillis,
+) -> Result<(), WebhookError> {
     let refuse = |why: &'static str| Err(WebhookError::Signature(why));
     if psp.webhook_secrets.is_empty() {
         return refuse(
@@ -90,11 +100,7 @@ fn check_signature(psp: &Psp, header: Option<&str>, body: &[u8], now_ms: u64) ->
     let Some(time) = parts().find(|(name, _)| *name == "t").map(|(_, value)| value) else {
         return refuse("The signature header has no timestamp.");
     };
-    let Some(at_ms) = time
-        .parse::<u64>()
-        .ok()
-        .and_then(|seconds| seconds.checked_mul(1000))
-    else {
+    let Some(at_ms) = time.parse::<u64>().ok().and_then(UnixMillis::from_seconds) else {
         return refuse("The signature's timestamp is not a number of seconds.");
     };
     // The body is hashed once, however many signatures there are: a megabyte under ninety thousand of them, which anybody

@@ -3,71 +3,70 @@
 
 use crate::base::config::Psp;
 use crate::base::limits::{
-    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, LOOKS_FAILED_MAX_MS,
-    REJECTED_PAUSE_FIRST_MS, REJECTED_PAUSE_MAX_MS, RESENDS_MAX,
+    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, GENERATION_PAUSE_FIRST_MS, GENERATIONS_PER_OPERATION_MAX,
+    LOOKS_FAILED_MAX_MS, REJECTED_PAUSE_FIRST_MS, REJECTED_PAUSE_MAX_MS, RESENDS_MAX,
 };
+use crate::base::time::{Millis, UnixMillis};
 use crate::journal::entry::{CallStep, Operation};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::journal::state::{Creation, Rejections, State};
 use crate::journal::status::Status;
 
 /// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
-const ACTION_POLL_FIRST_MS: u64 = 2_000;
-/// Longest such pause, in milliseconds: so late is the news at most where no webhook brings it.
-const ACTION_POLL_MAX_MS: u64 = 120_000;
+const ACTION_POLL_FIRST_MS: Millis = Millis::new(2_000);
+/// Longest such pause, in milliseconds: an end is seen so late at most where no webhook tells of it.
+const ACTION_POLL_MAX_MS: Millis = Millis::new(120_000);
 /// Longest pause between the first tries to release a 3-D Secure that is given up, in milliseconds; later ones are half of the time
 /// that has passed.
-const ACTION_RELEASE_PAUSE_MS: u64 = 300_000;
+const ACTION_RELEASE_PAUSE_MS: Millis = Millis::new(300_000);
 
 /// For how long the last look at a 3-D Secure whose time is over is tried before it is given up unseen, in milliseconds.
-const ACTION_LAST_LOOK_MS: u64 = 60_000;
-/// Most doublings of the pause before another effect number: the pauses outlast a day long before.
-const EFFECT_PAUSE_DOUBLINGS_MAX: u32 = 20;
+const ACTION_LAST_LOOK_MS: Millis = Millis::new(60_000);
+/// Most doublings of the pause before another generation: the pauses outlast a day long before.
+const GENERATION_PAUSE_DOUBLINGS_MAX: u32 = 20;
 
 /// From when on the running operation may be taken further.
-pub(crate) fn ready_at_ms(running: &CurrentOperation, psp: &Psp) -> u64 {
+pub(crate) fn ready_at_ms(running: &CurrentOperation, psp: &Psp) -> UnixMillis {
     // An object that was made is acted on at once, however many tries to make it were lost (found with localstripe: eight
     // of them kept the next call for a minute).
     let is_made = |call: &DispatchedCall| {
-        call.step == CallStep::Prepare && matches!(call.tried, DeliveryState::Answered { .. })
+        call.step == CallStep::CreateObject && matches!(call.delivery, DeliveryState::Answered { .. })
     };
     let is_made = running.current().any(is_made);
     let counting = || {
         running
             .current()
-            .filter(|call| !is_made || call.step != CallStep::Prepare)
+            .filter(|call| !is_made || call.step != CallStep::CreateObject)
     };
     let tries = counting().count();
     counting()
-        .map(|call| match call.tried {
+        .map(|call| match call.delivery {
             DeliveryState::Pending => silent_from_ms(call, psp),
             // An answer that ended nothing (a capture answered with a state before capture) is no better than none, and
             // must not be asked for in a tight loop.
             DeliveryState::Unknown { at_ms }
             | DeliveryState::NotSent { at_ms }
-            | DeliveryState::Answered { at_ms } => at_ms.saturating_add(backoff_ms(tries)),
+            | DeliveryState::Answered { at_ms } => at_ms + backoff_ms(tries),
             // A PSP that rejects us does not mind under which number: the pauses go on growing from one to the next.
-            DeliveryState::Rejected { at_ms } => {
-                at_ms.saturating_add(backoff_ms(tries.max(running.rejections_in_a_row())))
-            }
+            DeliveryState::Rejected { at_ms } => at_ms + backoff_ms(tries.max(running.rejections_in_a_row())),
         })
         .max()
-        .unwrap_or(0)
+        .unwrap_or_default()
 }
 
 /// From when on the owner of a call must have its answer, or has lost it.
-pub(crate) fn silent_from_ms(call: &DispatchedCall, psp: &Psp) -> u64 {
-    call.send_by_ms.saturating_add(psp.timing.call_timeout_ms)
+pub(crate) fn silent_from_ms(call: &DispatchedCall, psp: &Psp) -> UnixMillis {
+    call.send_by_ms + psp.timing.call_timeout_ms
 }
 
-fn backoff_ms(tries: usize) -> u64 {
+fn backoff_ms(tries: usize) -> Millis {
     let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-    (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS)
+    BACKOFF_FIRST_MS.doubled(doublings).min(BACKOFF_MAX_MS)
 }
 
 /// Rule 5: whether the current PSP key may be sent again at `at_ms`.
-pub(crate) fn within_horizon(running: &CurrentOperation, psp: &Psp, at_ms: u64) -> bool {
-    match (psp.class.keyed_horizon_ms, running.first_send_ms()) {
+pub(crate) fn within_horizon(running: &CurrentOperation, psp: &Psp, at_ms: UnixMillis) -> bool {
+    match (psp.capabilities.keyed_horizon_ms, running.first_send_ms()) {
         (None, _) => false,
         (Some(_), None) => true,
         (Some(_), Some(first_ms)) => is_key_known(psp, first_ms, at_ms),
@@ -75,28 +74,27 @@ pub(crate) fn within_horizon(running: &CurrentOperation, psp: &Psp, at_ms: u64) 
 }
 
 /// Whether the PSP still knows a key that was first sent at `first_ms` when a request that is dispatched at `at_ms` lands.
-pub(crate) fn is_key_known(psp: &Psp, first_ms: u64, at_ms: u64) -> bool {
-    let horizon_ms = psp.class.keyed_horizon_ms.unwrap_or(0);
-    at_ms.saturating_add(psp.timing.landed_after_ms()) < first_ms.saturating_add(horizon_ms)
+pub(crate) fn is_key_known(psp: &Psp, first_ms: UnixMillis, at_ms: UnixMillis) -> bool {
+    let horizon_ms = psp.capabilities.keyed_horizon_ms.unwrap_or_default();
+    at_ms + psp.timing.landed_after_ms() < first_ms + horizon_ms
 }
 
 /// `due_ms`, or the last moment at which the key may be sent again, if a pause would outlast that (rule 5): a try that is
 /// let pass is an unknown that may have to be parked.
-pub(crate) fn within_key_ms(running: &CurrentOperation, psp: &Psp, due_ms: u64) -> u64 {
-    let (Some(horizon_ms), Some(first_ms)) = (psp.class.keyed_horizon_ms, running.first_send_ms()) else {
+pub(crate) fn within_key_ms(running: &CurrentOperation, psp: &Psp, due_ms: UnixMillis) -> UnixMillis {
+    let (Some(horizon_ms), Some(first_ms)) = (psp.capabilities.keyed_horizon_ms, running.first_send_ms())
+    else {
         return due_ms;
     };
-    let last_ms = first_ms
-        .saturating_add(horizon_ms)
-        .saturating_sub(psp.timing.landed_after_ms().saturating_add(1));
-    let tried_ms = running.current().map(|call| match call.tried {
+    let last_ms = first_ms + horizon_ms - (psp.timing.landed_after_ms() + Millis::new(1));
+    let tried_ms = running.current().map(|call| match call.delivery {
         DeliveryState::Pending => silent_from_ms(call, psp),
         DeliveryState::Unknown { at_ms }
         | DeliveryState::NotSent { at_ms }
         | DeliveryState::Answered { at_ms }
         | DeliveryState::Rejected { at_ms } => at_ms,
     });
-    if tried_ms.max().unwrap_or(0) < last_ms {
+    if tried_ms.max().unwrap_or_default() < last_ms {
         due_ms.min(last_ms)
     } else {
         due_ms
@@ -110,51 +108,47 @@ pub(crate) fn proof_counts_at_ms(
     running: &CurrentOperation,
     psp: &Psp,
     by_lookup: bool,
-) -> u64 {
+) -> UnixMillis {
     absence_counts_at_ms(running, psp, by_lookup).max(next_try_ms(state, running, psp))
 }
 
 /// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
-fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) -> u64 {
+fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) -> UnixMillis {
     let lag_ms = if by_lookup {
-        psp.class.lookup_lag_ms.unwrap_or(0)
+        psp.capabilities.lookup_lag_ms.unwrap_or_default()
     } else {
-        0
+        Millis::ZERO
     };
     // An owner may send as late as `send_by`, by a clock that may be behind by the skew.
-    running
-        .last_send_ms()
-        .unwrap_or(running.since_ms)
-        .saturating_add(psp.timing.max_in_flight_ms)
-        .saturating_add(lag_ms)
-        .saturating_add(psp.timing.max_clock_skew_ms)
+    let sent_ms = running.last_send_ms().unwrap_or(running.since_ms);
+    sent_ms + psp.timing.max_in_flight_ms + lag_ms + psp.timing.max_clock_skew_ms
 }
 
 /// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
-/// would use their effect numbers up (it did, in 17). The second comes as soon as it may.
-fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> u64 {
-    let used = numbers_used(running);
+/// would use their generations up (it did, in 17). The second comes as soon as it may.
+fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMillis {
+    let used = generations_used(running);
     if running.operation == Operation::Authorize || used < 2 || is_spent(state, running) {
-        return 0;
+        return UnixMillis::EPOCH;
     }
     let sent_ms = running.last_dispatch_ms().unwrap_or(running.since_ms);
-    let doublings = u32::from(2 * (used - 2)).min(EFFECT_PAUSE_DOUBLINGS_MAX);
-    let mut due_ms = sent_ms.saturating_add(EFFECT_PAUSE_FIRST_MS << doublings);
+    let doublings = u32::from(2 * (used - 2)).min(GENERATION_PAUSE_DOUBLINGS_MAX);
+    let mut due_ms = sent_ms + GENERATION_PAUSE_FIRST_MS.doubled(doublings);
     // A PSP that rejects us goes on doing so under the next number.
     if running.was_rejected {
-        due_ms = due_ms.max(sent_ms.saturating_add(backoff_ms(running.rejections_in_a_row())));
+        due_ms = due_ms.max(sent_ms + backoff_ms(running.rejections_in_a_row()));
     }
     // Nor may a pause outlast what there is to act on: the tries that are left are spread over what is left of its life.
     let last_ms = if running.operation == Operation::Capture {
-        let tries_left = EFFECTS_PER_OPERATION_MAX.saturating_sub(used).max(1);
-        let left_ms = lapses_soon_ms(state, psp).saturating_sub(sent_ms);
-        sent_ms.saturating_add(left_ms / u64::from(tries_left))
+        let tries_left = GENERATIONS_PER_OPERATION_MAX.saturating_sub(used).max(1);
+        let left_ms = lapses_soon_ms(state, psp) - sent_ms;
+        sent_ms + left_ms / u32::from(tries_left)
     } else if state.is_unfinished_action() {
         // Its customer can finish it as long as it is open: the pauses grow slowly, with the time that has passed.
-        let passed_ms = sent_ms.saturating_sub(running.since_ms);
-        sent_ms.saturating_add(ACTION_RELEASE_PAUSE_MS.max(passed_ms / 2))
+        let passed_ms = sent_ms - running.since_ms;
+        sent_ms + ACTION_RELEASE_PAUSE_MS.max(passed_ms / 2)
     } else {
-        u64::MAX
+        UnixMillis::MAX
     };
     due_ms.min(last_ms)
 }
@@ -164,49 +158,48 @@ fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> u64 {
 pub(crate) fn is_spent(state: &State, running: &CurrentOperation) -> bool {
     let factor: u16 = if state.is_unfinished_action() { 2 } else { 1 };
     running.calls.len() >= RESENDS_MAX * usize::from(factor)
-        || numbers_used(running) >= EFFECTS_PER_OPERATION_MAX * factor
+        || generations_used(running) >= GENERATIONS_PER_OPERATION_MAX * factor
 }
 
 /// From when on a look that failed is followed by another sending under the same key: pauses grow with the sendings.
-pub(crate) fn resend_after_failed_look_ms(running: &CurrentOperation, psp: &Psp) -> u64 {
+pub(crate) fn resend_after_failed_look_ms(running: &CurrentOperation, psp: &Psp) -> UnixMillis {
     ready_at_ms(running, psp)
 }
 
 /// From when on an operation whose looks fail is given to an operator, if its key cannot be sent again.
-pub(crate) fn looks_given_up_ms(running: &CurrentOperation) -> u64 {
+pub(crate) fn looks_given_up_ms(running: &CurrentOperation) -> UnixMillis {
     let since_ms = running.first_send_ms().unwrap_or(running.since_ms);
-    since_ms.saturating_add(LOOKS_FAILED_MAX_MS)
+    since_ms + LOOKS_FAILED_MAX_MS
 }
 
 /// How long the client of a rejected operation is to wait before it may ask for it again, in milliseconds.
-pub(crate) fn ask_again_ms(rejections: &Rejections) -> u64 {
+pub(crate) fn ask_again_ms(rejections: &Rejections) -> UnixMillis {
     let doublings = rejections.count.saturating_sub(1).min(20);
-    let pause_ms = (REJECTED_PAUSE_FIRST_MS << doublings).min(REJECTED_PAUSE_MAX_MS);
-    rejections.last_ms.saturating_add(pause_ms)
+    let pause_ms = REJECTED_PAUSE_FIRST_MS
+        .doubled(doublings)
+        .min(REJECTED_PAUSE_MAX_MS);
+    rejections.last_ms + pause_ms
 }
 
 /// The last moment at which the requests that make the attempt's object can have landed, by any clock (rule 6).
-pub(crate) fn creation_landed_ms(creation: &Creation, psp: &Psp) -> u64 {
-    creation
-        .last_send_by_ms
-        .saturating_add(psp.timing.max_in_flight_ms)
-        .saturating_add(psp.timing.max_clock_skew_ms)
+pub(crate) fn creation_landed_ms(creation: &Creation, psp: &Psp) -> UnixMillis {
+    creation.last_send_by_ms + psp.timing.max_in_flight_ms + psp.timing.max_clock_skew_ms
 }
 
-/// How many effect numbers the operation has used.
-fn numbers_used(running: &CurrentOperation) -> u16 {
+/// How many generations the operation has used.
+fn generations_used(running: &CurrentOperation) -> u16 {
     running
-        .effect
-        .saturating_sub(first_effect(running))
+        .generation
+        .saturating_sub(first_generation(running))
         .saturating_add(1)
 }
 
-fn first_effect(running: &CurrentOperation) -> u16 {
-    running.calls.first().map_or(1, |call| call.effect)
+fn first_generation(running: &CurrentOperation) -> u16 {
+    running.calls.first().map_or(1, |call| call.generation)
 }
 
 /// When what is left of an authorization's life is no more than its margin.
-pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> u64 {
+pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> UnixMillis {
     let authorized_at_ms = state
         .authorization
         .as_ref()
@@ -214,76 +207,84 @@ pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> u64 {
     let lapse_ms = state
         .knowledge
         .capture_before_ms
-        .unwrap_or(authorized_at_ms.saturating_add(psp.timing.authorization_lifetime_ms));
+        .unwrap_or(authorized_at_ms + psp.timing.authorization_lifetime_ms);
     // A margin longer than a tenth of a short life would leave nothing to capture in.
     let margin_ms = psp
         .timing
         .capture_margin_ms
-        .min(lapse_ms.saturating_sub(authorized_at_ms) / 10);
-    lapse_ms.saturating_sub(margin_ms)
+        .min((lapse_ms - authorized_at_ms) / 10);
+    lapse_ms - margin_ms
 }
 
 /// When an unfinished 3-D Secure is looked at for the first time, if nothing is heard of it.
-pub(crate) fn action_look_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
-    let look_ms = action_since_ms(state, now_ms).saturating_add(ACTION_POLL_FIRST_MS);
+pub(crate) fn action_look_ms(state: &State, psp: &Psp, now_ms: UnixMillis, by_lookup: bool) -> UnixMillis {
+    let look_ms = action_since_ms(state, now_ms) + ACTION_POLL_FIRST_MS;
     look_ms.min(action_last_look_ms(state, psp, now_ms, by_lookup))
 }
 
 /// When an unfinished 3-D Secure is looked at for the last time before it is given up: what its customer did in time shows
 /// from then on.
-pub(crate) fn action_last_look_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
+pub(crate) fn action_last_look_ms(
+    state: &State,
+    psp: &Psp,
+    now_ms: UnixMillis,
+    by_lookup: bool,
+) -> UnixMillis {
     let lag_ms = if by_lookup {
-        psp.class.lookup_lag_ms.unwrap_or(0)
+        psp.capabilities.lookup_lag_ms.unwrap_or_default()
     } else {
-        0
+        Millis::ZERO
     };
-    action_over_ms(state, psp, now_ms).saturating_add(lag_ms)
+    action_over_ms(state, psp, now_ms) + lag_ms
 }
 
 /// When an unfinished 3-D Secure is given up though the last look at it fails.
-pub(crate) fn action_given_up_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
-    action_last_look_ms(state, psp, now_ms, by_lookup).saturating_add(ACTION_LAST_LOOK_MS)
+pub(crate) fn action_given_up_ms(
+    state: &State,
+    psp: &Psp,
+    now_ms: UnixMillis,
+    by_lookup: bool,
+) -> UnixMillis {
+    action_last_look_ms(state, psp, now_ms, by_lookup) + ACTION_LAST_LOOK_MS
 }
 
 /// From when on a look that shows neither an effect nor an open action proves that a 3-D Secure was never finished.
-pub(crate) fn action_proof_counts_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
-    action_last_look_ms(state, psp, now_ms, by_lookup).saturating_add(psp.timing.max_clock_skew_ms)
+pub(crate) fn action_proof_counts_ms(
+    state: &State,
+    psp: &Psp,
+    now_ms: UnixMillis,
+    by_lookup: bool,
+) -> UnixMillis {
+    action_last_look_ms(state, psp, now_ms, by_lookup) + psp.timing.max_clock_skew_ms
 }
 
 /// When the time to finish a 3-D Secure is over.
-pub(crate) fn action_over_ms(state: &State, psp: &Psp, now_ms: u64) -> u64 {
-    action_since_ms(state, now_ms).saturating_add(psp.timing.action_timeout_ms)
+pub(crate) fn action_over_ms(state: &State, psp: &Psp, now_ms: UnixMillis) -> UnixMillis {
+    action_since_ms(state, now_ms) + psp.timing.action_timeout_ms
 }
 
-fn action_since_ms(state: &State, now_ms: u64) -> u64 {
+fn action_since_ms(state: &State, now_ms: UnixMillis) -> UnixMillis {
     state.action.as_ref().map_or(now_ms, |action| action.since_ms)
 }
 
 /// When to look again after a look at `now_ms` that decided nothing: pauses grow with the time that has passed.
-pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: u64, by_lookup: bool) -> u64 {
+pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: UnixMillis, by_lookup: bool) -> UnixMillis {
     let Some(running) = &state.running else {
-        return now_ms.saturating_add(BACKOFF_MAX_MS);
+        return now_ms + BACKOFF_MAX_MS;
     };
     if let (Status::RequiresAction, Some(action)) = (state.status, &state.action) {
         // Half of what has passed: whoever comes back from the bank after a minute waits half a minute more at most.
-        let pause_ms =
-            (now_ms.saturating_sub(action.since_ms) / 2).clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
+        let pause_ms = ((now_ms - action.since_ms) / 2).clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
         let last_ms = action_last_look_ms(state, psp, now_ms, by_lookup);
         if now_ms < last_ms {
-            return now_ms.saturating_add(pause_ms).min(last_ms);
+            return (now_ms + pause_ms).min(last_ms);
         }
         // The last look has not been answered yet.
         let given_up_ms = action_given_up_ms(state, psp, now_ms, by_lookup);
-        return now_ms
-            .saturating_add(ACTION_POLL_FIRST_MS)
-            .min(given_up_ms.max(now_ms));
+        return (now_ms + ACTION_POLL_FIRST_MS).min(given_up_ms.max(now_ms));
     }
     let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
-    let next_ms = now_ms.saturating_add(
-        now_ms
-            .saturating_sub(last_ms)
-            .clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
-    );
+    let next_ms = now_ms + (now_ms - last_ms).clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
     let mut counts_ms = proof_counts_at_ms(state, running, psp, by_lookup);
     if state.is_unfinished_action() {
         let ended_ms = action_proof_counts_ms(state, psp, now_ms, by_lookup);

@@ -18,11 +18,12 @@
 use std::collections::BTreeSet;
 
 use crate::base::config::Psp;
+use crate::base::time::{Millis, UnixMillis};
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, Signal};
 use crate::journal::state::State;
 
 /// Resolution of a PSP's timestamps: one second, in milliseconds.
-const PSP_TIME_UNIT_MS: u64 = 1_000;
+const PSP_TIME_UNIT_MS: Millis = Millis::new(1_000);
 
 /// What a webhook or a look-up shows, sorted by whose it is.
 #[derive(Debug, Default)]
@@ -107,15 +108,13 @@ fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
     let (Some(first_sent_ms), Some(created_ms)) = (first_sent_ms, sighting.created_ms) else {
         return false;
     };
-    running.effect > 1 && created_ms < earliest_ms(psp, first_sent_ms)
+    running.generation > 1 && created_ms < earliest_ms(psp, first_sent_ms)
 }
 
 /// The earliest time that a PSP can give to what a request of ours brought about, by when that was sent: clocks differ, and the PSP
 /// counts in whole seconds.
-fn earliest_ms(psp: &Psp, sent_ms: u64) -> u64 {
-    sent_ms
-        .saturating_sub(psp.timing.max_clock_skew_ms)
-        .saturating_sub(PSP_TIME_UNIT_MS)
+fn earliest_ms(psp: &Psp, sent_ms: UnixMillis) -> UnixMillis {
+    sent_ms - psp.timing.max_clock_skew_ms - PSP_TIME_UNIT_MS
 }
 
 enum Whose {

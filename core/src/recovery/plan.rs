@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::base::config::Psp;
 use crate::base::limits::{LOOKUP_PAGE_OBJECTS, RESENDS_BEFORE_LOOKUP, RESENDS_MAX};
+use crate::base::time::UnixMillis;
 use crate::journal::entry::{CallStep, Cause, Operation};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Refused};
 use crate::journal::state::State;
@@ -40,7 +41,7 @@ pub struct Outlook {
     /// How well the operation under way is known.
     pub doubt: OperationState,
     /// When the machine wants to be woken, in milliseconds since the Unix epoch.
-    pub wake_at_ms: Option<u64>,
+    pub wake_at_ms: Option<UnixMillis>,
 }
 
 /// The next thing to do.
@@ -54,14 +55,14 @@ pub(crate) enum RecoveryAction {
         amount_minor: u64,
     },
     /// Dispatch a call of the running operation.
-    Send { step: CallStep, effect: u16 },
+    Send { step: CallStep, generation: u16 },
     /// Read the object.
     Read { reference: String },
     /// Look for effects by our reference.
     Lookup,
     /// Give the unknown to an operator.
     Park { reason: &'static str },
-    /// Conclude that the current effect number did not happen: the PSP refused it for good.
+    /// Conclude that the current generation did not happen: the PSP refused it for good.
     Disprove,
     /// Take a client's operation back: the PSP rejected it, which is proven to have had no effect.
     Withdraw,
@@ -72,16 +73,16 @@ pub(crate) enum RecoveryAction {
     },
 }
 
-/// A move and the time from which it may be made, in milliseconds since the Unix epoch.
+/// An action and the time from which it may be carried out, in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    pub(crate) due_ms: u64,
+    pub(crate) due_ms: UnixMillis,
     pub(crate) what: RecoveryAction,
 }
 
 /// What lies ahead, for answers and timers.
 #[must_use]
-pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
+pub fn outlook(state: &State, psp: &Psp, now_ms: UnixMillis) -> Outlook {
     let doubt = match &state.running {
         Some(running) if running.parked.is_some() => OperationState::Parked,
         Some(running) if state.status != Status::RequiresAction && is_in_doubt(running, psp, now_ms) => {
@@ -101,7 +102,7 @@ pub fn outlook(state: &State, psp: &Psp, now_ms: u64) -> Outlook {
 }
 
 /// The next move, if the attempt wants one.
-pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
+pub(crate) fn plan(state: &State, psp: &Psp, now_ms: UnixMillis) -> Option<Plan> {
     match &state.running {
         Some(running) if running.parked.is_some() => unparked(state, running),
         Some(running)
@@ -121,7 +122,7 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: u64) -> Option<Plan> {
 fn unparked(state: &State, running: &CurrentOperation) -> Option<Plan> {
     let refused = running.refused.as_ref()?;
     (!refused.held && state.holds_something()).then_some(Plan {
-        due_ms: 0,
+        due_ms: UnixMillis::EPOCH,
         what: RecoveryAction::Disprove,
     })
 }
@@ -134,7 +135,10 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
             target: Some(target),
             amount_minor,
         };
-        return Some(Plan { due_ms: 0, what });
+        return Some(Plan {
+            due_ms: UnixMillis::EPOCH,
+            what,
+        });
     }
     if state.status != Status::Authorized {
         return None;
@@ -147,7 +151,10 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
             target: None,
             amount_minor,
         };
-        return Some(Plan { due_ms: 0, what });
+        return Some(Plan {
+            due_ms: UnixMillis::EPOCH,
+            what,
+        });
     }
     Some(Plan {
         due_ms: due::lapses_soon_ms(state, psp),
@@ -168,7 +175,7 @@ pub(crate) fn give_up(state: &State) -> RecoveryAction {
 
 /// A 3-D Secure whose time is over is looked at once more: its customer may have finished just in time. Where no look can be
 /// had, it is given up unseen; the release then tells.
-fn plan_action(state: &State, psp: &Psp, now_ms: u64) -> Plan {
+fn plan_action(state: &State, psp: &Psp, now_ms: UnixMillis) -> Plan {
     let Some(what) = look(state, psp) else {
         return Plan {
             due_ms: due::action_over_ms(state, psp, now_ms),
@@ -195,7 +202,7 @@ fn plan_refused(state: &State, running: &CurrentOperation, refused: &Refused, ps
     if !refused.held && state.holds_something() {
         // Something to release has come to be known since: the refusal proves the try before without effect.
         return Plan {
-            due_ms: 0,
+            due_ms: UnixMillis::EPOCH,
             what: RecoveryAction::Disprove,
         };
     }
@@ -214,12 +221,12 @@ pub(crate) const ABANDONED: RecoveryAction = RecoveryAction::End {
     message: "Nobody finished 3-D Secure in its time, so nothing was reserved.",
 };
 
-fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: u64) -> Plan {
+fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> Plan {
     let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
     // The move is made at `due_ms` or later; what the clock allows must hold then.
     let at_ms = due_ms.max(now_ms);
-    let is_stale = running.operation == Operation::Authorize
-        && at_ms > running.since_ms.saturating_add(psp.timing.authorize_retry_ms);
+    let is_stale =
+        running.operation == Operation::Authorize && at_ms > running.since_ms + psp.timing.authorize_retry_ms;
     let no_act_left = running.no_act_left();
     let is_of_client = running.cause == Cause::Client
         && matches!(state.status, Status::Authorizing | Status::Capturing)
@@ -230,7 +237,7 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: u6
         || no_act_left && !running.proven_absent && is_rejected_key_forgotten(running, psp, at_ms);
     if is_withdrawn && is_of_client {
         return Plan {
-            due_ms: 0,
+            due_ms: UnixMillis::EPOCH,
             what: RecoveryAction::Withdraw,
         };
     }
@@ -239,9 +246,15 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: u6
         return plan_rejected(state, running, psp, due_ms, at_ms);
     }
     let what = if running.proven_absent {
-        retry(state, running, psp, is_stale, running.effect.saturating_add(1))
+        retry(
+            state,
+            running,
+            psp,
+            is_stale,
+            running.generation.saturating_add(1),
+        )
     } else if no_act_left {
-        retry(state, running, psp, is_stale, running.effect.max(1))
+        retry(state, running, psp, is_stale, running.generation.max(1))
     } else {
         reconcile(state, running, psp, at_ms, is_stale)
     };
@@ -249,9 +262,9 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: u6
 }
 
 /// Whether a request was rejected under the current number, and its key is too old to be sent.
-fn is_rejected_key_forgotten(running: &CurrentOperation, psp: &Psp, at_ms: u64) -> bool {
-    let is_keyed = psp.class.keyed_horizon_ms.is_some();
-    let is_rejected = |call: &DispatchedCall| matches!(call.tried, DeliveryState::Rejected { .. });
+fn is_rejected_key_forgotten(running: &CurrentOperation, psp: &Psp, at_ms: UnixMillis) -> bool {
+    let is_keyed = psp.capabilities.keyed_horizon_ms.is_some();
+    let is_rejected = |call: &DispatchedCall| matches!(call.delivery, DeliveryState::Rejected { .. });
     let was_rejected = running.key_used_since_ms.is_some() || running.current().any(is_rejected);
     is_keyed && was_rejected && !due::within_horizon(running, psp, at_ms)
 }
@@ -259,8 +272,14 @@ fn is_rejected_key_forgotten(running: &CurrentOperation, psp: &Psp, at_ms: u64) 
 /// An operation without a waiting client stays open while the PSP rejects it. It is sent again with growing pauses: under its key
 /// within the horizon, and under a new number after a look has proven that it had no effect. An unfinished 3-D Secure is looked at
 /// before it is released again, because its customer may have finished meanwhile.
-fn plan_rejected(state: &State, running: &CurrentOperation, psp: &Psp, due_ms: u64, at_ms: u64) -> Plan {
-    let is_keyed = psp.class.keyed_horizon_ms.is_some();
+fn plan_rejected(
+    state: &State,
+    running: &CurrentOperation,
+    psp: &Psp,
+    due_ms: UnixMillis,
+    at_ms: UnixMillis,
+) -> Plan {
+    let is_keyed = psp.capabilities.keyed_horizon_ms.is_some();
     let is_forgotten = is_keyed && !due::within_horizon(running, psp, at_ms);
     let what = match look(state, psp) {
         Some(look) if is_forgotten || (state.is_unfinished_action() && !due::is_spent(state, running)) => {
@@ -276,11 +295,16 @@ fn plan_rejected(state: &State, running: &CurrentOperation, psp: &Psp, due_ms: u
 
 /// Sends again what the PSP rejected, within bounds.
 pub(crate) fn send_rejected_again(state: &State, running: &CurrentOperation, psp: &Psp) -> RecoveryAction {
-    retry(state, running, psp, false, running.effect.max(1))
+    retry(state, running, psp, false, running.generation.max(1))
 }
 
 /// Whether a rejected release of an unfinished 3-D Secure has just been looked at, and is to be sent again.
-pub(crate) fn releases_again(state: &State, running: &CurrentOperation, now_ms: u64, psp: &Psp) -> bool {
+pub(crate) fn releases_again(
+    state: &State,
+    running: &CurrentOperation,
+    now_ms: UnixMillis,
+    psp: &Psp,
+) -> bool {
     state.is_unfinished_action()
         && running.parked.is_none()
         && running.no_act_left()
@@ -294,15 +318,15 @@ fn reconcile(
     state: &State,
     running: &CurrentOperation,
     psp: &Psp,
-    at_ms: u64,
+    at_ms: UnixMillis,
     is_stale: bool,
 ) -> RecoveryAction {
     let resends = resends(running);
     let may_resend = may_resend(running, psp, at_ms);
     let look = look(state, psp);
     let resend = RecoveryAction::Send {
-        step: CallStep::Act,
-        effect: running.effect,
+        step: CallStep::Execute,
+        generation: running.generation,
     };
     // A PSP that goes on rejecting us tells nothing of what it did before.
     let goes_on = running.rejections_in_a_row() >= RESENDS_BEFORE_LOOKUP;
@@ -317,23 +341,23 @@ fn reconcile(
     }
 }
 
-/// How often the current effect number was sent again.
+/// How often the current generation was sent again.
 fn resends(running: &CurrentOperation) -> usize {
     running
         .maybe_sent()
-        .filter(|call| call.step == CallStep::Act)
+        .filter(|call| call.step == CallStep::Execute)
         .count()
         .saturating_sub(1)
 }
 
 /// Whether the current PSP key may be sent again at `at_ms`, and can tell something.
-pub(crate) fn may_resend(running: &CurrentOperation, psp: &Psp, at_ms: u64) -> bool {
+pub(crate) fn may_resend(running: &CurrentOperation, psp: &Psp, at_ms: UnixMillis) -> bool {
     due::within_horizon(running, psp, at_ms) && resends(running) < RESENDS_MAX && !running.key_is_useless
 }
 
 /// What follows from a look that failed: while looks fail, the same key is sent again now and then; once it cannot be, and
 /// looks have failed for a day, an operator has to decide. A look that answered is repeated until it counts.
-pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option<RecoveryAction> {
+pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: UnixMillis) -> Option<RecoveryAction> {
     let running = state
         .running
         .as_ref()
@@ -350,8 +374,8 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option
     if is_unknown && may_resend(running, psp, now_ms) {
         let is_due = now_ms >= due::resend_after_failed_look_ms(running, psp);
         return is_due.then_some(RecoveryAction::Send {
-            step: CallStep::Act,
-            effect: running.effect,
+            step: CallStep::Execute,
+            generation: running.generation,
         });
     }
     let is_given_up = now_ms >= due::looks_given_up_ms(running);
@@ -360,13 +384,13 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: u64) -> Option
     })
 }
 
-/// Tries again what is proven not to have happened, within bounds, beginning with the first call of `effect`.
+/// Tries again what is proven not to have happened, within bounds, beginning with the first call of `generation`.
 fn retry(
     state: &State,
     running: &CurrentOperation,
     psp: &Psp,
     is_stale: bool,
-    effect: u16,
+    generation: u16,
 ) -> RecoveryAction {
     let is_spent = due::is_spent(state, running);
     match running.operation {
@@ -380,19 +404,19 @@ fn retry(
         Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund => {
             RecoveryAction::Send {
                 step: first_step(state, psp, running),
-                effect,
+                generation,
             }
         }
     }
 }
 
-/// The first call of an effect number: makes the object where the class has one and it is not made yet (rule 12).
+/// The first call of a generation: makes the object where the class has one and it is not made yet (rule 12).
 pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -> CallStep {
     let is_made = state.object.is_some();
-    if running.operation == Operation::Authorize && psp.class.prepares() && !is_made {
-        CallStep::Prepare
+    if running.operation == Operation::Authorize && psp.capabilities.prepares() && !is_made {
+        CallStep::CreateObject
     } else {
-        CallStep::Act
+        CallStep::Execute
     }
 }
 
@@ -400,27 +424,27 @@ pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -
 fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     let running = state.running.as_ref()?;
     if lists_refund(running, psp) {
-        let is_listed = psp.class.addressable || psp.class.lookup_lag_ms.is_some();
+        let is_listed = psp.capabilities.addressable || psp.capabilities.lookup_lag_ms.is_some();
         return is_listed.then_some(RecoveryAction::Lookup);
     }
     // What was acted on is what must be looked at: a later object may have come to be known meanwhile.
     let acted_on = running.current().rev().find_map(|call| call.target.as_deref());
     let reference = running.target.as_deref().or(acted_on).or(state.own_reference());
-    match reference.filter(|_| psp.class.addressable) {
+    match reference.filter(|_| psp.capabilities.addressable) {
         Some(reference) => Some(RecoveryAction::Read {
             reference: reference.to_owned(),
         }),
-        None => psp.class.lookup_lag_ms.map(|_| RecoveryAction::Lookup),
+        None => psp.capabilities.lookup_lag_ms.map(|_| RecoveryAction::Lookup),
     }
 }
 
 /// Whether a list tells of the operation, as the object that it is of does not.
 fn lists_refund(running: &CurrentOperation, psp: &Psp) -> bool {
-    running.operation == Operation::Refund && psp::capabilities(psp.face).lists_refunds
+    running.operation == Operation::Refund && psp::driver_capabilities(psp.connector).lists_refunds
 }
 
 /// The first page of the look-up that tells of the operation under way.
-pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: u64) -> Lookup {
+pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: UnixMillis) -> Lookup {
     let refunded = state
         .running
         .as_ref()
@@ -438,8 +462,8 @@ pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: u64) -> Lookup {
     }
 }
 
-fn is_in_doubt(running: &CurrentOperation, psp: &Psp, now_ms: u64) -> bool {
-    running.current().any(|call| match call.tried {
+fn is_in_doubt(running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> bool {
+    running.current().any(|call| match call.delivery {
         DeliveryState::Pending => now_ms > due::silent_from_ms(call, psp),
         DeliveryState::Unknown { .. } => true,
         DeliveryState::NotSent { .. } | DeliveryState::Answered { .. } | DeliveryState::Rejected { .. } => {

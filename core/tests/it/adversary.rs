@@ -1,7 +1,7 @@
 //! The adversary: everything that the fault model (`docs/faults.md`) lets happen between clients, servers and a PSP, by choice.
 
 use pay_once_core::journal::invariant;
-use pay_once_core::{AttemptId, Call, Input, Outcome, Record, Routed, Status};
+use pay_once_core::{AttemptId, Call, Input, Millis, Outcome, Record, Routed, Status};
 
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, json, text, timeout};
 
@@ -52,7 +52,7 @@ impl Run {
         let mut world = World::new(case.kind);
         world.ledger.dials.listing_lag_ms = case.listing_lag_ms;
         if case.patient {
-            world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+            world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
         }
         let mut body = CREATE.replace("pm_card_visa", case.token);
         if case.automatic {
@@ -164,11 +164,11 @@ impl Run {
             return;
         }
         let call = self.world.held.remove(usize::from(a) % self.world.held.len());
-        if !call.may_send(self.world.now_ms) {
+        if !call.may_send(self.world.now()) {
             return self.world.outcome(call, crate::support::not_sent());
         }
         let now_ms = self.true_ms;
-        let lands_by_ms = now_ms + self.world.timing().max_in_flight_ms;
+        let lands_by_ms = now_ms + self.world.timing().max_in_flight_ms.get();
         // Questions get through more often than not: what is asked about is what the adversary works on.
         let luck = if call.moves_money || b.is_multiple_of(5) {
             b % 6
@@ -309,7 +309,7 @@ impl Run {
         while !self.flying.is_empty() {
             self.land(0);
         }
-        self.advance(self.world.timing().max_in_flight_ms);
+        self.advance(self.world.timing().max_in_flight_ms.get());
         self.world.held.clear();
         self.world.script.clear();
         // Half of the late answers are never heard; where an assumption was broken, all are.

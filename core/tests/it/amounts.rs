@@ -1,14 +1,14 @@
 //! Amounts in the units of the PSP: what is sent is what was asked for, or nothing is sent.
 
 use iso_currency::Currency;
-use pay_once_core::Face;
+use pay_once_core::Connector;
 use pay_once_core::journal::wire_form::WireForm;
 use pay_once_core::psp::amount::{Units, is_currency};
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, json as body};
 
-const FACES: [Face; 2] = [Face::Stripe, Face::Acquirer];
+const CONNECTORS: [Connector; 2] = [Connector::Stripe, Connector::Acquirer];
 
 /// Stripe's list, written down once more from its documentation: decimals on the wire, by currency; two for all others.
 fn stripe_decimals(code: &str) -> u32 {
@@ -43,8 +43,8 @@ fn every_currency_makes_a_round_trip_or_is_refused() {
             continue;
         }
         let iso = u32::from(currency.exponent().unwrap());
-        for face in FACES {
-            let units = Units::new(face, WireForm::CURRENT);
+        for connector in CONNECTORS {
+            let units = Units::new(connector, WireForm::CURRENT);
             for minor in [1, 5, 10, 99, 100, 1_000, 4_500, 5_123, 450_000, (1 << 53) - 1] {
                 let Ok(wire) = units.to_wire(&code, minor) else {
                     refusals += 1;
@@ -54,10 +54,10 @@ fn every_currency_makes_a_round_trip_or_is_refused() {
                 assert_eq!(
                     units.from_wire(&code, wire),
                     Some(minor),
-                    "{code} {minor} {face:?}"
+                    "{code} {minor} {connector:?}"
                 );
                 // The value in whole units of the currency is the same, in integers.
-                let decimals = if face == Face::Stripe {
+                let decimals = if connector == Connector::Stripe {
                     stripe_decimals(&code)
                 } else {
                     iso
@@ -66,12 +66,12 @@ fn every_currency_makes_a_round_trip_or_is_refused() {
                 assert_eq!(
                     minor * 10_u128.pow(decimals),
                     wire * 10_u128.pow(iso),
-                    "{code} {minor} {face:?}"
+                    "{code} {minor} {connector:?}"
                 );
-                if face == Face::Stripe && ["ISK", "UGX"].contains(&code.as_str()) {
+                if connector == Connector::Stripe && ["ISK", "UGX"].contains(&code.as_str()) {
                     assert_eq!(wire % 100, 0, "{code}: both decimals are zero");
                 }
-                if face == Face::Stripe && decimals == 3 {
+                if connector == Connector::Stripe && decimals == 3 {
                     assert_eq!(wire % 10, 0, "{code}: the last decimal is zero");
                 }
             }
@@ -174,7 +174,7 @@ fn what_the_psp_cannot_express_is_refused_before_anything_is_sent() {
 #[test]
 fn what_comes_back_is_read_in_the_units_that_were_sent() {
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let sent = json!({"order_id": "o", "amount": 4_500, "currency": "ISK", "payment_method": "pm_x"});
     let id = world.create_with("k1", &sent.to_string());
     world.script.push_back(Told::Lost(crate::support::timeout()));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::contract::error::Code;
-use pay_once_core::{Config, Face, Input, RecordError, Response, Routed};
+use pay_once_core::{Config, Connector, Input, Millis, RecordError, Response, Routed};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -350,22 +350,25 @@ fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
     let psp = |change: fn(&mut pay_once_core::Psp)| {
         broken(&move |config| change(config.psps.get_mut("stripe").unwrap()))
     };
-    assert!(psp(|psp| psp.class.keyed_horizon_ms = Some(124_000)).contains("keyed_horizon_ms"));
+    assert!(
+        psp(|psp| psp.capabilities.keyed_horizon_ms = Some(Millis::new(124_000)))
+            .contains("keyed_horizon_ms")
+    );
     let why = psp(|psp| psp.base_url = "https://ada:secret@psp.example/v1".to_owned());
     assert!(why.contains("base_url") && !why.contains("secret"), "{why}");
-    assert!(psp(|psp| psp.timing.send_window_ms = 0).contains("send_window_ms"));
-    assert!(psp(|psp| psp.timing.call_timeout_ms = 120_001).contains("max_in_flight_ms"));
+    assert!(psp(|psp| psp.timing.send_window_ms = Millis::new(0)).contains("send_window_ms"));
+    assert!(psp(|psp| psp.timing.call_timeout_ms = Millis::new(120_001)).contains("max_in_flight_ms"));
     let mut at_the_bound = crate::support::config(Kind::Stripe);
     at_the_bound.psps.values_mut().for_each(|psp| {
         psp.timing.call_timeout_ms = psp.timing.max_in_flight_ms;
-        psp.class.keyed_horizon_ms = Some(psp.timing.landed_after_ms() + 1);
+        psp.capabilities.keyed_horizon_ms = Some(psp.timing.landed_after_ms() + Millis::new(1));
     });
     assert_eq!(at_the_bound.check(), Ok(()));
     let secret = at_the_bound.psps["stripe"].api_key.clone();
     assert_eq!(format!("{secret:?}"), "Secret(…)");
-    assert!(psp(|psp| psp.face = Face::Acquirer).contains("no objects to address"));
+    assert!(psp(|psp| psp.connector = Connector::Acquirer).contains("no objects to address"));
     assert!(
-        psp(|psp| psp.timing.max_in_flight_ms = u64::MAX).contains("stripe"),
+        psp(|psp| psp.timing.max_in_flight_ms = Millis::MAX).contains("stripe"),
         "and it does not overflow"
     );
     assert!(broken(&|config| config.psps.clear()).contains("no psp named"));
@@ -378,7 +381,12 @@ fn a_configuration_on_which_no_promise_can_be_kept_is_refused() {
     };
     assert!(broken(&same_key).contains("\"demo\" and \"twin\" have the same API key"));
     let mut config = crate::support::config(Kind::Stripe);
-    config.psps.get_mut("stripe").unwrap().class.keyed_horizon_ms = Some(124_001);
+    config
+        .psps
+        .get_mut("stripe")
+        .unwrap()
+        .capabilities
+        .keyed_horizon_ms = Some(Millis::new(124_001));
     assert_eq!(config.check(), Ok(()), "one millisecond more is enough");
 }
 

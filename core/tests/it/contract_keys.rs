@@ -301,9 +301,9 @@ fn parallel_duplicates_wait_for_the_twin_and_never_call_again() {
                 panic!("routed");
             };
             match world.drive(id, input) {
-                Reply::Wait { until_ms, ticket } => {
-                    assert_eq!(until_ms, world.now_ms + 150, "the budget");
-                    waiting.push(ticket);
+                Reply::Wait { until_ms, pending } => {
+                    assert_eq!(until_ms.get(), world.now_ms + 150, "the budget");
+                    waiting.push(pending);
                 }
                 other => panic!("{other:?}"),
             }
@@ -312,8 +312,8 @@ fn parallel_duplicates_wait_for_the_twin_and_never_call_again() {
         world.now_ms += 100;
         world.release();
         let mut bodies = Vec::new();
-        for (nth, ticket) in waiting.into_iter().enumerate() {
-            match world.drive(id, Input::Request(ticket)) {
+        for (nth, pending) in waiting.into_iter().enumerate() {
+            match world.drive(id, Input::Request(pending)) {
                 Reply::Now(answer) => {
                     assert_eq!(answer.status, 200);
                     let replayed = answer.header("Idempotency-Replayed").is_some();
@@ -342,16 +342,16 @@ fn a_duplicate_that_is_too_early_gets_202_at_the_budget_and_not_a_millisecond_so
     else {
         panic!("routed");
     };
-    let Reply::Wait { until_ms, ticket } = world.drive(id, input) else {
+    let Reply::Wait { until_ms, pending } = world.drive(id, input) else {
         panic!("waits")
     };
-    world.now_ms = until_ms - 1;
+    world.now_ms = until_ms.get() - 1;
     assert!(matches!(
-        world.drive(id, Input::Request(ticket.clone())),
+        world.drive(id, Input::Request(pending.clone())),
         Reply::Wait { .. }
     ));
-    world.now_ms = until_ms;
-    let Reply::Now(answer) = world.drive(id, Input::Request(ticket)) else {
+    world.now_ms = until_ms.get();
+    let Reply::Now(answer) = world.drive(id, Input::Request(pending)) else {
         panic!("answers")
     };
     assert_eq!(answer.status, 202);

@@ -306,14 +306,14 @@ fn prefer_wait_waits_longer_and_says_so() {
         let headers = [("idempotency-key", "k2"), ("prefer", asked)];
         let routed = world.route("POST", &format!("/attempts/{id}/authorize"), &headers, b"");
         let Routed::Attempt {
-            input: Input::Request(ticket),
+            input: Input::Request(pending),
             ..
         } = routed
         else {
             panic!("{routed:?}");
         };
         assert_eq!(
-            ticket.answer_by_ms(),
+            pending.answer_by_ms().get(),
             from_ms + seconds * 1000,
             "what an adapter is told"
         );

@@ -2,8 +2,8 @@
 
 use pay_once_core::limits::{PSP_ABSENT_RETRY_MS, SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use pay_once_core::{
-    AttemptId, Entropy, Input, Outcome, Record, RecordError, Reply, Response, RetryBudget, Routed, Status,
-    Swap, Swapped, body_bytes_max, body_did_not_arrive, handle, not_answered,
+    AttemptId, Entropy, Input, Outcome, Record, RecordError, RecordVersion, Reply, Response, RetryBudget,
+    Routed, Status, Swap, Swapped, UnixMillis, body_bytes_max, body_did_not_arrive, handle, not_answered,
 };
 
 use crate::support::{CREATE, Kind, START_MS, Told, World, code, config, json, sign, timeout};
@@ -119,7 +119,10 @@ fn a_write_says_what_it_adds_and_becomes_a_swap() {
         (Status::Created, false, 0)
     );
     let swap = Swap::from(write);
-    assert_eq!((swap.id, swap.expected_version, swap.version), (id, None, 1));
+    assert_eq!(
+        (swap.id, swap.expected_version, swap.version),
+        (id, None, RecordVersion::new(1))
+    );
     assert_eq!(
         (swap.bytes, swap.wake_at_ms),
         (write.record.encode(), write.wake_at_ms)
@@ -174,7 +177,15 @@ fn what_was_never_dispatched_is_not_carried_on() {
     let config = config(Kind::Stripe);
     let id = AttemptId::from_bytes([1; 16]);
     assert_eq!(id.to_bytes(), [1; 16]);
-    let step = handle(&config, id, None, &Input::Wake, START_MS, Entropy(1)).unwrap();
+    let step = handle(
+        &config,
+        id,
+        None,
+        &Input::Wake,
+        UnixMillis::new(START_MS),
+        Entropy(1),
+    )
+    .unwrap();
     assert!(step.write.is_none() && step.calls.is_empty() && step.wake_at_ms.is_none());
     assert!(matches!(step.reply, Reply::Nothing));
 }
@@ -236,7 +247,11 @@ fn a_psp_that_is_gone_from_the_configuration_is_waited_for() {
         let psps = std::mem::take(&mut world.config.psps);
         let due_ms = world.due(id).unwrap();
         world.wake_at(id, due_ms);
-        assert_eq!(world.due(id), Some(due_ms + PSP_ABSENT_RETRY_MS), "{under_way}");
+        assert_eq!(
+            world.due(id),
+            Some(due_ms + PSP_ABSENT_RETRY_MS.get()),
+            "{under_way}"
+        );
         world.config.psps = psps;
         world.settle(id, 3);
         assert_eq!(world.status(id), if under_way { "CAPTURED" } else { "EXPIRED" });

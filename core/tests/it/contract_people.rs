@@ -1,7 +1,7 @@
 //! `docs/http.md`, “Merchants” and “Resolve”: who may see and do what, and what an operator can end.
 
-use pay_once_core::AttemptId;
 use pay_once_core::journal::entry::Operation;
+use pay_once_core::{AttemptId, Millis};
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, closed, code, json as body, not_sent, text, timeout};
@@ -186,8 +186,8 @@ fn an_operator_ends_a_parked_unknown() {
 /// A PSP of this face that offers nothing to find an unknown out with.
 fn telling_nothing(kind: Kind) -> World {
     let mut world = World::new(kind);
-    let class = &mut world.psp_mut().class;
-    (class.keyed_horizon_ms, class.lookup_lag_ms) = (None, None);
+    let capabilities = &mut world.psp_mut().capabilities;
+    (capabilities.keyed_horizon_ms, capabilities.lookup_lag_ms) = (None, None);
     world
 }
 
@@ -364,8 +364,8 @@ fn a_webhook_ends_a_parked_unknown_too() {
 #[test]
 fn what_is_parked_stays_so_when_a_later_sending_turns_out_not_to_have_left() {
     let mut world = World::new(Kind::AcquirerKeyed);
-    let landed_ms = world.timing().landed_after_ms();
-    world.psp_mut().class.keyed_horizon_ms = Some(landed_ms + 1_000);
+    let landed_ms = world.timing().landed_after_ms().get();
+    world.psp_mut().capabilities.keyed_horizon_ms = Some(Millis::new(landed_ms + 1_000));
     let id = world.create();
     world.script.extend([Told::Instead(timeout()), Told::Hold]);
     world.op(id, "authorize", "k2");

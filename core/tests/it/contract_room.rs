@@ -4,7 +4,7 @@ use pay_once_core::base::id::LocalId;
 use pay_once_core::journal::entry::{Entry, Fact, Source};
 use pay_once_core::journal::evidence::{Evidence, Signal};
 use pay_once_core::limits::{ENTRIES_MAX, RECORD_BYTES_FOR_REQUESTS_MAX};
-use pay_once_core::{AttemptId, Entropy, Record};
+use pay_once_core::{AttemptId, Entropy, Record, UnixMillis};
 
 use crate::support::{CREATE, Kind, Told, World, code, timeout};
 
@@ -27,11 +27,11 @@ fn noise(chars: usize) -> Entry {
         ..Evidence::default()
     };
     Entry {
-        at_ms: 1,
+        at_ms: UnixMillis::new(1),
         fact: Fact::Observed {
             source: Source::Webhook,
             call: None,
-            id: LocalId::new(1, Entropy(1), 0),
+            id: LocalId::new(UnixMillis::new(1), Entropy(1), 0),
             evidence,
         },
     }

@@ -1,6 +1,6 @@
 //! Stripe's events: those that concern an attempt are taken in, in whatever form; all others are taken with a 2xx.
 
-use pay_once_core::Secret;
+use pay_once_core::{Millis, Secret};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, sign, timeout};
@@ -299,7 +299,10 @@ fn asking_about_an_open_action_has_it_read() {
     let (calls, writes) = (world.calls.len(), world.writes);
     world.get(id);
     let read = world.calls.last().unwrap();
-    assert_eq!((read.http.method, read.skip_within_ms), ("GET", Some(2_000)));
+    assert_eq!(
+        (read.http.method, read.skip_within_ms),
+        ("GET", Some(Millis::new(2_000)))
+    );
     assert_eq!(
         (world.calls.len(), world.writes),
         (calls + 1, writes),

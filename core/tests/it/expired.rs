@@ -18,7 +18,7 @@ fn waiting(kind: Kind) -> (World, AttemptId, u64) {
     assert_eq!(answer.status, 202, "{kind:?}");
     let id = *world.store.keys().next().unwrap();
     let since_ms = world.record(id).state().action.as_ref().unwrap().since_ms;
-    (world, id, since_ms + ACTION_MS)
+    (world, id, since_ms.get() + ACTION_MS)
 }
 
 /// Lets timers fire until `until_ms`; every call that moves money is told `money`, every question `question`, or the truth.
@@ -92,7 +92,7 @@ fn a_release_that_is_rejected_ends_nothing() {
 fn a_release_that_is_rejected_for_hours_has_tries_left() {
     for kind in Kind::ALL
         .into_iter()
-        .filter(|kind| kind.class().addressable || kind.class().lookup_lag_ms.is_some())
+        .filter(|kind| kind.capabilities().addressable || kind.capabilities().lookup_lag_ms.is_some())
     {
         let (mut world, id, over_ms) = waiting(kind);
         let rejected = answered(401, REVOKED);
@@ -116,10 +116,10 @@ fn a_release_that_is_rejected_for_hours_has_tries_left() {
 fn a_customer_who_finished_in_time_is_seen_by_the_last_look() {
     for kind in Kind::ALL
         .into_iter()
-        .filter(|kind| kind.class().addressable || kind.class().lookup_lag_ms.is_some())
+        .filter(|kind| kind.capabilities().addressable || kind.capabilities().lookup_lag_ms.is_some())
     {
         let (mut world, id, over_ms) = waiting(kind);
-        world.ledger.dials.listing_lag_ms = if kind.class().addressable {
+        world.ledger.dials.listing_lag_ms = if kind.capabilities().addressable {
             0
         } else {
             crate::support::LOOKUP_LAG_MS

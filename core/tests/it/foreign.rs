@@ -1,7 +1,7 @@
 //! Rule 13: an object that this installation did not make is left alone, whatever reference it carries.
 
 use pay_once_core::journal::entry::Operation;
-use pay_once_core::{AttemptId, CallResult};
+use pay_once_core::{AttemptId, CallResult, Millis};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, timeout};
@@ -98,8 +98,8 @@ fn the_time_of_the_first_dispatch_decides() {
 #[test]
 fn a_look_that_shows_a_foreign_object_proves_nothing_and_is_parked_in_the_end() {
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
-    world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
     world.op(id, "authorize", "k2");
@@ -167,7 +167,7 @@ fn another_amount_is_released_by_a_named_installation_and_parked_by_one_without(
     for (installation, parked) in [("shop", false), ("", true)] {
         let mut world = World::new(Kind::StripeListed);
         world.config.installation = installation.to_owned();
-        world.psp_mut().class.keyed_horizon_ms = None;
+        world.psp_mut().capabilities.keyed_horizon_ms = None;
         let id = world.create();
         world.script.push_back(Told::Instead(timeout()));
         world.op(id, "authorize", "k2");
@@ -241,7 +241,7 @@ fn a_foreign_authorizations_capture_is_foreign_whenever_it_was_made() {
 fn a_key_that_the_psp_knows_with_another_request_is_looked_into_and_not_sent_again() {
     let reused = r#"{"error":{"type":"idempotency_error","message":"Keys for idempotent requests can only be used with the same parameters"}}"#;
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let id = world.create();
     world.script.push_back(Told::Instead(answered(400, reused)));
     world.op(id, "authorize", "k2");

@@ -2,7 +2,7 @@
 //! draws one number more; these do not.
 
 use pay_once_core::journal::entry::{Fact, Operation};
-use pay_once_core::{Input, Routed};
+use pay_once_core::{Input, Millis, Routed, UnixMillis};
 
 use crate::support::*;
 
@@ -14,7 +14,7 @@ fn sent_ms(world: &World, id: pay_once_core::AttemptId, wanted: Operation) -> Ve
             operation,
             sent_at_ms,
             ..
-        } if *operation == wanted => Some(*sent_at_ms),
+        } if *operation == wanted => Some(sent_at_ms.get()),
         _ => None,
     });
     found.collect()
@@ -24,10 +24,10 @@ fn sent_ms(world: &World, id: pay_once_core::AttemptId, wanted: Operation) -> Ve
 /// and the unknown parks (rule 5).
 #[test]
 fn no_pause_outlasts_a_key() {
-    let landed_ms = World::new(Kind::AcquirerKeyed).timing().landed_after_ms();
+    let landed_ms = World::new(Kind::AcquirerKeyed).timing().landed_after_ms().get();
     for extra_ms in [100_000, 130_000, 170_000, 250_000] {
         let mut world = World::new(Kind::AcquirerKeyed);
-        world.psp_mut().class.keyed_horizon_ms = Some(landed_ms + extra_ms);
+        world.psp_mut().capabilities.keyed_horizon_ms = Some(Millis::new(landed_ms + extra_ms));
         let id = world.create();
         for _ in 0..40 {
             world.script.push_back(Told::Instead(timeout()));
@@ -63,11 +63,11 @@ fn whoever_is_asked_about_what_is_under_way_arms_its_timer() {
     };
     let step = world.decide(id, Some(&record), &input);
     assert!(step.write.is_none(), "a twin writes nothing");
-    assert_eq!(step.wake_at_ms, due_ms);
+    assert_eq!(step.wake_at_ms.map(UnixMillis::get), due_ms);
     // And a wake that comes early changes nothing, and is put off.
     let step = world.decide(id, Some(&record), &Input::Wake);
     assert!(step.write.is_none());
-    assert_eq!(step.wake_at_ms, due_ms);
+    assert_eq!(step.wake_at_ms.map(UnixMillis::get), due_ms);
 }
 
 /// A PSP counts an authorization's life from its effect, which an unknown hides: it is released in time counted from when
@@ -89,7 +89,7 @@ fn an_authorization_that_was_in_doubt_is_released_in_time() {
     assert_eq!(world.status(id), "AUTHORIZED");
     assert!(world.now_ms > asked_ms + 1_000);
     let timing = world.timing();
-    let due_ms = asked_ms + timing.authorization_lifetime_ms - timing.capture_margin_ms;
+    let due_ms = asked_ms + timing.authorization_lifetime_ms.get() - timing.capture_margin_ms.get();
     assert_eq!(world.due(id), Some(due_ms));
 }
 
@@ -120,7 +120,7 @@ fn an_object_that_is_acted_on_is_not_replaced_by_a_late_preparation() {
 #[test]
 fn a_late_answer_of_a_number_that_was_proven_absent_names_no_page() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(1_000_000);
     let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));
     world.script.push_back(Told::Instead(timeout()));
     assert_eq!(world.op(id, "authorize", "k2").status, 202);

@@ -4,7 +4,7 @@ use pay_once_core::base::id::LocalId;
 use pay_once_core::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind};
 use pay_once_core::journal::invariant::check;
 use pay_once_core::limits::KEYS_PER_ATTEMPT_MAX;
-use pay_once_core::{Entropy, Record};
+use pay_once_core::{Entropy, Record, UnixMillis};
 
 use crate::support::{Kind, Told, World};
 
@@ -42,7 +42,7 @@ fn requested(key: &str) -> Fact {
 }
 
 /// The last dispatch of the record, changed.
-fn dispatch(record: &Record, change: impl FnOnce(&mut LocalId, &mut u16, &mut u64)) -> Fact {
+fn dispatch(record: &Record, change: impl FnOnce(&mut LocalId, &mut u16, &mut UnixMillis)) -> Fact {
     let mut dispatches = record.entries().iter().rev();
     let mut fact = dispatches
         .find(|entry| matches!(entry.fact, Fact::Dispatched { .. }))
@@ -50,12 +50,12 @@ fn dispatch(record: &Record, change: impl FnOnce(&mut LocalId, &mut u16, &mut u6
         .unwrap();
     if let Fact::Dispatched {
         call,
-        effect,
+        generation,
         send_by_ms,
         ..
     } = &mut fact
     {
-        change(call, effect, send_by_ms);
+        change(call, generation, send_by_ms);
     }
     fact
 }
@@ -81,15 +81,17 @@ fn rule_01_a_dispatch_has_a_name_of_its_own_and_a_window() {
         broken(&with(record.clone(), [same])),
         "rule 1 calls have names of their own"
     );
-    let closed = dispatch(&record, |call, _, send_by_ms| (*call, *send_by_ms) = (other(), 0));
+    let closed = dispatch(&record, |call, _, send_by_ms| {
+        (*call, *send_by_ms) = (other(), UnixMillis::EPOCH)
+    });
     assert_eq!(broken(&with(record, [closed])), "rule 1 a window to send in");
 }
 
 #[test]
 fn rule_03_the_effect_number_moves_with_proof_alone() {
     let record = captured();
-    let next = dispatch(&record, |call, effect, _| {
-        (*call, *effect) = (other(), *effect + 1)
+    let next = dispatch(&record, |call, generation, _| {
+        (*call, *generation) = (other(), *generation + 1)
     });
     assert_eq!(broken(&with(record, [next])), "rule 3 proof of non-effect");
 }
@@ -118,8 +120,11 @@ fn rule_06_what_is_proven_of_one_effect_number_is_proven_of_no_other() {
     let id = world.create();
     world.script.push_back(Told::Hold);
     world.op(id, "authorize", "k2");
-    let proven = |operation, effect| {
-        let conclusion = Conclusion::NoEffect { operation, effect };
+    let proven = |operation, generation| {
+        let conclusion = Conclusion::NoEffect {
+            operation,
+            generation,
+        };
         let record = with(world.record(id), [Fact::Inferred { conclusion }]);
         record.state().running.as_ref().unwrap().proven_absent
     };
@@ -128,7 +133,7 @@ fn rule_06_what_is_proven_of_one_effect_number_is_proven_of_no_other() {
 }
 
 fn other() -> LocalId {
-    LocalId::new(1, Entropy(9), 0)
+    LocalId::new(UnixMillis::new(1), Entropy(9), 0)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Look-ups: any number of pages, all asked when the first one was; a look that failed shows nothing, and is no reason to hold a
 //! payment for ever.
 
-use pay_once_core::{AttemptId, Call, CallResult, Input, Outcome};
+use pay_once_core::{AttemptId, Call, CallResult, Input, Millis, Outcome};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, timeout};
@@ -21,7 +21,7 @@ fn page(n: usize, has_more: bool) -> Told {
 fn listed(keyed: bool) -> (World, AttemptId) {
     let mut world = World::new(Kind::StripeListed);
     if !keyed {
-        world.psp_mut().class.keyed_horizon_ms = None;
+        world.psp_mut().capabilities.keyed_horizon_ms = None;
     }
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
@@ -113,9 +113,9 @@ fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
 #[test]
 fn the_charge_of_an_authorization_that_a_list_has_shown_is_read_by_its_id() {
     let mut world = World::new(Kind::Stripe);
-    world.psp_mut().class.keyed_horizon_ms = None;
-    world.psp_mut().class.addressable = true;
-    world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.addressable = true;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let id = world.create();
     world.script.extend([Told::Truth, Told::Lost(timeout())]);
     world.op(id, "authorize", "k2");
@@ -188,7 +188,7 @@ fn while_looks_fail_the_key_is_sent_again() {
 #[test]
 fn a_look_that_answered_is_followed_by_no_sending() {
     let (mut world, id) = listed(true);
-    world.psp_mut().timing.authorize_retry_ms = 1_000;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(1_000);
     world.now_ms += 2_000;
     let before = world.money_calls;
     for _ in 0..100 {

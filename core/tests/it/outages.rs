@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::journal::entry::Operation;
 use pay_once_core::limits::{
-    EFFECT_PAUSE_FIRST_MS, EFFECTS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
+    GENERATION_PAUSE_FIRST_MS, GENERATIONS_PER_OPERATION_MAX, RESENDS_BEFORE_LOOKUP, RESENDS_MAX,
 };
-use pay_once_core::{AttemptId, Call, CallResult, Face, Input, Outcome};
+use pay_once_core::{AttemptId, Call, CallResult, Connector, Input, Millis, Outcome};
 
 use crate::support::*;
 
@@ -104,14 +104,14 @@ impl Outage {
 
 fn ways(kind: Kind) -> Vec<CallResult> {
     let bare = r#"{"error":{"type":"invalid_request_error","message":"Bad request"}}"#;
-    match kind.face() {
-        Face::Stripe => vec![
+    match kind.connector() {
+        Connector::Stripe => vec![
             answered(503, ""),
             answered(400, bare),
             answered(401, bare),
             timeout(),
         ],
-        Face::Acquirer => vec![answered(503, ""), timeout()],
+        Connector::Acquirer => vec![answered(503, ""), timeout()],
     }
 }
 
@@ -170,9 +170,13 @@ fn what_is_not_done_in_a_day_is_parked() {
         let tries: BTreeSet<u16> = world
             .dispatches(id, Operation::Capture)
             .into_iter()
-            .map(|(effect, _)| effect)
+            .map(|(generation, _)| generation)
             .collect();
-        assert_eq!(tries.len(), usize::from(EFFECTS_PER_OPERATION_MAX), "{kind:?}");
+        assert_eq!(
+            tries.len(),
+            usize::from(GENERATIONS_PER_OPERATION_MAX),
+            "{kind:?}"
+        );
         let hours = (world.now_ms - since_ms) / HOUR_MS;
         assert!((22..26).contains(&hours), "{kind:?}: {hours} h");
     }
@@ -182,7 +186,7 @@ fn what_is_not_done_in_a_day_is_parked() {
 #[test]
 fn pauses_begin_with_the_third_try_and_grow_fourfold() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.max_in_flight_ms = 1_000;
+    world.psp_mut().timing.max_in_flight_ms = Millis::new(1_000);
     let id = world.authorized();
     let outage = Outage::of_money(u64::MAX, answered(503, ""));
     outage.begin(&mut world, id, "capture");
@@ -195,17 +199,17 @@ fn pauses_begin_with_the_third_try_and_grow_fourfold() {
         }
     }
     let pauses_ms: Vec<u64> = sent_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let window_ms = world.timing().send_window_ms;
-    assert!(pauses_ms[0] < EFFECT_PAUSE_FIRST_MS, "{pauses_ms:?}");
-    let wanted_ms = [1, 4, 16].map(|times| times * EFFECT_PAUSE_FIRST_MS + window_ms);
+    let window_ms = world.timing().send_window_ms.get();
+    assert!(pauses_ms[0] < GENERATION_PAUSE_FIRST_MS.get(), "{pauses_ms:?}");
+    let wanted_ms = [1, 4, 16].map(|times| times * GENERATION_PAUSE_FIRST_MS.get() + window_ms);
     assert_eq!(pauses_ms[1..], wanted_ms);
 }
 
 /// How often each effect number of an operation was sent.
 fn sent(world: &World, id: AttemptId, operation: Operation) -> Vec<(u16, usize)> {
     let mut counted: BTreeMap<u16, usize> = BTreeMap::new();
-    for (effect, _) in world.dispatches(id, operation) {
-        *counted.entry(effect).or_default() += 1;
+    for (generation, _) in world.dispatches(id, operation) {
+        *counted.entry(generation).or_default() += 1;
     }
     counted.into_iter().collect()
 }
@@ -223,8 +227,8 @@ fn an_operation_has_all_its_effect_numbers_also_when_it_is_not_the_first() {
     );
     let outage = Outage::of_money(u64::MAX, timeout());
     outage.exhaust(&mut world, id, "void");
-    let client_s: Vec<(u16, usize)> = (2..2 + EFFECTS_PER_OPERATION_MAX)
-        .map(|effect| (effect, 1))
+    let client_s: Vec<(u16, usize)> = (2..2 + GENERATIONS_PER_OPERATION_MAX)
+        .map(|generation| (generation, 1))
         .collect();
     assert_eq!(sent(&world, id, Operation::Void)[1..], client_s);
 }
@@ -243,7 +247,7 @@ fn a_key_is_sent_again_a_counted_number_of_times() {
     );
 
     let mut world = World::new(Kind::AcquirerKeyed);
-    world.psp_mut().class.keyed_horizon_ms = Some(100 * DAY_MS);
+    world.psp_mut().capabilities.keyed_horizon_ms = Some(Millis::new(100 * DAY_MS));
     let id = world.authorized();
     let outage = Outage {
         until_ms: u64::MAX,
@@ -284,7 +288,7 @@ fn an_operators_word_is_acted_on_at_once() {
     world.script.push_back(Told::Instead(timeout()));
     world.op(id, "void", "k3");
     // Also when recovery's own tries are spent: each word is worth one more.
-    for nth in 1..EFFECTS_PER_OPERATION_MAX + 3 {
+    for nth in 1..GENERATIONS_PER_OPERATION_MAX + 3 {
         while !world.is_parked(id) {
             world.settle(id, 1);
         }
@@ -322,12 +326,12 @@ fn a_pause_does_not_outlast_what_is_acted_on() {
     for (left_ms, lasts_ms) in [(4 * HOUR_MS, 90 * MINUTE_MS), (22 * HOUR_MS, 6 * HOUR_MS)] {
         let mut world = World::new(Kind::AcquirerQueryable);
         let id = world.authorized();
-        let lapses_ms = world.now_ms + world.timing().authorization_lifetime_ms;
+        let lapses_ms = world.now_ms + world.timing().authorization_lifetime_ms.get();
         world.now_ms = lapses_ms - left_ms;
         let outage = Outage::of_money(world.now_ms + lasts_ms, answered(503, ""));
         outage.outlast(&mut world, id, "capture");
         assert_eq!(world.status(id), "CAPTURED");
-        assert!(world.now_ms <= lapses_ms - world.timing().capture_margin_ms);
+        assert!(world.now_ms <= lapses_ms - world.timing().capture_margin_ms.get());
     }
     let mut world = World::new(Kind::StripeNoKeys);
     let id = world.create_with("k1", &CREATE.replace("visa", "3ds"));

@@ -1,7 +1,7 @@
 //! No byte string makes core panic: records, requests, PSP answers, webhooks. Whatever it is, there is an answer.
 
 use pay_once_core::journal::invariant;
-use pay_once_core::{AttemptId, Entropy, Input, Record, Request, Routed, handle, route};
+use pay_once_core::{AttemptId, Entropy, Input, Record, Request, Routed, UnixMillis, handle, route};
 use proptest::prelude::*;
 
 use crate::support::{CREATE, Kind, SECRET, Told, World, answered, sign, timeout};
@@ -142,7 +142,7 @@ proptest! {
         let (world, id) = stored();
         let lines: Vec<(&str, &[u8])> = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
         let request = Request { method: &method, target: &target, headers: &lines, body: &body };
-        match route(&world.config, &request, now_ms) {
+        match route(&world.config, &request, UnixMillis::new(now_ms)) {
             Routed::Reply(response) => {
                 prop_assert!((200..600).contains(&response.status));
                 prop_assert!(response.headers.iter().all(|(_, v)| v.bytes().all(|b| (b' '..=b'~').contains(&b))));
@@ -150,8 +150,8 @@ proptest! {
             Routed::Read(read) => prop_assert!(!read.call.moves_money),
             Routed::Attempt { input, .. } => {
                 let record = world.record(id);
-                let _ = handle(&world.config, id, Some(&record), &input, now_ms, Entropy(1));
-                let _ = handle(&world.config, id, None, &input, now_ms, Entropy(1));
+                let _ = handle(&world.config, id, Some(&record), &input, UnixMillis::new(now_ms), Entropy(1));
+                let _ = handle(&world.config, id, None, &input, UnixMillis::new(now_ms), Entropy(1));
             }
         }
     }
@@ -201,7 +201,7 @@ proptest! {
         world.now_ms = now_ms;
         world.get(id);
         let record = world.record(id);
-        handle(&world.config, id, Some(&record), &Input::Wake, now_ms, Entropy(7)).unwrap();
+        handle(&world.config, id, Some(&record), &Input::Wake, UnixMillis::new(now_ms), Entropy(7)).unwrap();
         for call in world.held.clone() {
             world.outcome(call, timeout());
         }

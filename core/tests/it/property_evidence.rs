@@ -1,8 +1,8 @@
 //! Rule 7: evidence is merged commutatively, associatively and idempotently, and any order of a truthful PSP's
 //! messages ends in the same place.
 
-use pay_once_core::AttemptId;
 use pay_once_core::journal::evidence::{Answered, Effect, EffectKind, Evidence, Knowledge, Signal};
+use pay_once_core::{AttemptId, UnixMillis};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ fn evidence() -> impl Strategy<Value = (Evidence, Option<u16>)> {
             Evidence {
                 effects,
                 complete,
-                capture_before_ms,
+                capture_before_ms: capture_before_ms.map(UnixMillis::new),
                 signal,
             },
             number,
@@ -58,7 +58,10 @@ fn evidence() -> impl Strategy<Value = (Evidence, Option<u16>)> {
 fn merged<'a>(parts: impl IntoIterator<Item = &'a (Evidence, Option<u16>)>) -> Knowledge {
     let mut knowledge = Knowledge::default();
     for (evidence, number) in parts {
-        knowledge.merge(evidence, number.map(|effect| Answered { effect, of: None }));
+        knowledge.merge(
+            evidence,
+            number.map(|generation| Answered { generation, of: None }),
+        );
     }
     knowledge
 }

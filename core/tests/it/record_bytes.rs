@@ -3,7 +3,7 @@
 use pay_once_core::journal::entry::{Entry, Fact, RequestKind};
 use pay_once_core::journal::record::VERSION;
 use pay_once_core::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
-use pay_once_core::{AttemptId, Record, RecordError};
+use pay_once_core::{AttemptId, Record, RecordError, RecordVersion, UnixMillis};
 
 use crate::support::{Kind, World};
 
@@ -22,7 +22,7 @@ fn what_was_written_is_read() {
         (record.encode(), record.size_bytes()),
         (bytes.clone(), bytes.len())
     );
-    assert_eq!(record.version(), 10);
+    assert_eq!(record.version(), RecordVersion::new(10));
 }
 
 #[test]
@@ -201,7 +201,10 @@ fn a_record_may_be_filled_to_its_last_byte_and_no_further() {
             request: RequestKind::Void,
             payment_method: None,
         };
-        Entry { at_ms: 1, fact }
+        Entry {
+            at_ms: UnixMillis::new(1),
+            fact,
+        }
     };
     let before = record.size_bytes();
     record.append(requested(600)).unwrap();

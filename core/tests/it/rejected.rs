@@ -15,7 +15,10 @@ pub(crate) fn rejected(status: u16) -> Told {
 
 #[test]
 fn an_authorize_that_is_rejected_leads_back_to_created_and_its_retry_sends_it_again() {
-    for kind in Kind::ALL.into_iter().filter(|kind| !kind.class().prepares()) {
+    for kind in Kind::ALL
+        .into_iter()
+        .filter(|kind| !kind.capabilities().prepares())
+    {
         for status in [401, 403] {
             let mut world = World::new(kind);
             let id = world.create();
@@ -232,7 +235,7 @@ fn what_was_rejected_is_sent_again_under_its_own_key() {
 fn every_rejection_is_reported_whatever_becomes_of_the_write() {
     let restricted = r#"{"error":{"type":"invalid_request_error","message":"The provided key 'rk_test_***' does not have the required permissions for this endpoint on account 'acct_1'. Having the 'rak_payment_intent_read' permission would allow this request to continue."}}"#;
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
     world.op(id, "authorize", "k2");
@@ -285,13 +288,13 @@ fn of_a_waiting_request_and_the_retry_after_a_rejection_one_answer_is_no_replay(
     let Routed::Attempt { input, .. } = world.route("POST", &target, &headers, b"") else {
         panic!("routed");
     };
-    let Reply::Wait { ticket, .. } = world.drive(id, input) else {
+    let Reply::Wait { pending, .. } = world.drive(id, input) else {
         panic!("waits");
     };
     world.now_ms += 1_000;
     let retry = world.op(id, "authorize", "k2");
     assert_eq!((retry.status, retry.header("Idempotency-Replayed")), (200, None));
-    let Reply::Now(waited) = world.drive(id, Input::Request(ticket)) else {
+    let Reply::Now(waited) = world.drive(id, Input::Request(pending)) else {
         panic!("answers");
     };
     assert_eq!(

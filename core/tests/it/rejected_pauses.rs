@@ -1,7 +1,7 @@
 //! What a PSP rejects is tried for a day: how the pauses between the tries grow, whatever is lost among them.
 
 use pay_once_core::journal::entry::Operation;
-use pay_once_core::{AttemptId, CallResult};
+use pay_once_core::{AttemptId, CallResult, Millis};
 
 use crate::rejected::rejected;
 use crate::support::{CREATE, Kind, Told, World, timeout};
@@ -59,7 +59,7 @@ fn a_lost_answer_does_not_shorten_the_pauses_after_rejections() {
 #[test]
 fn the_last_tries_of_a_capture_are_spread_over_the_life_of_its_hold() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.authorization_lifetime_ms = 3_600_000;
+    world.psp_mut().timing.authorization_lifetime_ms = Millis::new(3_600_000);
     let automatic = CREATE.replace('}', r#","capture_method":"automatic"}"#);
     let id = world.create_with("k1", &automatic);
     world.script = [Told::Truth, Told::Instead(timeout())].into();
@@ -113,7 +113,7 @@ fn a_lost_call_among_rejections_brings_no_next_try_on() {
         panic!("a rejection is told")
     };
     let mut world = World::new(Kind::AcquirerKeyedQueryable);
-    world.psp_mut().timing.authorization_lifetime_ms = 7 * 86_400_000;
+    world.psp_mut().timing.authorization_lifetime_ms = Millis::new(7 * 86_400_000);
     let automatic = CREATE.replace('}', r#","capture_method":"automatic"}"#);
     let id = world.create_with("k1", &automatic);
     world.script = [Told::Truth, Told::Hold, Told::Hold].into();

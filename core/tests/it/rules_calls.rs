@@ -1,7 +1,7 @@
 //! `docs/rules.md`, rules 1–3 and 12, each with its negative: what must be durable before what, and PSP keys.
 
 use pay_once_core::journal::entry::{CallStep, Fact, Operation};
-use pay_once_core::{Input, Outcome, Reply, Routed};
+use pay_once_core::{Input, Millis, Outcome, Reply, Routed};
 
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, json, not_sent, timeout};
 
@@ -48,7 +48,10 @@ fn rule_01_no_call_without_a_committed_dispatch_that_names_it() {
             Some(psp_key.as_str()),
             "{kind:?}"
         );
-        assert_eq!((sent_at_ms, send_by_ms), (world.now_ms, world.now_ms + 2_000));
+        assert_eq!(
+            (sent_at_ms, send_by_ms),
+            (world.now(), world.now() + Millis::new(2_000))
+        );
         assert_eq!(call.send_by_ms, send_by_ms);
         // The negative: another server's write came first, so this one's swap fails and its call is never made.
         world.op(id, "authorize", "k9");
@@ -66,7 +69,7 @@ fn rule_01_send_by_is_checked_right_before_sending() {
     let call = world.held[0].clone();
     assert!(call.may_send(call.send_by_ms));
     assert!(
-        !call.may_send(call.send_by_ms + 1),
+        !call.may_send(call.send_by_ms + Millis::new(1)),
         "one millisecond late is too late"
     );
 }
@@ -157,7 +160,7 @@ fn rule_03_the_number_moves_on_only_with_proof() {
     assert!(
         tries
             .iter()
-            .all(|(effect, key)| *effect == 1 && *key == format!("{id}-authorize-1"))
+            .all(|(generation, key)| *generation == 1 && *key == format!("{id}-authorize-1"))
     );
 
     // Nothing left the machine: not an effect, and not proof of anything else; the same number again.
@@ -181,7 +184,7 @@ fn rule_03_the_number_moves_on_only_with_proof() {
 
     // Proven absent by a look-up that counts: the next number.
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
     world.op(id, "authorize", "k2");
@@ -231,7 +234,7 @@ fn rule_12_prepare_first_then_act_on_the_journalled_id() {
             Kind::StripeNoKeys
         };
         let mut world = World::new(kind);
-        world.psp_mut().class.prepare_first = prepare_first;
+        world.psp_mut().capabilities.prepare_first = prepare_first;
         let id = world.authorized();
         let steps: Vec<(CallStep, Option<String>)> = world
             .record(id)
@@ -245,8 +248,8 @@ fn rule_12_prepare_first_then_act_on_the_journalled_id() {
         assert_eq!(
             steps,
             [
-                (CallStep::Prepare, None),
-                (CallStep::Act, Some("pi_3N00001".to_owned()))
+                (CallStep::CreateObject, None),
+                (CallStep::Execute, Some("pi_3N00001".to_owned()))
             ]
         );
         assert!(!world.calls[0].moves_money && world.calls[1].moves_money);
@@ -341,7 +344,7 @@ fn a_park_ends_when_nothing_ever_left() {
     world.settle(id, 5);
     assert!(world.is_parked(id), "an unknown of a blind PSP is parked");
     let call = world.held.remove(0);
-    assert!(!call.may_send(world.now_ms), "its window is over");
+    assert!(!call.may_send(world.now()), "its window is over");
     world.outcome(call, crate::support::not_sent());
     assert!(!world.is_parked(id), "nothing left, so nothing is unknown");
     world.settle(id, 1);

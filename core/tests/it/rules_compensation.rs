@@ -1,6 +1,6 @@
 //! `docs/rules.md`, rule 8, with its negatives: what must not stand is undone and shown, and undoing it is nobody's end.
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, Millis};
 use serde_json::{Value, json};
 
 use crate::rules_evidence::approved;
@@ -98,7 +98,7 @@ fn rule_08_a_duplicate_capture_is_given_back() {
 #[test]
 fn rule_08_two_answers_to_two_effects_are_two_authorizations() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(1_000_000);
     let id = world.create();
     world.script.push_back(Told::Hold);
     world.op(id, "authorize", "k2");

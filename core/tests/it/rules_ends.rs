@@ -1,7 +1,7 @@
 //! `docs/rules.md`, rule 10 with its negative: what is final, and what expires.
 
 use pay_once_core::journal::status::Event;
-use pay_once_core::{AttemptId, Status};
+use pay_once_core::{AttemptId, Millis, Status};
 use serde_json::json;
 
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, code, json as body};
@@ -114,7 +114,7 @@ fn rule_10_what_nobody_captures_is_voided_before_it_lapses_and_not_sooner() {
             .as_ref()
             .unwrap()
             .authorized_at_ms;
-        let due_ms = authorized_ms + 7 * DAY_MS - 3_600_000;
+        let due_ms = authorized_ms.get() + 7 * DAY_MS - 3_600_000;
         assert_eq!(world.due(id), Some(due_ms), "{kind:?}");
         world.wake_at(id, due_ms - 1);
         assert_eq!(
@@ -140,7 +140,7 @@ fn rule_10_what_nobody_captures_is_voided_before_it_lapses_and_not_sooner() {
 #[test]
 fn rule_10_a_short_life_has_a_short_margin() {
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.authorization_lifetime_ms = 3_600_000;
+    world.psp_mut().timing.authorization_lifetime_ms = Millis::new(3_600_000);
     let asked_ms = world.now_ms;
     let id = world.authorized();
     assert_eq!(world.due(id), Some(asked_ms + 3_600_000 - 360_000));
@@ -186,15 +186,15 @@ fn rule_10_three_d_secure_that_nobody_finishes_is_released() {
         assert_eq!(body(&answer)["next_action"]["url"], "http://psp.test/3ds");
         assert_eq!(body(&answer)["charge_state"], "requires_action");
         let since_ms = world.record(id).state().action.as_ref().unwrap().since_ms;
-        world.wake_at(id, since_ms + 3_600_000 - 1);
+        world.wake_at(id, since_ms.get() + 3_600_000 - 1);
         assert_eq!(world.status(id), "REQUIRES_ACTION");
         // A listing is asked once what was done in time must show in it.
-        let lag_ms = if kind.class().addressable {
+        let lag_ms = if kind.capabilities().addressable {
             0
         } else {
-            kind.class().lookup_lag_ms.unwrap_or(0)
+            kind.capabilities().lookup_lag_ms.unwrap_or_default().get()
         };
-        world.wake_at(id, since_ms + 3_600_000 + lag_ms);
+        world.wake_at(id, since_ms.get() + 3_600_000 + lag_ms);
         assert_eq!(
             (world.status(id).as_str(), world.ledger.live()),
             ("EXPIRED", 0),

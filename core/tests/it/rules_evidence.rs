@@ -1,5 +1,6 @@
 //! `docs/rules.md`, rules 7 and 9, each with its negative: evidence of every kind and order, duplicates, what is an outcome.
 
+use pay_once_core::Millis;
 use pay_once_core::journal::entry::{Fact, Operation};
 use serde_json::{Value, json};
 
@@ -77,7 +78,7 @@ fn rule_07_an_unknown_that_is_told_twice_is_written_once() {
 fn rule_07_late_evidence_for_an_old_call_is_always_taken_in() {
     // Effect 1 was proven absent and 2 was sent; then the answer to 1 comes after all: it was approved.
     let mut world = World::new(Kind::AcquirerQueryable);
-    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(1_000_000);
     let id = world.create();
     world.script.push_back(Told::Hold);
     world.op(id, "authorize", "k2");
@@ -105,7 +106,7 @@ fn rule_07_late_evidence_for_an_old_call_is_always_taken_in() {
 fn rule_07_a_late_refusal_of_a_history_call_declines_nothing() {
     for late in [false, true] {
         let mut world = World::new(Kind::AcquirerQueryable);
-        world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+        world.psp_mut().timing.authorize_retry_ms = Millis::new(1_000_000);
         let id = world.create();
         world.script.push_back(Told::Hold);
         world.op(id, "authorize", "k2");

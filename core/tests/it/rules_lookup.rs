@@ -1,5 +1,6 @@
 //! `docs/rules.md`, rules 4–6, each with its negative one millisecond away: leases, horizons, and what “not found” proves.
 
+use pay_once_core::Millis;
 use pay_once_core::journal::entry::Operation;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ fn acts(world: &World) -> usize {
 /// A dispatch whose owner says nothing any more.
 fn silent(kind: Kind) -> (World, pay_once_core::AttemptId) {
     let mut world = World::new(kind);
-    world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let id = world.create();
     if kind == Kind::StripeNoKeys {
         world.script.push_back(Told::Truth);
@@ -30,7 +31,7 @@ fn silent(kind: Kind) -> (World, pay_once_core::AttemptId) {
 #[test]
 fn a_look_up_whose_cursor_does_not_move_has_failed() {
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
     let intent =
@@ -50,7 +51,7 @@ fn a_look_up_whose_cursor_does_not_move_has_failed() {
 fn rule_04_an_expired_lease_means_reconcile_and_nothing_before_it() {
     for kind in [Kind::AcquirerQueryable, Kind::Blind, Kind::StripeNoKeys] {
         let (mut world, id) = silent(kind);
-        let sent_ms = world.held[0].send_by_ms - SEND_WINDOW_MS;
+        let sent_ms = world.held[0].send_by_ms.get() - SEND_WINDOW_MS;
         let lease_ms = sent_ms + SEND_WINDOW_MS + 30_000;
         assert_eq!(world.due(id), Some(lease_ms), "{kind:?}");
         let (calls, money) = (world.calls.len(), world.money_calls);
@@ -97,7 +98,7 @@ fn rule_05_a_key_is_sent_again_up_to_the_horizon_and_one_ms_past_it_is_not() {
     for kind in [Kind::AcquirerKeyed, Kind::AcquirerKeyedQueryable, Kind::Stripe] {
         for past_ms in [0, 1] {
             let (mut world, id) = silent(kind);
-            let first_ms = world.held[0].send_by_ms - SEND_WINDOW_MS;
+            let first_ms = world.held[0].send_by_ms.get() - SEND_WINDOW_MS;
             world.script.push_back(Told::Hold);
             world.wake_at(id, last_resend_ms(first_ms) + past_ms);
             let money = 2 - usize::try_from(past_ms).unwrap();
@@ -128,7 +129,7 @@ fn rule_06_a_look_up_counts_from_then_on_and_not_one_ms_sooner() {
             } else {
                 LOOKUP_LAG_MS
             };
-            let counts_ms = world.held[0].send_by_ms + IN_FLIGHT_MS + lag_ms + SKEW_MS;
+            let counts_ms = world.held[0].send_by_ms.get() + IN_FLIGHT_MS + lag_ms + SKEW_MS;
             let money = world.money_calls;
             world.wake_at(id, counts_ms - early_ms);
             let again = usize::from(early_ms == 0);
@@ -145,7 +146,7 @@ fn rule_06_a_look_up_counts_from_then_on_and_not_one_ms_sooner() {
 #[test]
 fn rule_06_the_clock_of_a_look_is_when_it_was_asked_not_when_it_was_answered() {
     let (mut world, id) = silent(Kind::AcquirerQueryable);
-    let counts_ms = world.held[0].send_by_ms + IN_FLIGHT_MS + LOOKUP_LAG_MS + SKEW_MS;
+    let counts_ms = world.held[0].send_by_ms.get() + IN_FLIGHT_MS + LOOKUP_LAG_MS + SKEW_MS;
     world.script.push_back(Told::Hold);
     world.wake_at(id, counts_ms - 1);
     world.now_ms = counts_ms + 1_000;
@@ -193,7 +194,7 @@ fn listed(world: &World, id: impl std::fmt::Display, status: &str) -> Value {
 fn rule_06_an_object_that_is_still_processing_is_not_absent() {
     for (status, money) in [("processing", 0), ("requires_payment_method", 1)] {
         let (mut world, id) = silent(Kind::StripeListed);
-        world.psp_mut().class.keyed_horizon_ms = None;
+        world.psp_mut().capabilities.keyed_horizon_ms = None;
         let list = listed(&world, id, status);
         world
             .script
@@ -213,7 +214,7 @@ fn rule_06_an_object_that_is_still_processing_is_not_absent() {
 fn rule_06_a_listing_for_a_capture_reaches_back_to_the_object() {
     let mut world = World::new(Kind::StripeListed);
     let id = world.authorized();
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     world.now_ms += 3 * 3_600_000;
     world.script.push_back(Told::Lost(timeout()));
     world.op(id, "capture", "k3");
@@ -230,7 +231,7 @@ fn rule_06_a_listing_for_a_capture_reaches_back_to_the_object() {
 #[test]
 fn rule_06_a_listing_is_read_to_its_last_page_before_it_proves_anything() {
     let (mut world, id) = silent(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let mut page = listed(&world, "pa_somebody_elses", "succeeded");
     page["has_more"] = true.into();
     world
@@ -262,7 +263,7 @@ fn a_customer_who_left_is_not_charged_hours_later() {
         world.script.push_back(Told::Instead(crate::support::not_sent()));
         world.op(id, "authorize", "k2");
         let since_ms = world.record(id).state().running.as_ref().unwrap().since_ms;
-        world.wake_at(id, since_ms + 120_000 + pause_ms);
+        world.wake_at(id, since_ms.get() + 120_000 + pause_ms);
         assert_eq!(world.status(id), ends, "{pause_ms} ms past the time to retry");
         assert_eq!(world.ledger.authorizations(), usize::from(pause_ms == 0));
     }

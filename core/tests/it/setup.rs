@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{Class, Config, Face, Merchant, Operator, Psp, Role, Secret, Timing, key_digest};
+use pay_once_core::{
+    Capabilities, Config, Connector, Merchant, Millis, Operator, Psp, Role, Secret, Timing, key_digest,
+};
 
 /// 2025-11-26T12:34:56Z, the moment of the contract's first examples.
 pub(crate) const START_MS: u64 = 1_764_160_496_000;
@@ -38,25 +40,25 @@ impl Kind {
         Kind::Blind,
     ];
 
-    pub(crate) fn face(self) -> Face {
+    pub(crate) fn connector(self) -> Connector {
         match self {
-            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Face::Stripe,
+            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Connector::Stripe,
             Kind::AcquirerKeyed | Kind::AcquirerQueryable | Kind::AcquirerKeyedQueryable | Kind::Blind => {
-                Face::Acquirer
+                Connector::Acquirer
             }
         }
     }
 
     pub(crate) fn name(self) -> &'static str {
-        match self.face() {
-            Face::Stripe => "stripe",
-            Face::Acquirer => "acquirer",
+        match self.connector() {
+            Connector::Stripe => "stripe",
+            Connector::Acquirer => "acquirer",
         }
     }
 
-    pub(crate) fn class(self) -> Class {
-        let keyed = Some(DAY_MS);
-        let lag = Some(LOOKUP_LAG_MS);
+    pub(crate) fn capabilities(self) -> Capabilities {
+        let keyed = Some(Millis::new(DAY_MS));
+        let lag = Some(Millis::new(LOOKUP_LAG_MS));
         let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
             Kind::Stripe => (keyed, true, lag),
             Kind::StripeNoKeys => (None, true, lag),
@@ -66,7 +68,7 @@ impl Kind {
             Kind::AcquirerKeyedQueryable => (keyed, false, lag),
             Kind::Blind => (None, false, None),
         };
-        Class {
+        Capabilities {
             keyed_horizon_ms,
             addressable,
             lookup_lag_ms,
@@ -77,11 +79,11 @@ impl Kind {
 
 pub(crate) fn config(kind: Kind) -> Config {
     let psp = Psp {
-        face: kind.face(),
+        connector: kind.connector(),
         base_url: "http://psp.test".to_owned(),
         api_key: Secret::new("sk_test"),
         webhook_secrets: vec![Secret::new(SECRET)],
-        class: kind.class(),
+        capabilities: kind.capabilities(),
         timing: Timing::default(),
     };
     let merchant = Merchant {
@@ -90,7 +92,7 @@ pub(crate) fn config(kind: Kind) -> Config {
     };
     let config = Config {
         installation: String::new(),
-        time_budget_ms: 150,
+        time_budget_ms: Millis::new(150),
         merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
         psps: BTreeMap::from([(kind.name().to_owned(), psp)]),
         operators: ["ada", "grace"].map(operator).into_iter().collect(),

@@ -6,7 +6,12 @@ use crate::support::{CREATE, Kind, START_MS, Told, World, not_sent, timeout};
 
 fn standing(world: &World, id: pay_once_core::AttemptId) -> (Status, Option<(WaitsFor, u64)>) {
     let standing = world.record(id).standing();
-    (standing.status, standing.waits)
+    (
+        standing.status,
+        standing
+            .waits
+            .map(|(waits_for, since_ms)| (waits_for, since_ms.get())),
+    )
 }
 
 #[test]

@@ -6,7 +6,7 @@ use pay_once_core::journal::entry::{Fact, Operation};
 use pay_once_core::journal::invariant;
 use pay_once_core::{
     AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Outcome, Psp, Record, Reply, Request,
-    Response, Routed, Step, Timing, Write, event_read, handle, route,
+    Response, Routed, Step, Timing, UnixMillis, Write, event_read, handle, route,
 };
 pub(crate) use pay_once_psp_model::sign;
 use serde_json::Value;
@@ -77,7 +77,7 @@ impl World {
             now_ms: START_MS,
             store: BTreeMap::new(),
             wakes: BTreeMap::new(),
-            ledger: Ledger::new(kind.class().keyed_horizon_ms.is_some()),
+            ledger: Ledger::new(kind.capabilities().keyed_horizon_ms.is_some()),
             script: VecDeque::new(),
             held: Vec::new(),
             calls: Vec::new(),
@@ -86,6 +86,10 @@ impl World {
             entropy: 0,
             trace: 0xcbf2_9ce4_8422_2325,
         }
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        UnixMillis::new(self.now_ms)
     }
 
     pub(crate) fn psp_mut(&mut self) -> &mut Psp {
@@ -114,8 +118,8 @@ impl World {
             self.entropy
                 .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
         );
-        let step = handle(&self.config, id, base, input, self.now_ms, entropy).unwrap();
-        let again = handle(&self.config, id, base, input, self.now_ms, entropy).unwrap();
+        let step = handle(&self.config, id, base, input, self.now(), entropy).unwrap();
+        let again = handle(&self.config, id, base, input, self.now(), entropy).unwrap();
         let bytes = |step: &Step| {
             step.write
                 .as_ref()
@@ -159,9 +163,9 @@ impl World {
     fn trace(&mut self, step: &Step) {
         if let Some(write) = &step.write {
             self.note(write.record.links().last().unwrap());
-            self.note(&write.wake_at_ms.unwrap_or(0).to_le_bytes());
+            self.note(&write.wake_at_ms.unwrap_or_default().get().to_le_bytes());
         }
-        self.note(&step.wake_at_ms.unwrap_or(0).to_le_bytes());
+        self.note(&step.wake_at_ms.unwrap_or_default().get().to_le_bytes());
         for call in &step.calls {
             self.note(call.http.url.as_bytes());
             self.note(&call.http.body);
@@ -171,7 +175,7 @@ impl World {
                 self.note(&response.status.to_le_bytes());
                 self.note(&response.body);
             }
-            Reply::Wait { until_ms, .. } => self.note(&until_ms.to_le_bytes()),
+            Reply::Wait { until_ms, .. } => self.note(&until_ms.get().to_le_bytes()),
             Reply::Nothing => {}
         }
     }
@@ -183,7 +187,7 @@ impl World {
             assert!(self.commit(id, write), "conflict");
         }
         if let Some(at_ms) = step.wake_at_ms {
-            self.wakes.insert(id, at_ms);
+            self.wakes.insert(id, at_ms.get());
         } else if step.write.is_some() {
             self.wakes.remove(&id);
         }
@@ -202,7 +206,7 @@ impl World {
     }
 
     pub(crate) fn perform(&mut self, call: Call) {
-        assert!(call.may_send(self.now_ms), "rule 1: past send_by");
+        assert!(call.may_send(self.now()), "rule 1: past send_by");
         let result = match self.script.pop_front().unwrap_or(Told::Truth) {
             Told::Hold => return self.held.push(call),
             Told::Truth => self.ledger.act(&call.http, self.now_ms),
@@ -235,7 +239,7 @@ impl World {
             headers: &headers,
             body,
         };
-        route(&self.config, &request, self.now_ms)
+        route(&self.config, &request, self.now())
     }
 
     /// A whole request; if nothing comes in time, the clock goes on to the budget's end.
@@ -262,12 +266,12 @@ impl World {
             match self.drive(id, input) {
                 Reply::Now(response) => return response,
                 Reply::Nothing => panic!("a request is answered"),
-                Reply::Wait { until_ms, ticket } => {
+                Reply::Wait { until_ms, pending } => {
                     let finalized = self.record(id).state().running.is_none();
                     if !finalized {
-                        self.now_ms = self.now_ms.max(until_ms);
+                        self.now_ms = self.now_ms.max(until_ms.get());
                     }
-                    input = Input::Request(ticket);
+                    input = Input::Request(pending);
                 }
             }
         }
@@ -281,7 +285,7 @@ impl World {
             Told::Instead(result) | Told::Lost(result) => result,
             Told::Truth | Told::Hold => self.ledger.act(&read.call.http, self.now_ms),
         };
-        event_read(&self.config, read, &result, self.now_ms).0
+        event_read(&self.config, read, &result, self.now()).0
     }
 
     pub(crate) fn post(&mut self, target: &str, key: &str, body: &str) -> Response {
@@ -406,10 +410,10 @@ impl World {
         let found = record.entries().iter().filter_map(|entry| match &entry.fact {
             Fact::Dispatched {
                 operation,
-                effect,
+                generation,
                 psp_key,
                 ..
-            } if *operation == wanted => Some((*effect, psp_key.clone())),
+            } if *operation == wanted => Some((*generation, psp_key.clone())),
             _ => None,
         });
         found.collect()

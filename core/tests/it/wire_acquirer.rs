@@ -2,7 +2,7 @@
 
 use pay_once_core::journal::entry::Fact;
 use pay_once_core::journal::evidence::{EffectKind, Evidence, Signal};
-use pay_once_core::{AttemptId, Call};
+use pay_once_core::{AttemptId, Call, Millis};
 use serde_json::{Value, json};
 
 use crate::support::{Kind, Told, World, answered, timeout};
@@ -62,7 +62,7 @@ fn what_goes_out() {
             !format!("{call:?}").contains("sk_test"),
             "a secret is never shown"
         );
-        assert_eq!((call.timeout_ms, call.moves_money), (30_000, true));
+        assert_eq!((call.timeout_ms, call.moves_money), (Millis::new(30_000), true));
     }
     assert!(lookup.http.headers.is_empty() && lookup.http.body.is_empty() && !lookup.moves_money);
 

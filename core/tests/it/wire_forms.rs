@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use pay_once_core::journal::entry::{Entry, Fact};
 use pay_once_core::journal::wire_form::WireForm;
-use pay_once_core::{AttemptId, Call, Record};
+use pay_once_core::{AttemptId, Call, Millis, Record};
 
 use crate::support::{CREATE, Kind, Told, World, answered, timeout};
 
@@ -51,7 +51,7 @@ fn requests(form: WireForm) -> String {
 
 fn story(kind: Kind, form: WireForm, with_return: bool, automatic: bool) -> String {
     let mut world = World::new(kind);
-    world.psp_mut().timing.authorize_retry_ms = 1_000_000;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(1_000_000);
     let mut sent = CREATE.to_owned();
     if with_return {
         sent = sent.replace('}', ",\"return_url\":\"https://shop.example/back?a=1\"}");

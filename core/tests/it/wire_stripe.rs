@@ -1,7 +1,7 @@
 //! The stripe face on the wire (`docs/psp.md`; Stripe API reference, PaymentIntents): bytes out, bytes in.
 
-use pay_once_core::Call;
 use pay_once_core::journal::evidence::{EffectKind, Evidence, Signal};
+use pay_once_core::{Call, Millis, UnixMillis};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, json as body, timeout};
@@ -90,7 +90,7 @@ fn what_goes_out_in_two_calls_and_as_questions() {
     assert!(world.calls[2].http.headers == version && lines[2].1.is_empty());
 
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let id = world.create();
     world.script.push_back(Told::Lost(timeout()));
     world.op(id, "authorize", "k2");
@@ -285,7 +285,7 @@ fn a_confirmation_that_finds_itself_done_is_no_decline() {
 #[test]
 fn a_500_that_stripe_keeps_under_the_key_is_got_around() {
     let mut world = World::new(Kind::Stripe);
-    world.psp_mut().timing.authorize_retry_ms = 10_000_000;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(10_000_000);
     let id = world.create();
     let kept = || {
         Told::Instead(answered(
@@ -332,7 +332,7 @@ fn capture_before_is_taken_from_the_expanded_charge_only() {
         let evidence = said(200, &object.to_string());
         assert_eq!(
             (evidence.effects.len(), evidence.capture_before_ms),
-            (1, wanted),
+            (1, wanted.map(UnixMillis::new)),
             "{charge}"
         );
     }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -18,8 +18,8 @@ use pay_once::ports::PspTransport;
 use pay_once::psp_client::{HttpPsp, TcpConnect};
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, Request, Response, Swap,
-    Swapped, Turn, body_did_not_arrive, not_answered,
+    Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, RecordVersion, Request,
+    Response, Swap, Swapped, Turn, UnixMillis, body_did_not_arrive, not_answered,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -28,7 +28,7 @@ use tokio::task::spawn_local;
 /// One record an attempt, with a compare-and-swap. A map here; a database elsewhere.
 #[derive(Default)]
 struct Store {
-    rows: BTreeMap<AttemptId, (u64, Vec<u8>)>,
+    rows: BTreeMap<AttemptId, (RecordVersion, Vec<u8>)>,
 }
 
 impl Store {
@@ -53,7 +53,7 @@ struct Host {
     questions: RefCell<Questions>,
     psp: HttpPsp<TcpConnect>,
     /// When each attempt wants to be woken, in milliseconds since the Unix epoch.
-    timers: RefCell<BTreeMap<AttemptId, u64>>,
+    timers: RefCell<BTreeMap<AttemptId, UnixMillis>>,
     /// Told of every change. (A large host has one for each attempt.)
     changed: Notify,
 }
@@ -194,7 +194,7 @@ impl Host {
     }
 
     /// Sets a timer. A store that outlives its process keeps the times beside the records, and is searched for those that are due.
-    fn arm(self: &Rc<Self>, id: Option<AttemptId>, at_ms: Option<u64>, is_latest: bool) {
+    fn arm(self: &Rc<Self>, id: Option<AttemptId>, at_ms: Option<UnixMillis>, is_latest: bool) {
         let (Some(id), Some(at_ms)) = (id, at_ms) else {
             return;
         };
@@ -216,13 +216,13 @@ impl Host {
     }
 }
 
-fn now_ms() -> u64 {
+fn now_ms() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    UnixMillis::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-async fn sleep_until(at_ms: u64) {
-    tokio::time::sleep(Duration::from_millis(at_ms.saturating_sub(now_ms()))).await;
+async fn sleep_until(at_ms: UnixMillis) {
+    tokio::time::sleep((at_ms - now_ms()).into()).await;
 }
 
 fn translate(response: Response) -> hyper::Response<Full<Bytes>> {

@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use pay_once_core::contract::error::Code;
 use pay_once_core::journal::invariant;
-use pay_once_core::{Config, Entropy, Input, Record, Reply, Request, Response, Routed, handle, route};
+use pay_once_core::{
+    Config, Entropy, Input, Record, Reply, Request, Response, Routed, UnixMillis, handle, route,
+};
 use serde_json::Value;
 
 use crate::machine::Opening;
@@ -121,7 +123,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn answer(deployment: &Deployment, request: &Request<'_>) {
-    let (id, mut input) = match route(&deployment.config, request, deployment.now_ms) {
+    let (id, mut input) = match route(&deployment.config, request, UnixMillis::new(deployment.now_ms)) {
         Routed::Reply(response) => return documented(&response),
         Routed::Read(read) => {
             assert!(!read.call.moves_money, "a webhook moves no money");
@@ -143,7 +145,7 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
             id,
             record.as_deref(),
             &input,
-            now_ms,
+            UnixMillis::new(now_ms),
             Entropy(entropy),
         );
         let step = step.unwrap_or_else(|error| panic!("there is room: {error}"));
@@ -170,9 +172,9 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
                 return documented(&response);
             }
             Reply::Nothing => panic!("a request is answered"),
-            Reply::Wait { until_ms, ticket } => {
-                now_ms = now_ms.max(until_ms);
-                input = Input::Request(ticket);
+            Reply::Wait { until_ms, pending } => {
+                now_ms = now_ms.max(until_ms.get());
+                input = Input::Request(pending);
             }
         }
     }

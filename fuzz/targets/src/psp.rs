@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex};
 use pay_once_core::journal::entry::{Conclusion, Fact};
 use pay_once_core::journal::evidence::{Effect, Evidence, Signal};
 use pay_once_core::{
-    Call, CallResult, Entropy, Input, Outcome, Record, Request, Routed, Step, handle, route,
+    Call, CallResult, Entropy, Input, Outcome, Record, Request, Routed, Step, UnixMillis, handle, route,
 };
 use serde_json::Value;
 
@@ -167,7 +167,7 @@ pub fn webhook(moment: &Moment, reading: &Reading, is_signed: bool, body: &[u8])
         headers: &[(header, signature.as_bytes())],
         body,
     };
-    match route(config, &request, now_ms) {
+    match route(config, &request, UnixMillis::new(now_ms)) {
         Routed::Reply(answer) => {
             let expected: &[u16] = if is_signed { &[200, 400] } else { &[400] };
             assert!(expected.contains(&answer.status), "{answer:?}");
@@ -204,7 +204,7 @@ pub fn webhook(moment: &Moment, reading: &Reading, is_signed: bool, body: &[u8])
 
 fn step(moment: &Moment, base: &Record, input: &Input) -> Step {
     let config = moment.kind.config(true);
-    let now_ms = moment.world.server_ms();
+    let now_ms = moment.world.moment();
     let step = handle(config, attempt(), Some(base), input, now_ms, Entropy(7));
     step.unwrap_or_else(|error| panic!("one answer finds room: {error}"))
 }

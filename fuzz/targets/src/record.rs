@@ -228,7 +228,7 @@ pub fn run(bytes: &[u8]) {
             let all: Vec<Vec<u8>> = parts(&bytes).1;
             assert_eq!(
                 all.len() as u64,
-                record.version(),
+                record.version().get(),
                 "the version is the number of entries"
             );
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pay_once_core::{
-    AttemptId, Class, Config, Face, Merchant, Operator, Psp, Role, Secret, Timing, key_digest,
+    AttemptId, Capabilities, Config, Connector, Merchant, Millis, Operator, Psp, Role, Secret, Timing,
+    key_digest,
 };
 use pay_once_psp_model::PSP_URL;
 
@@ -57,11 +58,11 @@ impl Kind {
 
     /// Which driver speaks to it.
     #[must_use]
-    pub fn face(self) -> Face {
+    pub fn connector(self) -> Connector {
         match self {
-            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Face::Stripe,
+            Kind::Stripe | Kind::StripeNoKeys | Kind::StripeListed => Connector::Stripe,
             Kind::AcquirerKeyed | Kind::AcquirerQueryable | Kind::AcquirerKeyedQueryable | Kind::Blind => {
-                Face::Acquirer
+                Connector::Acquirer
             }
         }
     }
@@ -69,17 +70,17 @@ impl Kind {
     /// Its name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self.face() {
-            Face::Stripe => "stripe",
-            Face::Acquirer => "acquirer",
+        match self.connector() {
+            Connector::Stripe => "stripe",
+            Connector::Acquirer => "acquirer",
         }
     }
 
     /// What it offers for recovery.
     #[must_use]
-    pub fn class(self) -> Class {
-        let keyed = Some(DAY_MS);
-        let lag = Some(LOOKUP_LAG_MS);
+    pub fn capabilities(self) -> Capabilities {
+        let keyed = Some(Millis::new(DAY_MS));
+        let lag = Some(Millis::new(LOOKUP_LAG_MS));
         let (keyed_horizon_ms, addressable, lookup_lag_ms) = match self {
             Kind::Stripe => (keyed, true, lag),
             Kind::StripeNoKeys => (None, true, lag),
@@ -89,7 +90,7 @@ impl Kind {
             Kind::AcquirerKeyedQueryable => (keyed, false, lag),
             Kind::Blind => (None, false, None),
         };
-        Class {
+        Capabilities {
             keyed_horizon_ms,
             addressable,
             lookup_lag_ms,
@@ -113,14 +114,14 @@ impl Kind {
     fn declared(self, is_patient: bool) -> Config {
         let mut timing = Timing::default();
         if is_patient {
-            timing.authorize_retry_ms = DAY_MS;
+            timing.authorize_retry_ms = Millis::new(DAY_MS);
         }
         let psp = Psp {
-            face: self.face(),
+            connector: self.connector(),
             base_url: PSP_URL.to_owned(),
             api_key: Secret::new("sk_test"),
             webhook_secrets: vec![Secret::new(SECRET)],
-            class: self.class(),
+            capabilities: self.capabilities(),
             timing,
         };
         let merchant = Merchant {
@@ -133,7 +134,7 @@ impl Kind {
         };
         let config = Config {
             installation: String::new(),
-            time_budget_ms: 150,
+            time_budget_ms: Millis::new(150),
             merchants: BTreeMap::from([("demo".to_owned(), merchant)]),
             psps: BTreeMap::from([(self.name().to_owned(), psp)]),
             operators: BTreeMap::from([("ada".to_owned(), operator)]),

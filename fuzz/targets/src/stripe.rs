@@ -1,6 +1,6 @@
 //! `stripe`: what the PaymentIntents face says ([`crate::psp`]).
 
-use pay_once_core::Face;
+use pay_once_core::Connector;
 use pay_once_core::journal::evidence::{Effect, EffectKind};
 use pay_once_core::journal::wire_form::WireForm;
 use pay_once_core::psp::amount::Units;
@@ -85,7 +85,7 @@ fn names(_: Asked, status: u16, said: &Value, effect: &Effect) -> bool {
             };
             // What failed has a name of its own.
             let id = effect.id.strip_suffix("/failed").unwrap_or(&effect.id);
-            let units = Units::new(Face::Stripe, WireForm::CURRENT);
+            let units = Units::new(Connector::Stripe, WireForm::CURRENT);
             let minor = units.from_wire(text(object, "currency"), shows);
             (shows == effect.amount_minor || minor == Some(effect.amount_minor))
                 && is_text(text(object, "id"), id)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pay_once::ports::{Store, Swap, Swapped};
 use pay_once::sqlite::SqliteStore;
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, RecordVersion, UnixMillis};
 use rusqlite::Connection;
 
 use crate::power::{order, reports, shim};
@@ -57,10 +57,10 @@ async fn swap_for_ever(store: Rc<SqliteStore>, number: u8, mut expected_version:
         let version = expected_version.map_or(1, |version| version + 1);
         let swap = Swap {
             id: AttemptId::from_bytes([number; 16]),
-            expected_version,
-            version,
+            expected_version: expected_version.map(RecordVersion::new),
+            version: RecordVersion::new(version),
             bytes: bytes(number, version),
-            wake_at_ms: Some(version),
+            wake_at_ms: Some(UnixMillis::new(version)),
         };
         assert_eq!(store.swap(swap).await, Swapped::Applied, "{number}: {version}");
         // Past the test harness, which would keep it to itself.

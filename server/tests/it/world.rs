@@ -10,7 +10,10 @@ use pay_once::counters::Counters;
 use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
-use pay_once_core::{AttemptId, Class, Config, Entropy, Face, Merchant, Psp, Secret, Timing};
+use pay_once_core::{
+    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, RecordVersion, Secret,
+    Timing, UnixMillis,
+};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -38,11 +41,11 @@ impl FakeClock {
 }
 
 impl Clock for FakeClock {
-    fn now_ms(&self) -> u64 {
-        self.0.0.get()
+    fn now_ms(&self) -> UnixMillis {
+        UnixMillis::new(self.0.0.get())
     }
 
-    async fn sleep_until(&self, at_ms: u64) {
+    async fn sleep_until(&self, at_ms: UnixMillis) {
         loop {
             let moved = self.0.1.notified();
             if self.now_ms() >= at_ms {
@@ -83,7 +86,7 @@ pub(crate) enum Does {
 }
 
 /// One record a row: version, bytes, when it wants to be woken.
-type Rows = BTreeMap<AttemptId, (u64, Vec<u8>, Option<u64>)>;
+type Rows = BTreeMap<AttemptId, (RecordVersion, Vec<u8>, Option<UnixMillis>)>;
 
 #[derive(Default)]
 struct Memory {
@@ -157,7 +160,9 @@ impl Store for MemoryStore {
             memory.script.pop_front().unwrap_or(Does::Well)
         };
         if let Does::Slow(ms) = does {
-            self.clock.sleep_until(self.clock.now_ms() + ms).await;
+            self.clock
+                .sleep_until(self.clock.now_ms() + Millis::new(ms))
+                .await;
         }
         let mut memory = self.memory.borrow_mut();
         match does {
@@ -180,7 +185,11 @@ impl Store for MemoryStore {
         }
     }
 
-    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, Unavailable> {
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(AttemptId, UnixMillis)>, Unavailable> {
         let memory = self.memory.borrow();
         let due = memory.rows.iter().filter_map(|(id, (_, _, wake))| {
             let at_ms = (*wake)?;
@@ -288,7 +297,7 @@ impl World {
 
     /// Repeats one request under one key, as clients do, until its answer is final.
     pub(crate) async fn insist(&self, target: &str, key: &str, body: &Value) -> Answer {
-        let until_ms = self.clock.now_ms() + 120_000;
+        let until_ms = self.clock.now_ms() + Millis::new(120_000);
         loop {
             let answer = self.ask("POST", target, key, body).await;
             if !matches!(answer.status, 202 | 503) {
@@ -302,17 +311,17 @@ impl World {
 
 fn config() -> Config {
     let psp = Psp {
-        face: Face::Acquirer,
+        connector: Connector::Acquirer,
         base_url: "http://psp".to_owned(),
         api_key: Secret::new("sk"),
         webhook_secrets: Vec::new(),
-        class: Class {
-            keyed_horizon_ms: Some(86_400_000),
-            ..Class::default()
+        capabilities: Capabilities {
+            keyed_horizon_ms: Some(Millis::new(86_400_000)),
+            ..Capabilities::default()
         },
         timing: Timing {
-            call_timeout_ms: 1_000,
-            max_in_flight_ms: 2_000,
+            call_timeout_ms: Millis::new(1_000),
+            max_in_flight_ms: Millis::new(2_000),
             ..Timing::default()
         },
     };
@@ -323,7 +332,7 @@ fn config() -> Config {
     };
     Config {
         installation: String::new(),
-        time_budget_ms: 150,
+        time_budget_ms: Millis::new(150),
         merchants: BTreeMap::from([("shop".to_owned(), merchant)]),
         psps: BTreeMap::from([("cardnet".to_owned(), psp)]),
         open_merchant: Some("shop".to_owned()),

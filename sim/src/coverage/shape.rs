@@ -108,11 +108,14 @@ impl Shape {
 impl Doing {
     fn of(state: &State, running: &CurrentOperation) -> Self {
         let sends = running.current().count();
-        let first = running.calls.first().map_or(running.effect, |call| call.effect);
+        let first = running
+            .calls
+            .first()
+            .map_or(running.generation, |call| call.generation);
         let numbers = if running.calls.is_empty() {
             0
         } else {
-            running.effect.saturating_sub(first).saturating_add(1)
+            running.generation.saturating_sub(first).saturating_add(1)
         };
         let proof = if running.proven_absent {
             Proof::Absent
@@ -140,10 +143,10 @@ fn doubt(state: &State, running: &CurrentOperation) -> OperationState {
     if state.status == Status::RequiresAction {
         return OperationState::Clear;
     }
-    let any = |is: fn(&DeliveryState) -> bool| running.current().any(|call| is(&call.tried));
-    if any(|tried| matches!(tried, DeliveryState::Unknown { .. })) {
+    let any = |is: fn(&DeliveryState) -> bool| running.current().any(|call| is(&call.delivery));
+    if any(|delivery| matches!(delivery, DeliveryState::Unknown { .. })) {
         OperationState::Unknown
-    } else if any(|tried| matches!(tried, DeliveryState::Pending)) {
+    } else if any(|delivery| matches!(delivery, DeliveryState::Pending)) {
         OperationState::InFlight
     } else {
         OperationState::Clear

@@ -9,7 +9,7 @@ mod stretch;
 
 use std::path::Path;
 
-use pay_once_core::{Config, ConfigFile, Face, Psp, SecretPlace, key_digest};
+use pay_once_core::{Config, ConfigFile, Connector, Millis, Psp, SecretPlace, key_digest};
 
 use crate::plan::{Class, Constants, Plan, Policy};
 use crate::swarm;
@@ -19,7 +19,7 @@ use crate::tier::Tier;
 pub use stretch::Pace;
 
 /// The longest constant that can be simulated, in milliseconds.
-const LONGEST_MS: u64 = 400 * 24 * 3_600_000;
+const LONGEST_MS: Millis = Millis::new(400 * 24 * 3_600_000);
 /// The key horizon of a PSP that honours no key, in milliseconds: nothing asks for it.
 const NO_HORIZON_MS: u64 = 24 * 3_600_000;
 
@@ -168,8 +168,14 @@ impl Simulated {
 fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String> {
     let timing = &psp.timing;
     let all = [
-        ("keyed_horizon_ms", psp.class.keyed_horizon_ms.unwrap_or(0)),
-        ("lookup_lag_ms", psp.class.lookup_lag_ms.unwrap_or(0)),
+        (
+            "keyed_horizon_ms",
+            psp.capabilities.keyed_horizon_ms.unwrap_or_default(),
+        ),
+        (
+            "lookup_lag_ms",
+            psp.capabilities.lookup_lag_ms.unwrap_or_default(),
+        ),
         ("send_window_ms", timing.send_window_ms),
         ("call_timeout_ms", timing.call_timeout_ms),
         ("max_in_flight_ms", timing.max_in_flight_ms),
@@ -183,7 +189,8 @@ fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String
     ];
     if let Some((what, ms)) = all.iter().find(|(_, ms)| *ms > LONGEST_MS) {
         return Err(format!(
-            "{what} = {ms} is more than 400 days, which is not simulated; are these milliseconds?"
+            "{what} = {} is more than 400 days, which is not simulated; are these milliseconds?",
+            ms.get()
         ));
     }
     if timing.authorization_lifetime_ms <= timing.capture_margin_ms {
@@ -197,21 +204,24 @@ fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String
         name: name.to_owned(),
         class: class(psp)?,
         constants: Constants {
-            horizon_ms: psp.class.keyed_horizon_ms.unwrap_or(NO_HORIZON_MS),
-            max_in_flight_ms: timing.max_in_flight_ms,
-            lookup_lag_ms: psp.class.lookup_lag_ms.unwrap_or(0),
-            skew_ms: timing.max_clock_skew_ms,
+            horizon_ms: psp
+                .capabilities
+                .keyed_horizon_ms
+                .map_or(NO_HORIZON_MS, Millis::get),
+            max_in_flight_ms: timing.max_in_flight_ms.get(),
+            lookup_lag_ms: psp.capabilities.lookup_lag_ms.unwrap_or_default().get(),
+            skew_ms: timing.max_clock_skew_ms.get(),
         },
-        authorization_ms: timing.authorization_lifetime_ms,
-        action_ms: timing.action_timeout_ms,
+        authorization_ms: timing.authorization_lifetime_ms.get(),
+        action_ms: timing.action_timeout_ms.get(),
         policy: Policy {
-            time_budget_ms: config.time_budget_ms,
-            send_window_ms: timing.send_window_ms,
-            call_timeout_ms: timing.call_timeout_ms,
-            authorize_retry_ms: timing.authorize_retry_ms,
-            capture_margin_ms: timing.capture_margin_ms,
-            webhook_tolerance_ms: timing.webhook_tolerance_ms,
-            prepare_first: psp.class.prepare_first,
+            time_budget_ms: config.time_budget_ms.get(),
+            send_window_ms: timing.send_window_ms.get(),
+            call_timeout_ms: timing.call_timeout_ms.get(),
+            authorize_retry_ms: timing.authorize_retry_ms.get(),
+            capture_margin_ms: timing.capture_margin_ms.get(),
+            webhook_tolerance_ms: timing.webhook_tolerance_ms.get(),
+            prepare_first: psp.capabilities.prepare_first,
         },
         has_merchants: merchants > 1,
         second: None,
@@ -220,22 +230,22 @@ fn simulated(config: &Config, name: &str, psp: &Psp) -> Result<Simulated, String
 
 /// The class of plans that a PSP is of.
 fn class(psp: &Psp) -> Result<Class, String> {
-    let is_keyed = psp.class.keyed_horizon_ms.is_some();
-    let is_listed = psp.class.lookup_lag_ms.is_some();
-    match (psp.face, psp.class.addressable, is_keyed, is_listed) {
-        (Face::Stripe, true, true, true) => Ok(Class::Stripe),
-        (Face::Stripe, true, false, true) => Ok(Class::Addressable),
-        (Face::Acquirer, false, true, true) => Ok(Class::KeyedQueryable),
-        (Face::Acquirer, false, true, false) => Ok(Class::Keyed),
-        (Face::Acquirer, false, false, true) => Ok(Class::Queryable),
-        (Face::Acquirer, false, false, false) => Ok(Class::Blind),
-        (Face::Stripe, false, _, _) => Err(
+    let is_keyed = psp.capabilities.keyed_horizon_ms.is_some();
+    let is_listed = psp.capabilities.lookup_lag_ms.is_some();
+    match (psp.connector, psp.capabilities.addressable, is_keyed, is_listed) {
+        (Connector::Stripe, true, true, true) => Ok(Class::Stripe),
+        (Connector::Stripe, true, false, true) => Ok(Class::Addressable),
+        (Connector::Acquirer, false, true, true) => Ok(Class::KeyedQueryable),
+        (Connector::Acquirer, false, true, false) => Ok(Class::Keyed),
+        (Connector::Acquirer, false, false, true) => Ok(Class::Queryable),
+        (Connector::Acquirer, false, false, false) => Ok(Class::Blind),
+        (Connector::Stripe, false, _, _) => Err(
             "only a Stripe whose PaymentIntents are read by id is simulated; declare addressable = true".to_owned(),
         ),
-        (Face::Stripe, true, _, false) => Err(
+        (Connector::Stripe, true, _, false) => Err(
             "only a Stripe whose PaymentIntents can be listed is simulated; declare lookup_lag_ms (10000, say)".to_owned(),
         ),
-        (Face::Acquirer, true, _, _) => Err(
+        (Connector::Acquirer, true, _, _) => Err(
             "the acquirer face has no objects to address; leave addressable out".to_owned(),
         ),
     }

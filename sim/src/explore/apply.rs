@@ -213,8 +213,8 @@ impl Turn<'_> {
         match (reply, origin) {
             (Reply::Now(response), Origin::Client { client, at }) => self.hear(client, at, response, record),
             (Reply::Now(response), Origin::Operator) => oracle::shown(self.world, response),
-            (Reply::Wait { until_ms, ticket }, _) => {
-                let input = known_input(Input::Request(ticket.clone()));
+            (Reply::Wait { until_ms, pending }, _) => {
+                let input = known_input(Input::Request(pending.clone()));
                 let phase = Phase::Waiting {
                     input,
                     until_ms: *until_ms,

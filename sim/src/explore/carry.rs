@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pay_once_core::{Action, Entropy, Input, Note, Questions, Record, Reply, Swapped, Turn};
+use pay_once_core::{Action, Entropy, Input, Note, Questions, Record, Reply, Swapped, Turn, UnixMillis};
 
 use super::apply::known_call;
 use super::digest;
@@ -13,7 +13,7 @@ use super::world::{Decision, Known, Scene, Then};
 use crate::coverage::Shape;
 
 /// What a turn that has loaded came to, as it is kept: with digests, and shared.
-pub(super) fn think(turn: Turn, now_ms: u64, entropy: u128) -> Result<Thought, Violation> {
+pub(super) fn think(turn: Turn, now_ms: UnixMillis, entropy: u128) -> Result<Thought, Violation> {
     let Some(write) = turn.write() else {
         let then = then(turn, now_ms)?;
         return Ok(Thought {
@@ -40,7 +40,7 @@ pub(super) fn think(turn: Turn, now_ms: u64, entropy: u128) -> Result<Thought, V
 }
 
 /// Everything that a turn asks for to its end, or until it waits.
-fn then(mut turn: Turn, now_ms: u64) -> Result<Then, Violation> {
+fn then(mut turn: Turn, now_ms: UnixMillis) -> Result<Then, Violation> {
     let mut then = Then {
         calls: Vec::new(),
         arm: None,
@@ -52,9 +52,9 @@ fn then(mut turn: Turn, now_ms: u64) -> Result<Then, Violation> {
             Action::Arm { at_ms, is_latest } => then.arm = Some((at_ms, is_latest)),
             Action::Reply(response) => then.reply = Reply::Now(response),
             Action::Wait { until_ms } => {
-                if let Input::Request(ticket) = turn.input() {
-                    let ticket = ticket.clone();
-                    then.reply = Reply::Wait { until_ms, ticket };
+                if let Input::Request(pending) = turn.input() {
+                    let pending = pending.clone();
+                    then.reply = Reply::Wait { until_ms, pending };
                 }
                 return Ok(then);
             }
@@ -72,14 +72,14 @@ fn then(mut turn: Turn, now_ms: u64) -> Result<Then, Violation> {
 }
 
 /// A decision's swap found another version: its turn loads again.
-pub(super) fn conflicts(decision: &Decision, now_ms: u64) -> Result<(), Violation> {
+pub(super) fn conflicts(decision: &Decision, now_ms: UnixMillis) -> Result<(), Violation> {
     let mut turn = decision.turn.clone();
     turn.swapped(Swapped::Conflict, now_ms);
     loads(turn, now_ms)
 }
 
 /// A decision's swap ended unknown: when its turn wants the attempt to be woken all the same.
-pub(super) fn ends_unknown(decision: &Decision, now_ms: u64) -> Option<u64> {
+pub(super) fn ends_unknown(decision: &Decision, now_ms: UnixMillis) -> Option<UnixMillis> {
     let mut turn = decision.turn.clone();
     turn.swapped(Swapped::Unknown, now_ms);
     loop {
@@ -96,7 +96,7 @@ pub(super) fn is_applied(
     scene: &Scene,
     decision: &Decision,
     now: Option<&Record>,
-    now_ms: u64,
+    now_ms: UnixMillis,
 ) -> Result<bool, Violation> {
     let mut turn = decision.turn.clone();
     turn.swapped(Swapped::Unknown, now_ms);
@@ -111,7 +111,7 @@ pub(super) fn is_applied(
     }
 }
 
-fn loads(mut turn: Turn, now_ms: u64) -> Result<(), Violation> {
+fn loads(mut turn: Turn, now_ms: UnixMillis) -> Result<(), Violation> {
     loop {
         match turn.next(now_ms, &mut Questions::default()) {
             Action::Load => return Ok(()),

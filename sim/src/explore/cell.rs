@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::{
-    AttemptId, Class, Config, Face, Merchant, Operator, Psp, Role, Secret, Timing, key_digest,
+    AttemptId, Capabilities, Config, Connector, Merchant, Millis, Operator, Psp, Role, Secret, Timing,
+    key_digest,
 };
 use pay_once_psp_model::{Dials, Ledger, PSP_URL, TOKEN_3DS, TOKEN_DECLINED};
 use serde::Serialize;
@@ -26,15 +27,15 @@ const HORIZON_MS: u64 = 60_000;
 /// A world's declared constants. Small ones, so that few polls lie between a dispatch and its proof of absence; only
 /// their order matters to the machine.
 pub(super) const TIMING: Timing = Timing {
-    send_window_ms: 200,
-    call_timeout_ms: 1_000,
-    max_in_flight_ms: 1_600,
-    max_clock_skew_ms: 100,
-    webhook_tolerance_ms: 300_000,
-    authorization_lifetime_ms: 7 * 24 * 3_600_000,
-    capture_margin_ms: 3_600_000,
-    action_timeout_ms: 6_000,
-    authorize_retry_ms: 4_000,
+    send_window_ms: Millis::new(200),
+    call_timeout_ms: Millis::new(1_000),
+    max_in_flight_ms: Millis::new(1_600),
+    max_clock_skew_ms: Millis::new(100),
+    webhook_tolerance_ms: Millis::new(300_000),
+    authorization_lifetime_ms: Millis::new(7 * 24 * 3_600_000),
+    capture_margin_ms: Millis::new(3_600_000),
+    action_timeout_ms: Millis::new(6_000),
+    authorize_retry_ms: Millis::new(4_000),
 };
 
 /// The PSP classes of `docs/psp.md`.
@@ -79,42 +80,42 @@ impl PspClass {
         }
     }
 
-    pub(super) fn face(self) -> Face {
+    pub(super) fn connector(self) -> Connector {
         match self {
-            Self::Stripe | Self::Addressable => Face::Stripe,
-            Self::Keyed | Self::Queryable | Self::KeyedQueryable | Self::Blind => Face::Acquirer,
+            Self::Stripe | Self::Addressable => Connector::Stripe,
+            Self::Keyed | Self::Queryable | Self::KeyedQueryable | Self::Blind => Connector::Acquirer,
         }
     }
 
     /// Whether its objects are PaymentIntents.
     pub(super) fn has_intents(self) -> bool {
-        self.face() == Face::Stripe
+        self.connector() == Connector::Stripe
     }
 
     /// Whether its look-ups show what carries a reference.
     pub(super) fn is_listed(self) -> bool {
-        self.class().lookup_lag_ms.is_some()
+        self.capabilities().lookup_lag_ms.is_some()
     }
 
     /// Whether the PSP can be asked what it holds.
     pub(super) fn can_be_asked(self) -> bool {
-        self.class().lookup_lag_ms.is_some() || self.class().addressable
+        self.capabilities().lookup_lag_ms.is_some() || self.capabilities().addressable
     }
 
     pub(super) fn psp(self) -> &'static str {
-        match self.face() {
-            Face::Stripe => "stripe",
-            Face::Acquirer => "acquirer",
+        match self.connector() {
+            Connector::Stripe => "stripe",
+            Connector::Acquirer => "acquirer",
         }
     }
 
-    fn class(self) -> Class {
+    fn capabilities(self) -> Capabilities {
         let keyed = matches!(self, Self::Keyed | Self::Stripe | Self::KeyedQueryable);
         let listed = matches!(self, Self::Stripe | Self::Queryable | Self::KeyedQueryable);
-        Class {
-            keyed_horizon_ms: keyed.then_some(HORIZON_MS),
-            addressable: self.face() == Face::Stripe,
-            lookup_lag_ms: listed.then_some(LOOKUP_LAG_MS),
+        Capabilities {
+            keyed_horizon_ms: keyed.then_some(Millis::new(HORIZON_MS)),
+            addressable: self.connector() == Connector::Stripe,
+            lookup_lag_ms: listed.then_some(Millis::new(LOOKUP_LAG_MS)),
             prepare_first: false,
         }
     }
@@ -229,7 +230,7 @@ impl Cell {
             plot,
             mix,
             budget: mix.budget(class, plot),
-            really_in_flight_ms: TIMING.max_in_flight_ms,
+            really_in_flight_ms: TIMING.max_in_flight_ms.get(),
             strict: false,
         }
     }
@@ -242,10 +243,10 @@ impl Cell {
 
     /// The PSP's books at the beginning.
     pub(super) fn books(&self) -> Ledger {
-        let class = self.class.class();
+        let class = self.class.capabilities();
         let mut ledger = Ledger::new(Dials {
-            horizon_ms: class.keyed_horizon_ms,
-            listing_lag_ms: class.lookup_lag_ms.unwrap_or(0),
+            horizon_ms: class.keyed_horizon_ms.map(Millis::get),
+            listing_lag_ms: class.lookup_lag_ms.unwrap_or_default().get(),
             says_created: true,
             ..Dials::default()
         });
@@ -263,11 +264,11 @@ impl Cell {
 
     pub(super) fn config(&self) -> Config {
         let psp = Psp {
-            face: self.class.face(),
+            connector: self.class.connector(),
             base_url: PSP_URL.to_owned(),
             api_key: Secret::new("sk_explore"),
             webhook_secrets: vec![Secret::new(SECRET)],
-            class: self.class.class(),
+            capabilities: self.class.capabilities(),
             timing: TIMING,
         };
         let merchant = Merchant {
@@ -276,7 +277,7 @@ impl Cell {
         };
         Config {
             installation: String::new(),
-            time_budget_ms: 150,
+            time_budget_ms: Millis::new(150),
             merchants: BTreeMap::from([(MERCHANT.to_owned(), merchant)]),
             psps: BTreeMap::from([(self.class.psp().to_owned(), psp)]),
             operators: BTreeMap::from([("Ann".to_owned(), operator())]),

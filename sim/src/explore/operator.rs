@@ -88,11 +88,11 @@ fn parking(state: &State) -> (Operation, u64) {
     match &state.running {
         Some(running) => {
             let parked = running.parked.as_ref();
-            (running.operation, parked.map_or(1, |parked| parked.generation))
+            (running.operation, parked.map_or(1, |parked| parked.version.get()))
         }
         None => (
             Operation::Capture,
-            mismatch.map_or(1, |mismatch| mismatch.generation),
+            mismatch.map_or(1, |mismatch| mismatch.version.get()),
         ),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
         let left = running
             .calls
             .iter()
-            .filter(|call| !matches!(call.tried, DeliveryState::NotSent { .. }))
+            .filter(|call| !matches!(call.delivery, DeliveryState::NotSent { .. }))
             .count();
         ensure(
             scene.cell.mix != Mix::Operator,
@@ -71,9 +71,9 @@ pub(super) fn rest(scene: &Scene, world: &World) -> Result<(), Violation> {
 /// Whether this class has no way left to find out: a blind PSP; one that only honours keys, once the key is past its horizon or
 /// can tell nothing more; an object of which only an operator can say whose it is.
 fn may_be_parked(scene: &Scene, world: &World, running: &CurrentOperation) -> bool {
-    let sent_ms = running.calls.iter().map(|call| call.sent_at_ms).min();
+    let sent_ms = running.calls.iter().map(|call| call.sent_at_ms.get()).min();
     let past = |horizon_ms: u64| {
-        sent_ms.is_some_and(|sent_ms| world.now_ms + TIMING.landed_after_ms() >= sent_ms + horizon_ms)
+        sent_ms.is_some_and(|sent_ms| world.now_ms + TIMING.landed_after_ms().get() >= sent_ms + horizon_ms)
     };
     let is_over_foreign = || {
         let reason = running.parked.as_ref().map_or("", |parked| &parked.reason);

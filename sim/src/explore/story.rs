@@ -178,7 +178,7 @@ fn run(scene: &Scene, job: &Job) -> String {
         },
         Phase::Decided(..) => format!("swaps: {whom}"),
         Phase::ReadBack(..) => format!("reads back: {whom}"),
-        Phase::Waiting { .. } => format!("hands the ticket in again: {whom}"),
+        Phase::Waiting { .. } => format!("hands the pending request in again: {whom}"),
         Phase::Given(_) => format!("sends {}", call(job)),
         Phase::Awaiting { .. } => format!("gives up waiting for the answer to {}", call(job)),
     }

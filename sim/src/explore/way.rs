@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pay_once_core::journal::entry::{Conclusion, Fact};
-use pay_once_core::{Call, CallResult};
+use pay_once_core::{Call, CallResult, RecordVersion};
 use pay_once_psp_model::{Answer, Deed, Hold, Ledger, Strange};
 use serde_json::json;
 
@@ -193,7 +193,7 @@ impl Turn<'_> {
 
     /// What a swap shows that was just applied.
     pub(super) fn note_meeting(&mut self, decision: &Decision) {
-        let from = usize::try_from(decision.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+        let from = decision.expected_version.map_or(0, RecordVersion::entries);
         let covered = &mut self.lab.covered;
         for entry in decision.record.entries().iter().skip(from) {
             let Fact::Inferred { conclusion } = &entry.fact else {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pay_once_core::{AttemptId, Call, Config, Input, Record, Reply, Turn};
+use pay_once_core::{AttemptId, Call, Config, Input, Record, RecordVersion, Reply, Turn, UnixMillis};
 use pay_once_psp_model::{Asked, Ledger};
 
 use super::cell::{Cell, START_MS, TIMING};
@@ -19,11 +19,11 @@ pub(super) struct Scene {
 }
 
 /// Which server's clock is how far behind true time, in milliseconds: the whole declared skew lies between the two.
-pub(super) const BEHIND_MS: [u64; 2] = [0, TIMING.max_clock_skew_ms];
+pub(super) const BEHIND_MS: [u64; 2] = [0, TIMING.max_clock_skew_ms.get()];
 
 /// How long before its deadline a 3-D Secure has to be finished to be certainly in time, in milliseconds: the skew between clocks,
 /// and the lag of listings.
-pub(super) const IN_TIME_MS: u64 = TIMING.max_clock_skew_ms + super::cell::LOOKUP_LAG_MS;
+pub(super) const IN_TIME_MS: u64 = TIMING.max_clock_skew_ms.get() + super::cell::LOOKUP_LAG_MS;
 
 /// Something with its digest, made once and shared.
 #[derive(Debug)]
@@ -35,12 +35,12 @@ pub(super) struct Known<T> {
 /// What a server has decided and not yet made durable.
 #[derive(Debug)]
 pub(super) struct Decision {
-    pub(super) expected_version: Option<u64>,
+    pub(super) expected_version: Option<RecordVersion>,
     pub(super) record: Arc<Record>,
     /// The record's shape.
     pub(super) shape: Shape,
     /// The timer that is kept beside the record.
-    pub(super) wake_at_ms: Option<u64>,
+    pub(super) wake_at_ms: Option<UnixMillis>,
     /// What follows once it is durable.
     pub(super) then: Then,
     /// The turn, which waits for the end of its swap.
@@ -52,7 +52,7 @@ pub(super) struct Decision {
 pub(super) struct Then {
     pub(super) calls: Vec<Arc<Known<Call>>>,
     /// When to wake the attempt, and whether that replaces a timer that comes before.
-    pub(super) arm: Option<(u64, bool)>,
+    pub(super) arm: Option<(UnixMillis, bool)>,
     pub(super) reply: Reply,
 }
 
@@ -83,13 +83,16 @@ pub(super) enum Phase {
     /// A client waits: until the record changes here, or until then.
     Waiting {
         input: Arc<Known<Input>>,
-        until_ms: u64,
+        until_ms: UnixMillis,
         changed: bool,
     },
     /// A call to be sent.
     Given(Arc<Known<Call>>),
     /// A call whose request is on its way; the answer is waited for until then.
-    Awaiting { call: Arc<Known<Call>>, until_ms: u64 },
+    Awaiting {
+        call: Arc<Known<Call>>,
+        until_ms: UnixMillis,
+    },
 }
 
 /// Something that a server is at.
@@ -127,7 +130,7 @@ pub(super) struct Server {
     /// What it is at, in the order of the digests.
     pub(super) jobs: Vec<(Digest, Job)>,
     /// The timer in memory.
-    pub(super) timer_ms: Option<u64>,
+    pub(super) timer_ms: Option<UnixMillis>,
     /// It does nothing until it goes on.
     pub(super) paused: bool,
 }
@@ -201,7 +204,7 @@ pub(super) struct World {
     /// What is durable.
     pub(super) store: Option<Arc<Record>>,
     /// The timer kept beside it.
-    pub(super) hint_ms: Option<u64>,
+    pub(super) hint_ms: Option<UnixMillis>,
     /// A swap that was given up as unknown and is not yet applied.
     pub(super) slow_swap: Option<Arc<Known<Decision>>>,
     pub(super) servers: [Server; 2],
@@ -252,12 +255,12 @@ impl World {
     }
 
     /// What the servers' clocks say.
-    pub(super) fn clock(&self, server: usize) -> u64 {
-        self.now_ms - BEHIND_MS.get(server).copied().unwrap_or(0)
+    pub(super) fn clock(&self, server: usize) -> UnixMillis {
+        UnixMillis::new(self.now_ms - BEHIND_MS.get(server).copied().unwrap_or(0))
     }
 
     pub(super) fn version(&self) -> u64 {
-        self.store.as_ref().map_or(0, |record| record.version())
+        self.store.as_ref().map_or(0, |record| record.version().get())
     }
 
     /// The digest of all that the future depends on.
@@ -331,15 +334,15 @@ impl World {
         };
         for (server, behind_ms) in self.servers.iter().zip(BEHIND_MS) {
             if let Some(timer_ms) = server.timer_ms.or(self.hint_ms) {
-                at(timer_ms + behind_ms);
+                at(timer_ms.get() + behind_ms);
             }
             for (_, job) in &server.jobs {
                 match &job.phase {
                     Phase::Waiting { until_ms, .. } | Phase::Awaiting { until_ms, .. } => {
-                        at(until_ms + behind_ms)
+                        at(until_ms.get() + behind_ms)
                     }
                     // A server that was paused finds its window closed.
-                    Phase::Given(call) => at(call.it.send_by_ms + behind_ms + 1),
+                    Phase::Given(call) => at(call.it.send_by_ms.get() + behind_ms + 1),
                     Phase::Ready(_) | Phase::Decided(..) | Phase::ReadBack(..) => {}
                 }
             }
@@ -361,7 +364,7 @@ impl World {
     /// When the time of an unfinished 3-D Secure is over, by the clock that is not behind.
     pub(super) fn deadline_ms(&self) -> Option<u64> {
         let action = self.store.as_ref()?.state().action.as_ref()?;
-        Some(action.since_ms + TIMING.action_timeout_ms)
+        Some((action.since_ms + TIMING.action_timeout_ms).get())
     }
 
     /// Whether a server's timer is due.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use pay_once_core::{AttemptId, Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult, UnixMillis};
 use pay_once_sandbox::{Timed, Webhook};
 
 use super::server::Work;
@@ -126,7 +126,7 @@ pub(super) enum Event {
     /// The alarm of an attempt's object goes off; `is_second`: once more.
     Alarm {
         id: AttemptId,
-        at_ms: u64,
+        at_ms: UnixMillis,
         is_second: bool,
     },
     Restart(usize),

@@ -158,7 +158,7 @@ impl<'a> Sim<'a> {
         for (shopper, ask) in asks {
             self.at(self.now_ms + 1, Event::Ask { shopper, ask });
         }
-        self.drain(self.now_ms + 10_000 + self.config.time_budget_ms);
+        self.drain(self.now_ms + 10_000 + self.config.time_budget_ms.get());
     }
 
     /// Handles what is due until `until_ms`, or until only scans are left.

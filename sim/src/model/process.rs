@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pay_once::timers::SCAN_EVERY_MS;
-use pay_once_core::{AttemptId, Call, Questions, Record};
+use pay_once_core::{AttemptId, Call, Questions, Record, UnixMillis};
 
 use super::server::{Job, Waiting, Work};
 use super::store::Row;
@@ -29,7 +29,7 @@ pub(super) struct Server {
     /// Whose turn it is, and who waits for it.
     pub(super) turns: BTreeMap<AttemptId, VecDeque<Box<Job>>>,
     pub(super) waiting: BTreeMap<AttemptId, Vec<Waiting>>,
-    pub(super) timers: BTreeMap<AttemptId, u64>,
+    pub(super) timers: BTreeMap<AttemptId, UnixMillis>,
     pub(super) calls: BTreeMap<u64, Rc<Call>>,
     /// Webhooks whose object is being read, by the number of the call.
     pub(super) reads: BTreeMap<u64, Box<Job>>,
@@ -39,7 +39,7 @@ pub(super) struct Server {
     /// Writes of objects that are not on disk yet: from when on they are, whose they are, and what was there before.
     pub(super) unsynced: Vec<(u64, AttemptId, Option<Row>)>,
     /// Attempts whose alarm is being handled, and when it was due.
-    pub(super) alarms: Vec<(AttemptId, u64)>,
+    pub(super) alarms: Vec<(AttemptId, UnixMillis)>,
     /// Whether a scheduler will have a sweep made here.
     pub(super) is_scheduled: bool,
     /// When an instance swept last, in milliseconds from the start.
@@ -78,15 +78,18 @@ impl Server {
 
 impl Sim<'_> {
     /// A server's clock, in milliseconds since the Unix epoch.
-    pub(super) fn clock_ms(&self, server: usize) -> u64 {
+    pub(super) fn clock_ms(&self, server: usize) -> UnixMillis {
         let skew_ms = self.servers.get(server).map_or(0, |s| s.skew_ms);
-        (EPOCH_MS + self.now_ms).saturating_add_signed(skew_ms)
+        UnixMillis::new((EPOCH_MS + self.now_ms).saturating_add_signed(skew_ms))
     }
 
     /// The true time, from the start, at which a server's clock will show `at_ms`.
-    pub(super) fn true_ms(&self, server: usize, at_ms: u64) -> u64 {
+    pub(super) fn true_ms(&self, server: usize, at_ms: UnixMillis) -> u64 {
         let skew_ms = self.servers.get(server).map_or(0, |s| s.skew_ms);
-        at_ms.saturating_add_signed(-skew_ms).saturating_sub(EPOCH_MS)
+        at_ms
+            .get()
+            .saturating_add_signed(-skew_ms)
+            .saturating_sub(EPOCH_MS)
     }
 
     pub(super) fn server(&mut self, server: usize) -> &mut Server {
@@ -100,7 +103,7 @@ impl Sim<'_> {
         self.at(at_ms, Event::Work { server, epoch, work });
     }
 
-    pub(super) fn set_timer(&mut self, server: usize, id: AttemptId, at_ms: Option<u64>) {
+    pub(super) fn set_timer(&mut self, server: usize, id: AttemptId, at_ms: Option<UnixMillis>) {
         match at_ms {
             None => drop(self.server(server).timers.remove(&id)),
             Some(at_ms) => {
@@ -112,7 +115,7 @@ impl Sim<'_> {
         }
     }
 
-    pub(super) fn sooner(&mut self, server: usize, id: AttemptId, at_ms: u64) {
+    pub(super) fn sooner(&mut self, server: usize, id: AttemptId, at_ms: UnixMillis) {
         let known = self.server(server).timers.get(&id).copied();
         if known.is_none_or(|known_ms| at_ms < known_ms) {
             self.set_timer(server, id, Some(at_ms));
@@ -156,7 +159,7 @@ impl Sim<'_> {
         let due = self.store.due();
         // Scans alone do not keep a run going; what they may yet find does.
         if !due.is_empty() || self.late_swaps > 0 || self.now_ms < self.plan.world.heal_ms {
-            self.at(self.now_ms + SCAN_EVERY_MS, Event::Scan { server, epoch });
+            self.at(self.now_ms + SCAN_EVERY_MS.get(), Event::Scan { server, epoch });
         }
         for (id, at_ms) in due {
             if !self.server(server).timers.contains_key(&id) {

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Note, Record, Request, Response, Swapped, Turn, Write,
+    Action, AttemptId, Call, CallResult, Millis, Note, Record, Request, Response, Swapped, Turn, UnixMillis,
+    Write,
 };
 
 use super::store::Swap;
@@ -29,17 +30,17 @@ pub(crate) struct Job {
     pub(super) turn: Turn,
     pub(super) reply_to: ReplyTo,
     /// The request, and when its time began by its server's clock.
-    pub(super) http: Option<(Rc<Http>, u64)>,
+    pub(super) http: Option<(Rc<Http>, UnixMillis)>,
     /// Whether nobody else of this server may work on the attempt.
     is_alone: bool,
     /// Until when a sweep has taken the attempt up, by the clock of its instance.
-    pub(super) taken_ms: Option<u64>,
+    pub(super) taken_ms: Option<UnixMillis>,
     /// When the alarm was due that this job handles.
-    pub(super) alarm_ms: Option<u64>,
+    pub(super) alarm_ms: Option<UnixMillis>,
     /// Whether it has written.
     has_written: bool,
     /// When it wants the attempt to be woken, if it has not written.
-    wake_at_ms: Option<u64>,
+    wake_at_ms: Option<UnixMillis>,
 }
 
 impl Job {
@@ -69,7 +70,7 @@ pub(crate) enum Work {
     Send(u64, Rc<Call>),
     CallTimeout(u64),
     WaitOver(AttemptId, u64),
-    Timer(AttemptId, u64),
+    Timer(AttemptId, UnixMillis),
 }
 
 impl Sim<'_> {
@@ -102,7 +103,7 @@ impl Sim<'_> {
     }
 
     /// A request whose time began at `since_ms`, by the clock of the server that reads it.
-    pub(super) fn routed(&self, http: &Http, since_ms: u64) -> Turn {
+    pub(super) fn routed(&self, http: &Http, since_ms: UnixMillis) -> Turn {
         let headers: Vec<(&str, &[u8])> = http.headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
         let request = Request {
             method: http.method,
@@ -129,7 +130,7 @@ impl Sim<'_> {
         }
         match work {
             Work::Handed(http, reply_to, spent_ms) => {
-                let since_ms = self.clock_ms(server).saturating_sub(spent_ms);
+                let since_ms = self.clock_ms(server) - Millis::new(spent_ms);
                 let turn = self.routed(&http, since_ms);
                 self.advance(server, Job::new(turn, reply_to));
             }
@@ -297,7 +298,7 @@ impl Sim<'_> {
         self.wait_over(server, id, None);
     }
 
-    fn arm(&mut self, server: usize, job: &Job, at_ms: u64, is_latest: bool) {
+    fn arm(&mut self, server: usize, job: &Job, at_ms: UnixMillis, is_latest: bool) {
         let Some(id) = job.turn.id() else { return };
         match self.plan.world.shape {
             Shape::Servers if is_latest => self.set_timer(server, id, Some(at_ms)),
@@ -330,7 +331,7 @@ impl Sim<'_> {
         self.after(server, at_ms, Work::Send(number, Rc::new(call)));
     }
 
-    fn wait(&mut self, server: usize, mut job: Box<Job>, until_ms: u64) {
+    fn wait(&mut self, server: usize, mut job: Box<Job>, until_ms: UnixMillis) {
         let Some(id) = job.turn.id() else { return };
         self.end_turn(server, &mut job);
         let number = self.server(server).number();

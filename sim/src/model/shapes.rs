@@ -4,7 +4,7 @@
 //! leaves it; if its process ends before that, the write is lost. Its alarm is kept with the record, and goes off early, late or
 //! twice. An instance does not live long: its timers are near ones, it learns of no change, and a sweep finds what is due.
 
-use pay_once_core::{AttemptId, Input, Turn};
+use pay_once_core::{AttemptId, Input, Millis, Turn, UnixMillis};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Event, ReplyTo, Sim};
 use crate::plan::{Shape, StoreFault};
 
 /// A time further away than this is left to the sweep, in milliseconds.
-const NEAR_MS: u64 = 5_000;
+const NEAR_MS: Millis = Millis::new(5_000);
 /// An instance sweeps behind its requests this often, in milliseconds.
 const SWEEP_EVERY_MS: u64 = 1_000;
 /// Most records that a sweep behind a request wakes.
@@ -26,7 +26,7 @@ const SCHEDULED_LATER_MS: u64 = 60_000;
 /// How long after healing that begins, in milliseconds.
 const LATER_MS: u64 = 60_000;
 /// Nobody else wakes a record for this long after a sweep took it up, in milliseconds.
-const TAKEN_MS: u64 = 10_000;
+const TAKEN_MS: Millis = Millis::new(10_000);
 /// How early an alarm goes off at most, in milliseconds.
 const ALARM_EARLY_MS: u64 = 40;
 /// How late an alarm goes off at most, in milliseconds.
@@ -79,7 +79,7 @@ impl Sim<'_> {
         // Each has its own clock: what is handed on is how long it took so far. What was read for a webhook is read again, in a time
         // of its own.
         let spent_ms = match job.turn.input() {
-            Input::Request(_) => self.clock_ms(server).saturating_sub(*since_ms),
+            Input::Request(_) => (self.clock_ms(server) - *since_ms).get(),
             Input::Webhook(_) | Input::Outcome(_) | Input::Wake => 0,
         };
         let (min, max) = self.plan.world.net_ms;
@@ -153,7 +153,7 @@ impl Sim<'_> {
         }
     }
 
-    fn set_alarm(&mut self, id: AttemptId, at_ms: Option<u64>) {
+    fn set_alarm(&mut self, id: AttemptId, at_ms: Option<UnixMillis>) {
         let Some(at_ms) = at_ms else { return };
         let home = self.home(id);
         let (early_ms, late_ms) = (
@@ -174,7 +174,7 @@ impl Sim<'_> {
         }
     }
 
-    pub(super) fn alarm_sooner(&mut self, id: AttemptId, at_ms: u64) {
+    pub(super) fn alarm_sooner(&mut self, id: AttemptId, at_ms: UnixMillis) {
         let known_ms = self.store.wake_at_ms(id);
         if known_ms.is_none_or(|known_ms| at_ms < known_ms) && self.store.move_wake(id, known_ms, Some(at_ms))
         {
@@ -182,7 +182,7 @@ impl Sim<'_> {
         }
     }
 
-    pub(super) fn alarm(&mut self, id: AttemptId, at_ms: u64, is_second: bool) {
+    pub(super) fn alarm(&mut self, id: AttemptId, at_ms: UnixMillis, is_second: bool) {
         let home = self.home(id);
         if !is_second && self.store.wake_at_ms(id) != Some(at_ms) {
             return;
@@ -215,13 +215,13 @@ impl Sim<'_> {
     // -- instances
 
     /// A time that is near is kept in memory; what is further away is in the store.
-    pub(super) fn set_near(&mut self, server: usize, id: AttemptId, at_ms: Option<u64>) {
+    pub(super) fn set_near(&mut self, server: usize, id: AttemptId, at_ms: Option<UnixMillis>) {
         if at_ms.is_some() && !self.server(server).is_scheduled {
             let (epoch, pause_ms) = (self.server(server).epoch, self.scheduled_pause_ms());
             self.server(server).is_scheduled = true;
             self.at(self.now_ms + pause_ms, Event::Scan { server, epoch });
         }
-        let near_ms = self.clock_ms(server).saturating_add(NEAR_MS);
+        let near_ms = self.clock_ms(server) + NEAR_MS;
         let Some(at_ms) = at_ms.filter(|at_ms| *at_ms <= near_ms) else {
             return;
         };
@@ -270,7 +270,7 @@ impl Sim<'_> {
         due.sort_unstable_by_key(|(id, at_ms)| (*at_ms, *id));
         due.truncate(limit);
         for (id, at_ms) in due {
-            let taken_ms = clock_ms.saturating_add(TAKEN_MS);
+            let taken_ms = clock_ms + TAKEN_MS;
             if self.store.move_wake(id, Some(at_ms), Some(taken_ms)) {
                 let mut job = self.woken(Turn::wake(id));
                 job.taken_ms = Some(taken_ms);

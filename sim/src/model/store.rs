@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pay_once_core::journal::invariant;
-use pay_once_core::{AttemptId, Record};
+use pay_once_core::{AttemptId, Record, RecordVersion, UnixMillis};
 
 /// One load in this many decodes the stored bytes; the others take the record that they were encoded from.
 const DECODE_ONE_IN: u64 = 8;
@@ -14,16 +14,16 @@ const DECODE_ONE_IN: u64 = 8;
 pub(crate) struct Row {
     record: Arc<Record>,
     bytes: Vec<u8>,
-    wake_at_ms: Option<u64>,
+    wake_at_ms: Option<UnixMillis>,
     writes: u64,
 }
 
 /// A compare-and-swap on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Swap {
-    pub(super) expected_version: Option<u64>,
+    pub(super) expected_version: Option<RecordVersion>,
     pub(super) record: Arc<Record>,
-    pub(super) wake_at_ms: Option<u64>,
+    pub(super) wake_at_ms: Option<UnixMillis>,
 }
 
 /// All records.
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// A write that was not synced is lost: what was stored before it is there again. Returns when that wants to be woken.
-    pub(super) fn put_back(&mut self, id: AttemptId, row: Option<Row>) -> Option<u64> {
+    pub(super) fn put_back(&mut self, id: AttemptId, row: Option<Row>) -> Option<UnixMillis> {
         match row {
             Some(row) => {
                 let wake_at_ms = row.wake_at_ms;
@@ -102,12 +102,17 @@ impl Store {
     }
 
     /// When a record wants to be woken.
-    pub(super) fn wake_at_ms(&self, id: AttemptId) -> Option<u64> {
+    pub(super) fn wake_at_ms(&self, id: AttemptId) -> Option<UnixMillis> {
         self.rows.get(&id)?.wake_at_ms
     }
 
     /// Moves the time at which a record wants to be woken, if it is still `at_ms`.
-    pub(super) fn move_wake(&mut self, id: AttemptId, at_ms: Option<u64>, to_ms: Option<u64>) -> bool {
+    pub(super) fn move_wake(
+        &mut self,
+        id: AttemptId,
+        at_ms: Option<UnixMillis>,
+        to_ms: Option<UnixMillis>,
+    ) -> bool {
         match self.rows.get_mut(&id) {
             Some(row) if row.wake_at_ms == at_ms => {
                 row.wake_at_ms = to_ms;
@@ -118,7 +123,7 @@ impl Store {
     }
 
     /// Records that want to be woken.
-    pub(super) fn due(&self) -> Vec<(AttemptId, u64)> {
+    pub(super) fn due(&self) -> Vec<(AttemptId, UnixMillis)> {
         let wakes = self.rows.iter();
         wakes
             .filter_map(|(id, row)| Some((*id, row.wake_at_ms?)))

@@ -149,7 +149,7 @@ impl Sim<'_> {
         if call.moves_money {
             self.stand_still(server, true);
         }
-        let timeout_ms = self.now_ms + call.timeout_ms;
+        let timeout_ms = self.now_ms + call.timeout_ms.get();
         self.after(server, timeout_ms, Work::CallTimeout(number));
         let arrives = self.travel(Host::Server(server), Host::Psp);
         self.message(Host::Server(server), Host::Psp, arrives, || {

@@ -39,7 +39,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         match sent.get_mut(psp_key.as_str()) {
             Some(left) if *left > 0 => *left -= 1,
             _ => {
-                let at_ms = sent_at_ms.saturating_sub(EPOCH_MS);
+                let at_ms = sent_at_ms.get().saturating_sub(EPOCH_MS);
                 return Err((at_ms, format!("the dispatch of {psp_key} was never sent")));
             }
         }

@@ -87,7 +87,7 @@ fn is_reversal_kept(case: &Case<'_>, journal: &[u8]) -> Result<(), Wrong> {
                 .effects
                 .iter()
                 .any(is_capture)
-                .then(|| since(entry.at_ms))
+                .then(|| since(entry.at_ms.get()))
         }
         _ => None,
     });

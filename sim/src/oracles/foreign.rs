@@ -68,7 +68,7 @@ fn proves_nothing(case: &Case<'_>) -> Result<(), Wrong> {
             } if is_shown => {
                 let what =
                     "absence was concluded though a look showed an object with our reference".to_owned();
-                return Err((since(entry.at_ms), what));
+                return Err((since(entry.at_ms.get()), what));
             }
             _ => {}
         }

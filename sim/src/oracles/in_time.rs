@@ -62,7 +62,7 @@ fn begun_ms(case: &Case<'_>, until_ms: u64) -> u64 {
     };
     let begun = record.entries().iter().filter_map(|entry| {
         let is_begin = matches!(entry.fact, Fact::Intended { .. });
-        is_begin.then(|| since(entry.at_ms))
+        is_begin.then(|| since(entry.at_ms.get()))
     });
     begun.filter(|at_ms| *at_ms <= until_ms).max().unwrap_or(0)
 }

@@ -106,7 +106,7 @@ fn repeated_webhook_ms(record: &Record) -> Option<u64> {
             continue;
         };
         if heard.contains(&evidence) {
-            return Some(entry.at_ms.saturating_sub(EPOCH_MS));
+            return Some(entry.at_ms.get().saturating_sub(EPOCH_MS));
         }
         heard.push(evidence);
     }

@@ -34,7 +34,7 @@ fn doubted_until_ms(case: &Case<'_>) -> u64 {
             operation: pay_once_core::journal::entry::Operation::Void,
             sent_at_ms,
             ..
-        } => Some(since(sent_at_ms)),
+        } => Some(since(sent_at_ms.get())),
         _ => None,
     });
     let last_ms = sent_ms.filter(|sent_ms| *sent_ms < world.heal_ms).max();

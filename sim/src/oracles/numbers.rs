@@ -43,54 +43,63 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             let first = *targets.entry(psp_key).or_insert(target.as_deref());
             if first != target.as_deref() {
                 let what = format!("{psp_key} was sent to {first:?} first, and to {target:?} later");
-                return Err((since(*sent_at_ms), what));
+                return Err((since(sent_at_ms.get()), what));
             }
         }
         match &entry.fact {
             Fact::Inferred {
-                conclusion: Conclusion::NoEffect { operation, effect },
-            } => absent.push((*operation, *effect)),
+                conclusion:
+                    Conclusion::NoEffect {
+                        operation,
+                        generation,
+                    },
+            } => absent.push((*operation, *generation)),
             Fact::Inferred {
                 conclusion:
                     Conclusion::Withdrawn {
-                        operation, effect, ..
+                        operation,
+                        generation,
+                        ..
                     },
             } => {
-                let sent_ms = first_sent.get(&(*operation, *effect)).copied().unwrap_or(0);
-                rejected.insert(*operation, (*effect, sent_ms));
+                let sent_ms = first_sent.get(&(*operation, *generation)).copied().unwrap_or(0);
+                rejected.insert(*operation, (*generation, sent_ms));
             }
             Fact::Dispatched {
                 operation,
-                effect,
-                step: CallStep::Act,
+                generation,
+                step: CallStep::Execute,
                 sent_at_ms,
                 psp_key,
                 ..
             } => {
-                first_sent.entry((*operation, *effect)).or_insert(*sent_at_ms);
+                first_sent
+                    .entry((*operation, *generation))
+                    .or_insert(sent_at_ms.get());
                 let arrived_ms = keys.get(&**psp_key).copied();
-                let age_ms = arrived_ms.map_or(0, |at_ms| since(*sent_at_ms).saturating_sub(at_ms));
+                let age_ms = arrived_ms.map_or(0, |at_ms| since(sent_at_ms.get()).saturating_sub(at_ms));
                 let is_late =
                     case.class.is_keyed() && *operation != Operation::Void && age_ms > declared.horizon_ms;
                 if is_late {
                     let what = format!("{psp_key} was sent again after the PSP may have forgotten it");
-                    return Err((since(*sent_at_ms), what));
+                    return Err((since(sent_at_ms.get()), what));
                 }
-                if absent.contains(&(*operation, *effect)) {
+                if absent.contains(&(*operation, *generation)) {
                     let what = format!("{psp_key} was dispatched again after it was proven absent");
-                    return Err((since(*sent_at_ms), what));
+                    return Err((since(sent_at_ms.get()), what));
                 }
                 let before = rejected.remove(operation);
                 let is_other = |(number, first_ms): &(u16, u64)| {
-                    let is_known = case.class.is_keyed() && sent_at_ms.saturating_sub(*first_ms) < known_ms;
+                    let is_known =
+                        case.class.is_keyed() && sent_at_ms.get().saturating_sub(*first_ms) < known_ms;
                     is_known
-                        && number != effect
+                        && number != generation
                         && *operation == Operation::Authorize
                         && !absent.contains(&(*operation, *number))
                 };
                 if let Some((number, _)) = before.filter(is_other) {
                     let what = format!("number {number} was rejected, and {psp_key} asks for it again");
-                    return Err((since(*sent_at_ms), what));
+                    return Err((since(sent_at_ms.get()), what));
                 }
             }
             _ => {}

@@ -24,12 +24,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         if let Fact::Dispatched {
             call,
             operation: Operation::Authorize,
-            effect,
+            generation,
             ..
         } = &entry.fact
         {
-            if *effect > current.0 {
-                current = (*effect, Vec::new());
+            if *generation > current.0 {
+                current = (*generation, Vec::new());
             }
             current.1.push(*call);
         }
@@ -41,7 +41,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             evidence,
             ..
         } if current.1.contains(call) => match &evidence.signal {
-            Signal::ActionRequired { url, .. } if !url.is_empty() => Some((since(entry.at_ms), url)),
+            Signal::ActionRequired { url, .. } if !url.is_empty() => Some((since(entry.at_ms.get()), url)),
             _ => None,
         },
         _ => None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::journal::entry::{Conclusion, Fact};
-use pay_once_core::limits::{EFFECTS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
+use pay_once_core::limits::{GENERATIONS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 
@@ -68,7 +68,7 @@ fn parked_ms(case: &Case<'_>) -> u64 {
         )
     };
     let parking = entries.find(|entry| is_parking(&entry.fact));
-    parking.map_or(0, |entry| entry.at_ms.saturating_sub(EPOCH_MS))
+    parking.map_or(0, |entry| entry.at_ms.get().saturating_sub(EPOCH_MS))
 }
 
 /// The PSP took or holds another amount than was asked for.
@@ -117,7 +117,7 @@ fn is_spent(case: &Case<'_>) -> bool {
         .saturating_sub(at_ms().min().unwrap_or(0));
     // Refunds that fail after they went through use up their numbers as fast as they fail.
     let fails = |event: &&&LedgerEvent| event.operation == PspOperation::Refund && event.declined.is_some();
-    if case.ledger.iter().filter(fails).count() >= usize::from(EFFECTS_PER_OPERATION_MAX) - 1 {
+    if case.ledger.iter().filter(fails).count() >= usize::from(GENERATIONS_PER_OPERATION_MAX) - 1 {
         return true;
     }
     // The numbers of a capture last as long as there is something to capture.
@@ -125,7 +125,7 @@ fn is_spent(case: &Case<'_>) -> bool {
     if span_ms < SPENT_MS_MIN.min(life_ms - life_ms / 5) {
         return false;
     }
-    let last = format!("-{EFFECTS_PER_OPERATION_MAX}");
+    let last = format!("-{GENERATIONS_PER_OPERATION_MAX}");
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for call in own() {
         *times.entry(&call.key).or_default() += 1;
@@ -167,7 +167,7 @@ fn is_lost_by_store(plan: &Plan) -> bool {
     for step in &plan.steps {
         if let Act::Store { fault, for_ms, .. } = step.act {
             kinds.insert(fault);
-            is_long |= for_ms >= OUTCOME_RETRY_MS / 2;
+            is_long |= for_ms >= OUTCOME_RETRY_MS.get() / 2;
         }
     }
     let is_late = kinds.contains(&StoreFault::LateUnknown) || kinds.contains(&StoreFault::Slow);
@@ -223,7 +223,7 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
             Fact::Dispatched {
                 psp_key, sent_at_ms, ..
             } => {
-                sent.entry(psp_key).or_insert(*sent_at_ms);
+                sent.entry(psp_key).or_insert(sent_at_ms.get());
                 last_key = Some(&**psp_key);
             }
             Fact::Inferred {
@@ -238,8 +238,8 @@ fn is_unknown(case: &Case<'_>) -> Result<bool, Wrong> {
                     let what = "parked, though the key was known for hours after all was healed".to_owned();
                     return Err((case.run.ended_ms, what));
                 }
-                if entry.at_ms < from_ms {
-                    let at_ms = entry.at_ms.saturating_sub(EPOCH_MS);
+                if entry.at_ms.get() < from_ms {
+                    let at_ms = entry.at_ms.get().saturating_sub(EPOCH_MS);
                     return Err((at_ms, "parked while the key could still tell".to_owned()));
                 }
             }

@@ -33,7 +33,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             operation: Operation::Authorize,
             sent_at_ms,
             ..
-        } => Some(since(*sent_at_ms)),
+        } => Some(since(sent_at_ms.get())),
         _ => None,
     });
     let is_void_asked = record.entries().iter().any(|entry| {

@@ -34,7 +34,7 @@ fn undone_again(record: &Record) -> Result<(), Wrong> {
                 ..
             } if done.contains(&target.as_str()) => {
                 let what = format!("{psp_key} undoes {target}, which a list has shown to be undone");
-                return Err((since(*sent_at_ms), what));
+                return Err((since(sent_at_ms.get()), what));
             }
             _ => {}
         }
@@ -73,7 +73,7 @@ fn left_standing(case: &Case<'_>, record: &Record, own: Option<&str>) -> Result<
         let Some(shown) = record.entries().iter().map(|entry| &**entry).find(shows_it) else {
             continue;
         };
-        let from_ms = since(shown.at_ms).max(world.heal_ms) + RELEASE_MS;
+        let from_ms = since(shown.at_ms.get()).max(world.heal_ms) + RELEASE_MS;
         if from_ms < since(event.at_ms) && idle_from_ms(record) + RELEASE_MS < since(event.at_ms) {
             let what = format!("{object}, a second authorization that was seen, was left to lapse");
             return Err((since(event.at_ms), what));
@@ -94,7 +94,7 @@ fn idle_from_ms(record: &Record) -> u64 {
         .filter(|(index, _)| is_busy(*index))
         .map(|(index, _)| index);
     let ended = busy.next_back().and_then(|index| record.entries().get(index + 1));
-    ended.map_or(0, |entry| since(entry.at_ms))
+    ended.map_or(0, |entry| since(entry.at_ms.get()))
 }
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {

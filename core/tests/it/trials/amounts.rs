@@ -3,7 +3,7 @@
 use super::{event, list, only, play, truth};
 use crate::support::{CREATE, DAY_MS, Kind, Told, World, answered, json as body, text, timeout};
 use pay_once_core::journal::entry::{Entry, Fact};
-use pay_once_core::{AttemptId, Call, Input, Outcome, Record};
+use pay_once_core::{AttemptId, Call, Input, Millis, Outcome, Record};
 use serde_json::json;
 
 /// A second capture, `pi_9`, whose refund is answered so.
@@ -301,8 +301,8 @@ fn of_form_0(world: &mut World, id: AttemptId, amount: u64) {
 #[test]
 fn an_older_builds_amount_is_not_sent_where_it_cannot_be_expressed() {
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
-    world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
     let create = CREATE.replace("GBP", "KWD").replace("2599", "2590");
     let id = world.create_with("k1", &create);
     world.script.push_back(Told::Instead(timeout()));
@@ -320,7 +320,7 @@ fn an_older_builds_amount_is_not_sent_where_it_cannot_be_expressed() {
 #[test]
 fn cursors_that_go_round_are_a_failed_look() {
     let mut world = World::new(Kind::StripeListed);
-    world.psp_mut().class.keyed_horizon_ms = None;
+    world.psp_mut().capabilities.keyed_horizon_ms = None;
     let id = world.create();
     world.script.push_back(Told::Instead(timeout()));
     world.op(id, "authorize", "k2");

@@ -3,7 +3,7 @@
 use super::{REVOKED, event, intent, only, play, rejected, truth};
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, code, text, timeout};
 use pay_once_core::journal::entry::{Fact, Operation};
-use pay_once_core::{AttemptId, Input, Outcome};
+use pay_once_core::{AttemptId, Input, Millis, Outcome};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -175,7 +175,7 @@ fn a_rejected_capture_is_dispatched_again_by_its_client_only() {
 #[test]
 fn a_key_is_not_sent_past_its_horizon_after_a_rejection() {
     let mut world = World::new(Kind::AcquirerKeyed);
-    world.psp_mut().timing.authorize_retry_ms = 2 * DAY_MS;
+    world.psp_mut().timing.authorize_retry_ms = Millis::new(2 * DAY_MS);
     let id = world.create();
     // As in `what_was_rejected_is_sent_again_under_its_own_key`: the rejection answered a second delivery.
     world.script.push_back(Told::Lost(answered(401, REVOKED)));
@@ -188,7 +188,7 @@ fn a_key_is_not_sent_past_its_horizon_after_a_rejection() {
         &mut world,
         id,
         until_ms,
-        &|call| (call.send_by_ms < START_MS + DAY_MS + 600_000).then(timeout),
+        &|call| (call.send_by_ms.get() < START_MS + DAY_MS + 600_000).then(timeout),
         &truth,
     );
     let late: Vec<u64> = dispatched_at(&world, id, "authorize-1")
@@ -217,7 +217,7 @@ fn an_automatic_capture_is_not_sent_past_its_keys_horizon() {
         &mut world,
         id,
         until_ms,
-        &|call| (call.send_by_ms < START_MS + DAY_MS + 100_000).then(|| answered(401, REVOKED)),
+        &|call| (call.send_by_ms.get() < START_MS + DAY_MS + 100_000).then(|| answered(401, REVOKED)),
         &truth,
     );
     assert_eq!(
@@ -233,7 +233,7 @@ fn dispatched_at(world: &World, id: AttemptId, key: &str) -> Vec<u64> {
     let sent = record.entries().iter().filter_map(|entry| match &entry.fact {
         Fact::Dispatched {
             psp_key, sent_at_ms, ..
-        } if psp_key.ends_with(key) => Some(*sent_at_ms),
+        } if psp_key.ends_with(key) => Some(sent_at_ms.get()),
         _ => None,
     });
     sent.collect()

@@ -3,7 +3,7 @@
 use super::REVOKED;
 use super::rejections::one_key_one_request;
 use crate::support::{CREATE, DAY_MS, Kind, START_MS, Told, World, answered, json as body, text, timeout};
-use pay_once_core::{AttemptId, Call, CallResult};
+use pay_once_core::{AttemptId, Call, CallResult, Millis};
 use std::collections::BTreeMap;
 
 struct Dice(u64);
@@ -40,7 +40,7 @@ impl Walk {
             world.ledger.dials.listing_lag_ms = 5_000;
         }
         if dice.of(2) == 0 {
-            world.psp_mut().timing.authorize_retry_ms = DAY_MS;
+            world.psp_mut().timing.authorize_retry_ms = Millis::new(DAY_MS);
         }
         let token = ["visa", "visa", "3ds", "declined"][dice.of(4) as usize];
         let mut create = CREATE.replace("pm_card_visa", &format!("pm_card_{token}"));
@@ -157,7 +157,7 @@ impl Walk {
         }
         let at = self.dice.of(self.world.held.len() as u64) as usize;
         let call = self.world.held.remove(at);
-        if !call.may_send(self.world.now_ms) {
+        if !call.may_send(self.world.now()) {
             return self.world.outcome(call, crate::support::not_sent());
         }
         let now_ms = self.world.now_ms;
@@ -200,12 +200,12 @@ impl Walk {
             }
             9 => crate::support::not_sent(),
             10 => {
-                let by_ms = now_ms + self.world.timing().max_in_flight_ms;
+                let by_ms = now_ms + self.world.timing().max_in_flight_ms.get();
                 self.flying.push((call.clone(), by_ms));
                 timeout()
             }
             11 => {
-                let by_ms = now_ms + self.world.timing().max_in_flight_ms;
+                let by_ms = now_ms + self.world.timing().max_in_flight_ms.get();
                 self.flying.push((call, by_ms));
                 return;
             }
@@ -242,7 +242,7 @@ impl Walk {
                 .entries()
                 .iter()
                 .map(|entry| {
-                    format!("{} {:?}", entry.at_ms - START_MS, entry.fact)
+                    format!("{} {:?}", entry.at_ms.get() - START_MS, entry.fact)
                         .chars()
                         .take(260)
                         .collect()

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use pay_once_core::journal::entry::{CallStep, Fact};
 use pay_once_core::{
-    Action, Call, CallResult, Config, Entropy, Input, Note, Outcome, Questions, Record, Response, Status,
-    Swapped, Turn, Write,
+    Action, Call, CallResult, Config, Entropy, Input, Millis, Note, Outcome, Questions, Record,
+    RecordVersion, Response, Status, Swapped, Turn, UnixMillis, Write,
 };
 use pay_once_psp_model::{Dials, Ledger};
 
@@ -98,7 +98,7 @@ impl World {
             record: None,
             old: Vec::new(),
             ledger: Ledger::new(Dials {
-                horizon_ms: kind.class().keyed_horizon_ms,
+                horizon_ms: kind.capabilities().keyed_horizon_ms.map(Millis::get),
                 listing_lag_ms: u64::from(lags) * LOOKUP_LAG_MS,
                 lists_backs_late: true,
                 id_stem: "3N00",
@@ -126,7 +126,7 @@ impl World {
     /// How many entries its journal has.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.record().map_or(0, Record::version)
+        self.record().map_or(0, |record| record.version().get())
     }
 
     /// Calls that servers hold and have not sent.
@@ -139,6 +139,11 @@ impl World {
     #[must_use]
     pub fn server_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    /// The same, as core takes it.
+    pub fn moment(&self) -> UnixMillis {
+        UnixMillis::new(self.now_ms)
     }
 
     pub(super) fn true_ms(&self) -> u64 {
@@ -170,10 +175,10 @@ impl World {
         let mut turn = Turn::of(attempt(), input.clone());
         let (mut in_doubt, mut is_unproven, mut dispatched, mut moving) = (in_doubt, false, 0, 0);
         loop {
-            match turn.next(self.now_ms, &mut Questions::default()) {
+            match turn.next(self.moment(), &mut Questions::default()) {
                 Action::Load => {
                     let (record, entropy) = (self.record.clone(), self.entropy());
-                    turn.loaded(self.config, record.as_deref(), self.now_ms, entropy);
+                    turn.loaded(self.config, record.as_deref(), self.moment(), entropy);
                 }
                 Action::Swap => {
                     let write = turn.write().unwrap_or_else(|| panic!("a swap has a write"));
@@ -188,7 +193,7 @@ impl World {
                         true => Swapped::Unknown,
                         false => Swapped::Applied,
                     };
-                    turn.swapped(swapped, self.now_ms);
+                    turn.swapped(swapped, self.moment());
                 }
                 Action::Committed(_) => is_unproven = false,
                 Action::Perform(call) => {
@@ -196,7 +201,7 @@ impl World {
                     assert!(moving <= dispatched, "rule 1: a call that no entry names");
                     self.held.push(*call);
                 }
-                Action::Arm { at_ms, .. } => self.due_ms = Some(at_ms),
+                Action::Arm { at_ms, .. } => self.due_ms = Some(at_ms.get()),
                 Action::Note(Note::RecordRefused(error)) => {
                     panic!("an honest PSP's evidence finds room: {error}")
                 }
@@ -228,7 +233,7 @@ impl World {
             old.push(before);
         }
         *record = Some(Arc::clone(&write.record));
-        *due_ms = write.wake_at_ms;
+        *due_ms = write.wake_at_ms.map(UnixMillis::get);
         true
     }
 
@@ -242,19 +247,19 @@ impl World {
         let mut turn = Turn::of(attempt(), input.clone());
         let mut has_loaded = false;
         loop {
-            match turn.next(self.now_ms, &mut Questions::default()) {
+            match turn.next(self.moment(), &mut Questions::default()) {
                 Action::Load if has_loaded => return,
                 Action::Load => {
                     has_loaded = true;
                     let entropy = self.entropy();
-                    turn.loaded(self.config, Some(base), self.now_ms, entropy);
+                    turn.loaded(self.config, Some(base), self.moment(), entropy);
                 }
                 Action::Swap => {
                     let is_applied = turn.write().is_some_and(|write| {
                         Self::commit(&mut self.record, &mut self.old, &mut self.due_ms, write)
                     });
                     assert!(!is_applied, "a stale swap conflicts");
-                    turn.swapped(Swapped::Conflict, self.now_ms);
+                    turn.swapped(Swapped::Conflict, self.moment());
                 }
                 Action::Committed(_) => panic!("a stale swap conflicts"),
                 Action::Perform(call) => assert!(!call.moves_money, "rule 1: a call that no entry names"),
@@ -283,13 +288,13 @@ impl World {
 
 /// How many entries of a write name calls that move money.
 fn dispatched_acts(write: &Write) -> usize {
-    let from = usize::try_from(write.expected_version.unwrap_or(0)).unwrap_or(usize::MAX);
+    let from = write.expected_version.map_or(0, RecordVersion::entries);
     let news = write.record.entries().iter().skip(from);
     news.filter(|entry| {
         matches!(
             entry.fact,
             Fact::Dispatched {
-                step: CallStep::Act,
+                step: CallStep::Execute,
                 ..
             }
         )

@@ -40,7 +40,7 @@ impl Ways {
         let is_settled = {
             let rows = self.stage.rows.borrow();
             let row = rows.all.get(&id.to_bytes());
-            let version = row.map_or(0, |row| row.version);
+            let version = row.map_or(0, |row| row.version.get());
             if seen_version.replace(version) == Some(version) {
                 return;
             }

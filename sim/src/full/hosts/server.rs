@@ -14,7 +14,7 @@ use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, PspTransport};
 use pay_once::psp_client::{Connect, HttpPsp};
 use pay_once::server::Server;
-use pay_once_core::{AttemptId, Call, CallResult, Entropy};
+use pay_once_core::{AttemptId, Call, CallResult, Entropy, UnixMillis};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use turmoil::net::{TcpListener, TcpStream};
@@ -76,9 +76,10 @@ impl Gate {
     }
 
     /// What its clock shows, in milliseconds since the Unix epoch.
-    pub(super) fn clock_ms(&self) -> u64 {
+    pub(super) fn clock_ms(&self) -> UnixMillis {
         let skew_ms = self.stage.plan.world.clocks_ms.get(self.server);
-        (EPOCH_MS + self.stage.now_ms()).saturating_add_signed(skew_ms.copied().unwrap_or(0))
+        let now_ms = EPOCH_MS + self.stage.now_ms();
+        UnixMillis::new(now_ms.saturating_add_signed(skew_ms.copied().unwrap_or(0)))
     }
 
     /// Which process it is, and the how-manieth on its server.
@@ -129,13 +130,13 @@ impl Gate {
 }
 
 impl Clock for Gate {
-    fn now_ms(&self) -> u64 {
+    fn now_ms(&self) -> UnixMillis {
         self.clock_ms()
     }
 
-    async fn sleep_until(&self, at_ms: u64) {
-        let rest_ms = at_ms.saturating_sub(self.clock_ms());
-        self.stage.sleep(rest_ms).await;
+    async fn sleep_until(&self, at_ms: UnixMillis) {
+        let rest = at_ms - self.clock_ms();
+        self.stage.sleep(rest.get()).await;
         self.pass().await;
     }
 

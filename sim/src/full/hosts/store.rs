@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, RecordVersion, UnixMillis};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::spawn_local;
@@ -37,19 +37,19 @@ pub(in crate::full) fn attempt(id: Id) -> String {
 pub(super) enum Asked {
     Load(Id),
     Swap(Swapping),
-    Due { until_ms: u64, limit: u64 },
+    Due { until_ms: UnixMillis, limit: u64 },
 }
 
 /// A compare-and-swap.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Swapping {
     pub(super) id: Id,
-    pub(super) expected: Option<u64>,
-    pub(super) version: u64,
+    pub(super) expected: Option<RecordVersion>,
+    pub(super) version: RecordVersion,
     pub(super) bytes: Vec<u8>,
-    pub(super) wake_at_ms: Option<u64>,
+    pub(super) wake_at_ms: Option<UnixMillis>,
     /// The server's clock, and its process: for the notebook alone.
-    pub(super) now_ms: u64,
+    pub(super) now_ms: UnixMillis,
     pub(super) writer: (u64, u64),
 }
 
@@ -59,18 +59,18 @@ pub(super) enum Said {
     Record(Option<Vec<u8>>),
     Applied,
     Conflict,
-    Due(Vec<(Id, u64)>),
+    Due(Vec<(Id, UnixMillis)>),
     Down,
 }
 
 /// A register.
 pub(in crate::full) struct Row {
     /// Its version.
-    pub(in crate::full) version: u64,
+    pub(in crate::full) version: RecordVersion,
     /// The record.
     pub(in crate::full) bytes: Vec<u8>,
     /// When it wants to be woken, in milliseconds since the Unix epoch.
-    pub(in crate::full) wake_at_ms: Option<u64>,
+    pub(in crate::full) wake_at_ms: Option<UnixMillis>,
     /// How often it was written.
     pub(in crate::full) writes: u64,
     writer: (u64, u64),
@@ -175,9 +175,9 @@ fn load(stage: &Stage, id: Id) -> Said {
     Said::Record(rows.all.get(&id).map(|row| row.bytes.clone()))
 }
 
-fn due(stage: &Stage, until_ms: u64, limit: u64) -> Said {
+fn due(stage: &Stage, until_ms: UnixMillis, limit: u64) -> Said {
     let rows = stage.rows.borrow();
-    let mut due: Vec<(Id, u64)> = rows
+    let mut due: Vec<(Id, UnixMillis)> = rows
         .all
         .iter()
         .filter_map(|(id, row)| Some((*id, row.wake_at_ms.filter(|at_ms| *at_ms <= until_ms)?)))

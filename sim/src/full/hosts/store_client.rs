@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pay_once::ports::{Store, Swap, Swapped, Unavailable};
-use pay_once_core::AttemptId;
+use pay_once_core::{AttemptId, UnixMillis};
 
 use super::server::Gate;
 use super::store::{Asked, Said, Swapping, receive, send};
@@ -71,7 +71,11 @@ impl Store for StoreClient {
         }
     }
 
-    async fn due(&self, until_ms: u64, limit: usize) -> Result<Vec<(AttemptId, u64)>, Unavailable> {
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(AttemptId, UnixMillis)>, Unavailable> {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         match self.ask(&Asked::Due { until_ms, limit }).await {
             Some(Said::Due(due)) => Ok(due

@@ -64,7 +64,7 @@ impl World {
             headers: if asked.key.is_empty() { &[] } else { headers },
             body: body.as_bytes(),
         };
-        match route(self.config, &request, self.now_ms) {
+        match route(self.config, &request, self.moment()) {
             Routed::Attempt { id, input } => {
                 assert_eq!(id, attempt(), "the key is the address");
                 Some(input)
@@ -76,7 +76,7 @@ impl World {
     /// What an honest operator says of a parked operation, once nothing is under way any more.
     pub(in crate::machine) fn resolution(&self) -> Option<String> {
         let running = self.record()?.state().running.as_ref()?;
-        let generation = running.parked.as_ref()?.generation;
+        let generation = running.parked.as_ref()?.version.get();
         let operation = running.operation.as_str();
         let holds = &self.ledger.holds;
         let is_unfinished = |hold: &Hold| matches!(hold.stand, Stand::Waiting | Stand::Made);

@@ -104,7 +104,7 @@ impl World {
     pub(in crate::machine) fn perform_all(&mut self) {
         while !self.held.is_empty() {
             let call = self.held.remove(0);
-            assert!(call.may_send(self.now_ms), "rule 1: past send_by");
+            assert!(call.may_send(self.moment()), "rule 1: past send_by");
             let result = self.arrives(&call);
             self.outcome(call, result);
         }

@@ -13,12 +13,12 @@ impl World {
     }
 
     pub(in crate::machine) fn may_send(&self, call: &Call) -> bool {
-        call.may_send(self.now_ms)
+        call.may_send(self.moment())
     }
 
     pub(in crate::machine) fn lands_by_ms(&self) -> u64 {
         let psp = self.config.psps.values().next();
-        self.true_ms + psp.map_or(0, |psp| psp.timing.max_in_flight_ms)
+        self.true_ms + psp.map_or(0, |psp| psp.timing.max_in_flight_ms.get())
     }
 
     pub(in crate::machine) fn arrives(&mut self, call: &Call) -> CallResult {
@@ -43,7 +43,7 @@ impl World {
     /// Where the PSP can tell: a naive network's second authorization is its own.
     pub(in crate::machine) fn arrives_twice(&mut self, call: &Call) {
         let first = self.arrives(call);
-        if self.kind.class().keyed_horizon_ms.is_some() && call.moves_money {
+        if self.kind.capabilities().keyed_horizon_ms.is_some() && call.moves_money {
             assert_eq!(self.arrives(call), first, "one key, one effect, one answer");
         }
     }
@@ -135,7 +135,7 @@ impl World {
             headers: &[(header, signature.as_bytes())],
             body: body.as_bytes(),
         };
-        route(self.config, &request, self.now_ms)
+        route(self.config, &request, self.moment())
     }
 
     pub(in crate::machine) fn finish_action(&mut self) {

@@ -7,6 +7,7 @@ use crate::base::id::AttemptId;
 use crate::base::limits::{
     ENTRIES_FOR_VOID, ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_FOR_REQUESTS_MAX,
 };
+use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::{Command, Payment};
@@ -31,43 +32,43 @@ pub(crate) fn handle(
     clock: StepContext<'_>,
     id: AttemptId,
     record: Option<&Record>,
-    ticket: &PendingRequest,
+    pending: &PendingRequest,
 ) -> Result<Step, RecordError> {
-    match (&*ticket.asked, record) {
-        (_, Some(record)) if !ticket.caller.sees(&record.state().merchant) => {
-            Ok(refuse(&attempt_not_found(), ticket))
+    match (&*pending.asked, record) {
+        (_, Some(record)) if !pending.caller.sees(&record.state().merchant) => {
+            Ok(refuse(&attempt_not_found(), pending))
         }
         (Asked::Read, Some(record)) => {
             let mut work = StepBuilder::on(clock, record);
-            let reply = Reply::Now(show(&work, &ticket.context));
+            let reply = Reply::Now(show(&work, &pending.context));
             work.read_open_action();
             Ok(work.finish(reply, false))
         }
-        (Asked::Read, None) => Ok(refuse(&attempt_not_found(), ticket)),
+        (Asked::Read, None) => Ok(refuse(&attempt_not_found(), pending)),
         (
             Asked::Command {
                 key,
                 fingerprint,
-                order,
+                command,
             },
             Some(record),
-        ) => on_known(StepBuilder::on(clock, record), ticket, key, fingerprint, order),
+        ) => on_known(StepBuilder::on(clock, record), pending, key, fingerprint, command),
         (
             Asked::Command {
                 key,
                 fingerprint,
-                order: order @ (Command::Create(payment) | Command::Charge(payment)),
+                command: command @ (Command::Create(payment) | Command::Charge(payment)),
             },
             None,
-        ) => create(clock, id, ticket, order.kind(), (key, fingerprint), payment),
+        ) => create(clock, id, pending, command.kind(), (key, fingerprint), payment),
         (
             Asked::Command {
-                order:
+                command:
                     Command::Authorize { .. } | Command::Capture { .. } | Command::Void | Command::Resolve(_),
                 ..
             },
             None,
-        ) => Ok(refuse(&attempt_not_found(), ticket)),
+        ) => Ok(refuse(&attempt_not_found(), pending)),
     }
 }
 
@@ -75,16 +76,16 @@ pub(crate) fn handle(
 fn create(
     clock: StepContext<'_>,
     id: AttemptId,
-    ticket: &PendingRequest,
+    pending: &PendingRequest,
     request: RequestKind,
     (key, fingerprint): (&str, &Fingerprint),
     payment: &Payment,
 ) -> Result<Step, RecordError> {
-    let Caller::Merchant(merchant) = &ticket.caller else {
-        return Ok(refuse(&attempt_not_found(), ticket));
+    let Caller::Merchant(merchant) = &pending.caller else {
+        return Ok(refuse(&attempt_not_found(), pending));
     };
     let Some(psp) = clock.config.psps.get(&payment.psp) else {
-        return Ok(refuse(&psp_not_configured(&payment.psp), ticket));
+        return Ok(refuse(&psp_not_configured(&payment.psp), pending));
     };
     let amount_minor = payment.terms.amount_minor;
     let fact = Fact::Created {
@@ -94,7 +95,7 @@ fn create(
         request,
         terms: payment.terms.clone(),
         psp: payment.psp.clone(),
-        face: psp.face,
+        connector: psp.connector,
     };
     let mut work = StepBuilder::on_new(
         clock,
@@ -111,64 +112,74 @@ fn create(
     if request == RequestKind::Charge {
         work.begin(psp, Operation::Authorize, Cause::Client, amount_minor, None)?;
     }
-    Ok(answer_first(work, ticket))
+    Ok(answer_first(work, pending))
 }
 
 fn on_known(
     work: StepBuilder<'_>,
-    ticket: &PendingRequest,
+    pending: &PendingRequest,
     key: &str,
     fingerprint: &Fingerprint,
-    order: &Command,
+    command: &Command,
 ) -> Result<Step, RecordError> {
     if let Some(bound) = work.state().bound(key) {
-        if bound.request != order.kind() || bound.fingerprint != *fingerprint {
-            return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
+        if bound.request != command.kind() || bound.fingerprint != *fingerprint {
+            return Ok(refuse(&key_reuse(bound.request, command.kind()), pending));
         }
-        if is_of_another_operator(bound, order) {
-            return Ok(refuse(&key_reuse(bound.request, order.kind()), ticket));
+        if is_of_another_operator(bound, command) {
+            return Ok(refuse(&key_reuse(bound.request, command.kind()), pending));
         }
         if bound.is_withdrawn && bound.finalized_at.is_none() {
-            return on_withdrawn(work, ticket, key, order);
+            return on_withdrawn(work, pending, key, command);
         }
-        let reply = answer_bound(&work, ticket, key);
+        let reply = answer_bound(&work, pending, key);
         // Whoever looks at what is under way sees to its end: the server that began it may be gone (rule 11).
         let is_open = work.state().running.is_some();
         let mut work = work;
-        if !ticket.has_waited {
+        if !pending.has_waited {
             work.read_open_action();
         }
         return Ok(work.finish(reply, is_open));
     }
-    if let Some(refusal) = no_room(work.record(), 1, matches!(order, Command::Void)) {
-        return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
+    if let Some(refusal) = no_room(work.record(), 1, matches!(command, Command::Void)) {
+        return Ok(refuse(&refusal.with_attempt(view(&work)), pending));
     }
     let Some(psp) = work.psp() else {
-        return Ok(refuse(&psp_not_configured(&work.state().psp), ticket));
+        return Ok(refuse(&psp_not_configured(&work.state().psp), pending));
     };
-    let begun = match condition(work.state(), order) {
+    let begun = match condition(work.state(), command) {
         Ok(begun) => begun,
-        Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
+        Err(refusal) => {
+            return Ok(refuse(
+                &refusal_with_view(refusal, command.kind(), &work),
+                pending,
+            ));
+        }
     };
-    let is_proposed = match order {
+    let is_proposed = match command {
         Command::Resolve(word) => {
             match is_first_of_two(work.clock.config.resolve_needs, work.state(), word) {
                 Ok(is_first) => is_first,
-                Err(refusal) => return Ok(refuse(&refusal_with_view(refusal, order.kind(), &work), ticket)),
+                Err(refusal) => {
+                    return Ok(refuse(
+                        &refusal_with_view(refusal, command.kind(), &work),
+                        pending,
+                    ));
+                }
             }
         }
         _ => false,
     };
     if let Some(again_ms) = too_soon(&work, &begun) {
-        let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
+        let pause_s = (again_ms - work.now_ms()).seconds_rounded_up().max(1);
         return Ok(Step::reply(answer::psp_rejected(
             view(&work),
             pause_s,
-            &ticket.early(),
+            &pending.early(),
         )));
     }
     let mut work = work;
-    let (payment_method, return_url) = match order {
+    let (payment_method, return_url) = match command {
         Command::Authorize {
             payment_method,
             default_payment_method,
@@ -183,7 +194,7 @@ fn on_known(
         | Command::Void
         | Command::Resolve(_) => (None, None),
     };
-    let request = order.kind();
+    let request = command.kind();
     work.push(Fact::Requested {
         key: key.to_owned(),
         fingerprint: *fingerprint,
@@ -191,12 +202,12 @@ fn on_known(
         payment_method,
     })?;
     work.remember_return(return_url)?;
-    if let (true, Command::Resolve(word)) = (is_proposed, order) {
+    if let (true, Command::Resolve(word)) = (is_proposed, command) {
         work.push(Fact::Proposed {
             key: key.to_owned(),
             proposal: (**word).clone(),
         })?;
-        return Ok(answer_first(work, ticket));
+        return Ok(answer_first(work, pending));
     }
     match begun {
         Accepted::Operation {
@@ -208,9 +219,12 @@ fn on_known(
             evidence,
             retries,
         } => {
-            if let Some((operation, effect)) = retries {
+            if let Some((operation, generation)) = retries {
                 work.push(Fact::Inferred {
-                    conclusion: Conclusion::NoEffect { operation, effect },
+                    conclusion: Conclusion::NoEffect {
+                        operation,
+                        generation,
+                    },
                 })?;
                 work.try_once_more()?;
             }
@@ -218,12 +232,12 @@ fn on_known(
             work.advance()?;
         }
     }
-    Ok(answer_first(work, ticket))
+    Ok(answer_first(work, pending))
 }
 
 /// The agreement of another operator needs a key of its own.
-fn is_of_another_operator(bound: &BoundKey, order: &Command) -> bool {
-    match (&bound.proposed_by, order) {
+fn is_of_another_operator(bound: &BoundKey, command: &Command) -> bool {
+    match (&bound.proposed_by, command) {
         (Some(by), Command::Resolve(word)) => **by != *word.operator,
         _ => false,
     }
@@ -233,36 +247,40 @@ fn is_of_another_operator(bound: &BoundKey, order: &Command) -> bool {
 /// pauses in between.
 fn on_withdrawn(
     mut work: StepBuilder<'_>,
-    ticket: &PendingRequest,
+    pending: &PendingRequest,
     key: &str,
-    order: &Command,
+    command: &Command,
 ) -> Result<Step, RecordError> {
-    let Some((operation, amount_minor)) = asked_again(work.state(), order) else {
+    let Some((operation, amount_minor)) = asked_again(work.state(), command) else {
         // Another key's operation is under way; how that ends decides what this key is told for good.
-        let refusal = answer::invalid_state(order.kind(), work.state().status, view(&work));
-        return Ok(refuse(&refusal, ticket));
+        let refusal = answer::invalid_state(command.kind(), work.state().status, view(&work));
+        return Ok(refuse(&refusal, pending));
     };
     let now_ms = work.now_ms();
-    let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
-    if ticket.has_waited || now_ms < again_ms {
-        let pause_s = again_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
-        let response = answer::psp_rejected(view(&work), pause_s, &ticket.early());
+    let again_ms = work
+        .state()
+        .rejections
+        .as_ref()
+        .map_or(UnixMillis::EPOCH, due::ask_again_ms);
+    if pending.has_waited || now_ms < again_ms {
+        let pause_s = (again_ms - now_ms).seconds_rounded_up().max(1);
+        let response = answer::psp_rejected(view(&work), pause_s, &pending.early());
         return Ok(Step::reply(response));
     }
     if let Some(refusal) = no_room(work.record(), 0, false) {
-        return Ok(refuse(&refusal.with_attempt(view(&work)), ticket));
+        return Ok(refuse(&refusal.with_attempt(view(&work)), pending));
     }
     let Some(psp) = work.psp() else {
-        return Ok(refuse(&psp_not_configured(&work.state().psp), ticket));
+        return Ok(refuse(&psp_not_configured(&work.state().psp), pending));
     };
     work.push(Fact::Resumed { key: key.to_owned() })?;
     work.begin(psp, operation, Cause::Client, amount_minor, None)?;
     // No request had this answer before.
-    Ok(answer_first(work, ticket))
+    Ok(answer_first(work, pending))
 }
 
 /// When an operation that the PSP has rejected may be asked for again, if that is not yet: another key does not shorten the pause.
-fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<u64> {
+fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<UnixMillis> {
     let Accepted::Operation { operation, .. } = begun else {
         return None;
     };
@@ -275,9 +293,9 @@ fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<u64> {
 }
 
 /// What a withdrawn request asks for, if the attempt is where it was then.
-fn asked_again(state: &State, order: &Command) -> Option<(Operation, u64)> {
+fn asked_again(state: &State, command: &Command) -> Option<(Operation, u64)> {
     let full_minor = state.terms.amount_minor;
-    match (order, state.status) {
+    match (command, state.status) {
         (Command::Charge(_) | Command::Authorize { .. }, Status::Created) => {
             Some((Operation::Authorize, full_minor))
         }
@@ -288,86 +306,90 @@ fn asked_again(state: &State, order: &Command) -> Option<(Operation, u64)> {
     }
 }
 
-/// The reply to the ticket that brought its key into the journal.
-fn answer_first(work: StepBuilder<'_>, ticket: &PendingRequest) -> Step {
-    let reply = match &*ticket.asked {
+/// The reply to the pending request that brought its key into the journal.
+fn answer_first(work: StepBuilder<'_>, pending: &PendingRequest) -> Step {
+    let reply = match &*pending.asked {
         Asked::Command { key, .. } => {
             let bound = work.state().bound(key);
-            let ticket = PendingRequest {
+            let pending = PendingRequest {
                 asked_at: bound.map(|bound| bound.asked_at),
-                ..ticket.clone()
+                ..pending.clone()
             };
-            answer_bound(&work, &ticket, key)
+            answer_bound(&work, &pending, key)
         }
-        Asked::Read => Reply::Now(show(&work, &ticket.context)),
+        Asked::Read => Reply::Now(show(&work, &pending.context)),
     };
     work.finish(reply, true)
 }
 
-/// The reply to a ticket whose key is bound: final, or 202, or worth waiting for.
-fn answer_bound(work: &StepBuilder<'_>, ticket: &PendingRequest, key: &str) -> Reply {
+/// The reply to a pending request whose key is bound: final, or 202, or worth waiting for.
+fn answer_bound(work: &StepBuilder<'_>, pending: &PendingRequest, key: &str) -> Reply {
     let Some(bound) = work.state().bound(key) else {
-        return Reply::Now(show(work, &ticket.context));
+        return Reply::Now(show(work, &pending.context));
     };
     match bound.finalized_at {
-        Some(index) => Reply::Now(finalized_at(work.record(), index, bound, ticket)),
+        Some(index) => Reply::Now(finalized_at(work.record(), index, bound, pending)),
         None if bound.is_withdrawn => {
-            let again_ms = work.state().rejections.as_ref().map_or(0, due::ask_again_ms);
-            let pause_s = again_ms.saturating_sub(work.now_ms()).div_ceil(1000).max(1);
-            Reply::Now(answer::psp_rejected(view(work), pause_s, &ticket.early()))
+            let again_ms = work
+                .state()
+                .rejections
+                .as_ref()
+                .map_or(UnixMillis::EPOCH, due::ask_again_ms);
+            let pause_s = (again_ms - work.now_ms()).seconds_rounded_up().max(1);
+            Reply::Now(answer::psp_rejected(view(work), pause_s, &pending.early()))
         }
-        None if work.now_ms() >= ticket.answer_by_ms => Reply::Now(work.under_way(&ticket.context)),
-        None if work.waits_for_people(ticket) => Reply::Now(work.under_way(&ticket.early())),
+        None if work.now_ms() >= pending.answer_by_ms => Reply::Now(work.under_way(&pending.context)),
+        None if work.waits_for_people(pending) => Reply::Now(work.under_way(&pending.early())),
         None => Reply::Wait {
-            until_ms: ticket.answer_by_ms,
-            ticket: Box::new(PendingRequest {
-                expects_news: work.expects_news(ticket),
-                ..ticket.waiting()
+            until_ms: pending.answer_by_ms,
+            pending: Box::new(PendingRequest {
+                expects_read: work.expects_read(pending),
+                ..pending.waiting()
             }),
         },
     }
 }
 
 /// The answer of a key that was finalized at this entry.
-fn finalized_at(record: &Record, index: usize, bound: &BoundKey, ticket: &PendingRequest) -> Response {
+fn finalized_at(record: &Record, index: usize, bound: &BoundKey, pending: &PendingRequest) -> Response {
     let context = ReplyContext {
-        replayed: ticket.asked_at != Some(bound.asked_at),
-        ..ticket.context.clone()
+        replayed: pending.asked_at != Some(bound.asked_at),
+        ..pending.context.clone()
     };
     answer::finalized(record.id(), bound, &record.state_at(index), &context)
 }
 
 /// See [`crate::machine::step::finalized`].
-pub(crate) fn finalized(id: AttemptId, record: &Record, ticket: &PendingRequest) -> Option<Response> {
+pub(crate) fn finalized(id: AttemptId, record: &Record, pending: &PendingRequest) -> Option<Response> {
     let state = record.state();
-    if !ticket.caller.sees(&state.merchant) {
+    if !pending.caller.sees(&state.merchant) {
         return None;
     }
-    match &*ticket.asked {
+    match &*pending.asked {
         Asked::Read => {
             (state.status.is_final() && state.running.is_none() && state.mismatch.is_none()).then(|| {
                 let view = AttemptView::finalized(id, state).with_timeline(timeline(record));
-                answer::shown(&view, &ticket.context)
+                answer::shown(&view, &pending.context)
             })
         }
         Asked::Command {
             key,
             fingerprint,
-            order,
+            command,
         } => {
             let bound = state.bound(key)?;
-            let is_same = bound.request == order.kind() && bound.fingerprint == *fingerprint;
+            let is_same = bound.request == command.kind() && bound.fingerprint == *fingerprint;
             let index = bound.finalized_at.filter(|_| is_same)?;
-            Some(finalized_at(record, index, bound, ticket))
+            Some(finalized_at(record, index, bound, pending))
         }
     }
 }
 
 /// See [`crate::machine::step::may_be_finalized`].
-pub(crate) fn may_be_finalized(ticket: &PendingRequest) -> bool {
-    match &*ticket.asked {
+pub(crate) fn may_be_finalized(pending: &PendingRequest) -> bool {
+    match &*pending.asked {
         Asked::Read => true,
-        Asked::Command { order, .. } => order.kind() != RequestKind::Create,
+        Asked::Command { command, .. } => command.kind() != RequestKind::Create,
     }
 }
 
@@ -379,8 +401,8 @@ fn view(work: &StepBuilder<'_>) -> AttemptView {
     AttemptView::finalized(work.record().id(), work.state()).with_operation(work.state(), &work.outlook())
 }
 
-fn refuse(error: &ApiError, ticket: &PendingRequest) -> Step {
-    Step::reply(answer::error(error, &ticket.context))
+fn refuse(error: &ApiError, pending: &PendingRequest) -> Step {
+    Step::reply(answer::error(error, &pending.context))
 }
 
 fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &StepBuilder<'_>) -> ApiError {
