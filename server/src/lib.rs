@@ -23,7 +23,7 @@ pub mod psp_client;
 pub mod recent;
 pub mod server;
 pub mod settings;
-pub mod sqlite;
 pub mod start;
+pub mod store;
 pub mod system;
 pub mod timers;

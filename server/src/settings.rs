@@ -10,7 +10,7 @@ use pay_once_core::{
     Class, Config, ConfigFile, Face, Merchant, Psp, Secret, SecretPlace, TIME_BUDGET_MS, Timing,
 };
 
-use crate::sqlite::installation_of;
+use crate::store::schema::installation_of;
 
 /// Pay Once: a checkout may call it as often as it likes; the money moves once.
 ///

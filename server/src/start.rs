@@ -20,7 +20,7 @@ use crate::ports::{Clock, PspTransport, Store};
 use crate::psp_client::{HttpPsp, TcpConnect};
 use crate::server::Server;
 use crate::settings::{Arguments, SandboxPsp, SandboxSettings, Settings, settings};
-use crate::sqlite::SqliteStore;
+use crate::store::sqlite::SqliteStore;
 use crate::system::SystemClock;
 
 /// How long connections and PSP calls under way may take to end after a signal, in seconds.

@@ -6,7 +6,8 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pay_once::sqlite::{SqliteStore, installation_of};
+use pay_once::store::schema::installation_of;
+use pay_once::store::sqlite::SqliteStore;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
