@@ -15,7 +15,9 @@
     )
 )]
 
+pub mod commands;
 pub mod counters;
+pub mod door;
 pub mod front;
 pub mod hub;
 pub mod ports;

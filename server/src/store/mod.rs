@@ -4,11 +4,13 @@
 //! `verify.rs` decide at a start whether the directory can be trusted; `backup.rs` and `restore.rs` are the operators'
 //! commands. The files import each other downwards only.
 
+pub mod backup;
 pub mod files;
 pub mod health;
 pub mod mark;
 pub mod note;
 pub mod opening;
+pub mod restore;
 pub mod schema;
 pub mod sqlite;
 pub mod verify;

@@ -86,7 +86,8 @@ impl Server {
             Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()))
         };
         let output = Arc::default();
-        let (child, readers, address, sandbox) = spawn(&arguments, &environment, &data, listen, &output);
+        let (child, readers, address, sandbox) =
+            spawn(command(), &arguments, &environment, &data, listen, &output);
         Self {
             child,
             readers,
@@ -97,6 +98,36 @@ impl Server {
             address,
             sandbox,
         }
+    }
+
+    /// Starts the quick start through a shell, whose script ends with `exec "$0" "$@"`. Restarts go without it.
+    pub(crate) fn start_through(script: &str, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(command().get_program());
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let (data, output) = (Dir::new(), Arc::default());
+        let listen = Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()));
+        let (child, readers, address, sandbox) = spawn(shell, &arguments, &[], &data, listen, &output);
+        Self {
+            child,
+            readers,
+            output,
+            arguments,
+            environment: Vec::new(),
+            data,
+            address,
+            sandbox,
+        }
+    }
+
+    /// Gives the next start these arguments more.
+    pub(crate) fn add_arguments(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(|a| (*a).to_owned()));
+    }
+
+    /// Takes the last arguments away from the next start.
+    pub(crate) fn drop_arguments(&mut self, count: usize) {
+        self.arguments.truncate(self.arguments.len() - count);
     }
 
     /// `kill -9`.
@@ -123,8 +154,14 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         let listen = Some((self.address.clone(), self.sandbox.clone()));
         let arguments = without_listen(&self.arguments);
-        let (child, readers, address, sandbox) =
-            spawn(&arguments, &self.environment, &self.data, listen, &self.output);
+        let (child, readers, address, sandbox) = spawn(
+            command(),
+            &arguments,
+            &self.environment,
+            &self.data,
+            listen,
+            &self.output,
+        );
         assert_eq!((&address, &sandbox), (&self.address, &self.sandbox));
         self.child = child;
         self.readers = readers;
@@ -132,8 +169,13 @@ impl Server {
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Any signal, as `kill` names it.
+    pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([signal, &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(status.success());
@@ -264,6 +306,7 @@ fn without_listen(arguments: &[String]) -> Vec<String> {
 type Spawned = (Child, Vec<JoinHandle<()>>, String, String);
 
 fn spawn(
+    mut command: Command,
     arguments: &[String],
     environment: &[(String, String)],
     data: &Dir,
@@ -271,7 +314,6 @@ fn spawn(
     output: &Arc<Mutex<Vec<u8>>>,
 ) -> Spawned {
     let has_sandbox = !arguments.iter().any(|a| a == "--config");
-    let mut command = command();
     command.args(arguments).arg("--data").arg(data.path());
     if let Some((address, sandbox)) = &listen {
         command.args(["--listen", address]);
