@@ -178,7 +178,7 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
         server.answered().await;
         let last_bytes = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_millis(LAST_BYTES_MS), last_bytes).await;
-        // What is left has sent no whole request: nothing was begun for it.
+        // What is left has sent no whole request: nothing was begun for it, and nothing is to be begun any more.
         connections.abort_all();
         server.quiet().await;
     };

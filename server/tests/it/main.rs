@@ -25,6 +25,7 @@ mod lifecycle;
 mod lost_files;
 mod modes;
 mod old_store;
+mod ops;
 mod outside;
 mod ports;
 mod power;
