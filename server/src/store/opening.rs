@@ -99,6 +99,8 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
         mark.set(place, &position).map_err(|error| cannot(&error))?;
     }
     bring_up(&mut connection, &position).map_err(|error| damaged(&error))?;
+    // SQLite does not make the name of a new log durable.
+    place.sync().map_err(|error| cannot(&error))?;
     if found.as_ref().is_some_and(|found| found.epoch != position.epoch) {
         set_epoch(&connection, position.epoch).map_err(|error| damaged(&error))?;
     }

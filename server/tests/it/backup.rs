@@ -166,6 +166,10 @@ fn the_database_of_before_a_restore_is_refused_afterwards() {
         said.contains("of epoch 1, and its high-water mark of epoch 2"),
         "{said}"
     );
+    // As after a restore that was cut off before the database was replaced: it can be repeated.
+    let said = done(&["restore", "--data", &data, file.to_str().unwrap(), "--force"]);
+    assert!(said.contains("in epoch 3"), "{said}");
+    assert!(done(&["check", "--data", &data]).contains("is sound: 1 records, epoch 3"));
 }
 
 #[test]

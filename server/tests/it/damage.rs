@@ -153,6 +153,17 @@ fn a_check_decodes_every_record() {
     assert!(why.contains("does not exist"), "{why}");
 }
 
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let image = closed(3, |_| None);
+    put(&image.path().join("pay-once.sqlite3"), &[0x5A; 8_192]);
+    let why = open(image.path()).map(drop).unwrap_err();
+    assert!(
+        why.contains("the database is damaged") && why.contains("pay-once restore"),
+        "{why}"
+    );
+}
+
 /// The time of a wake-up is in the table and in the index of wake-ups; whichever of the two is damaged, it is not lost.
 #[test]
 fn a_lost_wake_up_is_found_at_the_start() {

@@ -14,7 +14,7 @@ fn read(name: &str) -> String {
 fn the_unit_starts_this_build_and_reloads_it() {
     let unit = read("pay-once.service");
     let setting = |name: &str| {
-        let lines = unit
+        let mut lines = unit
             .lines()
             .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         lines.next_back().unwrap_or_else(|| panic!("{name} is not set"))
