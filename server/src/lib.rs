@@ -16,7 +16,9 @@
 )]
 
 pub mod admin;
+pub mod commands;
 pub mod counters;
+pub mod door;
 pub mod front;
 pub mod hub;
 pub mod metrics;
@@ -26,8 +28,8 @@ pub mod recent;
 pub mod scan;
 pub mod server;
 pub mod settings;
-pub mod sqlite;
 pub mod standings;
 pub mod start;
+pub mod store;
 pub mod system;
 pub mod timers;

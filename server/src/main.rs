@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pay_once::settings::Arguments;
-use pay_once::start;
+use pay_once::{commands, start};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     if arguments.hash_key {
         return hash_key();
     }
+    if let Some(command) = &arguments.command {
+        return ended(commands::run(command, &arguments.data));
+    }
     let (lines, _flush_at_end) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .json()
@@ -23,7 +26,11 @@ fn main() -> ExitCode {
         .with_max_level(arguments.log)
         .with_writer(lines)
         .init();
-    match start::run(&arguments) {
+    ended(start::run(&arguments))
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("pay-once: {why}");

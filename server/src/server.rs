@@ -23,7 +23,7 @@ use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
 /// One server process: any number of them may share a store.
 pub struct Server<C, S, P> {
-    config: Config,
+    config: RefCell<Rc<Config>>,
     clock: C,
     store: S,
     psp: P,
@@ -35,6 +35,8 @@ pub struct Server<C, S, P> {
     standings: RefCell<Standings>,
     calls_under_way: Cell<usize>,
     call_ended: Notify,
+    requests_under_way: Cell<usize>,
+    request_ended: Notify,
     questions: RefCell<Questions>,
     problems: RefCell<PspProblems>,
 }
@@ -59,7 +61,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     pub fn new(config: Config, clock: C, store: S, psp: P, counters: Arc<Counters>) -> Rc<Self> {
         counters.metrics.begin(config.psps.keys());
         Rc::new(Self {
-            config,
+            config: RefCell::new(Rc::new(config)),
             clock,
             store,
             psp,
@@ -71,6 +73,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             standings: RefCell::default(),
             calls_under_way: Cell::new(0),
             call_ended: Notify::new(),
+            requests_under_way: Cell::new(0),
+            request_ended: Notify::new(),
             questions: RefCell::default(),
             problems: RefCell::default(),
         })
@@ -79,6 +83,17 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// The clock.
     pub fn clock(&self) -> &C {
         &self.clock
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Rc<Config> {
+        Rc::clone(&self.config.borrow())
+    }
+
+    /// Puts another configuration in force, as a restart would. [`Config::check`] is the caller's to have passed; the
+    /// installation must be the same.
+    pub fn reconfigure(&self, config: Config) {
+        self.config.replace(Rc::new(config));
     }
 
     /// The counters.
@@ -106,6 +121,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// Answers one request. Once accepted, the work goes on though the client may hang up.
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
         self.counters.add(Count::Request);
+        let _under_way = UnderWay::begin(self);
         let began_ms = self.clock.now_ms();
         let response = self.decide(request).await;
         let metrics = &self.counters.metrics;
@@ -118,7 +134,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     async fn decide(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
-        let mut turn = Turn::request(&self.config, request, self.clock.now_ms());
+        let config = self.config();
+        let mut turn = Turn::request(&config, request, self.clock.now_ms());
         let (mut hold, mut reply) = (None, None);
         if self
             .run(&mut turn, &mut hold, true, |response| reply = Some(response))
@@ -151,12 +168,14 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         may_stop: bool,
         mut reply: impl FnMut(Response),
     ) -> bool {
+        // One configuration for the whole of a turn's way.
+        let config = self.config();
         loop {
             let action = turn.next(self.clock.now_ms(), &mut self.questions.borrow_mut());
             match action {
                 Action::Read(call) => {
                     let result = self.send(&call).await;
-                    turn.read(&self.config, &result, self.clock.now_ms());
+                    turn.read(&config, &result, self.clock.now_ms());
                 }
                 Action::Load => {
                     let Some(id) = turn.id() else { return true };
@@ -165,7 +184,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     let now_ms = self.clock.now_ms();
                     match loaded {
                         Ok(record) => {
-                            turn.loaded(&self.config, record.as_deref(), now_ms, self.clock.entropy());
+                            turn.loaded(&config, record.as_deref(), now_ms, self.clock.entropy());
                         }
                         Err(LoadError::Unavailable) => turn.store_failed(now_ms),
                         Err(LoadError::Refused(why)) => turn.refused(why, now_ms),
@@ -367,6 +386,13 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
+    /// Returns once no request is being answered.
+    pub async fn answered(&self) {
+        while self.requests_under_way.get() > 0 {
+            self.request_ended.notified().await;
+        }
+    }
+
     /// Tells the operators.
     fn note(&self, id: Option<AttemptId>, note: &Note) {
         if let Note::Psp(report) = note {
@@ -427,6 +453,23 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
 #[allow(clippy::cast_precision_loss)]
 fn seconds_between(from_ms: UnixMillis, until_ms: UnixMillis) -> f64 {
     (until_ms - from_ms).get() as f64 / 1_000.0
+}
+
+/// A request that is being answered, until its answer is there or its client is gone.
+struct UnderWay<C, S, P>(Rc<Server<C, S, P>>);
+
+impl<C, S, P> UnderWay<C, S, P> {
+    fn begin(server: &Rc<Server<C, S, P>>) -> Self {
+        server.requests_under_way.set(server.requests_under_way.get() + 1);
+        Self(Rc::clone(server))
+    }
+}
+
+impl<C, S, P> Drop for UnderWay<C, S, P> {
+    fn drop(&mut self) {
+        self.0.requests_under_way.set(self.0.requests_under_way.get() - 1);
+        self.0.request_ended.notify_waiters();
+    }
 }
 
 /// Returns once the record may have changed since it was loaded. Others may work on the attempt from here on.

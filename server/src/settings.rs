@@ -11,7 +11,8 @@ use pay_once_core::{
     TIME_BUDGET_MS, Timing, key_digest,
 };
 
-use crate::sqlite::installation_of;
+use crate::commands::Command;
+use crate::store::schema::installation_of;
 
 /// Pay Once: a checkout may call it as often as it likes; the money moves once.
 ///
@@ -19,6 +20,9 @@ use crate::sqlite::installation_of;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "pay-once", version, after_help = AFTER_HELP)]
 pub struct Arguments {
+    /// Without a command: serves.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Address to listen on; port 0 picks a free one. Without merchants' keys: loopback only.
     #[arg(
         long,
@@ -37,7 +41,13 @@ pub struct Arguments {
     )]
     pub admin_listen: SocketAddr,
     /// Directory of the store (and of the sandbox's ledger).
-    #[arg(long, env = "PAY_ONCE_DATA", default_value = "data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "PAY_ONCE_DATA",
+        default_value = "data",
+        value_name = "DIR",
+        global = true
+    )]
     pub data: PathBuf,
     /// Configuration file (TOML): merchants, PSPs, constants. Without it: the sandbox.
     #[arg(long, env = "PAY_ONCE_CONFIG", value_name = "FILE")]
@@ -57,6 +67,34 @@ pub struct Arguments {
     /// Least level of log lines on standard error: error, warn, info or off.
     #[arg(long, env = "PAY_ONCE_LOG", default_value = "info", value_name = "LEVEL")]
     pub log: tracing_subscriber::filter::LevelFilter,
+    /// How long a start waits for a predecessor that is still ending in the same data directory, in milliseconds.
+    #[arg(
+        long,
+        env = "PAY_ONCE_LOCK_WAIT_MS",
+        default_value_t = 15_000,
+        value_name = "MS"
+    )]
+    pub lock_wait_ms: u64,
+    /// How long answers and PSP calls under way may take to end after SIGTERM, in milliseconds. The next start finds out
+    /// what became of calls that were left.
+    #[arg(
+        long,
+        env = "PAY_ONCE_DRAIN_TIMEOUT_MS",
+        default_value_t = 5_000,
+        value_name = "MS"
+    )]
+    pub drain_timeout_ms: u64,
+    /// Serves a store whose newest writes, since this time, may be missing (RFC 3339, for example 2026-11-29T10:00:00Z).
+    /// The store gets an epoch of its own, and restore.toml says what may be missing.
+    #[arg(long, value_name = "TIME", value_parser = time_ms)]
+    pub suspect_loss_since: Option<u64>,
+    /// Starts without checking the database's pages, for a store so large that this takes too long (about 2 s a gigabyte): run
+    /// `pay-once check` beside the server instead.
+    #[arg(long)]
+    pub skip_start_check: bool,
+    /// Lets the operating system write core dumps. They hold keys and payments; without this there are none.
+    #[arg(long)]
+    pub core_dumps: bool,
     /// Prints the SHA-256 of the API key on standard input, for `api_key_sha256`, and ends.
     #[arg(long)]
     pub hash_key: bool,
@@ -243,6 +281,32 @@ fn fetch(place: SecretPlace<'_>) -> Result<String, String> {
             std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))
         }
     }
+}
+
+/// The configuration file as it is now, for a server that runs with `current`: merchants, their keys, PSPs and their secrets may have
+/// changed. All of it is taken, or nothing.
+///
+/// # Errors
+/// One sentence that says what to change, or what cannot be changed without a restart.
+pub fn reload(arguments: &Arguments, current: &Config) -> Result<Config, String> {
+    if arguments.config.is_none() {
+        return Err("there is no configuration file to read again: this server runs its sandbox".to_owned());
+    }
+    let Settings { config, sandbox: _ } = settings(arguments, "", String::new())?;
+    if config.installation != current.installation {
+        return Err(format!(
+            "installation is \"{}\" in the file and \"{}\" in this server: a store keeps its installation for life",
+            config.installation, current.installation
+        ));
+    }
+    Ok(config)
+}
+
+fn time_ms(text: &str) -> Result<u64, String> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|error| format!("write it like 2026-11-29T10:00:00Z ({error})"))?;
+    u64::try_from(time.as_millisecond()).map_err(|_| "a time before 1970 cannot be meant".to_owned())
 }
 
 fn range_ms(text: &str) -> Result<(u64, u64), String> {

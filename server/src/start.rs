@@ -11,38 +11,75 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use pay_once_sandbox::server::{Options, serve as serve_sandbox};
 use pay_once_sandbox::{Dials, RangeMs, Settings as SandboxOptions};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
-use crate::admin;
+use crate::admin::{self, Check};
 use crate::counters::Counters;
+use crate::door::{Entered, Wanted, enter};
 use crate::front::serve_connection;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::psp_client::{HttpPsp, TcpConnect};
 use crate::scan;
 use crate::server::Server;
-use crate::settings::{Arguments, SandboxPsp, SandboxSettings, Settings, settings};
-use crate::sqlite::SqliteStore;
+use crate::settings::{self, Arguments, SandboxPsp, SandboxSettings, Settings, settings};
+use crate::store::files::Place;
+use crate::store::opening::Opening;
+use crate::store::sqlite::SqliteStore;
 use crate::system::SystemClock;
 
-/// How long connections and PSP calls under way may take to end after a signal, in seconds.
-const SHUTDOWN_S: u64 = 10;
+/// How long answers that are there may take to be written when the server ends, in milliseconds.
+const LAST_BYTES_MS: u64 = 250;
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// One sentence that says what to change.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let listener = bind(arguments.listen, "--listen")?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    // Both ports are bound before anything is said, so whoever reads the lines can connect.
-    let sandbox_listener = if arguments.config.is_none() {
-        Some(bind(arguments.sandbox_listen, "--sandbox-listen")?)
-    } else {
-        None
+    if !arguments.core_dumps {
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        setrlimit(Resource::Core, none)
+            .map_err(|error| format!("core dumps cannot be turned off: {error}"))?;
+    }
+    // A configuration that is refused is refused before anything is waited for, or listens.
+    settings(arguments, "http://127.0.0.1:1", String::new())?;
+    let place = Place::new(&arguments.data);
+    let mut wanted = vec![
+        Wanted {
+            address: arguments.listen,
+            argument: "--listen",
+        },
+        Wanted {
+            address: arguments.admin_listen,
+            argument: "--admin-listen",
+        },
+    ];
+    // All ports are bound before anything is said, so whoever reads the lines can connect.
+    if arguments.config.is_none() {
+        wanted.push(Wanted {
+            address: arguments.sandbox_listen,
+            argument: "--sandbox-listen",
+        });
+    }
+    let wait = Duration::from_millis(arguments.lock_wait_ms);
+    let Entered { lock, listeners } = enter(&place, &wanted, wait)?;
+    let mut listeners = listeners.into_iter();
+    let (Some(listener), Some(admin_listener)) = (listeners.next(), listeners.next()) else {
+        return Err("there is no socket to listen on".to_owned());
     };
-    let admin_listener = bind(arguments.admin_listen, "--admin-listen")?;
+    let sandbox_listener = listeners.next();
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    // What counts is the address of the socket, which may be another one than that of the arguments.
+    let arguments = &Arguments {
+        listen: address,
+        ..arguments.clone()
+    };
     let admin_address = admin_listener.local_addr().map_err(|error| error.to_string())?;
     let sandbox_address = sandbox_listener
         .as_ref()
@@ -53,8 +90,18 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let webhook_secret = format!("whsec_{:032x}", SystemClock::default().entropy().0);
     let Settings { config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
     let counters = Arc::new(Counters::default());
-    let store = SqliteStore::open(&arguments.data, &config.installation, Arc::clone(&counters))
+    let opening = Opening {
+        suspect_loss_since_ms: arguments.suspect_loss_since,
+        skip_check: arguments.skip_start_check,
+    };
+    let installation = &config.installation;
+    let store = SqliteStore::open_locked(&place, lock, installation, Arc::clone(&counters), &opening)
         .map_err(|error| error.to_string())?;
+    let health = store.health();
+    let checks = vec![Check {
+        name: "store",
+        holds: Box::new(move || health.is_ready()),
+    }];
     let server = Server::new(
         config,
         SystemClock::default(),
@@ -77,16 +124,10 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     LocalSet::new()
         .block_on(&runtime, async {
             count_open(&server, &arguments.data);
-            spawn_local(serve_operators(admin_listener, Rc::clone(&server)));
-            serve(server, listener).await
+            spawn_local(serve_operators(admin_listener, Rc::clone(&server), checks));
+            serve(server, listener, arguments).await
         })
         .map_err(|error| error.to_string())
-}
-
-fn bind(address: SocketAddr, argument: &str) -> Result<StdListener, String> {
-    StdListener::bind(address).map_err(|error| {
-        format!("cannot listen on {address}: {error}. Choose another address with {argument}")
-    })
 }
 
 fn announce(address: SocketAddr, sandbox: Option<SocketAddr>, admin: SocketAddr) -> io::Result<()> {
@@ -108,8 +149,9 @@ fn announce(address: SocketAddr, sandbox: Option<SocketAddr>, admin: SocketAddr)
 async fn serve_operators<C: Clock, S: Store, P: PspTransport>(
     listener: StdListener,
     server: Rc<Server<C, S, P>>,
+    checks: Vec<Check>,
 ) {
-    if let Err(error) = admin::serve(listener, server, Vec::new()).await {
+    if let Err(error) = admin::serve(listener, server, checks).await {
         tracing::error!(%error, "the operators' listener ended; payments are served");
     }
 }
@@ -141,6 +183,7 @@ fn count_open<C: Clock, S: Store, P: PspTransport>(server: &Rc<Server<C, S, P>>,
 async fn serve<C: Clock, S: Store, P: PspTransport>(
     server: Rc<Server<C, S, P>>,
     listener: StdListener,
+    arguments: &Arguments,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -148,11 +191,14 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     let mut connections = JoinSet::new();
     spawn_local(Rc::clone(&server).run_timers());
     tracing::info!("serving");
-    let mut signal = std::pin::pin!(signal());
+    let mut signals = Signals::new()?;
     loop {
         tokio::select! {
             biased;
-            () = &mut signal => break,
+            order = signals.next() => match order {
+                Order::Stop => break,
+                Order::Reload => reload(&server, arguments),
+            },
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     if let Err(error) = stream.set_nodelay(true) {
@@ -185,29 +231,70 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     drop(listener);
     let _ = stop.send(true);
     let ended = async {
-        while connections.join_next().await.is_some() {}
+        server.answered().await;
+        let last_bytes = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_millis(LAST_BYTES_MS), last_bytes).await;
+        // What is left has sent no whole request: nothing was begun for it, and nothing is to be begun any more.
+        connections.abort_all();
         server.quiet().await;
     };
-    if tokio::time::timeout(Duration::from_secs(SHUTDOWN_S), ended)
-        .await
-        .is_err()
-    {
+    let bound = Duration::from_millis(arguments.drain_timeout_ms);
+    if tokio::time::timeout(bound, ended).await.is_err() {
         tracing::warn!("some calls were still under way; the next start finds out what became of them");
     }
     Ok(())
 }
 
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Then the default action ends the process, and the next start recovers.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        biased;
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Reads the configuration file again. What is refused changes nothing.
+fn reload<C: Clock, S: Store, P: PspTransport>(server: &Server<C, S, P>, arguments: &Arguments) {
+    match settings::reload(arguments, &server.config()) {
+        Ok(config) => {
+            let merchants: Vec<&String> = config.merchants.keys().collect();
+            let psps: Vec<&String> = config.psps.keys().collect();
+            tracing::info!(
+                ?merchants,
+                ?psps,
+                "the configuration was read again and is in force"
+            );
+            server.reconfigure(config);
+        }
+        Err(why) => {
+            tracing::error!(
+                why,
+                "the configuration was read again and refused; the one before stays in force"
+            );
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Order {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Order {
+        tokio::select! {
+            biased;
+            _ = self.term.recv() => Order::Stop,
+            _ = self.int.recv() => Order::Stop,
+            _ = self.hangup.recv() => Order::Reload,
+        }
     }
 }
 

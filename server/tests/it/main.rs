@@ -9,23 +9,33 @@
 
 mod counting_psp;
 mod http;
+mod image;
 mod operators;
 mod oracle;
 mod random;
 mod server;
 mod world;
 
+mod backup;
 mod convergence;
 mod counters;
 mod crash;
+mod damage;
+mod high_water;
 mod lifecycle;
+mod lost_files;
+mod modes;
+mod old_store;
+mod ops;
 mod outside;
 mod ports;
 mod power;
 mod power_store;
 mod refusals;
 mod refused_bodies;
+mod reload;
 mod store;
+mod successor;
 mod suite;
 mod tokens;
 mod tour;

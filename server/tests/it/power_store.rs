@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pay_once::ports::{Store, Swap, Swapped};
-use pay_once::sqlite::SqliteStore;
+use pay_once::store::sqlite::SqliteStore;
 use pay_once_core::{AttemptId, RecordVersion, UnixMillis};
 use rusqlite::Connection;
 

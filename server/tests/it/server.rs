@@ -1,6 +1,7 @@
 //! The real binary, with a data directory of its own, killed at the end whatever happens.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,8 @@ impl Dir {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("pay-once-it-{}-{serial}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
+        // As a data directory has to be: for its owner alone.
+        std::fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
         Self(path)
     }
 
@@ -92,7 +94,7 @@ impl Server {
         };
         let output = Arc::default();
         let (child, readers, address, sandbox, operators) =
-            spawn(&arguments, &environment, &data, listen, &output);
+            spawn(command(), &arguments, &environment, &data, listen, &output);
         Self {
             child,
             readers,
@@ -104,6 +106,39 @@ impl Server {
             sandbox,
             operators,
         }
+    }
+
+    /// Starts the quick start through a shell, whose script ends with `exec "$0" "$@"`. Restarts go without it.
+    pub(crate) fn start_through(script: &str, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(command().get_program());
+        shell.env("PAY_ONCE_ADMIN_LISTEN", "127.0.0.1:0");
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let (data, output) = (Dir::new(), Arc::default());
+        let listen = Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()));
+        let (child, readers, address, sandbox, operators) =
+            spawn(shell, &arguments, &[], &data, listen, &output);
+        Self {
+            child,
+            readers,
+            output,
+            arguments,
+            environment: Vec::new(),
+            data,
+            address,
+            sandbox,
+            operators,
+        }
+    }
+
+    /// Gives the next start these arguments more.
+    pub(crate) fn add_arguments(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(|a| (*a).to_owned()));
+    }
+
+    /// Takes the last arguments away from the next start.
+    pub(crate) fn drop_arguments(&mut self, count: usize) {
+        self.arguments.truncate(self.arguments.len() - count);
     }
 
     /// `kill -9`.
@@ -130,8 +165,14 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         let listen = Some((self.address.clone(), self.sandbox.clone()));
         let arguments = without_listen(&self.arguments);
-        let (child, readers, address, sandbox, operators) =
-            spawn(&arguments, &self.environment, &self.data, listen, &self.output);
+        let (child, readers, address, sandbox, operators) = spawn(
+            command(),
+            &arguments,
+            &self.environment,
+            &self.data,
+            listen,
+            &self.output,
+        );
         assert_eq!((&address, &sandbox), (&self.address, &self.sandbox));
         self.child = child;
         self.readers = readers;
@@ -140,8 +181,13 @@ impl Server {
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Any signal, as `kill` names it.
+    pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([signal, &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(status.success());
@@ -281,6 +327,7 @@ fn without_listen(arguments: &[String]) -> Vec<String> {
 type Spawned = (Child, Vec<JoinHandle<()>>, String, String, String);
 
 fn spawn(
+    mut command: Command,
     arguments: &[String],
     environment: &[(String, String)],
     data: &Dir,
@@ -288,7 +335,6 @@ fn spawn(
     output: &Arc<Mutex<Vec<u8>>>,
 ) -> Spawned {
     let has_sandbox = !arguments.iter().any(|a| a == "--config");
-    let mut command = command();
     command.args(arguments).arg("--data").arg(data.path());
     if let Some((address, sandbox)) = &listen {
         command.args(["--listen", address]);

@@ -6,7 +6,8 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pay_once::sqlite::{SqliteStore, installation_of};
+use pay_once::store::schema::installation_of;
+use pay_once::store::sqlite::SqliteStore;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
@@ -139,7 +140,7 @@ fn bytes_that_are_no_record() {
 }
 
 /// Runs the binary to its end, which must come soon.
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     let mut child = command()
         .args(arguments)
         .stdin(Stdio::null())
@@ -159,7 +160,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// Refused at start: exit status, and one sentence on standard error.
-fn refusal(arguments: &[&str]) -> String {
+pub(crate) fn refusal(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
@@ -177,6 +178,8 @@ fn a_second_process_on_the_same_directory() {
         "127.0.0.1:0",
         "--sandbox-listen",
         "127.0.0.1:0",
+        "--lock-wait-ms",
+        "0",
     ]);
     assert!(
         said.contains("another process is serving from") && said.contains(data),

@@ -67,7 +67,7 @@ static int is_store(int fd, char *path, size_t room) {
     ssize_t length = readlink(link, path, room - 1);
     if (length <= 0) return 0;
     path[length] = 0;
-    return strstr(path, "/pay-once.sqlite3") != NULL && strstr(path, "-shm") == NULL;
+    return strstr(path, "/pay-once.") != NULL && strstr(path, "-shm") == NULL;
 }
 
 static void report(const char *line) {

@@ -1,0 +1,142 @@
+//! What operators do with a data directory: `check`, `backup`, `restore`. They work on files, not through a server.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use crate::store::backup::back_up;
+use crate::store::files::Place;
+use crate::store::restore::restore;
+use crate::store::verify::directory;
+
+/// A command beside serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Verifies the store: every page, every record, and that no acknowledged commit is missing.
+    #[command(after_help = CHECK_HELP)]
+    Check,
+    /// Writes a backup of the store into one file, also beside a running server.
+    #[command(after_help = BACKUP_HELP)]
+    Backup {
+        /// The file to write. It must not exist.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Makes a backup the store of a data directory that no server is running in.
+    #[command(after_help = RESTORE_HELP)]
+    Restore {
+        /// A file that `pay-once backup` wrote.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replaces the store that is there. Its database is kept as replaced-EPOCH.sqlite3.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+const CHECK_HELP: &str = "\
+Reads only, from one moment, and may run beside the server. Run it as the server's user.
+The exit code is 0 if the store is sound, and 1 if it is damaged or cannot be read.
+
+  pay-once check --data /var/lib/pay-once";
+
+const BACKUP_HELP: &str = "\
+The database file must not be copied with cp while a server runs: its newest records are in the log beside it.
+A backup is one consistent moment. It is checked record by record before it gets its name, and has mode 0600.
+Run it as the server's user, often, and keep the file on another machine: what is written after the backup is what a
+restore loses.
+
+  pay-once backup --data /var/lib/pay-once /mnt/backup/pay-once-$(date +%s).sqlite3";
+
+const RESTORE_HELP: &str = "\
+What was written after the backup is missing from the restored store, and the PSP may hold money for it. The restore
+notes this in restore.toml: from when to when writes may be missing, and the store's new epoch.
+
+  systemctl stop pay-once
+  pay-once restore --data /var/lib/pay-once /mnt/backup/pay-once-1764496800.sqlite3
+  systemctl start pay-once";
+
+/// Runs a command on a data directory. Progress goes to standard error, the verdict to standard output.
+///
+/// # Errors
+/// A sentence that says what is wrong and what to do.
+pub fn run(command: &Command, data: &Path) -> Result<(), String> {
+    let place = Place::new(data);
+    match command {
+        Command::Check => check(&place),
+        Command::Backup { file } => {
+            let backup = back_up(&place, file, report)?;
+            say(&format!(
+                "{}: {} records at {}, epoch {}, {} commits; checked",
+                file.display(),
+                backup.records,
+                time(backup.at_ms),
+                backup.position.epoch,
+                backup.position.commits
+            ));
+            Ok(())
+        }
+        Command::Restore { file, force } => {
+            let restored = restore(&place, file, *force, |done, all| {
+                report("records checked", done, all)
+            })?;
+            say(&format!(
+                "{} has the {} records of {} now, in epoch {}.",
+                data.display(),
+                restored.backup.records,
+                time(restored.backup.at_ms),
+                restored.note.epoch
+            ));
+            if let Some(kept) = restored.replaced {
+                say(&format!(
+                    "The database that was there is kept as {}.",
+                    kept.display()
+                ));
+            }
+            say(&format!(
+                "\nWhat was written between {} and {} is missing. The PSP may hold money for payments that this store has never heard of,\nor that it believes to be at an earlier stage. A client that retries such a payment must not pay twice: {} tells the server\nfrom when on it has to look at the PSP first. Keep that file. Compare the PSP's own list of payments of that time with the store.",
+                time(restored.note.loss_begins_at_ms),
+                time(restored.note.restored_at_ms),
+                place.restore_note().display()
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn check(place: &Place) -> Result<(), String> {
+    let found = directory(place, |done, all| report("records checked", done, all))?;
+    if found.problems.is_empty() {
+        say(&format!(
+            "{} is sound: {} records, epoch {}, {} commits",
+            place.dir().display(),
+            found.records,
+            found.position.epoch,
+            found.position.commits
+        ));
+        return Ok(());
+    }
+    for problem in &found.problems {
+        say(problem);
+    }
+    Err(format!(
+        "{} is damaged: see the lines above. Keep the directory as it is, and restore a backup with `pay-once restore`",
+        place.dir().display()
+    ))
+}
+
+fn report(what: &str, done: u64, all: u64) {
+    eprintln!("{what}: {done} of {all}");
+}
+
+fn say(line: &str) {
+    // Whoever closed our output does not want to know.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn time(ms: u64) -> String {
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |time| format!("{time:.3}"))
+}
