@@ -97,16 +97,21 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let (Some(sandbox), Some(listener)) = (sandbox, sandbox_listener) {
         start_sandbox(arguments, &sandbox, listener, address)?;
     }
-    if let Err(error) = announce(address, sandbox_address) {
-        // Whoever started us may have closed our standard output; payments do not depend on it.
-        tracing::warn!(%error, "standard output is closed");
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    // Whoever has read the lines may send signals.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::new().map_err(|error| format!("signals cannot be received: {error}"))?
+    };
+    if let Err(error) = announce(address, sandbox_address) {
+        // Whoever started us may have closed our standard output; payments do not depend on it.
+        tracing::warn!(%error, "standard output is closed");
+    }
     LocalSet::new()
-        .block_on(&runtime, serve(server, listener, arguments))
+        .block_on(&runtime, serve(server, listener, signals, arguments))
         .map_err(|error| error.to_string())
 }
 
@@ -127,6 +132,7 @@ fn announce(address: SocketAddr, sandbox: Option<SocketAddr>) -> io::Result<()> 
 async fn serve<C: Clock, S: Store, P: PspTransport>(
     server: Rc<Server<C, S, P>>,
     listener: StdListener,
+    mut signals: Signals,
     arguments: &Arguments,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -135,7 +141,6 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     let mut connections = JoinSet::new();
     spawn_local(Rc::clone(&server).run_timers());
     tracing::info!("serving");
-    let mut signals = Signals::new()?;
     loop {
         tokio::select! {
             biased;
