@@ -113,19 +113,24 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let (Some(sandbox), Some(listener)) = (sandbox, sandbox_listener) {
         start_sandbox(arguments, &sandbox, listener, address)?;
     }
-    if let Err(error) = announce(address, sandbox_address, admin_address) {
-        // Whoever started us may have closed our standard output; payments do not depend on it.
-        tracing::warn!(%error, "standard output is closed");
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    // Whoever has read the lines may send signals.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::new().map_err(|error| format!("signals cannot be received: {error}"))?
+    };
+    if let Err(error) = announce(address, sandbox_address, admin_address) {
+        // Whoever started us may have closed our standard output; payments do not depend on it.
+        tracing::warn!(%error, "standard output is closed");
+    }
     LocalSet::new()
         .block_on(&runtime, async {
             count_open(&server, &arguments.data);
             spawn_local(serve_operators(admin_listener, Rc::clone(&server), checks));
-            serve(server, listener, arguments).await
+            serve(server, listener, signals, arguments).await
         })
         .map_err(|error| error.to_string())
 }
@@ -183,6 +188,7 @@ fn count_open<C: Clock, S: Store, P: PspTransport>(server: &Rc<Server<C, S, P>>,
 async fn serve<C: Clock, S: Store, P: PspTransport>(
     server: Rc<Server<C, S, P>>,
     listener: StdListener,
+    mut signals: Signals,
     arguments: &Arguments,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -191,7 +197,6 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     let mut connections = JoinSet::new();
     spawn_local(Rc::clone(&server).run_timers());
     tracing::info!("serving");
-    let mut signals = Signals::new()?;
     loop {
         tokio::select! {
             biased;
