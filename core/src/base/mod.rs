@@ -1,4 +1,4 @@
-//! What everything stands on: limits, ids, bytes of HTTP, configuration. It knows nothing of payments under way.
+//! What everything stands on: limits, ids, times, money, bytes of HTTP, configuration. It knows nothing of payments under way.
 
 pub mod config;
 pub mod config_file;
@@ -6,5 +6,6 @@ pub mod fingerprint;
 pub mod http;
 pub mod id;
 pub mod limits;
+pub mod money;
 pub mod time;
 pub mod version;

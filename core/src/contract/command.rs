@@ -5,6 +5,7 @@ use crate::base::limits::{
     METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX, ORDER_ID_CHARS_MAX,
     PAYMENT_METHOD_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, RETURN_URL_CHARS_MAX,
 };
+use crate::base::money::Money;
 use crate::base::version::RecordVersion;
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::{Body, invalid, missing};
@@ -112,8 +113,9 @@ fn terms(body: &mut Body, kind: RequestKind, connector: Option<Connector>) -> Re
         );
         return Err(ApiError::new(Code::InvalidCurrency, message).field("currency"));
     }
+    let money = Money::new(amount_minor, currency);
     if let Some(connector) = connector {
-        expressible(Units::new(connector, WireForm::CURRENT), &currency, amount_minor)?;
+        expressible(Units::new(connector, WireForm::CURRENT), &money)?;
     }
     let capture_method = match (body.string("capture_method", 16)?.as_deref(), kind) {
         (None | Some("automatic"), RequestKind::Charge) | (Some("automatic"), _) => CaptureMethod::Automatic,
@@ -130,8 +132,7 @@ fn terms(body: &mut Body, kind: RequestKind, connector: Option<Connector>) -> Re
     };
     Ok(Terms {
         order_id,
-        amount_minor,
-        currency,
+        money,
         capture_method,
         payment_method: payment_method(body)?,
         metadata: body.string_map(
@@ -144,17 +145,14 @@ fn terms(body: &mut Body, kind: RequestKind, connector: Option<Connector>) -> Re
 }
 
 /// Refuses an amount that the PSP does not have.
-pub(crate) fn expressible(units: Units, currency: &str, amount_minor: u64) -> Result<(), ApiError> {
-    units
-        .to_wire(currency, amount_minor)
-        .map(|_| ())
-        .map_err(|inexpressible| {
-            let message = format!(
-                "\"amount\" {amount_minor} of {currency} cannot be sent to the PSP: {}.",
-                inexpressible.why
-            );
-            ApiError::new(Code::InvalidAmount, message).field("amount")
-        })
+pub(crate) fn expressible(units: Units, money: &Money) -> Result<(), ApiError> {
+    units.to_wire(money).map(|_| ()).map_err(|inexpressible| {
+        let message = format!(
+            "\"amount\" {} of {} cannot be sent to the PSP: {}.",
+            money.amount_minor, money.currency, inexpressible.why
+        );
+        ApiError::new(Code::InvalidAmount, message).field("amount")
+    })
 }
 
 fn payment_method(body: &mut Body) -> Result<Option<String>, ApiError> {

@@ -42,7 +42,7 @@ impl From<ApiError> for Refusal {
 /// The conditions of each operation: the status first, then the members.
 pub(crate) fn condition(state: &State, command: &Command) -> Result<Accepted, Refusal> {
     use Status as S;
-    let full_minor = state.terms.amount_minor;
+    let full_minor = state.terms.money.amount_minor;
     match (command, state.status) {
         (
             Command::Authorize {
@@ -61,11 +61,7 @@ pub(crate) fn condition(state: &State, command: &Command) -> Result<Accepted, Re
             (None, None) if default_payment_method.is_none() => Err(missing("payment_method").into()),
             (Some(_) | None, Some(_) | None) => {
                 // An older build took amounts that its PSP does not have.
-                expressible(
-                    Units::new(state.connector, WireForm::CURRENT),
-                    &state.terms.currency,
-                    full_minor,
-                )?;
+                expressible(Units::new(state.connector, WireForm::CURRENT), &state.terms.money)?;
                 Ok(Accepted::Operation {
                     operation: Operation::Authorize,
                     amount_minor: full_minor,
@@ -79,7 +75,7 @@ pub(crate) fn condition(state: &State, command: &Command) -> Result<Accepted, Re
             }
             amount_minor => {
                 let units = Units::new(state.connector, WireForm::of(state.wire_form));
-                expressible(units, &state.terms.currency, amount_minor)?;
+                expressible(units, &state.terms.money.with_amount(amount_minor))?;
                 Ok(Accepted::Operation {
                     operation: Operation::Capture,
                     amount_minor,

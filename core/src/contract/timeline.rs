@@ -192,13 +192,12 @@ fn details(entry: &Entry) -> Map<String, Value> {
             Conclusion::CaptureMismatch {
                 reference,
                 asked_minor,
-                captured_minor,
-                currency,
+                captured,
             } => json!({
                 "psp_reference": reference,
                 "requested_amount": asked_minor,
-                "captured_amount": captured_minor,
-                "captured_currency": currency,
+                "captured_amount": captured.amount_minor,
+                "captured_currency": captured.currency,
             }),
         },
     };

@@ -115,8 +115,8 @@ impl AttemptView {
         Self {
             attempt_id: id.to_string(),
             order_id: state.terms.order_id.clone(),
-            amount: state.terms.amount_minor,
-            currency: state.terms.currency.clone(),
+            amount: state.terms.money.amount_minor,
+            currency: state.terms.money.currency.clone(),
             status: state.status,
             capture_method: state.terms.capture_method,
             created_at: rfc3339_s(state.created_at_ms),
@@ -176,8 +176,9 @@ impl AttemptView {
             next_check_at: None,
             generation: Some(mismatch.version),
             reason: Some(format!(
-                "the PSP captured {} {} where {} {} were asked for: see to it at the PSP, then resolve this with what was done",
-                mismatch.captured_minor, mismatch.currency, mismatch.asked_minor, state.terms.currency
+                "the PSP captured {} where {} were asked for: see to it at the PSP, then resolve this with what was done",
+                mismatch.captured,
+                state.terms.money.with_amount(mismatch.asked_minor)
             )),
             proposal: proposal(),
         });
@@ -195,13 +196,13 @@ impl AttemptView {
 
 fn capture(state: &State, capture: &Capture) -> CaptureView {
     let reported = state.mismatch_shown.as_ref();
-    let amount_minor = reported.map_or(capture.amount_minor, |seen| seen.captured_minor);
+    let amount_minor = reported.map_or(capture.amount_minor, |seen| seen.captured.amount_minor);
     let known = &state.knowledge;
     let reversed_minor = known.reversed_minor(&capture.psp_reference);
     let currency = reported
-        .map(|seen| seen.currency.as_str())
+        .map(|seen| seen.captured.currency.as_str())
         .or(known.currency_of(EffectKind::Capture, &capture.psp_reference))
-        .filter(|currency| *currency != state.terms.currency);
+        .filter(|currency| *currency != state.terms.money.currency);
     CaptureView {
         capture_id: capture.id.with_prefix("cap_"),
         captured_at: rfc3339_s(capture.captured_at_ms),

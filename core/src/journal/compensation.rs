@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::money::Money;
 use crate::journal::entry::{Conclusion, Operation};
 use crate::journal::evidence::{Effect, EffectKind};
 use crate::journal::state::State;
@@ -23,19 +24,19 @@ impl State {
             effect.kind == EffectKind::Capture && (is_only || effect.id == capture.psp_reference)
         };
         let captures = seen.iter().filter(is_kept);
-        let is_other_currency = |effect: &Effect| {
-            let currency = effect.currency.as_ref().filter(|currency| !currency.is_empty());
-            currency.is_some_and(|currency| *currency != self.terms.currency)
+        let asked = self.terms.money.with_amount(asked_minor);
+        let is_other = |effect: &&Effect| {
+            let currency = effect.currency.as_deref().filter(|currency| !currency.is_empty());
+            asked.differs_from(effect.amount_minor, currency)
         };
-        let mut others = captures.filter(|e| e.amount_minor != asked_minor || is_other_currency(e));
+        let mut others = captures.filter(is_other);
         others.next().map(|effect| Conclusion::CaptureMismatch {
             reference: effect.id.clone(),
             asked_minor,
-            captured_minor: effect.amount_minor,
-            currency: effect
-                .currency
-                .clone()
-                .unwrap_or_else(|| self.terms.currency.clone()),
+            captured: Money::new(
+                effect.amount_minor,
+                effect.currency.as_deref().unwrap_or(&asked.currency),
+            ),
         })
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
+use crate::base::money::Money;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::journal::evidence::Evidence;
@@ -336,10 +337,8 @@ pub enum Conclusion {
         reference: String,
         /// What was asked for, in minor units of the attempt's currency.
         asked_minor: u64,
-        /// What the PSP says that it captured, in minor units of its currency.
-        captured_minor: u64,
-        /// ISO 4217 code of what it captured.
-        currency: String,
+        /// What the PSP says that it captured.
+        captured: Money,
     },
 }
 
@@ -348,10 +347,8 @@ pub enum Conclusion {
 pub struct Terms {
     /// The merchant's order.
     pub order_id: Option<String>,
-    /// Minor units.
-    pub amount_minor: u64,
-    /// ISO 4217 code.
-    pub currency: String,
+    /// How much.
+    pub money: Money,
     /// Capture by a call of its own, or with the authorization.
     pub capture_method: CaptureMethod,
     /// PSP token.

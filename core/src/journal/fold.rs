@@ -201,14 +201,12 @@ impl State {
             Conclusion::CaptureMismatch {
                 reference,
                 asked_minor,
-                captured_minor,
-                currency,
+                captured,
             } => {
                 let mismatch = Mismatch {
                     reference: reference.clone(),
                     asked_minor: *asked_minor,
-                    captured_minor: *captured_minor,
-                    currency: currency.clone(),
+                    captured: captured.clone(),
                     since_ms: at_ms,
                     version,
                 };

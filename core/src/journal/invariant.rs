@@ -84,12 +84,12 @@ fn capture_within_authorized(state: &State) -> Result<(), Broken> {
         .filter(|running| running.operation == Operation::Capture);
     let amount_minor = intended.map_or(0, |running| running.amount_minor);
     ensure(
-        amount_minor <= state.terms.amount_minor,
+        amount_minor <= state.terms.money.amount_minor,
         "promise: at most the authorized amount",
         || {
             format!(
                 "capture of {amount_minor} intended, {} authorized",
-                state.terms.amount_minor
+                state.terms.money.amount_minor
             )
         },
     )
@@ -265,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::base::config::Connector;
+    use crate::base::money::Money;
     use crate::base::time::UnixMillis;
     use crate::journal::entry::{Cause, RequestKind, Terms};
     use crate::journal::running::CurrentOperation;
@@ -277,8 +278,7 @@ mod tests {
             request: RequestKind::Create,
             terms: Terms {
                 order_id: None,
-                amount_minor: 1,
-                currency: "GBP".to_owned(),
+                money: Money::new(1, "GBP"),
                 capture_method,
                 payment_method: None,
                 metadata: BTreeMap::new(),

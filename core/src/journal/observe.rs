@@ -210,13 +210,13 @@ impl State {
             let rejected = self.rejections.as_ref()?;
             return match rejected.operation {
                 Operation::Capture => Some(rejected.amount_minor),
-                Operation::Authorize => self.is_automatic().then_some(self.terms.amount_minor),
+                Operation::Authorize => self.is_automatic().then_some(self.terms.money.amount_minor),
                 Operation::Void | Operation::Refund => None,
             };
         };
         match running.operation {
             Operation::Capture => Some(running.amount_minor),
-            Operation::Authorize if self.is_automatic() => Some(self.terms.amount_minor),
+            Operation::Authorize if self.is_automatic() => Some(self.terms.money.amount_minor),
             Operation::Authorize | Operation::Void | Operation::Refund => None,
         }
     }
@@ -246,11 +246,8 @@ impl State {
     }
 
     fn see_authorization(&mut self, at_ms: UnixMillis, id: LocalId, effect: &Effect, is_taken: bool) {
-        let as_asked = effect.amount_minor == self.terms.amount_minor
-            && effect
-                .currency
-                .as_ref()
-                .is_none_or(|currency| *currency == self.terms.currency);
+        let asked = &self.terms.money;
+        let as_asked = !asked.differs_from(effect.amount_minor, effect.currency.as_deref());
         // What was taken along with it is judged as a capture (rule 14).
         if !as_asked && self.authorization.is_none() && !is_taken {
             let message =

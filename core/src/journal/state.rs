@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
+use crate::base::money::Money;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::journal::entry::{
@@ -158,10 +159,8 @@ pub struct Mismatch {
     pub reference: String,
     /// What was asked for, in minor units of the attempt's currency.
     pub asked_minor: u64,
-    /// What was captured, in minor units of `currency`.
-    pub captured_minor: u64,
-    /// ISO 4217 code of what was captured.
-    pub currency: String,
+    /// What was captured.
+    pub captured: Money,
     /// When it was seen, in milliseconds since the Unix epoch.
     pub since_ms: UnixMillis,
     /// The record's version as of the entry that showed it, as in [`crate::journal::running::Parking`].

@@ -87,7 +87,7 @@ fn create(
     let Some(psp) = clock.config.psps.get(&payment.psp) else {
         return Ok(refuse(&psp_not_configured(&payment.psp), pending));
     };
-    let amount_minor = payment.terms.amount_minor;
+    let amount_minor = payment.terms.money.amount_minor;
     let fact = Fact::Created {
         merchant: merchant.to_string(),
         key: key.to_owned(),
@@ -294,7 +294,7 @@ fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<UnixMillis> {
 
 /// What a withdrawn request asks for, if the attempt is where it was then.
 fn asked_again(state: &State, command: &Command) -> Option<(Operation, u64)> {
-    let full_minor = state.terms.amount_minor;
+    let full_minor = state.terms.money.amount_minor;
     match (command, state.status) {
         (Command::Charge(_) | Command::Authorize { .. }, Status::Created) => {
             Some((Operation::Authorize, full_minor))

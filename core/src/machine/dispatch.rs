@@ -115,7 +115,7 @@ impl StepBuilder<'_> {
             operation,
             step,
             psp_key: &psp_key,
-            amount_minor,
+            money: &state.terms.money.with_amount(amount_minor),
             target: target.as_deref(),
         };
         let http = psp::write(psp, &request);
@@ -224,9 +224,7 @@ fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, ge
 /// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
 fn is_expressible(state: &State) -> bool {
     let units = Units::new(state.connector, WireForm::CURRENT);
-    units
-        .to_wire(&state.terms.currency, state.terms.amount_minor)
-        .is_ok()
+    units.to_wire(&state.terms.money).is_ok()
 }
 
 /// Rule 3: one key per (attempt, operation, generation). It names the attempt, so that a PSP's own log can be read.

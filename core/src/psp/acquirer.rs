@@ -40,8 +40,8 @@ pub(super) fn write(psp: &Psp, request: &PspRequest<'_>) -> HttpCall {
         Operation::Authorize => {
             let mut body = json!({
                 "reference": reference,
-                "amount": request.amount_minor,
-                "currency": request.terms.currency,
+                "amount": request.money.amount_minor,
+                "currency": request.money.currency,
                 "payment_method": request.terms.payment_method,
             });
             if let (Some(url), Some(members)) = (request.return_url, body.as_object_mut()) {
@@ -58,8 +58,8 @@ pub(super) fn write(psp: &Psp, request: &PspRequest<'_>) -> HttpCall {
             },
             json!({
                 "reference": reference,
-                "amount": request.amount_minor,
-                "currency": request.terms.currency,
+                "amount": request.money.amount_minor,
+                "currency": request.money.currency,
                 "psp_reference": request.target,
             }),
         ),

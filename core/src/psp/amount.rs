@@ -5,6 +5,7 @@
 use iso_currency::Currency;
 
 use crate::base::config::Connector;
+use crate::base::money::Money;
 use crate::journal::wire_form::WireForm;
 
 /// The units that an amount is written in.
@@ -36,11 +37,12 @@ impl Units {
         Self { connector, form }
     }
 
-    /// The amount on the wire for `minor`, in ISO 4217's minor units of `currency`.
+    /// The amount on the wire.
     ///
     /// # Errors
     /// [`Inexpressible`] where the PSP has no such amount: nothing may be sent then.
-    pub fn to_wire(self, currency: &str, minor: u64) -> Result<u64, Inexpressible> {
+    pub fn to_wire(self, money: &Money) -> Result<u64, Inexpressible> {
+        let (minor, currency) = (money.amount_minor, money.currency.as_str());
         let Some((iso, rule)) = self.rules(currency) else {
             return Ok(minor);
         };

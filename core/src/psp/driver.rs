@@ -3,6 +3,7 @@
 use super::amount::Units;
 use super::report;
 use crate::base::id::AttemptId;
+use crate::base::money::Money;
 use crate::base::time::UnixMillis;
 use crate::journal::entry::{CallStep, Operation, Terms};
 use crate::journal::evidence::{Evidence, Sighting, Signal, clip};
@@ -30,7 +31,8 @@ pub(crate) struct PspRequest<'a> {
     pub(crate) operation: Operation,
     pub(crate) step: CallStep,
     pub(crate) psp_key: &'a str,
-    pub(crate) amount_minor: u64,
+    /// What this request asks for: of a capture or refund perhaps less than the terms do.
+    pub(crate) money: &'a Money,
     /// The object or effect addressed, once known.
     pub(crate) target: Option<&'a str>,
 }

@@ -89,7 +89,7 @@ fn create_form(request: &PspRequest<'_>, step: CallStep) -> Vec<(&'static str, S
     };
     let mut form = vec![
         ("amount", amount(request)),
-        ("currency", request.terms.currency.to_ascii_lowercase()),
+        ("currency", request.money.currency.to_ascii_lowercase()),
         ("capture_method", capture_method.to_owned()),
         ("payment_method_types[]", "card".to_owned()),
         ("payment_method", payment_method(request)),
@@ -104,8 +104,7 @@ fn create_form(request: &PspRequest<'_>, step: CallStep) -> Vec<(&'static str, S
 /// The amount in Stripe's units. What cannot be expressed was refused before anything was dispatched, so this only guards
 /// against a mistake: Stripe refuses the empty amount and moves nothing.
 fn amount(request: &PspRequest<'_>) -> String {
-    let wire =
-        Units::new(Connector::Stripe, request.form).to_wire(&request.terms.currency, request.amount_minor);
+    let wire = Units::new(Connector::Stripe, request.form).to_wire(request.money);
     debug_assert!(
         wire.is_ok(),
         "an amount was dispatched that Stripe cannot express"
@@ -251,7 +250,7 @@ fn list_of_refunds(list: List<Refund>, reading: Reading<'_>) -> Answer {
         object: clip(refund.payment_intent.clone().unwrap_or_default()),
         created_ms: None,
         amount: None,
-        evidence: refund.evidence(reading.units, &reading.terms.currency, None),
+        evidence: refund.evidence(reading.units, &reading.terms.money.currency, None),
     };
     Answer {
         sightings: list.data.iter().map(sighting).collect(),

@@ -16,6 +16,7 @@ use super::stripe;
 use super::stripe_objects::{Intent, Refund};
 use crate::base::config::{Connector, Psp};
 use crate::base::id::AttemptId;
+use crate::base::money::Money;
 use crate::journal::entry::{CaptureMethod, Terms};
 use crate::journal::evidence::{Effect, EffectKind, Evidence, Sighting, clip};
 use crate::journal::wire_form::WireForm;
@@ -220,8 +221,7 @@ fn rejected(result: &CallResult, status: u16, body: &[u8]) -> Option<Rejection> 
     }
     let terms = Terms {
         order_id: None,
-        amount_minor: 0,
-        currency: String::new(),
+        money: Money::new(0, ""),
         capture_method: CaptureMethod::Manual,
         payment_method: None,
         metadata: std::collections::BTreeMap::new(),

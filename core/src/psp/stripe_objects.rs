@@ -57,7 +57,7 @@ impl Refund {
 
     /// The answer to the call that made it. A pending one would be answered so for ever under its key: the list tells.
     pub(super) fn answer(&self, reading: Reading<'_>, target: Option<&str>) -> Answer {
-        let evidence = self.evidence(reading.units, &reading.terms.currency, target);
+        let evidence = self.evidence(reading.units, &reading.terms.money.currency, target);
         match &evidence.signal {
             Signal::Unknown { reason } => key_useless(reason.clone()),
             _ if self.status.as_deref() == Some("succeeded") => evidence.into(),

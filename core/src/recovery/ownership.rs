@@ -164,18 +164,15 @@ fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
 
 /// Whether the object, or an authorization shown here, has another amount or currency than the attempt asks for.
 fn is_of_other_terms(state: &State, sighting: &Sighting) -> bool {
-    let is_other = |amount_minor: u64, currency: Option<&String>| {
-        let is_other_currency = currency.is_some_and(|currency| *currency != state.terms.currency);
-        amount_minor != state.terms.amount_minor || is_other_currency
-    };
+    let asked = &state.terms.money;
     let of_object = sighting.amount.as_ref();
     let mut authorizations = sighting
         .evidence
         .effects
         .iter()
         .filter(|effect| effect.kind == EffectKind::Authorize);
-    of_object.is_some_and(|(amount_minor, currency)| is_other(*amount_minor, currency.as_ref()))
-        || authorizations.any(|effect| is_other(effect.amount_minor, effect.currency.as_ref()))
+    of_object.is_some_and(|(amount_minor, currency)| asked.differs_from(*amount_minor, currency.as_deref()))
+        || authorizations.any(|effect| asked.differs_from(effect.amount_minor, effect.currency.as_deref()))
 }
 
 /// Why an operation is parked over an object that cannot be told to be ours.

@@ -144,7 +144,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
         return None;
     }
     if state.is_automatic() {
-        let amount_minor = state.terms.amount_minor;
+        let amount_minor = state.terms.money.amount_minor;
         let what = RecoveryAction::Begin {
             operation: Operation::Capture,
             cause: Cause::Automatic,
@@ -164,7 +164,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
 
 /// Rule 10: what nobody uses in time is released.
 pub(crate) fn give_up(state: &State) -> RecoveryAction {
-    let amount_minor = state.terms.amount_minor;
+    let amount_minor = state.terms.money.amount_minor;
     RecoveryAction::Begin {
         operation: Operation::Void,
         cause: Cause::Expiry,

@@ -1,9 +1,9 @@
 //! Amounts in the units of the PSP: what is sent is what was asked for, or nothing is sent.
 
 use iso_currency::Currency;
-use pay_once_core::Connector;
 use pay_once_core::journal::wire_form::WireForm;
 use pay_once_core::psp::amount::{Units, is_currency};
+use pay_once_core::{Connector, Money};
 use serde_json::json;
 
 use crate::support::{CREATE, Kind, Told, World, answered, code, json as body};
@@ -46,7 +46,7 @@ fn every_currency_makes_a_round_trip_or_is_refused() {
         for connector in CONNECTORS {
             let units = Units::new(connector, WireForm::CURRENT);
             for minor in [1, 5, 10, 99, 100, 1_000, 4_500, 5_123, 450_000, (1 << 53) - 1] {
-                let Ok(wire) = units.to_wire(&code, minor) else {
+                let Ok(wire) = units.to_wire(&Money::new(minor, code.as_str())) else {
                     refusals += 1;
                     continue;
                 };

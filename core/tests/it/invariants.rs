@@ -104,7 +104,7 @@ fn no_more_than_was_authorized_is_ever_meant_to_be_captured() {
     let fact = Fact::Intended {
         operation: Operation::Capture,
         cause: Cause::Client,
-        amount_minor: record.state().terms.amount_minor + 1,
+        amount_minor: record.state().terms.money.amount_minor + 1,
         target: None,
     };
     assert_eq!(

@@ -115,7 +115,7 @@ fn amount_is_shown(ledger: &Ledger, record: &Record) -> Result<(), Violation> {
         return Ok(());
     };
     let shown = state.mismatch_shown.as_ref();
-    let shown_minor = shown.map_or(capture.amount_minor, |mismatch| mismatch.captured_minor);
+    let shown_minor = shown.map_or(capture.amount_minor, |mismatch| mismatch.captured.amount_minor);
     let is_true = ledger.standing().any(|take| take.amount == shown_minor);
     ensure(is_true, ORACLE, || {
         format!("{shown_minor} is shown; the ledger: {:?}", ledger.holds)

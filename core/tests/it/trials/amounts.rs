@@ -283,7 +283,7 @@ fn of_form_0(world: &mut World, id: AttemptId, amount: u64) {
     let change = |entry: &Entry| {
         let mut entry = entry.clone();
         match &mut entry.fact {
-            Fact::Created { terms, .. } => terms.amount_minor = amount,
+            Fact::Created { terms, .. } => terms.money.amount_minor = amount,
             Fact::Intended { amount_minor, .. } => *amount_minor = amount,
             _ => {}
         }
