@@ -1,11 +1,13 @@
 //! The machine: it decides about one record at a time.
 
+pub mod admit;
 pub(crate) mod builder;
 pub(crate) mod dispatch;
 pub mod event;
 pub mod handle;
 pub(crate) mod look;
 pub mod pending;
+pub mod put_off;
 pub mod route;
 pub mod routed;
 pub mod step;

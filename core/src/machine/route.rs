@@ -68,7 +68,7 @@ fn unread(code: Code, message: &'static str) -> Response {
 }
 
 /// The paths of the contract.
-enum Path<'a> {
+pub(super) enum Path<'a> {
     Create,
     Charge,
     Attempt(&'a str),
@@ -82,20 +82,7 @@ fn read(
     now_ms: u64,
     context: &mut ReplyContext,
 ) -> Result<Routed, ApiError> {
-    let path = path(request.path())?;
-    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
-    let allowed: &[&str] = match path {
-        Path::Attempt(_) => &["GET", "HEAD"],
-        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
-    };
-    if !allowed.contains(&request.method) {
-        let mut error = ApiError::new(
-            Code::MethodNotAllowed,
-            format!("{} knows only {}.", request.path(), allowed.join(" and ")),
-        );
-        error.allow = Some(allowed);
-        return Err(error);
-    }
+    let path = path_of(request)?;
     if let Path::Webhook(psp) = path {
         // Before the signature. Bytes that were compressed after they were signed do not match it; bytes that were compressed
         // before match it and cannot be read: neither refusal would name the cause. Only a header is looked at, so whoever
@@ -170,6 +157,25 @@ fn read_attempt(id: &str, merchant: &str, now_ms: u64, context: &ReplyContext) -
     })
 }
 
+/// The path of a request, if it has the request's method.
+pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
+    let path = path(request.path())?;
+    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
+    let allowed: &[&str] = match path {
+        Path::Attempt(_) => &["GET", "HEAD"],
+        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
+    };
+    if allowed.contains(&request.method) {
+        return Ok(path);
+    }
+    let mut error = ApiError::new(
+        Code::MethodNotAllowed,
+        format!("{} knows only {}.", request.path(), allowed.join(" and ")),
+    );
+    error.allow = Some(allowed);
+    Err(error)
+}
+
 fn path(path: &str) -> Result<Path<'_>, ApiError> {
     // Looked at first: `/attempts/` would be the path of an attempt with an empty id.
     let shorter = path.strip_suffix('/').filter(|shorter| !shorter.ends_with('/'));
@@ -234,7 +240,7 @@ pub(crate) fn attempt_not_found() -> ApiError {
     )
 }
 
-fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, ApiError> {
+pub(super) fn merchant<'a>(config: &'a Config, request: &Request<'_>) -> Result<&'a str, ApiError> {
     if config.merchants.is_empty() {
         return Err(ApiError::new(
             Code::NotConfigured,
