@@ -15,8 +15,10 @@
     )
 )]
 
+pub mod bounds;
 pub mod counters;
 pub mod front;
+mod hold;
 pub mod hub;
 pub mod ports;
 pub mod psp_client;

@@ -10,6 +10,7 @@ use pay_once_core::{
     Class, Config, ConfigFile, Face, Merchant, Psp, Secret, SecretPlace, TIME_BUDGET_MS, Timing,
 };
 
+use crate::bounds::limits::Limits;
 use crate::sqlite::installation_of;
 
 /// Pay Once: a checkout may call it as often as it likes; the money moves once.
@@ -47,6 +48,9 @@ pub struct Arguments {
     /// Least level of log lines on standard error: error, warn, info or off.
     #[arg(long, env = "PAY_ONCE_LOG", default_value = "info", value_name = "LEVEL")]
     pub log: tracing_subscriber::filter::LevelFilter,
+    /// What one process takes on at a time.
+    #[command(flatten)]
+    pub limits: Limits,
     /// Prints the SHA-256 of the API key on standard input, for `api_key_sha256`, and ends.
     #[arg(long)]
     pub hash_key: bool,

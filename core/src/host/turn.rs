@@ -49,6 +49,8 @@ pub struct Turn {
     budget: RetryBudget,
     write: Option<Write>,
     calls: VecDeque<Call>,
+    /// The decided step can no longer be put off: its write is durable.
+    is_durable: bool,
     arm: Option<(u64, bool)>,
     reply: Reply,
     notes: VecDeque<Note>,
@@ -116,6 +118,7 @@ impl Turn {
             budget: RetryBudget::default(),
             write: None,
             calls: VecDeque::new(),
+            is_durable: false,
             arm: None,
             reply: Reply::Nothing,
             notes: VecDeque::new(),
@@ -315,6 +318,7 @@ impl Turn {
             .map(|at_ms| (at_ms, is_latest));
         self.write = step.write;
         self.calls = step.calls.into();
+        self.is_durable = false;
         self.reply = step.reply;
         self.phase = if is_written { Phase::Swap } else { Phase::Out };
     }
@@ -324,7 +328,7 @@ impl Turn {
     /// its call waits for a place until it may no longer be sent.
     #[must_use]
     pub fn psp_to_call(&self) -> Option<&str> {
-        let is_undone = matches!(self.phase, Phase::Swap | Phase::Out) && self.input.can_be_put_off();
+        let is_undone = !self.is_durable && self.input.can_be_put_off();
         let call = self.calls.front().filter(|_| is_undone)?;
         Some(&call.psp)
     }
@@ -374,6 +378,7 @@ impl Turn {
 
     fn came_to(&mut self, swapped: Swapped, now_ms: u64) {
         if swapped == Swapped::Applied {
+            self.is_durable = true;
             self.phase = Phase::Out;
             return;
         }

@@ -1,8 +1,8 @@
 //! What an adapter that bounds its work asks of core: the head of a request alone, and a step whose call has no place.
 
 use pay_once_core::{
-    Account, Action, AttemptId, Entropy, Input, Outcome, Questions, Record, Request, Routed, Turn, admit,
-    body_bytes_max,
+    Account, Action, AttemptId, Entropy, Input, Outcome, Questions, Record, Request, Routed, Swapped, Turn,
+    admit, body_bytes_max,
 };
 
 use crate::support::{CREATE, Kind, Told, World, closed, code};
@@ -97,6 +97,26 @@ fn what_the_server_began_by_itself_is_looked_at_again() {
         world.load(id).map(|now| now.version()),
         record.map(|then| then.version())
     );
+}
+
+/// The dispatch of a swap of unknown end was found to be durable: it is sent, whether there is a place for it or not.
+#[test]
+fn what_is_durable_is_never_put_off() {
+    let world = World::new(Kind::Stripe);
+    let (id, input) = input(&world, "/charge", CHARGE);
+    let (mut turn, _) = decided(&world, id, input);
+    assert_eq!(turn.psp_to_call(), Some("stripe"));
+    let next = |turn: &mut Turn| turn.next(world.now_ms, &mut Questions::default());
+    assert!(matches!(next(&mut turn), Action::Swap));
+    let written = turn.write().unwrap().record.encode();
+    turn.swapped(Swapped::Unknown, world.now_ms);
+    while !matches!(next(&mut turn), Action::Load) {}
+    let found = Record::decode(id, &written).unwrap();
+    turn.loaded(&world.config, Some(&found), world.now_ms, Entropy(8));
+    assert_eq!(turn.psp_to_call(), None);
+    assert!(matches!(next(&mut turn), Action::Committed(_)));
+    assert_eq!(turn.psp_to_call(), None);
+    assert!(matches!(next(&mut turn), Action::Perform(_)));
 }
 
 /// The answer of the authorization is money's evidence: it is written though the capture that follows has no place yet.
