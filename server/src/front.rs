@@ -153,7 +153,10 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
     let body = match read_body(place, body, &admitted).await {
         Body::Whole(body) => body,
         Body::TooLarge => Bytes::from_static(TOO_LARGE.get(..=admitted.body_bytes_max).unwrap_or(&TOO_LARGE)),
-        Body::NoPlace => return refuse(overloaded(&request)),
+        Body::NoPlace => {
+            admission.refused_body();
+            return refuse(overloaded(&request));
+        }
         Body::Cut => return translate(body_did_not_arrive(), now_ms),
     };
     request.body = &body;

@@ -104,6 +104,11 @@ impl Admission {
         has_room
     }
 
+    /// A request was refused for another reason of the kind: there was no place for its body.
+    pub fn refused_body(&self) {
+        self.inner.borrow_mut().refused += 1;
+    }
+
     /// Takes a request on, if there is room for it.
     pub fn enter(self: &Rc<Self>, request: Admitted) -> Option<Permit> {
         if !self.has_room(&request) {

@@ -8,6 +8,7 @@
 )]
 
 mod counting_psp;
+mod deployment;
 mod http;
 mod oracle;
 mod random;
@@ -17,11 +18,14 @@ mod world;
 mod convergence;
 mod counters;
 mod crash;
+mod front_door;
 mod lifecycle;
 mod outside;
+mod overload;
 mod ports;
 mod power;
 mod power_store;
+mod psp_places;
 mod refusals;
 mod refused_bodies;
 mod store;

@@ -45,6 +45,20 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// Environment variable that says how many files a server may have open.
+pub(crate) const OPEN_FILES: &str = "IT_OPEN_FILES";
+
+/// The same, with no more open files than the environment says.
+fn limited(environment: &[(String, String)]) -> Command {
+    if !environment.iter().any(|(name, _)| name == OPEN_FILES) {
+        return command();
+    }
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit -n \"${OPEN_FILES}\" && exec \"$0\" \"$@\"");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_pay-once")]);
+    shell
+}
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
@@ -126,6 +140,11 @@ impl Server {
         assert_eq!((&address, &sandbox), (&self.address, &self.sandbox));
         self.child = child;
         self.readers = readers;
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGTERM.
@@ -269,7 +288,7 @@ fn spawn(
     output: &Arc<Mutex<Vec<u8>>>,
 ) -> Spawned {
     let has_sandbox = !arguments.iter().any(|a| a == "--config");
-    let mut command = command();
+    let mut command = limited(environment);
     command.args(arguments).arg("--data").arg(data.path());
     if let Some((address, sandbox)) = &listen {
         command.args(["--listen", address]);

@@ -1,0 +1,67 @@
+//! More requests than are taken on: refused before anything of them is written, and counted.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use pay_once::bounds::Bounds;
+use pay_once::bounds::admission::Admission;
+use pay_once::bounds::psp_places::PspPlaces;
+use serde_json::json;
+use tokio::task::LocalSet;
+
+use crate::world::{Does, World};
+
+/// Requests in work at a time.
+const WORK: usize = 4;
+
+fn bounds() -> Bounds {
+    Bounds {
+        admission: Rc::new(Admission::new(100, WORK, Duration::from_secs(60))),
+        psps: PspPlaces::new(100, true),
+    }
+}
+
+#[test]
+fn what_is_too_much_is_refused_before_its_first_write() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let world = World::bounded(1, true, bounds);
+        world.store.script([Does::Slow(1_000); WORK]);
+        let order = json!({"order_id": "o", "amount": 2599, "currency": "GBP"});
+        let asked: Vec<_> = (0..10)
+            .map(|nth| world.begin(0, "POST", "/attempts", &format!("k{nth}"), &order))
+            .collect();
+        world.pass(0).await;
+        let refused: Vec<usize> = (0..10).filter(|nth| asked[*nth].is_finished()).collect();
+        assert_eq!(refused.len(), 10 - WORK, "the others wait for the store");
+        assert_eq!(world.store.writes(), 0);
+        world.pass(1_000).await;
+        let mut created = 0;
+        for (nth, asked) in asked.into_iter().enumerate() {
+            let answer = asked.await.unwrap();
+            if !refused.contains(&nth) {
+                assert_eq!(answer.status, 201, "{answer:?}");
+                created += 1;
+                continue;
+            }
+            assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
+            assert_eq!(answer.header("Retry-After"), Some("1"));
+            let error = answer.json()["error"].clone();
+            assert_eq!(
+                (&error["retryable"], &error["safe_new_key"]),
+                (&true.into(), &false.into())
+            );
+        }
+        assert_eq!((created, world.store.writes()), (WORK, WORK));
+        let state = world.bounds(0).requests;
+        assert_eq!((state.open, state.in_work, state.refused), (0, 0, 6));
+        // The same key, later.
+        for nth in refused {
+            let answer = world.ask("POST", "/attempts", &format!("k{nth}"), &order).await;
+            assert_eq!((answer.status, answer.is_replayed()), (201, false), "{answer:?}");
+        }
+    });
+}
