@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use crate::bounds::Bounds;
-use crate::bounds::connections::Connections;
 use crate::bounds::limits::Budget;
 use crate::bounds::stream::{ClientStream, WRITE_PROGRESS};
 use crate::counters::Counters;
@@ -76,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
     LocalSet::new()
-        .block_on(&runtime, serve(server, listener, &budget))
+        .block_on(&runtime, serve(server, listener))
         .map_err(|error| error.to_string())
 }
 
@@ -113,9 +112,7 @@ fn announce(address: SocketAddr, sandbox: Option<SocketAddr>) -> io::Result<()> 
 async fn serve<C: Clock, S: Store, P: PspTransport>(
     server: Rc<Server<C, S, P>>,
     listener: StdListener,
-    budget: &Budget,
 ) -> io::Result<()> {
-    let places = Connections::new(budget.connections, budget.connections_per_address);
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let (stop, stopping) = watch::channel(false);
@@ -129,7 +126,7 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
             () = &mut signal => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let Some(place) = places.open(peer.ip()) else {
+                    let Some(place) = server.bounds().connections.open(peer.ip()) else {
                         continue;
                     };
                     if let Err(error) = stream.set_nodelay(true) {

@@ -11,6 +11,7 @@ pub mod stream;
 use std::rc::Rc;
 
 use admission::{Admission, AdmissionState};
+use connections::{Connections, ConnectionsState};
 use limits::Budget;
 use psp_places::{PspPlaces, PspState};
 use serde::Serialize;
@@ -18,6 +19,8 @@ use serde::Serialize;
 /// The bounds of one server.
 #[derive(Debug)]
 pub struct Bounds {
+    /// Client connections.
+    pub connections: Rc<Connections>,
     /// Requests in work.
     pub admission: Rc<Admission>,
     /// Calls to PSPs.
@@ -27,6 +30,8 @@ pub struct Bounds {
 /// Where the bounds stand at one moment: for readiness, metrics and people.
 #[derive(Clone, Debug, Serialize)]
 pub struct BoundsState {
+    /// Client connections.
+    pub connections: ConnectionsState,
     /// Requests in work.
     pub requests: AdmissionState,
     /// Each PSP that was called since the start.
@@ -38,6 +43,7 @@ impl Bounds {
     #[must_use]
     pub fn of(budget: &Budget) -> Self {
         Self {
+            connections: Connections::new(budget.connections, budget.connections_per_address),
             admission: Rc::new(Admission::new(budget.requests, budget.work, budget.work_delay)),
             psps: PspPlaces::new(budget.psp_calls, true),
         }
@@ -47,6 +53,7 @@ impl Bounds {
     #[must_use]
     pub fn none() -> Self {
         Self {
+            connections: Connections::new(usize::MAX, usize::MAX),
             admission: Rc::new(Admission::unbounded()),
             psps: PspPlaces::new(tokio::sync::Semaphore::MAX_PERMITS, false),
         }
@@ -56,6 +63,7 @@ impl Bounds {
     #[must_use]
     pub fn state(&self) -> BoundsState {
         BoundsState {
+            connections: self.connections.state(),
             requests: self.admission.state(),
             psps: self.psps.state(),
         }

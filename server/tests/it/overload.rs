@@ -1,11 +1,9 @@
 //! More requests than are taken on: refused before anything of them is written, and counted.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use pay_once::bounds::Bounds;
-use pay_once::bounds::admission::Admission;
-use pay_once::bounds::psp_places::PspPlaces;
+use pay_once::bounds::limits::Budget;
 use serde_json::json;
 use tokio::task::LocalSet;
 
@@ -15,10 +13,15 @@ use crate::world::{Does, World};
 const WORK: usize = 4;
 
 fn bounds() -> Bounds {
-    Bounds {
-        admission: Rc::new(Admission::new(100, WORK, Duration::from_secs(60))),
-        psps: PspPlaces::new(100, true),
-    }
+    Bounds::of(&Budget {
+        connections: 100,
+        connections_per_address: 100,
+        psp_calls: 100,
+        psp_connect: Duration::from_secs(60),
+        requests: 100,
+        work: WORK,
+        work_delay: Duration::from_secs(60),
+    })
 }
 
 #[test]
