@@ -97,6 +97,7 @@ async fn charges(server: &Server, connections: usize, length: Duration, rate: Op
                 tokio::time::sleep_until((begin + at).into()).await;
                 let sent = Instant::now();
                 let answer = client.call("POST", "/charge", &format!("c{nth}"), CHARGE).await;
+                assert!(!answer.replayed, "each has a key of its own");
                 took.entry(answer.status)
                     .or_default()
                     .push(sent.elapsed().as_secs_f64() * 1e3);

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ use crate::counters::Count;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::server::Server;
 
+/// Written once: it costs more than any other answer.
+static OPENAPI: LazyLock<Vec<u8>> = LazyLock::new(|| pay_once_openapi::text().into());
 /// So many zeros are as much too large as what was sent in their place: core refuses both alike.
 static TOO_LARGE: [u8; PSP_ANSWER_BYTES_MAX + 1] = [0; PSP_ANSWER_BYTES_MAX + 1];
 /// Bodies up to so many bytes are read on every connection at a time; larger ones have places of their own.
@@ -123,7 +126,7 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
     let (head, body) = request.into_parts();
     match head.uri.path() {
         "/healthz" => return healthz(server, now_ms),
-        "/openapi.json" => return json(pay_once_openapi::text().into(), now_ms),
+        "/openapi.json" => return json(OPENAPI.clone(), now_ms),
         _ => {}
     }
     let headers: Vec<(&str, &[u8])> = head
