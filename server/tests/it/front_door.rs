@@ -39,7 +39,10 @@ fn connections_that_never_read_keep_nobody_out() {
     }
     // Nobody had to wait for a time-out: they made room as others came.
     let connections = server.get("/healthz").json()["bounds"]["connections"].clone();
-    assert!(connections["displaced"].as_u64().unwrap() >= 300 - 256, "{connections}");
+    assert!(
+        connections["displaced"].as_u64().unwrap() >= 300 - 256,
+        "{connections}"
+    );
     assert!(connections["open"].as_u64().unwrap() < 256, "{connections}");
     drop(held);
 }
