@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 /// How long writes are watched before the bound is set anew.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// The bound is never lower: writes are made durable together, so that a slow disk needs some at a time.
-const WORK_MIN: usize = 16;
+/// The bound is never lower. So many take the processor for some 20 ms, and a slow disk needs many at a time, since writes are made
+/// durable together: fewer would not make it faster.
+const WORK_MIN: usize = 64;
 /// Where the bound begins.
 const WORK_FIRST: usize = 256;
 

@@ -45,7 +45,7 @@ pub struct Limits {
     )]
     pub work: usize,
     /// How long a durable write may take, its wait included, before fewer requests are taken on, in milliseconds.
-    #[arg(long, env = "PAY_ONCE_WORK_DELAY_MS", default_value = "20", value_name = "MS")]
+    #[arg(long, env = "PAY_ONCE_WORK_DELAY_MS", default_value = "30", value_name = "MS")]
     pub work_delay_ms: u64,
 }
 
