@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
@@ -296,8 +297,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             was_late.set(!may);
             may
         };
+        let begun = Instant::now();
         let result = self.psp.send(call, asked).await;
-        place.told(Health::of(&result, was_late.get()));
+        let took_all = begun.elapsed() >= Duration::from_millis(call.timeout_ms);
+        place.told(Health::of(&result, was_late.get(), took_all));
         if let CallResult::Unknown { reason } = &result {
             self.counters.add(Count::PspUnknownOutcome);
             let attempt = call.attempt.map(|id| id.to_string());

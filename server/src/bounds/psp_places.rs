@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Calls in a row without an answer that open a circuit.
-const FAILURES_MAX: u32 = 8;
+const FAILURES_MAX: u32 = 20;
 /// First pause before a call may try an open circuit; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest such pause.
@@ -64,13 +64,15 @@ pub enum Health {
 }
 
 impl Health {
-    /// What `result` says, if anything. `was_late`: the call was not sent since its own time had passed.
+    /// What `result` says, if anything. `was_late`: the call was not sent since its own time had passed. `took_all`: all the time that
+    /// it had for an answer.
     #[must_use]
-    pub fn of(result: &CallResult, was_late: bool) -> Option<Self> {
+    pub fn of(result: &CallResult, was_late: bool, took_all: bool) -> Option<Self> {
         match result {
             CallResult::Answered { .. } | CallResult::TooLarge { .. } => Some(Self::Answered),
-            CallResult::NotSent { .. } if was_late => None,
-            CallResult::NotSent { .. } | CallResult::Unknown { .. } => Some(Self::Failed),
+            CallResult::NotSent { .. } => (!was_late).then_some(Self::Failed),
+            // One that broke or was cut short came from somebody: it says nothing.
+            CallResult::Unknown { .. } => took_all.then_some(Self::Failed),
         }
     }
 }
