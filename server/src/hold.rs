@@ -38,7 +38,22 @@ impl Hold {
     pub(crate) async fn attempt(&mut self, hub: &Rc<Hub>, id: AttemptId) {
         let guard = self.guard.get_or_insert_with(|| hub.slot(id));
         if self.mine.is_none() {
-            self.mine = Some(Arc::clone(&guard.slot.turn).lock_owned().await);
+            let turn = Arc::clone(&guard.slot.turn);
+            let mine = match Arc::clone(&turn).try_lock_owned() {
+                Ok(mine) => mine,
+                Err(_) => {
+                    // Duplicates of one request wait for it in any number: they are no work until their turn.
+                    if let Some(permit) = &mut self.permit {
+                        permit.pause();
+                    }
+                    let mine = turn.lock_owned().await;
+                    if let Some(permit) = &mut self.permit {
+                        permit.resume();
+                    }
+                    mine
+                }
+            };
+            self.mine = Some(mine);
         }
         self.changes = guard.slot.changes.get();
     }

@@ -68,3 +68,29 @@ fn what_is_too_much_is_refused_before_its_first_write() {
         }
     });
 }
+
+/// Duplicates wait for the request that they repeat, in any number.
+#[test]
+fn duplicates_of_one_request_are_no_overload() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let world = World::bounded(1, true, bounds);
+        world.store.script([Does::Slow(1_000)]);
+        let order = json!({"order_id": "o", "amount": 2599, "currency": "GBP"});
+        let asked: Vec<_> = (0..5 * WORK)
+            .map(|_| world.begin(0, "POST", "/attempts", "k", &order))
+            .collect();
+        world.pass(0).await;
+        world.pass(1_000).await;
+        let mut created = 0;
+        for asked in asked {
+            let answer = asked.await.unwrap();
+            assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+            created += usize::from(!answer.is_replayed());
+        }
+        assert_eq!((created, world.store.writes()), (1, 1));
+    });
+}
