@@ -117,6 +117,7 @@ pub use host::turn::Turn;
 pub use journal::record::{Record, RecordError};
 pub use journal::standing::{Standing, WaitsFor};
 pub use journal::status::Status;
+pub use machine::admit::{Account, Admitted, admit, overloaded};
 pub use machine::event::event_read;
 pub use machine::handle::{finalized, handle, may_be_finalized};
 pub use machine::pending::PendingRequest;

@@ -116,7 +116,11 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
         "/readyz" => readiness(checks),
         "/status" => told(
             StatusCode::OK,
-            &json!({ "counters": server.counters().snapshot(), "psp_problems": server.psp_problems() }),
+            &json!({
+                "counters": server.counters().snapshot(),
+                "psp_problems": server.psp_problems(),
+                "bounds": server.bounds().state(),
+            }),
         ),
         "/metrics" => match server.metrics_text() {
             Some(text) => whole(StatusCode::OK, OPENMETRICS, text),

@@ -7,20 +7,35 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{DATE, HeaderName, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
-use pay_once_core::{Request, Response, UnixMillis, body_did_not_arrive, not_answered};
+use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
+use pay_once_core::{
+    Admitted, Request, Response, UnixMillis, admit, body_did_not_arrive, not_answered, overloaded,
+};
+use tokio::time::Instant;
 
+use crate::bounds::connections::Connection;
+use crate::counters::Count;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::server::Server;
 
-/// Most bytes of a body that are read, one more than core ever takes: what is larger is core's to refuse.
-const READ_BYTES_MAX: usize = pay_once_core::limits::PSP_ANSWER_BYTES_MAX + 1;
-/// How long a client may take to send its head, in seconds.
+/// So many zeros are as much too large as what was sent in their place: core refuses both alike.
+static TOO_LARGE: [u8; PSP_ANSWER_BYTES_MAX + 1] = [0; PSP_ANSWER_BYTES_MAX + 1];
+/// Bodies up to so many bytes are read on every connection at a time; larger ones have places of their own.
+const SMALL_BODY_BYTES: usize = pay_once_core::limits::BODY_BYTES_MAX;
+/// Most bytes that are kept of a head, or of a body that is read.
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// When an attempt that this merchant does not have is answered, in milliseconds from its request: whether another merchant has it
+/// must not be told by how long the answer takes.
+const NOT_FOUND_AFTER_MS: u64 = 4;
+/// The status of such an answer.
+const NOT_FOUND: u16 = 404;
+/// How long a client may take to send its head, and how long its connection may be idle before, in seconds.
 const HEADER_TIMEOUT_S: u64 = 30;
 /// How long a client may take to send its body, in seconds.
 const BODY_TIMEOUT_S: u64 = 30;
@@ -40,13 +55,54 @@ where
     S: Store,
     P: PspTransport,
 {
+    serve(io, server, None, shutdown).await
+}
+
+/// Serves a connection as [`serve_connection`] does, or until its place is taken by another one.
+///
+/// # Errors
+/// What hyper says of a broken connection.
+pub async fn serve_in_place<I, C, S, P>(
+    io: I,
+    server: Rc<Server<C, S, P>>,
+    place: Connection,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), hyper::Error>
+where
+    I: Read + Write + Unpin + 'static,
+    C: Clock,
+    S: Store,
+    P: PspTransport,
+{
+    let place = Rc::new(place);
+    let served = serve(io, server, Some(Rc::clone(&place)), shutdown);
+    tokio::select! {
+        biased;
+        () = place.displaced() => Ok(()),
+        served = served => served,
+    }
+}
+
+async fn serve<I, C, S, P>(
+    io: I,
+    server: Rc<Server<C, S, P>>,
+    place: Option<Rc<Connection>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), hyper::Error>
+where
+    I: Read + Write + Unpin + 'static,
+    C: Clock,
+    S: Store,
+    P: PspTransport,
+{
     let service = service_fn(move |request| {
-        let server = Rc::clone(&server);
-        async move { Ok::<_, Infallible>(answer(&server, request).await) }
+        let (server, place) = (Rc::clone(&server), place.clone());
+        async move { Ok::<_, Infallible>(answer(&server, place.as_deref(), request).await) }
     });
     let connection = http1::Builder::new()
         .auto_date_header(false)
         .title_case_headers(true)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_TIMEOUT_S))
         .serve_connection(io, service);
@@ -61,37 +117,94 @@ where
 
 async fn answer<C: Clock, S: Store, P: PspTransport>(
     server: &Rc<Server<C, S, P>>,
+    place: Option<&Connection>,
     request: hyper::Request<Incoming>,
 ) -> hyper::Response<Full<Bytes>> {
+    let arrived = Instant::now();
     let now_ms = server.clock().now_ms();
     let (head, body) = request.into_parts();
-    match head.uri.path() {
-        "/healthz" => return healthz(now_ms),
-        _ => {}
+    if head.uri.path() == "/healthz" {
+        return healthz(now_ms);
     }
-    let limited = Limited::new(body, READ_BYTES_MAX).collect();
-    let body = match tokio::time::timeout(Duration::from_secs(BODY_TIMEOUT_S), limited).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        // Too large to be read at all: so many zeros are too large for core as well.
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Bytes::from(vec![0; READ_BYTES_MAX])
-        }
-        Ok(Err(_)) | Err(_) => return translate(body_did_not_arrive(), now_ms),
-    };
     let headers: Vec<(&str, &[u8])> = head
         .headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let request = Request {
+    let mut request = Request {
         method: head.method.as_str(),
-        target,
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
         headers: &headers,
-        body: &body,
+        body: b"",
     };
-    let response = server.respond(&request).await.unwrap_or_else(not_answered);
+    let refuse = |response: Response| {
+        server.counters().add(Count::Request);
+        translate(response, now_ms)
+    };
+    let admitted = match admit(&server.config(), &request) {
+        Ok(admitted) => admitted,
+        Err(response) => return refuse(response),
+    };
+    let admission = &server.bounds().admission;
+    // Before the body is read: what is not taken on takes no memory.
+    if !admission.has_room(&admitted) {
+        return refuse(overloaded(&request));
+    }
+    let body = match read_body(place, body, &admitted).await {
+        Body::Whole(body) => body,
+        Body::TooLarge => Bytes::from_static(TOO_LARGE.get(..=admitted.body_bytes_max).unwrap_or(&TOO_LARGE)),
+        Body::NoPlace => {
+            admission.refused_body();
+            return refuse(overloaded(&request));
+        }
+        Body::Cut => return translate(body_did_not_arrive(), now_ms),
+    };
+    request.body = &body;
+    let Some(permit) = admission.enter(admitted) else {
+        return refuse(overloaded(&request));
+    };
+    let busy = place.map(Connection::busy);
+    let response = server
+        .respond(&request, permit)
+        .await
+        .unwrap_or_else(not_answered);
+    drop(busy);
+    if response.status == NOT_FOUND {
+        tokio::time::sleep_until(arrived + Duration::from_millis(NOT_FOUND_AFTER_MS)).await;
+    }
     translate(response, now_ms)
+}
+
+/// What came of a request's body.
+enum Body {
+    Whole(Bytes),
+    TooLarge,
+    /// Too many large ones are being read.
+    NoPlace,
+    Cut,
+}
+
+async fn read_body(place: Option<&Connection>, body: Incoming, admitted: &Admitted) -> Body {
+    let bytes_max = u64::try_from(admitted.body_bytes_max).unwrap_or(u64::MAX);
+    let size = body.size_hint();
+    if size.lower() > bytes_max {
+        return Body::TooLarge;
+    }
+    let is_small = admitted.body_bytes_max <= SMALL_BODY_BYTES
+        || size.upper().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES as u64);
+    let _large = match place {
+        Some(place) if !is_small => match place.large_body() {
+            Some(large) => Some(large),
+            None => return Body::NoPlace,
+        },
+        Some(_) | None => None,
+    };
+    let limited = Limited::new(body, admitted.body_bytes_max).collect();
+    match tokio::time::timeout(Duration::from_secs(BODY_TIMEOUT_S), limited).await {
+        Ok(Ok(collected)) => Body::Whole(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Body::TooLarge,
+        Ok(Err(_)) | Err(_) => Body::Cut,
+    }
 }
 
 /// For load balancers: the server answers. What operators ask is the operators' listener's (`admin.rs`).

@@ -16,10 +16,12 @@
 )]
 
 pub mod admin;
+pub mod bounds;
 pub mod commands;
 pub mod counters;
 pub mod door;
 pub mod front;
+mod hold;
 pub mod hub;
 pub mod metrics;
 pub mod ports;

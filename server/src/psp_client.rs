@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::Uri;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::HeaderMap;
 use hyper::rt::{Read, Write};
@@ -24,10 +25,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::bounds::metered::{Meter, Metered};
+use crate::bounds::names::{Names, Resolve, SystemResolver};
 use crate::ports::PspTransport;
 
 /// Idle connections kept for one PSP.
 const IDLE_MAX: usize = 64;
+/// Most bytes that are read until the head of an answer is whole, informational answers (1xx) included.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Makes connections. A simulator brings its own.
 pub trait Connect: 'static {
@@ -41,7 +46,30 @@ pub trait Connect: 'static {
 #[derive(Debug)]
 pub struct HttpPsp<C> {
     connect: C,
-    idle: RefCell<BTreeMap<String, Vec<SendRequest<Full<Bytes>>>>>,
+    connect_timeout: Duration,
+    idle: RefCell<BTreeMap<String, Vec<Line>>>,
+}
+
+/// A connection to a PSP.
+#[derive(Debug)]
+struct Line {
+    sender: SendRequest<Full<Bytes>>,
+    meter: Meter,
+}
+
+type Request = hyper::Request<Full<Bytes>>;
+
+impl Line {
+    /// Sends a request, and reads the head of its answer, within [`HEAD_BYTES_MAX`]. How much is read of the body is the reader's.
+    async fn try_send_request(
+        &mut self,
+        request: Request,
+    ) -> Result<hyper::Response<Incoming>, TrySendError<Request>> {
+        self.meter.allow(HEAD_BYTES_MAX);
+        let response = self.sender.try_send_request(request).await;
+        self.meter.allow(usize::MAX);
+        response
+    }
 }
 
 impl<C: Connect> HttpPsp<C> {
@@ -49,45 +77,56 @@ impl<C: Connect> HttpPsp<C> {
     pub fn new(connect: C) -> Self {
         Self {
             connect,
+            connect_timeout: Duration::MAX,
             idle: RefCell::default(),
         }
     }
 
-    fn take_idle(&self, authority: &str) -> Option<SendRequest<Full<Bytes>>> {
+    /// A connection that does not come about within `limit` is given up: its call was not sent.
+    #[must_use]
+    pub fn connect_within(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    fn take_idle(&self, authority: &str) -> Option<Line> {
         let mut idle = self.idle.borrow_mut();
         let pool = idle.get_mut(authority)?;
-        while let Some(sender) = pool.pop() {
-            if sender.is_ready() {
-                return Some(sender);
+        while let Some(line) = pool.pop() {
+            if line.sender.is_ready() {
+                return Some(line);
             }
         }
         None
     }
 
-    fn give_back(&self, authority: &str, sender: SendRequest<Full<Bytes>>) {
+    fn give_back(&self, authority: &str, line: Line) {
         let mut idle = self.idle.borrow_mut();
         let pool = idle.entry(authority.to_owned()).or_default();
-        if pool.len() < IDLE_MAX && !sender.is_closed() {
-            pool.push(sender);
+        if pool.len() < IDLE_MAX && !line.sender.is_closed() {
+            pool.push(line);
         }
     }
 
-    async fn open(&self, uri: &Uri) -> io::Result<SendRequest<Full<Bytes>>> {
+    async fn open(&self, uri: &Uri) -> io::Result<Line> {
         let tls = uri.scheme_str() == Some("https");
         let host = uri
             .host()
             .ok_or_else(|| io::Error::other("the PSP's URL has no host"))?;
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let io = self
-            .connect
-            .connect(host.trim_matches(['[', ']']), port, tls)
-            .await?;
-        let (sender, connection) = handshake(io).await.map_err(io::Error::other)?;
+        let connecting = self.connect.connect(host.trim_matches(['[', ']']), port, tls);
+        let io = tokio::time::timeout(self.connect_timeout, connecting)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not come about in time"))??;
+        let meter = Meter::default();
+        let (sender, connection) = handshake(Metered::new(io, meter.clone()))
+            .await
+            .map_err(io::Error::other)?;
         spawn_local(async move {
             // How it ended is what the request on it is told.
             let _ = connection.await;
         });
-        Ok(sender)
+        Ok(Line { sender, meter })
     }
 
     /// Sends on an idle connection or a new one. An idle connection that turns out to be closed hands the request
@@ -132,12 +171,7 @@ impl<C: Connect> HttpPsp<C> {
         }
     }
 
-    async fn answer(
-        &self,
-        authority: &str,
-        sender: SendRequest<Full<Bytes>>,
-        response: hyper::Response<Incoming>,
-    ) -> CallResult {
+    async fn answer(&self, authority: &str, line: Line, response: hyper::Response<Incoming>) -> CallResult {
         let status = response.status().as_u16();
         let headers = headers_of(response.headers());
         match Limited::new(response.into_body(), PSP_ANSWER_BYTES_MAX)
@@ -145,7 +179,7 @@ impl<C: Connect> HttpPsp<C> {
             .await
         {
             Ok(body) => {
-                self.give_back(authority, sender);
+                self.give_back(authority, line);
                 CallResult::Answered {
                     status,
                     headers,
@@ -191,7 +225,7 @@ fn headers_of(headers: &HeaderMap) -> Vec<(String, String)> {
     ANSWER_HEADERS.iter().filter_map(named).collect()
 }
 
-type Prepared = (Uri, String, hyper::Request<Full<Bytes>>);
+type Prepared = (Uri, String, Request);
 
 fn prepare(call: &Call) -> Result<Prepared, String> {
     let uri: Uri = call
@@ -222,15 +256,22 @@ fn prepare(call: &Call) -> Result<Prepared, String> {
 }
 
 /// Real connections: TCP, and TLS where the URL says `https`.
-#[derive(Clone)]
-pub struct TcpConnect {
+pub struct TcpConnect<R = SystemResolver> {
     tls: TlsConnector,
+    names: Names<R>,
 }
 
 impl TcpConnect {
-    /// Trusts Mozilla's certificate authorities.
+    /// Trusts Mozilla's certificate authorities, and asks the operating system for addresses.
     #[must_use]
     pub fn new() -> Self {
+        Self::resolving(SystemResolver)
+    }
+}
+
+impl<R: Resolve> TcpConnect<R> {
+    /// Trusts Mozilla's certificate authorities, and asks `resolver` for addresses.
+    pub fn resolving(resolver: R) -> Self {
         let roots = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
@@ -239,6 +280,7 @@ impl TcpConnect {
             .with_no_client_auth();
         Self {
             tls: TlsConnector::from(Arc::new(config)),
+            names: Names::new(resolver),
         }
     }
 }
@@ -253,11 +295,12 @@ impl Default for TcpConnect {
 pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Stream for T {}
 
-impl Connect for TcpConnect {
+impl<R: Resolve> Connect for TcpConnect<R> {
     type Io = TokioIo<Box<dyn Stream>>;
 
     async fn connect(&self, host: &str, port: u16, tls: bool) -> io::Result<Self::Io> {
-        let stream = TcpStream::connect((host, port)).await?;
+        let addresses = self.names.addresses(host, port).await?;
+        let stream = TcpStream::connect(addresses.as_slice()).await?;
         stream.set_nodelay(true)?;
         if !tls {
             return Ok(TokioIo::new(Box::new(stream)));

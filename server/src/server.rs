@@ -3,18 +3,24 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Config, Note, PspProblem, PspProblems, Questions, Record,
-    RecordError, Request, Response, Turn, UnixMillis, Write,
+    Action, AttemptId, Call, CallResult, Config, Input, Millis, Note, PspProblem, PspProblems, Questions,
+    Record, RecordError, Request, Response, Turn, UnixMillis, Write,
 };
 use prometheus_client::registry::Registry;
-use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
+use crate::bounds::Bounds;
+use crate::bounds::admission::Permit;
+use crate::bounds::psp_places::{Health, Place};
 use crate::counters::{Count, Counters};
-use crate::hub::{Guard, Hub};
+use crate::hold::Hold;
+use crate::hub::Hub;
 use crate::metrics::{ByAttemptStatus, ByPsp, ByStatus, text};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
@@ -39,15 +45,7 @@ pub struct Server<C, S, P> {
     request_ended: Notify,
     questions: RefCell<Questions>,
     problems: RefCell<PspProblems>,
-}
-
-/// A turn's hold on its attempt.
-struct Hold {
-    guard: Guard,
-    /// Held from the load to the end of what it leads to: nobody else of this process swaps in between.
-    mine: Option<OwnedMutexGuard<()>>,
-    /// How often the record had changed when it was loaded.
-    changes: u64,
+    bounds: Bounds,
 }
 
 /// Why a record could not be loaded.
@@ -57,8 +55,20 @@ enum LoadError {
 }
 
 impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
-    /// Puts a server together. [`Config::check`] is the caller's to have passed.
+    /// Puts a server together whose work is not bounded. [`Config::check`] is the caller's to have passed.
     pub fn new(config: Config, clock: C, store: S, psp: P, counters: Arc<Counters>) -> Rc<Self> {
+        Self::bounded(config, clock, store, psp, counters, Bounds::none())
+    }
+
+    /// Puts a server together. [`Config::check`] is the caller's to have passed.
+    pub fn bounded(
+        config: Config,
+        clock: C,
+        store: S,
+        psp: P,
+        counters: Arc<Counters>,
+        bounds: Bounds,
+    ) -> Rc<Self> {
         counters.metrics.begin(config.psps.keys());
         Rc::new(Self {
             config: RefCell::new(Rc::new(config)),
@@ -77,6 +87,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             request_ended: Notify::new(),
             questions: RefCell::default(),
             problems: RefCell::default(),
+            bounds,
         })
     }
 
@@ -118,12 +129,17 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         text(&self.registry).ok()
     }
 
-    /// Answers one request. Once accepted, the work goes on though the client may hang up.
-    pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
+    /// The bounds, and where they stand.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Answers one request that was taken on. Once accepted, the work goes on though the client may hang up.
+    pub async fn respond(self: &Rc<Self>, request: &Request<'_>, permit: Permit) -> Option<Response> {
         self.counters.add(Count::Request);
         let _under_way = UnderWay::begin(self);
         let began_ms = self.clock.now_ms();
-        let response = self.decide(request).await;
+        let response = self.decide(request, permit).await;
         let metrics = &self.counters.metrics;
         let status = response.as_ref().map_or(503, |response| response.status);
         metrics.answers.get_or_create(&ByStatus { status }).inc();
@@ -133,10 +149,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         response
     }
 
-    async fn decide(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
+    async fn decide(self: &Rc<Self>, request: &Request<'_>, permit: Permit) -> Option<Response> {
         let config = self.config();
         let mut turn = Turn::request(&config, request, self.clock.now_ms());
-        let (mut hold, mut reply) = (None, None);
+        let (mut hold, mut reply) = (Hold::of(permit), None);
         if self
             .run(&mut turn, &mut hold, true, |response| reply = Some(response))
             .await
@@ -164,7 +180,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     async fn run(
         self: &Rc<Self>,
         turn: &mut Turn,
-        hold: &mut Option<Hold>,
+        hold: &mut Hold,
         may_stop: bool,
         mut reply: impl FnMut(Response),
     ) -> bool {
@@ -174,17 +190,20 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let action = turn.next(self.clock.now_ms(), &mut self.questions.borrow_mut());
             match action {
                 Action::Read(call) => {
-                    let result = self.send(&call).await;
+                    hold.waits(true);
+                    let result = self.send(&call, None).await;
+                    hold.waits(false);
                     turn.read(&config, &result, self.clock.now_ms());
                 }
                 Action::Load => {
                     let Some(id) = turn.id() else { return true };
-                    self.hold(hold, id).await;
+                    hold.attempt(&self.hub, id).await;
                     let loaded = self.load(id).await;
                     let now_ms = self.clock.now_ms();
                     match loaded {
                         Ok(record) => {
                             turn.loaded(&config, record.as_deref(), now_ms, self.clock.entropy());
+                            self.take_place(turn, hold);
                         }
                         Err(LoadError::Unavailable) => turn.store_failed(now_ms),
                         Err(LoadError::Refused(why)) => turn.refused(why, now_ms),
@@ -195,20 +214,22 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     let swapped = self.swap(turn.write()).await;
                     turn.swapped(swapped, self.clock.now_ms());
                 }
-                Action::Committed(write) => self.committed(write, hold.as_mut()),
-                Action::Perform(call) => self.start(*call),
+                Action::Committed(write) => self.committed(write, hold),
+                Action::Perform(call) => self.start(*call, hold.place.take()),
                 Action::Arm { at_ms, is_latest } => self.arm(turn.id(), at_ms, is_latest),
                 Action::Note(note) => self.note(turn.id(), &note),
                 Action::Wait { until_ms } => {
+                    hold.waits(true);
                     tokio::select! {
                         biased;
-                        () = changed(hold) => {}
+                        () = hold.changed() => {}
                         () = self.clock.sleep_until(until_ms) => {}
                     }
+                    hold.waits(false);
                     turn.woken();
                 }
                 Action::Pause { until_ms } => {
-                    *hold = None;
+                    *hold = Hold::default();
                     self.clock.sleep_until(until_ms).await;
                     turn.woken();
                 }
@@ -218,17 +239,23 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    /// Keeps others of this process off the attempt, and listens for changes from here on.
-    async fn hold(&self, hold: &mut Option<Hold>, id: AttemptId) {
-        let hold = hold.get_or_insert_with(|| Hold {
-            guard: self.hub.slot(id),
-            mine: None,
-            changes: 0,
-        });
-        if hold.mine.is_none() {
-            hold.mine = Some(Arc::clone(&hold.guard.slot.turn).lock_owned().await);
+    /// Takes a place for the call of the decided step before anything of the step is written. Without one the step is put off.
+    fn take_place(&self, turn: &mut Turn, hold: &mut Hold) {
+        let Some(psp) = turn.psp_to_call() else { return };
+        // Of a step that was lost to another.
+        hold.place = None;
+        match self.bounds.psps.take(psp) {
+            Ok(place) => hold.place = Some(place),
+            Err(none) => {
+                let pause = match turn.input() {
+                    Input::Wake => none.spread_pause,
+                    Input::Request(_) | Input::Webhook(_) | Input::Outcome(_) => none.pause,
+                };
+                let now_ms = self.clock.now_ms();
+                let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                turn.put_off(now_ms + Millis::new(pause_ms), now_ms);
+            }
         }
-        hold.changes = hold.guard.slot.changes.get();
     }
 
     /// What is durable now.
@@ -257,7 +284,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         let Some(write) = write else {
             return Swapped::Conflict;
         };
+        let begun = Instant::now();
         let swapped = self.store.swap(Swap::from(write)).await;
+        self.bounds.admission.wrote(begun.elapsed());
         if swapped != Swapped::Applied {
             self.recent.forget(write.record.id());
         }
@@ -268,7 +297,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// A write is durable.
-    fn committed(&self, write: Write, hold: Option<&mut Hold>) {
+    fn committed(&self, write: Write, hold: &mut Hold) {
         self.counters.add(Count::DurableWrite);
         self.log(&write);
         if self.standings.borrow_mut().committed(&write.record) {
@@ -283,11 +312,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         if self.store.is_exclusive() {
             self.recent.put(write.record);
         }
-        if let Some(hold) = hold {
-            hold.guard.slot.has_changed();
-            // Its own write is no news to a turn that waits.
-            hold.changes = hold.changes.wrapping_add(1);
-        }
+        hold.has_changed();
     }
 
     fn arm(&self, id: Option<AttemptId>, at_ms: UnixMillis, is_latest: bool) {
@@ -300,35 +325,46 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// Performs a call on a task of its own.
-    fn start(self: &Rc<Self>, call: Call) {
+    fn start(self: &Rc<Self>, call: Call, place: Option<Place>) {
         self.calls_under_way.set(self.calls_under_way.get() + 1);
         let server = Rc::clone(self);
         spawn_local(async move {
-            server.perform(call).await;
+            server.perform(call, place).await;
             server.calls_under_way.set(server.calls_under_way.get() - 1);
             server.call_ended.notify_waiters();
         });
     }
 
-    /// Performs one PSP call.
-    async fn send(&self, call: &Call) -> CallResult {
+    /// Performs one PSP call, in its place or in one that it waits for.
+    async fn send(&self, call: &Call, place: Option<Place>) -> CallResult {
+        let Some(place) = self.place(call, place).await else {
+            let reason = "its PSP takes no calls at present".to_owned();
+            return CallResult::NotSent { reason };
+        };
         self.counters.add(if call.moves_money {
             Count::PspMoneyCall
         } else {
             Count::PspOtherCall
         });
         let may_send = || call.may_send(self.clock.now_ms());
-        let (metrics, psp) = (
-            &self.counters.metrics,
-            ByPsp {
-                psp: call.psp.clone(),
-            },
-        );
+        let was_late = Cell::new(false);
+        let asked = || {
+            let may = may_send();
+            was_late.set(!may);
+            may
+        };
+        let metrics = &self.counters.metrics;
+        let psp = ByPsp {
+            psp: call.psp.clone(),
+        };
         metrics.psp_calls.get_or_create(&psp).inc();
         let began_ms = self.clock.now_ms();
-        let result = self.psp.send(call, may_send).await;
+        let begun = Instant::now();
+        let result = self.psp.send(call, asked).await;
         let seconds = seconds_between(began_ms, self.clock.now_ms());
         metrics.psp_call_seconds.get_or_create(&psp).observe(seconds);
+        let took_all = begun.elapsed() >= Duration::from_millis(call.timeout_ms.get());
+        place.told(Health::of(&result, was_late.get(), took_all));
         if let CallResult::Unknown { reason } = &result {
             self.counters.add(Count::PspUnknownOutcome);
             metrics.psp_unknowns.get_or_create(&psp).inc();
@@ -339,10 +375,22 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// Performs one PSP call and feeds back what came of it.
-    async fn perform(self: &Rc<Self>, call: Call) {
-        let result = self.send(&call).await;
+    async fn perform(self: &Rc<Self>, call: Call, place: Option<Place>) {
+        let result = self.send(&call, place).await;
         if let Some(mut turn) = Turn::outcome(call, result, self.clock.now_ms()) {
-            self.run(&mut turn, &mut None, false, |_| {}).await;
+            self.run(&mut turn, &mut Hold::default(), false, |_| {}).await;
+        }
+    }
+
+    /// The place of a call. What follows from a PSP's word has none yet: it waits for one, until it may no longer be sent.
+    async fn place(&self, call: &Call, place: Option<Place>) -> Option<Place> {
+        if place.is_some() {
+            return place;
+        }
+        tokio::select! {
+            biased;
+            place = self.bounds.psps.wait(&call.psp) => place,
+            () = self.clock.sleep_until(call.send_by_ms) => None,
         }
     }
 
@@ -367,7 +415,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             for id in self.timers.take_due(now_ms) {
                 let server = Rc::clone(&self);
                 spawn_local(async move {
-                    server.run(&mut Turn::wake(id), &mut None, false, |_| {}).await;
+                    server
+                        .run(&mut Turn::wake(id), &mut Hold::default(), false, |_| {})
+                        .await;
                 });
             }
             let next_ms = self.timers.next_ms().unwrap_or(UnixMillis::MAX).min(scan_at_ms);
@@ -469,17 +519,5 @@ impl<C, S, P> Drop for UnderWay<C, S, P> {
     fn drop(&mut self) {
         self.0.requests_under_way.set(self.0.requests_under_way.get() - 1);
         self.0.request_ended.notify_waiters();
-    }
-}
-
-/// Returns once the record may have changed since it was loaded. Others may work on the attempt from here on.
-async fn changed(hold: &mut Option<Hold>) {
-    let Some(hold) = hold else {
-        return std::future::pending().await;
-    };
-    hold.mine = None;
-    let slot = &hold.guard.slot;
-    if slot.changes.get() == hold.changes {
-        slot.changed.notified().await;
     }
 }

@@ -11,6 +11,7 @@ use pay_once_core::{
     TIME_BUDGET_MS, Timing, key_digest,
 };
 
+use crate::bounds::limits::Limits;
 use crate::commands::Command;
 use crate::store::schema::installation_of;
 
@@ -95,6 +96,9 @@ pub struct Arguments {
     /// Lets the operating system write core dumps. They hold keys and payments; without this there are none.
     #[arg(long)]
     pub core_dumps: bool,
+    /// What one process takes on at a time.
+    #[command(flatten)]
+    pub limits: Limits,
     /// Prints the SHA-256 of the API key on standard input, for `api_key_sha256`, and ends.
     #[arg(long)]
     pub hash_key: bool,

@@ -18,9 +18,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use crate::admin::{self, Check};
+use crate::bounds::Bounds;
+use crate::bounds::limits::Budget;
+use crate::bounds::stream::{ClientStream, WRITE_PROGRESS};
 use crate::counters::Counters;
 use crate::door::{Entered, Wanted, enter};
-use crate::front::serve_connection;
+use crate::front::serve_in_place;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::psp_client::{HttpPsp, TcpConnect};
 use crate::scan;
@@ -89,6 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         .unwrap_or_default();
     let webhook_secret = format!("whsec_{:032x}", SystemClock::default().entropy().0);
     let Settings { config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
+    let budget = budget(arguments, config.psps.len(), sandbox.is_some())?;
     let counters = Arc::new(Counters::default());
     let opening = Opening {
         suspect_loss_since_ms: arguments.suspect_loss_since,
@@ -102,12 +106,13 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         name: "store",
         holds: Box::new(move || health.is_ready()),
     }];
-    let server = Server::new(
+    let server = Server::bounded(
         config,
         SystemClock::default(),
         store,
-        HttpPsp::new(TcpConnect::new()),
+        HttpPsp::new(TcpConnect::new()).connect_within(budget.psp_connect),
         counters,
+        Bounds::of(&budget),
     );
 
     if let (Some(sandbox), Some(listener)) = (sandbox, sandbox_listener) {
@@ -133,6 +138,16 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             serve(server, listener, signals, arguments).await
         })
         .map_err(|error| error.to_string())
+}
+
+/// What the limit of open files leaves room for, once it is as high as it may be.
+fn budget(arguments: &Arguments, psps: usize, has_sandbox: bool) -> Result<Budget, String> {
+    let open_files = rlimit::increase_nofile_limit(u64::MAX)
+        .map_err(|error| format!("the limit of open files cannot be read: {error}"))?;
+    let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    // A sandbox has the other end of each call.
+    let files_per_call = if has_sandbox { 2 } else { 1 };
+    Budget::of(&arguments.limits, open_files, psps, files_per_call)
 }
 
 fn announce(address: SocketAddr, sandbox: Option<SocketAddr>, admin: SocketAddr) -> io::Result<()> {
@@ -205,7 +220,10 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
                 Order::Reload => reload(&server, arguments),
             },
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    let Some(place) = server.bounds().connections.open(peer.ip()) else {
+                        continue;
+                    };
                     if let Err(error) = stream.set_nodelay(true) {
                         // The client is gone already; others are not.
                         tracing::debug!(%error, "a connection broke");
@@ -217,10 +235,13 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
                             // A sender that is gone means the same.
                             let _ = stopping.wait_for(|stop| *stop).await;
                         };
-                        if let Err(error) = serve_connection(TokioIo::new(stream), server, shutdown).await {
+                        let io = TokioIo::new(ClientStream::new(stream, WRITE_PROGRESS));
+                        if let Err(error) = serve_in_place(io, server, place, shutdown).await {
                             tracing::debug!(%error, "a connection broke");
                         }
                     });
+                    // One that was displaced is closed before another one is taken.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) => {
                     // Out of file descriptors, usually: others will be closed soon.

@@ -70,6 +70,10 @@ pub enum Code {
     PspRejectedRequest,
     /// 502: the PSP did not answer a read that a webhook caused.
     PspReadFailed,
+    /// 503: this server has more to do than it can answer in time; nothing was begun for this request.
+    Overloaded,
+    /// 503: the PSP takes no calls of this server at present; nothing was begun for this request.
+    PspUnavailable,
 }
 
 /// Whether trying the same request again, with the same key, may end differently.
@@ -79,7 +83,7 @@ const FINAL: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Code; 30] = [
+    pub const ALL: [Code; 32] = [
         Code::IdempotencyKeyRequired,
         Code::IdempotencyKeyInvalid,
         Code::IdempotencyKeyReuse,
@@ -110,6 +114,8 @@ impl Code {
         Code::NotConfigured,
         Code::PspRejectedRequest,
         Code::PspReadFailed,
+        Code::Overloaded,
+        Code::PspUnavailable,
     ];
 
     /// The word on the wire.
@@ -169,6 +175,8 @@ impl Code {
             Self::NotConfigured => ("NOT_CONFIGURED", 503, "Not configured", FINAL),
             Self::PspRejectedRequest => ("PSP_REJECTED_REQUEST", 502, "The PSP rejected the request", RETRY),
             Self::PspReadFailed => ("PSP_READ_FAILED", 502, "The PSP did not answer", RETRY),
+            Self::Overloaded => ("OVERLOADED", 503, "Overloaded", RETRY),
+            Self::PspUnavailable => ("PSP_UNAVAILABLE", 503, "The PSP takes no calls at present", RETRY),
         }
     }
 }

@@ -70,6 +70,12 @@ fn routed(psp: &Psp, name: &str, next: WebhookNext, now_ms: UnixMillis, context:
     }
 }
 
+/// The PSP whose webhooks come to this path.
+pub(super) fn psp_of<'a>(config: &'a Config, name: &str) -> Result<&'a Psp, ApiError> {
+    let unknown = || ApiError::new(Code::UnknownPsp, "No PSP of this name is configured here.");
+    config.psps.get(name).ok_or_else(unknown)
+}
+
 /// Routes a webhook that claims to come from the PSP of this name.
 pub(super) fn route(
     config: &Config,
@@ -78,12 +84,7 @@ pub(super) fn route(
     context: ReplyContext,
     now_ms: UnixMillis,
 ) -> Result<Routed, ApiError> {
-    let Some(psp) = config.psps.get(name) else {
-        return Err(ApiError::new(
-            Code::UnknownPsp,
-            "No PSP of this name is configured here.",
-        ));
-    };
+    let psp = psp_of(config, name)?;
     if request.body.len() > PSP_ANSWER_BYTES_MAX {
         return Err(ApiError::new(Code::BodyTooLarge, "The webhook is too large."));
     }

@@ -1,5 +1,6 @@
 //! The machine: it decides about one record at a time.
 
+pub mod admit;
 pub(crate) mod builder;
 pub(crate) mod client;
 pub(crate) mod dispatch;
@@ -7,6 +8,7 @@ pub mod event;
 pub mod handle;
 pub(crate) mod look;
 pub mod pending;
+pub mod put_off;
 pub mod route;
 pub mod routed;
 pub mod step;

@@ -69,7 +69,7 @@ fn unread(code: Code, message: &'static str) -> Response {
 }
 
 /// The paths of the contract.
-enum Path<'a> {
+pub(super) enum Path<'a> {
     Create,
     Charge,
     Attempt(&'a str),
@@ -83,20 +83,7 @@ fn read(
     now_ms: UnixMillis,
     context: &mut ReplyContext,
 ) -> Result<Routed, ApiError> {
-    let path = path(request.path())?;
-    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
-    let allowed: &[&str] = match path {
-        Path::Attempt(_) => &["GET", "HEAD"],
-        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
-    };
-    if !allowed.contains(&request.method) {
-        let mut error = ApiError::new(
-            Code::MethodNotAllowed,
-            format!("{} knows only {}.", request.path(), allowed.join(" and ")),
-        );
-        error.allow = Some(allowed);
-        return Err(error);
-    }
+    let path = path_of(request)?;
     if let Path::Webhook(psp) = path {
         // Before the signature. Bytes that were compressed after they were signed do not match it; bytes that were compressed
         // before match it and cannot be read: neither refusal would name the cause. Only a header is looked at, so whoever
@@ -177,6 +164,25 @@ fn read_attempt(
     })
 }
 
+/// The path of a request, if it has the request's method.
+pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
+    let path = path(request.path())?;
+    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
+    let allowed: &[&str] = match path {
+        Path::Attempt(_) => &["GET", "HEAD"],
+        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
+    };
+    if allowed.contains(&request.method) {
+        return Ok(path);
+    }
+    let mut error = ApiError::new(
+        Code::MethodNotAllowed,
+        format!("{} knows only {}.", request.path(), allowed.join(" and ")),
+    );
+    error.allow = Some(allowed);
+    Err(error)
+}
+
 fn path(path: &str) -> Result<Path<'_>, ApiError> {
     // Looked at first: `/attempts/` would be the path of an attempt with an empty id.
     let shorter = path.strip_suffix('/').filter(|shorter| !shorter.ends_with('/'));
@@ -242,7 +248,7 @@ pub(crate) fn attempt_not_found() -> ApiError {
 }
 
 /// Whether whoever is named may use this path. Merchants pay; operators read, and resolve what is parked.
-fn may(config: &Config, named: Named<'_>, path: &Path<'_>) -> Result<(), ApiError> {
+pub(super) fn may(config: &Config, named: Named<'_>, path: &Path<'_>) -> Result<(), ApiError> {
     let is_resolve = matches!(path, Path::Operation(_, RequestKind::Resolve));
     let message = match (named, path) {
         (Named::Merchant(_), _) if !is_resolve => return Ok(()),
@@ -269,7 +275,7 @@ fn caller(named: Named<'_>) -> Caller {
 }
 
 /// Whom the request comes from. A merchant that is served without a key is everybody who sends none, or one that names nobody.
-fn named<'a>(config: &'a Config, request: &Request<'_>) -> Result<Named<'a>, ApiError> {
+pub(super) fn named<'a>(config: &'a Config, request: &Request<'_>) -> Result<Named<'a>, ApiError> {
     if config.merchants.is_empty() {
         return Err(ApiError::new(
             Code::NotConfigured,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::contract::error::Code;
-use pay_once_core::{Config, Connector, Input, Millis, RecordError, Response, Routed};
+use pay_once_core::{Config, Connector, Input, Millis, RecordError, Request, Response, Routed, overloaded};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -149,6 +149,25 @@ fn refusal(code: Code, problem: bool) -> Response {
                 panic!("routed");
             };
             input.store_unsafe("two writers won").unwrap()
+        }
+        Code::Overloaded => {
+            let sent: Vec<(&str, &[u8])> = key
+                .iter()
+                .map(|(name, value)| (*name, value.as_bytes()))
+                .collect();
+            overloaded(&Request {
+                method: "POST",
+                target: "/attempts",
+                headers: &sent,
+                body: b"",
+            })
+        }
+        Code::PspUnavailable => {
+            let Routed::Attempt { input, .. } = world.route("POST", "/attempts", &key, CREATE.as_bytes())
+            else {
+                panic!("routed");
+            };
+            input.psp_unavailable(0).unwrap()
         }
         Code::NotConfigured => {
             world.config.merchants.clear();

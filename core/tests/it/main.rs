@@ -38,6 +38,7 @@ mod properties;
 mod property_bytes;
 mod property_evidence;
 mod purity;
+mod put_off;
 mod record_bytes;
 mod recorded;
 mod refusals;

@@ -8,6 +8,7 @@
 )]
 
 mod counting_psp;
+mod deployment;
 mod http;
 mod image;
 mod operators;
@@ -21,6 +22,7 @@ mod convergence;
 mod counters;
 mod crash;
 mod damage;
+mod front_door;
 mod high_water;
 mod lifecycle;
 mod lost_files;
@@ -28,9 +30,11 @@ mod modes;
 mod old_store;
 mod ops;
 mod outside;
+mod overload;
 mod ports;
 mod power;
 mod power_store;
+mod psp_places;
 mod refusals;
 mod refused_bodies;
 mod reload;

@@ -52,6 +52,21 @@ pub(crate) fn command() -> Command {
 /// The quick start's operator.
 pub(crate) const OPERATOR: (&str, &str) = ("Authorization", "Bearer sandbox_operator");
 
+/// Environment variable that says how many files a server may have open.
+pub(crate) const OPEN_FILES: &str = "IT_OPEN_FILES";
+
+/// The same, with no more open files than the environment says.
+fn limited(environment: &[(String, String)]) -> Command {
+    if !environment.iter().any(|(name, _)| name == OPEN_FILES) {
+        return command();
+    }
+    let mut shell = Command::new("sh");
+    shell.env("PAY_ONCE_ADMIN_LISTEN", "127.0.0.1:0");
+    let script = format!("ulimit -n \"${OPEN_FILES}\" && exec \"$0\" \"$@\"");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_pay-once")]);
+    shell
+}
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
@@ -93,8 +108,14 @@ impl Server {
             Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()))
         };
         let output = Arc::default();
-        let (child, readers, address, sandbox, operators) =
-            spawn(command(), &arguments, &environment, &data, listen, &output);
+        let (child, readers, address, sandbox, operators) = spawn(
+            limited(&environment),
+            &arguments,
+            &environment,
+            &data,
+            listen,
+            &output,
+        );
         Self {
             child,
             readers,
@@ -166,7 +187,7 @@ impl Server {
         let listen = Some((self.address.clone(), self.sandbox.clone()));
         let arguments = without_listen(&self.arguments);
         let (child, readers, address, sandbox, operators) = spawn(
-            command(),
+            limited(&self.environment),
             &arguments,
             &self.environment,
             &self.data,
@@ -177,6 +198,11 @@ impl Server {
         self.child = child;
         self.readers = readers;
         self.operators = operators;
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGTERM.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
+use pay_once::bounds::{Bounds, BoundsState};
 use pay_once::counters::Counters;
 use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
@@ -212,6 +213,11 @@ pub(crate) struct World {
 impl World {
     /// Starts servers; more than one share the store. Needs a `LocalSet`.
     pub(crate) fn new(servers: usize, is_exclusive: bool) -> Self {
+        Self::bounded(servers, is_exclusive, Bounds::none)
+    }
+
+    /// The same, with bounds.
+    pub(crate) fn bounded(servers: usize, is_exclusive: bool, bounds: impl Fn() -> Bounds) -> Self {
         let clock = FakeClock::new();
         let store = MemoryStore {
             memory: Rc::default(),
@@ -221,12 +227,13 @@ impl World {
         let psp = CountingPsp::default();
         let servers: Vec<Loop> = (0..servers)
             .map(|_| {
-                Server::new(
+                Server::bounded(
                     config(),
                     clock.clone(),
                     store.clone(),
                     psp.clone(),
                     Arc::new(Counters::default()),
+                    bounds(),
                 )
             })
             .collect();
@@ -239,6 +246,11 @@ impl World {
             psp,
             servers,
         }
+    }
+
+    /// Where the bounds of a server stand.
+    pub(crate) fn bounds(&self, server: usize) -> BoundsState {
+        self.servers[server].bounds().state()
     }
 
     /// Sends one request to one server, over a pipe, and gives the answer. Does not move the clock.

@@ -104,7 +104,7 @@ fn with_body(todo: Todo, body: String) -> Todo {
 /// What contradicts a resolution.
 fn opposite(body: &str) -> String {
     let mut said: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    let has_happened = said["outcome"] == "happened";
+    let has_happened = said.get("outcome").is_some_and(|outcome| outcome == "happened");
     if let Some(members) = said.as_object_mut() {
         members.remove("psp_reference");
         if !has_happened {

@@ -57,7 +57,10 @@ impl World {
             ("authorization", operator.as_bytes()),
         ];
         // Merchants need no key here.
-        let headers = if which == RESOLVE { headers } else { &headers[..1] };
+        let headers = match headers {
+            [key, ..] if which != RESOLVE => std::slice::from_ref(key),
+            all => all,
+        };
         let request = Request {
             method: asked.method,
             target: &asked.target,

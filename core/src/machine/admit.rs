@@ -1,0 +1,84 @@
+//! What is decided on a request's head, before its body is read: whether it is read at all, how much of it, and on whose account.
+
+use super::event;
+use super::route::{Path, body_bytes_max, may, named, path_of, wants_problem_json};
+use crate::base::config::{Config, Named};
+use crate::base::http::{Request, Response};
+use crate::contract::answer;
+use crate::contract::answer::ReplyContext;
+use crate::contract::error::{ApiError, Code};
+use crate::journal::entry::RequestKind;
+
+/// A request whose body may be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// On whose account the work for it is: a merchant's, or the PSP's whose webhook it claims to be.
+    pub account: Account,
+    /// Most bytes of its body that are taken: one more is read at most, so that [`super::route::route`] can refuse it.
+    pub body_bytes_max: usize,
+    /// Whether it begins a payment. What goes on with one comes first where there is not room for all.
+    pub is_new: bool,
+}
+
+/// Who has work done.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Account {
+    /// A merchant, by its id.
+    Merchant(String),
+    /// An operator, by its name in the configuration.
+    Operator(String),
+    /// A PSP, by its name in the configuration.
+    Psp(String),
+}
+
+/// Reads the head of a request; its body is not looked at. An error is the answer to a request that no body could make good:
+/// an unknown path or PSP, a method that the path does not have, a key that names nobody, or somebody who may not do this.
+///
+/// # Errors
+/// The answer to give. The body need not be read for it.
+pub fn admit(config: &Config, request: &Request<'_>) -> Result<Admitted, Response> {
+    read(config, request).map_err(|refusal| refuse(&refusal, request))
+}
+
+/// The answer to a request that arrives while there is more to do than can be answered in time. Nothing of it was begun.
+#[must_use]
+pub fn overloaded(request: &Request<'_>) -> Response {
+    let message = "This server has more to do than it can answer in time, so nothing was begun for this request. Retry it with the same Idempotency-Key, not before Retry-After.";
+    refuse(&ApiError::new(Code::Overloaded, message), request)
+}
+
+fn refuse(refusal: &ApiError, request: &Request<'_>) -> Response {
+    let context = ReplyContext {
+        problem_json: wants_problem_json(request),
+        ..ReplyContext::default()
+    };
+    answer::error(refusal, &context)
+}
+
+fn read(config: &Config, request: &Request<'_>) -> Result<Admitted, ApiError> {
+    let path = path_of(request)?;
+    let account = match path {
+        Path::Webhook(name) => {
+            event::psp_of(config, name)?;
+            Account::Psp(name.to_owned())
+        }
+        Path::Create | Path::Charge | Path::Attempt(_) | Path::Operation(..) => {
+            let named = named(config, request)?;
+            may(config, named, &path)?;
+            match named {
+                Named::Merchant(name) => Account::Merchant(name.to_owned()),
+                Named::Operator(name) => Account::Operator(name.to_owned()),
+            }
+        }
+    };
+    let is_new = match path {
+        Path::Create | Path::Charge => true,
+        Path::Operation(_, kind) => matches!(kind, RequestKind::Create | RequestKind::Charge),
+        Path::Attempt(_) | Path::Webhook(_) => false,
+    };
+    Ok(Admitted {
+        account,
+        body_bytes_max: body_bytes_max(request.target),
+        is_new,
+    })
+}

@@ -1,0 +1,24 @@
+//! What becomes of a step that would call a PSP which takes no more calls at present. Nothing of it is written yet.
+
+use super::step::Input;
+use crate::base::http::Response;
+use crate::contract::answer;
+use crate::contract::error::{ApiError, Code};
+
+impl Input {
+    /// Whether its step can be put off. What a PSP has said is kept in any case, and the calls that follow from it wait for room.
+    pub(crate) fn can_be_put_off(&self) -> bool {
+        matches!(self, Self::Request(_) | Self::Wake)
+    }
+
+    /// What to tell whoever asked for something that would have to be sent to a PSP that takes no more calls at present. `None`:
+    /// nobody asked.
+    #[must_use]
+    pub fn psp_unavailable(&self, pause_s: u64) -> Option<Response> {
+        let Self::Request(ticket) = self else { return None };
+        let message = "The payment service provider takes no calls of this server at present, so nothing was begun for this request. Retry it with the same Idempotency-Key, not before Retry-After.";
+        let mut refusal = ApiError::new(Code::PspUnavailable, message);
+        refusal.retry_after_s = Some(pause_s.max(1));
+        Some(answer::error(&refusal, &ticket.early()))
+    }
+}

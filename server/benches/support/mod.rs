@@ -1,0 +1,161 @@
+//! The binary under load, and a client that costs little.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The binary under load, with a store of its own.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    pub(crate) sandbox: String,
+    pub(crate) operators: String,
+    dir: std::path::PathBuf,
+}
+
+impl Server {
+    pub(crate) fn start(latency: &str) -> Self {
+        let dir =
+            std::env::temp_dir().join(format!("pay-once-load-{}-{}", std::process::id(), latency.len()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pay-once"))
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--sandbox-listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--sandbox-latency-ms",
+                latency,
+            ])
+            .args(["--log", "warn", "--data"])
+            .arg(&dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut after = |what: &str| {
+            lines
+                .next()
+                .unwrap()
+                .unwrap()
+                .strip_prefix(what)
+                .unwrap()
+                .to_owned()
+        };
+        let address = after("listening on http://");
+        let sandbox = after("sandbox PSP on http://");
+        let operators = after("operators on http://");
+        Self {
+            child,
+            address,
+            sandbox,
+            operators,
+            dir,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// One keep-alive connection that knows just enough HTTP to cost little.
+pub(crate) struct Client {
+    stream: TcpStream,
+    host: String,
+    buffer: Vec<u8>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) replayed: bool,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            host: address.to_owned(),
+            buffer: Vec::with_capacity(8192),
+        }
+    }
+
+    pub(crate) async fn call(&mut self, method: &str, path: &str, key: &str, body: &str) -> Answer {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nIdempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.host,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        self.buffer.clear();
+        loop {
+            assert_ne!(
+                self.stream.read_buf(&mut self.buffer).await.unwrap(),
+                0,
+                "the server closed the connection"
+            );
+            let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") else {
+                continue;
+            };
+            let head = std::str::from_utf8(&self.buffer[..end])
+                .unwrap()
+                .to_ascii_lowercase();
+            let length: usize = head
+                .lines()
+                .find_map(|l| l.strip_prefix("content-length: "))
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap();
+            while self.buffer.len() < end + 4 + length {
+                assert_ne!(
+                    self.stream.read_buf(&mut self.buffer).await.unwrap(),
+                    0,
+                    "the server closed the connection"
+                );
+            }
+            return Answer {
+                status: head[9..12].parse().unwrap(),
+                replayed: head.contains("idempotency-replayed: true"),
+                body: self.buffer[end + 4..].to_vec(),
+            };
+        }
+    }
+}
+
+pub(crate) fn percentiles(values: &mut [f64]) -> String {
+    values.sort_by(f64::total_cmp);
+    let at = |p: f64| values[((values.len() - 1) as f64 * p) as usize];
+    format!(
+        "p50 {:.2} ms p99 {:.2} ms p99.9 {:.2} ms",
+        at(0.5),
+        at(0.99),
+        at(0.999)
+    )
+}
+
+pub(crate) async fn join_all<F>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let local = tokio::task::LocalSet::new();
+    let tasks: Vec<_> = futures.map(|future| local.spawn_local(future)).collect();
+    local.await;
+    let mut outputs = Vec::new();
+    for task in tasks {
+        outputs.push(task.await.unwrap());
+    }
+    outputs
+}
