@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 
+use crate::bounds::psp_places::PspState;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::server::Server;
 
@@ -113,7 +114,7 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
     }
     match path {
         "/livez" => told(StatusCode::OK, &json!({ "status": "live" })),
-        "/readyz" => readiness(checks),
+        "/readyz" => readiness(server, checks),
         "/status" => told(
             StatusCode::OK,
             &json!({
@@ -134,8 +135,14 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
 }
 
 /// Ready if every check holds. Each is named with what is wrong, so that nobody has to guess.
-fn readiness(checks: &[Check]) -> hyper::Response<Full<Bytes>> {
-    let results: Vec<_> = checks.iter().map(|check| (check.name, (check.holds)())).collect();
+fn readiness<C: Clock, S: Store, P: PspTransport>(
+    server: &Server<C, S, P>,
+    checks: &[Check],
+) -> hyper::Response<Full<Bytes>> {
+    let own = checks.iter().map(|check| (check.name, (check.holds)()));
+    let results: Vec<_> = own
+        .chain([("psps", psps(&server.bounds().state().psps))])
+        .collect();
     let is_ready = results.iter().all(|(_, result)| result.is_ok());
     let shown: serde_json::Map<String, Value> = results
         .into_iter()
@@ -152,6 +159,19 @@ fn readiness(checks: &[Check]) -> hyper::Response<Full<Bytes>> {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready")
     };
     told(status, &json!({ "status": word, "checks": shown }))
+}
+
+/// One PSP that does not answer concerns its own merchants; traffic belongs elsewhere only if none does.
+fn psps(called: &[PspState]) -> Result<(), String> {
+    let silent: Vec<&str> = called
+        .iter()
+        .filter(|psp| psp.circuit != "closed")
+        .map(|psp| psp.psp.as_str())
+        .collect();
+    if called.is_empty() || silent.len() < called.len() {
+        return Ok(());
+    }
+    Err(format!("no PSP answers: {}", silent.join(", ")))
 }
 
 fn told(status: StatusCode, body: &Value) -> hyper::Response<Full<Bytes>> {

@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::bounds::BoundsState;
+
 /// Upper bounds of answers and PSP calls, in seconds: the promise is 0.2 s, and the slowest call takes 30 s.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.4, 0.8, 2.0, 8.0, 30.0];
 /// Upper bounds of a commit, in seconds.
@@ -80,6 +82,90 @@ pub struct Metrics {
     pub ended: Family<ByAttemptStatus, Counter>,
     /// 1 once the scan at the start has counted what was open.
     pub is_counted: Gauge,
+    /// Where the bounds stand, as of the last scrape.
+    pub bounds: BoundsMetrics,
+}
+
+/// Where the bounds of the server stand (`docs/operating.md`, “Limits”).
+#[derive(Clone, Debug, Default)]
+pub struct BoundsMetrics {
+    connections: Gauge,
+    connections_refused: Counter,
+    requests_in_work: Gauge,
+    requests_shed: Counter,
+    psp_calls_under_way: Family<ByPsp, Gauge>,
+    psp_calls_waiting: Family<ByPsp, Gauge>,
+    psp_calls_refused: Family<ByPsp, Counter>,
+    psp_circuit_open: Family<ByPsp, Gauge>,
+}
+
+impl BoundsMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("connections", "Client connections", self.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Client connections that were refused or closed for others",
+            self.connections_refused.clone(),
+        );
+        registry.register(
+            "requests_in_work",
+            "Requests that wait for the store or the processor",
+            self.requests_in_work.clone(),
+        );
+        registry.register(
+            "requests_shed",
+            "Requests refused with OVERLOADED",
+            self.requests_shed.clone(),
+        );
+        registry.register(
+            "psp_calls_under_way",
+            "PSP calls under way",
+            self.psp_calls_under_way.clone(),
+        );
+        registry.register(
+            "psp_calls_waiting",
+            "PSP calls that wait for a place",
+            self.psp_calls_waiting.clone(),
+        );
+        registry.register(
+            "psp_calls_refused",
+            "PSP calls that found no place: clients were refused, and recoveries put off",
+            self.psp_calls_refused.clone(),
+        );
+        registry.register(
+            "psp_circuit_open",
+            "1 while a PSP is not called, since its calls were not answered",
+            self.psp_circuit_open.clone(),
+        );
+    }
+
+    /// Takes the state in.
+    pub fn show(&self, state: &BoundsState) {
+        set(&self.connections, state.connections.open);
+        raise(
+            &self.connections_refused,
+            state.connections.refused + state.connections.displaced,
+        );
+        set(&self.requests_in_work, state.requests.in_work);
+        raise(&self.requests_shed, state.requests.refused);
+        for psp in &state.psps {
+            let label = ByPsp { psp: psp.psp.clone() };
+            set(&self.psp_calls_under_way.get_or_create(&label), psp.under_way);
+            set(&self.psp_calls_waiting.get_or_create(&label), psp.waiting);
+            raise(&self.psp_calls_refused.get_or_create(&label), psp.refused);
+            let is_open = usize::from(psp.circuit != "closed");
+            set(&self.psp_circuit_open.get_or_create(&label), is_open);
+        }
+    }
+}
+
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// A counter that somebody else counts.
+fn raise(counter: &Counter, value: u64) {
+    counter.inc_by(value.saturating_sub(counter.get()));
 }
 
 impl fmt::Debug for Metrics {
@@ -106,6 +192,7 @@ impl Default for Metrics {
             oldest: Family::default(),
             ended: Family::default(),
             is_counted: Gauge::default(),
+            bounds: BoundsMetrics::default(),
         }
     }
 }
@@ -124,6 +211,14 @@ impl Metrics {
                 drop(family.get_or_create(&psp));
             }
             drop(self.psp_call_seconds.get_or_create(&psp));
+            drop(self.bounds.psp_calls_refused.get_or_create(&psp));
+            for family in [
+                &self.bounds.psp_calls_under_way,
+                &self.bounds.psp_calls_waiting,
+                &self.bounds.psp_circuit_open,
+            ] {
+                drop(family.get_or_create(&psp));
+            }
         }
         for status in [200, 201, 202, 400, 402, 404, 409, 500, 503] {
             drop(self.answers.get_or_create(&ByStatus { status }));
@@ -181,6 +276,7 @@ impl Metrics {
             self.commit_records.clone(),
         );
         self.register_attempts(registry);
+        self.bounds.register(registry);
     }
 
     fn register_attempts(&self, registry: &mut Registry) {

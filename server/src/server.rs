@@ -126,6 +126,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     pub fn metrics_text(&self) -> Option<String> {
         let metrics = &self.counters.metrics;
         self.standings.borrow().show(metrics, self.clock.now_ms());
+        metrics.bounds.show(&self.bounds.state());
         text(&self.registry).ok()
     }
 
