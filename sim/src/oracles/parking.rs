@@ -110,7 +110,12 @@ fn is_spent(case: &Case<'_>) -> bool {
             .iter()
             .filter(|call| call.key.starts_with(&case.id))
     };
-    let at_ms = || own().map(|call| call.at_ms);
+    // A process that ends between commit and sending uses a number up as well.
+    let dispatched = dispatched(case);
+    let at_ms = || {
+        let dispatched_ms = dispatched.iter().map(|(at_ms, _)| *at_ms);
+        own().map(|call| call.at_ms).chain(dispatched_ms)
+    };
     let span_ms = at_ms()
         .max()
         .unwrap_or(0)
@@ -133,8 +138,24 @@ fn is_spent(case: &Case<'_>) -> bool {
     times
         .iter()
         .any(|(key, times)| key.ends_with(&last) || *times >= SENDS_MANY)
+        || dispatched.iter().any(|(_, key)| key.ends_with(&last))
         || (case.run.plan.world.policy.is_some() || span_ms >= WORN_OUT_MS_MIN.min(life_ms - life_ms / 5))
             && is_worn_out(case)
+}
+
+/// When each call was dispatched, in milliseconds from the start, and its key, by the journal.
+fn dispatched(case: &Case<'_>) -> Vec<(u64, String)> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Vec::new();
+    };
+    let dispatches = record.entries().iter().filter_map(|entry| match &entry.fact {
+        Fact::Dispatched { psp_key, .. } => {
+            let at_ms = entry.at_ms.get().saturating_sub(EPOCH_MS);
+            Some((at_ms, psp_key.clone()))
+        }
+        _ => None,
+    });
+    dispatches.collect()
 }
 
 /// One operation was dispatched as often as it may be, under whatever numbers. In a deployment's plan that may be within any time.

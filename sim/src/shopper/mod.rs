@@ -129,7 +129,7 @@ impl Shopper {
         todo.extend(self.agreement(now_ms, ask, told));
         let again = match told.map(|told| told.status) {
             // A proposal waits for another operator, not for its own repetition.
-            Some(202) if ask.role == Role::Operator && self.needs_two => false,
+            Some(202) if matches!(ask.role, Role::Operator | Role::SecondOperator) && self.needs_two => false,
             None | Some(202 | 500..=599) => ask.tries_left > 0,
             Some(_) => false,
         };

@@ -11,6 +11,9 @@ const LATE_MS: [u64; 2] = [1_500, 6_000];
 /// Most words that an operator says about one attempt.
 const RESOLUTIONS_MAX: u8 = 12;
 
+/// The end of the key under which the first operator agrees with the second one.
+const THIRD: &str = "-third";
+
 impl Shopper {
     /// How much longer than at first the operator takes to come, by how often one has come: a PSP that does not take the next try
     /// either is given time.
@@ -41,8 +44,9 @@ impl Shopper {
     /// Where two operators are needed, the second one comes by and looks at the same books. Before that the first one tries to agree
     /// with itself, or the second one says the opposite.
     pub(super) fn agreement(&self, now_ms: u64, ask: &Ask, told: Option<&Told>) -> Vec<Todo> {
-        let is_proposed = told.is_some_and(|told| matches!(told.status, 202 | 409));
-        if !self.needs_two || ask.role != Role::Operator || !is_proposed {
+        let status = told.map(|told| told.status);
+        let is_proposed = matches!(status, Some(202 | 409));
+        if !self.needs_two || !is_proposed || ask.key.ends_with(THIRD) {
             return Vec::new();
         }
         let by = |role: Role, suffix: &str, after_ms: u64, tries_left: u8| Todo::Ask {
@@ -54,12 +58,23 @@ impl Shopper {
                 ..ask.clone()
             },
         };
+        match (ask.role, status) {
+            (Role::Operator, _) => {}
+            // What the second one said first had replaced the proposal: now the first one agrees.
+            (Role::SecondOperator, Some(202)) => return vec![by(Role::Operator, THIRD, SECOND_MS, 2)],
+            _ => return Vec::new(),
+        }
         let other = if self.payment.payment.is_multiple_of(2) {
             by(Role::SameOperator, "-same", SAME_MS, 0)
         } else {
             with_body(by(Role::OtherWord, "-other", SAME_MS, 0), opposite(&ask.body))
         };
-        vec![other, by(Role::SecondOperator, "-second", SECOND_MS, 2)]
+        let second = by(Role::SecondOperator, "-second", SECOND_MS, 2);
+        // Each of them binds a key, of which an attempt has 32.
+        if self.resolutions > 1 {
+            return vec![second];
+        }
+        vec![other, second]
     }
 
     /// Others have seen the same screen as the operator whose word is taken now.
