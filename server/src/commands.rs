@@ -96,9 +96,10 @@ pub fn run(command: &Command, data: &Path) -> Result<(), String> {
                 ));
             }
             say(&format!(
-                "\nWhat was written between {} and {} is missing. The PSP may hold money for payments that this store has never heard of,\nor that it believes to be at an earlier stage. A client that retries such a payment must not pay twice: {} tells the server\nfrom when on it has to look at the PSP first. Keep that file. Compare the PSP's own list of payments of that time with the store.",
+                "\nWhat was written between {} and {} is missing. The PSP may hold money for payments that this store has never heard of,\nor that it believes to be at an earlier stage. A client that retries such a payment would pay twice. Compare the PSP's payments of that time with the store, and release or\nrefund what the store does not know. The server does not start before --reconciled {} says that this was done ({}).",
                 time(restored.note.loss_begins_at_ms),
                 time(restored.note.restored_at_ms),
+                restored.note.epoch,
                 place.restore_note().display()
             ));
             Ok(())

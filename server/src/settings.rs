@@ -89,6 +89,10 @@ pub struct Arguments {
     /// The store gets an epoch of its own, and restore.toml says what may be missing.
     #[arg(long, value_name = "TIME", value_parser = time_ms)]
     pub suspect_loss_since: Option<u64>,
+    /// Somebody has compared the PSP's payments of the time that restore.toml names with the store of this epoch. Without it, a store
+    /// that may have lost writes is not served: a retry of a lost payment would pay again.
+    #[arg(long, value_name = "EPOCH")]
+    pub reconciled: Option<u64>,
     /// Starts without checking the database's pages, for a store so large that this takes too long (about 2 s a gigabyte): run
     /// `pay-once check` beside the server instead.
     #[arg(long)]

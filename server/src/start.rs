@@ -30,6 +30,7 @@ use crate::scan;
 use crate::server::Server;
 use crate::settings::{self, Arguments, SandboxPsp, SandboxSettings, Settings, settings};
 use crate::store::files::Place;
+use crate::store::note::read_note;
 use crate::store::opening::Opening;
 use crate::store::sqlite::SqliteStore;
 use crate::system::SystemClock;
@@ -101,6 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let installation = &config.installation;
     let store = SqliteStore::open_locked(&place, lock, installation, Arc::clone(&counters), &opening)
         .map_err(|error| error.to_string())?;
+    is_reconciled(&place, arguments.reconciled)?;
     let health = store.health();
     let checks = vec![Check {
         name: "store",
@@ -138,6 +140,28 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             serve(server, listener, signals, arguments).await
         })
         .map_err(|error| error.to_string())
+}
+
+/// A store that may have lost writes is served only once somebody has compared it with the PSP's payments: what the store has
+/// forgotten, a client's retry would pay again.
+fn is_reconciled(place: &Place, epoch: Option<u64>) -> Result<(), String> {
+    let Some(note) = read_note(place)? else {
+        return Ok(());
+    };
+    if epoch == Some(note.epoch) {
+        return Ok(());
+    }
+    let time = |ms: u64| {
+        let seconds = std::time::UNIX_EPOCH + Duration::from_millis(ms);
+        httpdate::fmt_http_date(seconds)
+    };
+    Err(format!(
+        "writes between {} and {} may be missing from this store ({}). A client that retries a payment of that time would pay twice. Compare the PSP's payments of that time with the store, release or refund what the store does not know, and see to it that nobody retries it. Then start with --reconciled {}",
+        time(note.loss_begins_at_ms),
+        time(note.restored_at_ms),
+        place.restore_note().display(),
+        note.epoch
+    ))
 }
 
 /// What the limit of open files leaves room for, once it is as high as it may be.
