@@ -85,6 +85,7 @@ async fn serve_connection<C: Clock, S: Store, P: PspTransport>(
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = http1::Builder::new()
+        .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(CONNECTION_S))
         .serve_connection(TokioIo::new(stream), service)
