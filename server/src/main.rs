@@ -7,6 +7,9 @@ use clap::Parser;
 use pay_once::settings::Arguments;
 use pay_once::{commands, start};
 
+/// Shortest API key, in bytes: 16 random hexadecimal digits are 64 bits.
+const KEY_BYTES_MIN: usize = 16;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -49,6 +52,13 @@ fn hash_key() -> ExitCode {
     let key = key.trim_end_matches(['\n', '\r']);
     if key.is_empty() {
         eprintln!("pay-once: no key came by standard input; try: printf %s KEY | pay-once --hash-key");
+        return ExitCode::FAILURE;
+    }
+    if key.len() < KEY_BYTES_MIN {
+        eprintln!(
+            "pay-once: a key of {} characters can be guessed; it must have at least {KEY_BYTES_MIN}. Make one with: openssl rand -hex 32",
+            key.len()
+        );
         return ExitCode::FAILURE;
     }
     let digest = pay_once_core::key_digest(key);

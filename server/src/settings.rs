@@ -267,17 +267,42 @@ fn quick_start(arguments: &Arguments, sandbox_url: &str, webhook_secret: String)
 fn from_file(path: &Path) -> Result<Config, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let file: ConfigFile = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let file: ConfigFile = toml::from_str(&text).map_err(|error| {
+        let line = error.span().and_then(|span| text.get(..span.start));
+        let line = line.map_or(1, |before| {
+            before.lines().count().max(1) + usize::from(before.ends_with('\n'))
+        });
+        format!(
+            "{}, line {line}: {}",
+            path.display(),
+            without_values(error.message())
+        )
+    })?;
     let config = file.into_config(fetch)?;
     for (name, psp) in &config.psps {
         if let Err(error) = psp.base_url.parse::<hyper::Uri>() {
+            return Err(format!("psp \"{name}\": base_url is not a URL: {error}"));
+        }
+        if psp.base_url.starts_with("http://") && !psp.is_on_loopback() {
             return Err(format!(
-                "psp \"{name}\": base_url \"{}\" is not a URL: {error}",
-                psp.base_url
+                "psp \"{name}\": base_url is http:// to another machine, which would send the API key in the clear; use https://"
             ));
         }
     }
     Ok(config)
+}
+
+/// A message about a file without the strings of the file: one of them may be a key, put there by mistake.
+fn without_values(message: &str) -> String {
+    let mut parts = message.split("string \"");
+    let mut said = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // What follows the closing quote; a string that has quotes of its own loses more, and never less.
+        let rest = part.rsplit_once('"').map_or("", |(_, rest)| rest);
+        said.push_str("a string");
+        said.push_str(rest);
+    }
+    said
 }
 
 fn fetch(place: SecretPlace<'_>) -> Result<String, String> {

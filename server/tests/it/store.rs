@@ -292,7 +292,15 @@ fn errors_of_a_configuration_file_are_precise() {
             format!("open_merchant = \"x\"\n{good}"),
             "open_merchant \"x\" is not a configured merchant",
         ),
-        ("merchants = 1".to_owned(), "merchants"),
+        (
+            format!(
+                "installation = \"x\"\n{}",
+                file("http://127.0.0.1:9", "http://psp.example")
+            ),
+            "is http:// to another machine",
+        ),
+        (file("face", "fase"), "pay-once.toml, line 6: unknown field"),
+        ("merchants = 1".to_owned(), "expected a map"),
         ("[".to_owned(), "pay-once.toml"),
     ] {
         let said = refused(&text);
@@ -322,4 +330,46 @@ fn a_store_of_another_installation_is_refused() {
         );
     }
     drop(open("shop").unwrap());
+}
+
+/// A key that was written into the file by mistake is not repeated.
+#[test]
+fn an_error_of_a_configuration_file_shows_nothing_of_its_values() {
+    let dir = Dir::new();
+    let config = dir.path().join("pay-once.toml");
+    for line in [
+        "api_key = \"sk_live_secret\"",
+        "api_key_sha256 = \"sk_live_secret\"",
+        "psp = \"sk_live_secret\" x",
+        "psp = sk_live_secret",
+    ] {
+        std::fs::write(&config, format!("[merchants.shop]\n{line}\n")).unwrap();
+        let (config, data) = (config.to_str().unwrap(), dir.path().join("data"));
+        let said = refusal(&["--config", config, "--data", data.to_str().unwrap()]);
+        assert!(!said.contains("sk_live_secret"), "{line}: {said}");
+        assert!(said.contains("pay-once.toml, line 2: "), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_key_that_can_be_guessed_gets_no_digest() {
+    let hash = |key: &str| {
+        let mut child = command()
+            .arg("--hash-key")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), key.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let short = hash("k");
+    assert_eq!(short.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&short.stderr).contains("at least 16"),
+        "{short:?}"
+    );
+    let long = hash("0123456789abcdef\n");
+    assert_eq!((long.status.code(), long.stdout.len()), (Some(0), 65));
 }
