@@ -57,7 +57,7 @@ def test_every_answer_is_as_documented(server: Process) -> None:
         pytest.param("Error404/properties/error/properties/code", "enum", ["X"], id="another code"),
     ],
 )
-def test_a_document_that_lies_is_found_out(url: str, where: str, truth: str, lie: object) -> None:
+def test_a_document_that_lies_is_found_out(server: Process, where: str, truth: str, lie: object) -> None:
     """The test above can fail: it does, when the document says anything else than what is so."""
     promised = copy.deepcopy(document())
     schema = promised["components"]["schemas"]
