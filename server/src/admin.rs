@@ -119,12 +119,15 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
         "/status" => told(
             StatusCode::OK,
             &json!({
-                "counters": server.counters().snapshot(),
-                "psp_problems": server.psp_problems(),
+                "counters": server.report().counters().snapshot(),
+                "psp_problems": server.report().psp_problems(),
                 "bounds": server.bounds().state(),
             }),
         ),
-        "/metrics" => match server.metrics_text() {
+        "/metrics" => match server
+            .report()
+            .metrics_text(&server.bounds().state(), server.clock().now_ms())
+        {
             Some(text) => whole(StatusCode::OK, OPENMETRICS, text),
             None => told(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -190,4 +193,28 @@ fn whole(
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn psp(name: &str, circuit: &'static str) -> PspState {
+        PspState {
+            psp: name.to_owned(),
+            circuit,
+            under_way: 0,
+            calls_max: 1,
+            waiting: 0,
+            refused: 0,
+        }
+    }
+
+    #[test]
+    fn one_silent_psp_of_two_leaves_the_server_ready() {
+        assert_eq!(psps(&[]), Ok(()));
+        assert_eq!(psps(&[psp("a", "open"), psp("b", "closed")]), Ok(()));
+        let none = psps(&[psp("a", "open"), psp("b", "trying")]);
+        assert_eq!(none, Err("no PSP answers: a, b".to_owned()));
+    }
 }

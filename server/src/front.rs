@@ -20,7 +20,6 @@ use pay_once_core::{
 use tokio::time::Instant;
 
 use crate::bounds::connections::Connection;
-use crate::counters::Count;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::server::Server;
 
@@ -120,12 +119,23 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
     place: Option<&Connection>,
     request: hyper::Request<Incoming>,
 ) -> hyper::Response<Full<Bytes>> {
-    let arrived = Instant::now();
-    let now_ms = server.clock().now_ms();
-    let (head, body) = request.into_parts();
-    if head.uri.path() == "/healthz" {
-        return healthz(now_ms);
+    let began_ms = server.clock().now_ms();
+    if request.uri().path() == "/healthz" {
+        return healthz(began_ms);
     }
+    let response = decide(server, place, request).await;
+    let took = server.clock().now_ms() - began_ms;
+    server.report().answered(response.status, took);
+    translate(response, began_ms)
+}
+
+async fn decide<C: Clock, S: Store, P: PspTransport>(
+    server: &Rc<Server<C, S, P>>,
+    place: Option<&Connection>,
+    request: hyper::Request<Incoming>,
+) -> Response {
+    let arrived = Instant::now();
+    let (head, body) = request.into_parts();
     let headers: Vec<(&str, &[u8])> = head
         .headers
         .iter()
@@ -137,31 +147,27 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
         headers: &headers,
         body: b"",
     };
-    let refuse = |response: Response| {
-        server.counters().add(Count::Request);
-        translate(response, now_ms)
-    };
     let admitted = match admit(&server.config(), &request) {
         Ok(admitted) => admitted,
-        Err(response) => return refuse(response),
+        Err(response) => return response,
     };
     let admission = &server.bounds().admission;
     // Before the body is read: what is not taken on takes no memory.
     if !admission.has_room(&admitted) {
-        return refuse(overloaded(&request));
+        return overloaded(&request);
     }
     let body = match read_body(place, body, &admitted).await {
         Body::Whole(body) => body,
         Body::TooLarge => Bytes::from_static(TOO_LARGE.get(..=admitted.body_bytes_max).unwrap_or(&TOO_LARGE)),
         Body::NoPlace => {
             admission.refused_body();
-            return refuse(overloaded(&request));
+            return overloaded(&request);
         }
-        Body::Cut => return translate(body_did_not_arrive(), now_ms),
+        Body::Cut => return body_did_not_arrive(),
     };
     request.body = &body;
     let Some(permit) = admission.enter(admitted) else {
-        return refuse(overloaded(&request));
+        return overloaded(&request);
     };
     let busy = place.map(Connection::busy);
     let response = server
@@ -172,7 +178,7 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
     if response.status == NOT_FOUND {
         tokio::time::sleep_until(arrived + Duration::from_millis(NOT_FOUND_AFTER_MS)).await;
     }
-    translate(response, now_ms)
+    response
 }
 
 /// What came of a request's body.

@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod ports;
 pub mod psp_client;
 pub mod recent;
+pub mod report;
 pub mod scan;
 pub mod server;
 pub mod settings;

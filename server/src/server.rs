@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Config, Input, Millis, Note, PspProblem, PspProblems, Questions,
-    Record, RecordError, Request, Response, Turn, UnixMillis, Write,
+    Action, AttemptId, Call, CallResult, Config, Input, Millis, Questions, Record, RecordError, Request,
+    Response, Turn, UnixMillis, Write,
 };
-use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -21,10 +20,9 @@ use crate::bounds::psp_places::{Health, Place};
 use crate::counters::{Count, Counters};
 use crate::hold::Hold;
 use crate::hub::Hub;
-use crate::metrics::{ByAttemptStatus, ByPsp, ByStatus, text};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
-use crate::standings::Standings;
+use crate::report::Report;
 use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
 /// One server process: any number of them may share a store.
@@ -36,15 +34,12 @@ pub struct Server<C, S, P> {
     hub: Rc<Hub>,
     recent: Recent,
     timers: Timers,
-    counters: Arc<Counters>,
-    registry: Registry,
-    standings: RefCell<Standings>,
+    report: Report,
     calls_under_way: Cell<usize>,
     call_ended: Notify,
     requests_under_way: Cell<usize>,
     request_ended: Notify,
     questions: RefCell<Questions>,
-    problems: RefCell<PspProblems>,
     bounds: Bounds,
 }
 
@@ -69,8 +64,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         counters: Arc<Counters>,
         bounds: Bounds,
     ) -> Rc<Self> {
-        counters.metrics.begin(config.psps.keys());
         Rc::new(Self {
+            report: Report::new(counters, config.psps.keys()),
             config: RefCell::new(Rc::new(config)),
             clock,
             store,
@@ -78,15 +73,11 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             hub: Rc::default(),
             recent: Recent::default(),
             timers: Timers::default(),
-            registry: counters.registry(),
-            counters,
-            standings: RefCell::default(),
             calls_under_way: Cell::new(0),
             call_ended: Notify::new(),
             requests_under_way: Cell::new(0),
             request_ended: Notify::new(),
             questions: RefCell::default(),
-            problems: RefCell::default(),
             bounds,
         })
     }
@@ -107,27 +98,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         self.config.replace(Rc::new(config));
     }
 
-    /// The counters.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// The counters, for threads beside this one.
-    pub fn shared_counters(&self) -> &Arc<Counters> {
-        &self.counters
-    }
-
-    /// The counts of open attempts, for the scan at the start.
-    pub fn standings(&self) -> &RefCell<Standings> {
-        &self.standings
-    }
-
-    /// What operators measure, in OpenMetrics text. `None`: it cannot be written.
-    pub fn metrics_text(&self) -> Option<String> {
-        let metrics = &self.counters.metrics;
-        self.standings.borrow().show(metrics, self.clock.now_ms());
-        metrics.bounds.show(&self.bounds.state());
-        text(&self.registry).ok()
+    /// What operators are told.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// The bounds, and where they stand.
@@ -137,27 +110,12 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
 
     /// Answers one request that was taken on. Once accepted, the work goes on though the client may hang up.
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>, permit: Permit) -> Option<Response> {
-        self.counters.add(Count::Request);
         let _under_way = UnderWay::begin(self);
-        let began_ms = self.clock.now_ms();
-        let response = self.decide(request, permit).await;
-        let metrics = &self.counters.metrics;
-        let status = response.as_ref().map_or(503, |response| response.status);
-        metrics.answers.get_or_create(&ByStatus { status }).inc();
-        metrics
-            .answer_seconds
-            .observe(seconds_between(began_ms, self.clock.now_ms()));
-        response
-    }
-
-    async fn decide(self: &Rc<Self>, request: &Request<'_>, permit: Permit) -> Option<Response> {
         let config = self.config();
         let mut turn = Turn::request(&config, request, self.clock.now_ms());
         let (mut hold, mut reply) = (Hold::of(permit), None);
-        if self
-            .run(&mut turn, &mut hold, true, |response| reply = Some(response))
-            .await
-        {
+        let send = |response| reply = Some(response);
+        if self.run(&config, &mut turn, &mut hold, true, send).await {
             return reply;
         }
         // From the first swap on it is a task of its own: this future is dropped if the client hangs up.
@@ -169,7 +127,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 // Whoever asked may be gone.
                 answer.take().map(|answer| answer.send(response));
             };
-            server.run(&mut turn, &mut hold, false, send).await;
+            server.run(&config, &mut turn, &mut hold, false, send).await;
         });
         match reply {
             Some(response) => Some(response),
@@ -177,16 +135,16 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    /// Carries a turn to its end, and says that it is there; or stops before a swap, if it may.
+    /// Carries a turn to its end, and says that it is there; or stops before a swap, if it may. A turn has one configuration from its
+    /// beginning to its end.
     async fn run(
         self: &Rc<Self>,
+        config: &Config,
         turn: &mut Turn,
         hold: &mut Hold,
         may_stop: bool,
         mut reply: impl FnMut(Response),
     ) -> bool {
-        // One configuration for the whole of a turn's way.
-        let config = self.config();
         loop {
             let action = turn.next(self.clock.now_ms(), &mut self.questions.borrow_mut());
             match action {
@@ -194,7 +152,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     hold.waits(true);
                     let result = self.send(&call, None).await;
                     hold.waits(false);
-                    turn.read(&config, &result, self.clock.now_ms());
+                    turn.read(config, &result, self.clock.now_ms());
                 }
                 Action::Load => {
                     let Some(id) = turn.id() else { return true };
@@ -203,7 +161,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     let now_ms = self.clock.now_ms();
                     match loaded {
                         Ok(record) => {
-                            turn.loaded(&config, record.as_deref(), now_ms, self.clock.entropy());
+                            turn.loaded(config, record.as_deref(), now_ms, self.clock.entropy());
                             self.take_place(turn, hold);
                         }
                         Err(LoadError::Unavailable) => turn.store_failed(now_ms),
@@ -218,7 +176,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 Action::Committed(write) => self.committed(write, hold),
                 Action::Perform(call) => self.start(*call, hold.place.take()),
                 Action::Arm { at_ms, is_latest } => self.arm(turn.id(), at_ms, is_latest),
-                Action::Note(note) => self.note(turn.id(), &note),
+                Action::Note(note) => self.report.note(turn.id(), &note, self.clock.now_ms()),
                 Action::Wait { until_ms } => {
                     hold.waits(true);
                     tokio::select! {
@@ -292,20 +250,14 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             self.recent.forget(write.record.id());
         }
         if swapped == Swapped::Conflict {
-            self.counters.add(Count::Conflict);
+            self.report.counters().add(Count::Conflict);
         }
         swapped
     }
 
     /// A write is durable.
     fn committed(&self, write: Write, hold: &mut Hold) {
-        self.counters.add(Count::DurableWrite);
-        self.log(&write);
-        if self.standings.borrow_mut().committed(&write.record) {
-            let status = write.status().as_str();
-            let ended = &self.counters.metrics.ended;
-            ended.get_or_create(&ByAttemptStatus { status }).inc();
-        }
+        self.report.committed(&write);
         // A far timer is in the store already.
         let horizon_ms = self.clock.now_ms() + HORIZON_MS;
         let near_ms = write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms);
@@ -342,11 +294,6 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let reason = "its PSP takes no calls at present".to_owned();
             return CallResult::NotSent { reason };
         };
-        self.counters.add(if call.moves_money {
-            Count::PspMoneyCall
-        } else {
-            Count::PspOtherCall
-        });
         let may_send = || call.may_send(self.clock.now_ms());
         let was_late = Cell::new(false);
         let asked = || {
@@ -354,24 +301,14 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             was_late.set(!may);
             may
         };
-        let metrics = &self.counters.metrics;
-        let psp = ByPsp {
-            psp: call.psp.clone(),
-        };
-        metrics.psp_calls.get_or_create(&psp).inc();
+        self.report.call_began(call);
         let began_ms = self.clock.now_ms();
         let begun = Instant::now();
         let result = self.psp.send(call, asked).await;
-        let seconds = seconds_between(began_ms, self.clock.now_ms());
-        metrics.psp_call_seconds.get_or_create(&psp).observe(seconds);
         let took_all = begun.elapsed() >= Duration::from_millis(call.timeout_ms.get());
         place.told(Health::of(&result, was_late.get(), took_all));
-        if let CallResult::Unknown { reason } = &result {
-            self.counters.add(Count::PspUnknownOutcome);
-            metrics.psp_unknowns.get_or_create(&psp).inc();
-            let attempt = call.attempt.map(|id| id.to_string());
-            tracing::warn!(attempt, call = ?call.http, reason, "a PSP call's outcome is unknown");
-        }
+        let took = self.clock.now_ms() - began_ms;
+        self.report.call_ended(call, &result, took);
         result
     }
 
@@ -379,7 +316,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     async fn perform(self: &Rc<Self>, call: Call, place: Option<Place>) {
         let result = self.send(&call, place).await;
         if let Some(mut turn) = Turn::outcome(call, result, self.clock.now_ms()) {
-            self.run(&mut turn, &mut Hold::default(), false, |_| {}).await;
+            let config = self.config();
+            self.run(&config, &mut turn, &mut Hold::default(), false, |_| {})
+                .await;
         }
     }
 
@@ -416,8 +355,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             for id in self.timers.take_due(now_ms) {
                 let server = Rc::clone(&self);
                 spawn_local(async move {
+                    let (config, mut turn) = (server.config(), Turn::wake(id));
                     server
-                        .run(&mut Turn::wake(id), &mut Hold::default(), false, |_| {})
+                        .run(&config, &mut turn, &mut Hold::default(), false, |_| {})
                         .await;
                 });
             }
@@ -443,67 +383,6 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             self.request_ended.notified().await;
         }
     }
-
-    /// Tells the operators.
-    fn note(&self, id: Option<AttemptId>, note: &Note) {
-        if let Note::Psp(report) = note {
-            self.problems.borrow_mut().note(report, self.clock.now_ms());
-        }
-        let Some(message) = note.message() else { return };
-        let attempt = id.map(|id| id.to_string());
-        match note {
-            Note::Psp(report) => {
-                self.counters.add(Count::RejectedRequest);
-                let psp = ByPsp {
-                    psp: report.psp.clone(),
-                };
-                self.counters.metrics.psp_rejections.get_or_create(&psp).inc();
-                let rejection = report.rejection.as_ref();
-                tracing::error!(attempt, psp = report.psp, call = ?report.call, ?rejection, message);
-            }
-            Note::RecordRefused(_) => {
-                self.counters.add(Count::RefusedRecord);
-                tracing::error!(attempt, message);
-            }
-            Note::SwapUnknown => tracing::warn!(attempt, message),
-            // A note of a kind that is new is an error until somebody has said that it is less.
-            _ => tracing::error!(attempt, message),
-        }
-    }
-
-    /// What PSPs reject at present.
-    pub fn psp_problems(&self) -> Vec<PspProblem> {
-        self.problems.borrow().open().cloned().collect()
-    }
-
-    /// One line for each write, with the attempt's id and what is new.
-    fn log(&self, write: &Write) {
-        for _ in 0..write.unwanted_effects() {
-            self.counters.add(Count::UnwantedEffect);
-        }
-        for _ in 0..write.foreign_objects() {
-            self.counters.add(Count::ForeignObject);
-            tracing::warn!(attempt = %write.record.id(), events = write.events().join("; "), "an object at the PSP carries this attempt's reference and was not made by it");
-        }
-        for _ in 0..write.reversals() {
-            self.counters.add(Count::Reversal);
-        }
-        for _ in 0..write.declines() {
-            let psp = ByPsp {
-                psp: write.psp().to_owned(),
-            };
-            self.counters.metrics.psp_declines.get_or_create(&psp).inc();
-        }
-        if tracing::enabled!(tracing::Level::INFO) {
-            let (events, status) = (write.events().join("; "), write.status());
-            tracing::info!(attempt = %write.record.id(), version = write.record.version().get(), events, ?status);
-        }
-    }
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn seconds_between(from_ms: UnixMillis, until_ms: UnixMillis) -> f64 {
-    (until_ms - from_ms).get() as f64 / 1_000.0
 }
 
 /// A request that is being answered, until its answer is there or its client is gone.

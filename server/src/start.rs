@@ -203,8 +203,8 @@ async fn serve_operators<C: Clock, S: Store, P: PspTransport>(
 /// Counts the attempts that are open, on a thread of its own and for metrics only.
 fn count_open<C: Clock, S: Store, P: PspTransport>(server: &Rc<Server<C, S, P>>, data: &Path) {
     let (batches, mut found) = mpsc::channel(4);
-    server.standings().borrow_mut().scan_begins();
-    let (dir, counters) = (data.to_path_buf(), Arc::clone(server.shared_counters()));
+    server.report().standings().borrow_mut().scan_begins();
+    let (dir, counters) = (data.to_path_buf(), Arc::clone(server.report().counters()));
     if let Err(error) = thread::Builder::new()
         .name("scan".to_owned())
         .spawn(move || scan::scan(&dir, &counters, &batches))
@@ -214,12 +214,12 @@ fn count_open<C: Clock, S: Store, P: PspTransport>(server: &Rc<Server<C, S, P>>,
     let server = Rc::clone(server);
     spawn_local(async move {
         while let Some(batch) = found.recv().await {
-            let mut standings = server.standings().borrow_mut();
+            let mut standings = server.report().standings().borrow_mut();
             for (id, version, standing) in batch {
                 standings.scanned(id, version, standing);
             }
         }
-        server.standings().borrow_mut().scan_ends();
+        server.report().standings().borrow_mut().scan_ends();
     });
 }
 

@@ -207,3 +207,36 @@ fn the_documented_metrics_are_the_exported_ones() {
         assert!(!used.is_empty() && used.is_subset(&exported), "{path}: {used:?}");
     }
 }
+
+/// What the front door refuses from the head of a request is an answer as well.
+#[test]
+fn refusals_before_the_body_are_counted() {
+    let server = Server::fast("stripe");
+    assert_eq!(server.get("/nothing").status, 404);
+    assert_eq!(server.post("/attempts/pa_x", "k", &Value::Null).status, 405);
+    let text = metrics(&server);
+    for status in [404, 405] {
+        let name = format!("pay_once_answers_total{{status=\"{status}\"}}");
+        assert_eq!(value(&text, &name), Some(1.0), "{name}\n{text}");
+    }
+    assert_eq!(value(&text, "pay_once_requests_total"), Some(2.0), "{text}");
+}
+
+#[test]
+fn a_server_whose_database_is_gone_is_live_and_not_ready() {
+    let server = Server::fast("stripe");
+    std::fs::remove_file(server.data().join("pay-once.sqlite3")).unwrap();
+    let end = Instant::now() + LIMIT;
+    let ready = loop {
+        let ready = server.ask_operators("/readyz");
+        if ready.status == 503 {
+            break ready.json();
+        }
+        assert!(Instant::now() < end, "{ready:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(ready["checks"]["psps"], "ok");
+    let why = ready["checks"]["store"].as_str().unwrap();
+    assert!(why.contains("is not there any more"), "{why}");
+    assert_eq!(server.ask_operators("/livez").status, 200);
+}
