@@ -54,8 +54,7 @@ fn read(id: [u8; 16], bytes: &[u8], counters: &Counters) -> Option<Found> {
     match Record::decode(id, bytes) {
         Ok(record) => {
             let standing = record.standing();
-            let is_open = !record.is_final() || standing.waits.is_some();
-            is_open.then(|| (id, record.version(), standing))
+            standing.is_open().then(|| (id, record.version(), standing))
         }
         Err(error) => {
             counters.add(Count::RefusedRecord);

@@ -25,7 +25,7 @@ impl Standings {
     /// What the scan read is taken in.
     pub fn scanned(&mut self, id: AttemptId, version: RecordVersion, standing: Standing) {
         let is_over = |ended: &BTreeSet<AttemptId>| ended.contains(&id);
-        if is_open(standing) && !self.ended_meanwhile.as_ref().is_some_and(is_over) {
+        if standing.is_open() && !self.ended_meanwhile.as_ref().is_some_and(is_over) {
             self.put(id, version, standing);
         }
     }
@@ -39,7 +39,7 @@ impl Standings {
     pub fn committed(&mut self, record: &Record) -> bool {
         let (id, standing) = (record.id(), record.standing());
         let before = self.take(id);
-        if is_open(standing) {
+        if standing.is_open() {
             self.put(id, record.version(), standing);
         }
         if !standing.status.is_final() {
@@ -106,11 +106,6 @@ impl Standings {
         }
         metrics.is_counted.set(i64::from(self.ended_meanwhile.is_none()));
     }
-}
-
-/// Whether it is counted: a final attempt may still wait, for a compensation or an operator.
-fn is_open(standing: Standing) -> bool {
-    !standing.status.is_final() || standing.waits.is_some()
 }
 
 #[cfg(test)]

@@ -8,24 +8,15 @@ use pay_once_sandbox::{Cause, LedgerEvent, Sandbox};
 /// Whether somebody has to look at it.
 #[must_use]
 pub fn is_parked(record: &Record) -> bool {
-    let state = record.state();
-    match &state.running {
-        Some(running) => running.parked.is_some(),
-        None => state.mismatch.is_some(),
-    }
+    record.state().parking().is_some()
 }
 
 /// What the books say of the parked operation, as the body of the request that resolves it. `None`: nothing is parked.
 #[must_use]
 pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<String> {
     let state = record.state();
-    let (name, generation) = match &state.running {
-        Some(running) => (running.operation.as_str(), running.parked.as_ref()?.version.get()),
-        None => (
-            Operation::Capture.as_str(),
-            state.mismatch.as_ref()?.version.get(),
-        ),
-    };
+    let (parked, version) = state.parking()?;
+    let (name, generation) = (parked.as_str(), version.get());
     let events: Vec<&LedgerEvent> = sandbox
         .ledger()
         .filter(|event| event.attempt_id == attempt_id && event.declined.is_none())

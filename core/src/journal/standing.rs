@@ -44,6 +44,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whether anything is left to happen: a final attempt may still wait, for a compensation or an operator.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.status.is_final() || self.waits.is_some()
+    }
+
     pub(super) fn of(state: &State) -> Self {
         let mismatch = state.mismatch.as_ref();
         let waits = match (&state.running, &state.action) {

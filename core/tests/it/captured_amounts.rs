@@ -1,7 +1,7 @@
 //! Rule 14: another captured amount or currency than was asked for is counted, shown with both figures, and an operator's. What
 //! the PSP takes back later is on record, and the final status stays.
 
-use pay_once_core::{Input, Outcome};
+use pay_once_core::{Input, Outcome, WaitsFor};
 use serde_json::{Value, json};
 
 use crate::support::{CREATE, Kind, Told, World, answered, json as body};
@@ -62,6 +62,13 @@ fn a_capture_of_another_amount_is_shown_counted_and_parked() {
             ),
             (&json!(600), &json!(2599))
         );
+        let standing = world.record(id).standing();
+        let waits_for = standing.waits.map(|(waits_for, _)| waits_for);
+        assert_eq!(
+            (standing.is_open(), waits_for),
+            (true, Some(WaitsFor::Operator)),
+            "a final status, and not over"
+        );
         // Nothing is undone by itself, and an operator ends it.
         let money = world.money_calls;
         world.settle(id, 5);
@@ -74,6 +81,7 @@ fn a_capture_of_another_amount_is_shown_counted_and_parked() {
             200
         );
         assert_eq!(world.get(id).get("operation"), None, "{kind:?}");
+        assert!(!world.record(id).standing().is_open(), "{kind:?}");
         let again = world.post(&format!("/attempts/{id}/resolve"), "r2", &said);
         assert_eq!(again.status, 409, "there is nothing left to resolve");
     }

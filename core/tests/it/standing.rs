@@ -4,6 +4,10 @@ use pay_once_core::{Status, WaitsFor};
 
 use crate::support::{CREATE, Kind, START_MS, Told, World, not_sent, timeout};
 
+fn is_open(world: &World, id: pay_once_core::AttemptId) -> bool {
+    world.record(id).standing().is_open()
+}
+
 fn standing(world: &World, id: pay_once_core::AttemptId) -> (Status, Option<(WaitsFor, u64)>) {
     let standing = world.record(id).standing();
     (
@@ -21,8 +25,10 @@ fn an_attempt_that_nobody_asks_anything_of_waits_for_nothing() {
     assert_eq!(standing(&world, id), (Status::Created, None));
     world.op(id, "authorize", "k2");
     assert_eq!(standing(&world, id), (Status::Authorized, None));
+    assert!(is_open(&world, id));
     world.op(id, "capture", "k3");
     assert_eq!(standing(&world, id), (Status::Captured, None));
+    assert!(!is_open(&world, id));
 }
 
 #[test]

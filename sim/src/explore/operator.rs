@@ -76,25 +76,18 @@ fn is_quiet(world: &World) -> bool {
 
 /// Whether an operator's word is wanted.
 pub(super) fn is_open(state: &State) -> bool {
-    match &state.running {
-        Some(running) => running.parked.is_some(),
-        None => state.mismatch.is_some(),
-    }
+    state.parking().is_some()
 }
 
 /// What a word is about: what is parked, or, too early, what is under way.
 fn parking(state: &State) -> (Operation, u64) {
-    let mismatch = state.mismatch.as_ref();
-    match &state.running {
-        Some(running) => {
-            let parked = running.parked.as_ref();
-            (running.operation, parked.map_or(1, |parked| parked.version.get()))
-        }
-        None => (
-            Operation::Capture,
-            mismatch.map_or(1, |mismatch| mismatch.version.get()),
-        ),
-    }
+    let too_early = state
+        .running
+        .as_ref()
+        .map_or(Operation::Capture, |running| running.operation);
+    state
+        .parking()
+        .map_or((too_early, 1), |(operation, version)| (operation, version.get()))
 }
 
 /// What is true of the operation, as the body of a resolution. `None` while that is not decided at the PSP.
