@@ -11,7 +11,7 @@ use pay_once::store::note::RestoreNote;
 use crate::http;
 use crate::image::{copy, put};
 use crate::server::{Dir, Server};
-use crate::store::{refusal, run};
+use crate::store::{refusal, refused_start, run};
 
 const NAME: &str = "pay-once.sqlite3";
 
@@ -79,9 +79,8 @@ fn a_backup_of_a_running_server_has_all_that_was_acknowledged_before() {
     assert_eq!(noted.epoch, 2);
     assert!(noted.loss_begins_at_ms < noted.restored_at_ms, "{noted:?}");
     // What the store has forgotten would be paid again: somebody has to say that the PSP was asked.
-    let listen = ["--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"];
-    for arguments in [&["--data", &data][..], &["--data", &data, "--reconciled", "1"]] {
-        let unasked = refusal(&[arguments, &listen[..]].concat());
+    for arguments in [&[][..], &["--reconciled", "1"]] {
+        let unasked = refused_start(&data, arguments);
         assert!(
             unasked.contains("would pay twice") && unasked.contains("--reconciled 2"),
             "{unasked}"
@@ -111,23 +110,30 @@ fn a_backup_of_a_running_server_has_all_that_was_acknowledged_before() {
     assert!(is_there);
 }
 
-/// A backup that is copied over the database by hand is a loss that nobody noted.
-#[test]
-fn a_backup_that_is_put_in_place_by_hand_is_refused() {
+/// A server that was killed one payment after its backup, and the directory that has the backup.
+fn killed_after_a_backup() -> (Server, Dir) {
     let mut server = Server::fast("stripe");
     server.create("early", "pm_card_visa");
     let place = Dir::new();
     let file = place.path().join("backup.sqlite3");
-    let data = server.data().to_str().unwrap().to_owned();
-    done(&["backup", "--data", &data, file.to_str().unwrap()]);
+    let data = server.data().to_str().unwrap();
+    done(&["backup", "--data", data, file.to_str().unwrap()]);
     server.create("late", "pm_card_visa");
     server.kill();
+    (server, place)
+}
+
+/// A backup that is copied over the database by hand is a loss that nobody noted.
+#[test]
+fn a_backup_that_is_put_in_place_by_hand_is_refused() {
+    let (server, place) = killed_after_a_backup();
+    let file = place.path().join("backup.sqlite3");
+    let data = server.data().to_str().unwrap().to_owned();
     for name in ["pay-once.sqlite3-wal", "pay-once.sqlite3-shm"] {
         fs::remove_file(server.data().join(name)).unwrap();
     }
     put(&server.data().join(NAME), &fs::read(&file).unwrap());
-    let listen = ["--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"];
-    let said = refusal(&[&["--data", &data], &listen[..]].concat());
+    let said = refused_start(&data, &[]);
     assert!(
         said.contains("1 are lost") && said.contains("pay-once restore"),
         "{said}"
@@ -135,7 +141,7 @@ fn a_backup_that_is_put_in_place_by_hand_is_refused() {
     // Into an empty directory: no mark says anything of it, but the database does.
     let empty = Dir::new();
     put(&empty.path().join(NAME), &fs::read(&file).unwrap());
-    let said = refusal(&[&["--data", empty.path().to_str().unwrap()], &listen[..]].concat());
+    let said = refused_start(empty.path().to_str().unwrap(), &[]);
     assert!(said.contains("pay-once.mark is missing"), "{said}");
     // By the command it can be restored there.
     let empty = Dir::new();
@@ -148,14 +154,9 @@ fn a_backup_that_is_put_in_place_by_hand_is_refused() {
 /// An old database of before a restore is of another epoch, although it may have more commits.
 #[test]
 fn the_database_of_before_a_restore_is_refused_afterwards() {
-    let mut server = Server::fast("stripe");
-    server.create("early", "pm_card_visa");
-    let place = Dir::new();
+    let (server, place) = killed_after_a_backup();
     let file = place.path().join("backup.sqlite3");
     let data = server.data().to_str().unwrap().to_owned();
-    done(&["backup", "--data", &data, file.to_str().unwrap()]);
-    server.create("late", "pm_card_visa");
-    server.kill();
     let old = copy(server.data());
     done(&["restore", "--data", &data, file.to_str().unwrap(), "--force"]);
     for name in [NAME, "pay-once.sqlite3-wal"] {
@@ -164,14 +165,7 @@ fn the_database_of_before_a_restore_is_refused_afterwards() {
             &fs::read(old.path().join(name)).unwrap(),
         );
     }
-    let said = refusal(&[
-        "--data",
-        &data,
-        "--listen",
-        "127.0.0.1:0",
-        "--sandbox-listen",
-        "127.0.0.1:0",
-    ]);
+    let said = refused_start(&data, &[]);
     assert!(
         said.contains("of epoch 1, and its high-water mark of epoch 2"),
         "{said}"

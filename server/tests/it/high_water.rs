@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::image::put;
 use crate::server::Server;
-use crate::store::refusal;
+use crate::store::refused_start;
 
 const NAME: &str = "pay-once.sqlite3";
 const LOG: &str = "pay-once.sqlite3-wal";
@@ -35,14 +35,7 @@ fn killed() -> Server {
 
 fn refused(server: &Server, expected: &str) {
     let data = server.data().to_str().unwrap();
-    let said = refusal(&[
-        "--data",
-        data,
-        "--listen",
-        "127.0.0.1:0",
-        "--sandbox-listen",
-        "127.0.0.1:0",
-    ]);
+    let said = refused_start(data, &[]);
     for expected in [expected, "pay-once restore FILE", "--suspect-loss-since TIME"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }

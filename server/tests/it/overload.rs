@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use pay_once::bounds::Bounds;
 use pay_once::bounds::limits::Budget;
-use serde_json::json;
-use tokio::task::LocalSet;
 
+use crate::ports::{order, run};
 use crate::world::{Does, World};
 
 /// Requests in work at a time.
@@ -26,14 +25,10 @@ fn bounds() -> Bounds {
 
 #[test]
 fn what_is_too_much_is_refused_before_its_first_write() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    LocalSet::new().block_on(&runtime, async {
+    run(async {
         let world = World::bounded(1, true, bounds);
         world.store.script([Does::Slow(1_000); WORK]);
-        let order = json!({"order_id": "o", "amount": 2599, "currency": "GBP"});
+        let order = order();
         let asked: Vec<_> = (0..10)
             .map(|nth| world.begin(0, "POST", "/attempts", &format!("k{nth}"), &order))
             .collect();
@@ -72,14 +67,10 @@ fn what_is_too_much_is_refused_before_its_first_write() {
 /// Duplicates wait for the request that they repeat, in any number.
 #[test]
 fn duplicates_of_one_request_are_no_overload() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    LocalSet::new().block_on(&runtime, async {
+    run(async {
         let world = World::bounded(1, true, bounds);
         world.store.script([Does::Slow(1_000)]);
-        let order = json!({"order_id": "o", "amount": 2599, "currency": "GBP"});
+        let order = order();
         let asked: Vec<_> = (0..5 * WORK)
             .map(|_| world.begin(0, "POST", "/attempts", "k", &order))
             .collect();

@@ -7,7 +7,8 @@ use tokio::task::LocalSet;
 use crate::http::Answer;
 use crate::world::{Does, World};
 
-fn run(test: impl Future<Output = ()>) {
+/// Runs a test on one thread, for a minute at most.
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -18,7 +19,7 @@ fn run(test: impl Future<Output = ()>) {
     });
 }
 
-fn order() -> Value {
+pub(crate) fn order() -> Value {
     json!({"order_id": "o", "amount": 2599, "currency": "GBP"})
 }
 

@@ -167,20 +167,25 @@ pub(crate) fn refusal(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// How a start of the quick start ends, on free ports and with these arguments more.
+pub(crate) fn start(data: &str, more: &[&str]) -> Output {
+    let ports = ["--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"];
+    run(&[&["--data", data], &ports[..], more].concat())
+}
+
+/// What a start that is refused says.
+pub(crate) fn refused_start(data: &str, more: &[&str]) -> String {
+    let output = start(data, more);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[test]
 fn a_second_process_on_the_same_directory() {
     let server = Server::fast("stripe");
     let data = server.data().to_str().unwrap();
-    let said = refusal(&[
-        "--data",
-        data,
-        "--listen",
-        "127.0.0.1:0",
-        "--sandbox-listen",
-        "127.0.0.1:0",
-        "--lock-wait-ms",
-        "0",
-    ]);
+    let said = refused_start(data, &["--lock-wait-ms", "0"]);
     assert!(
         said.contains("another process is serving from") && said.contains(data),
         "{said}"

@@ -117,16 +117,7 @@ fn connections_wait_for_the_successor() {
 fn a_successor_does_not_wait_for_ever() {
     let server = Server::fast("stripe");
     let data = server.data().to_str().unwrap();
-    let said = crate::store::run(&[
-        "--data",
-        data,
-        "--listen",
-        "127.0.0.1:0",
-        "--sandbox-listen",
-        "127.0.0.1:0",
-        "--lock-wait-ms",
-        "200",
-    ]);
+    let said = crate::store::start(data, &["--lock-wait-ms", "200"]);
     assert_eq!(said.status.code(), Some(1));
     let said = String::from_utf8(said.stderr).unwrap();
     assert!(
