@@ -22,6 +22,7 @@
 pub mod case;
 mod client;
 pub mod environment;
+mod filled;
 mod oracle;
 pub mod table;
 mod transcript;

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::case::{Ask, Bearer, Case, Sign, Step};
+use crate::case::{Ask, Bearer, Case, Step};
 use crate::client::{Answer, Client};
 use crate::environment::Merchant;
+use crate::filled::{Filled, failed, send};
 use crate::transcript::{self, Normal};
 use crate::{Options, oracle};
 
@@ -29,20 +30,6 @@ pub(crate) struct Walk<'a> {
     attempts: BTreeSet<(String, Merchant)>,
     normal: Normal,
     transcript: String,
-}
-
-/// A request with every `{name}` filled in.
-#[derive(Clone)]
-struct Filled {
-    method: &'static str,
-    path: String,
-    url: String,
-    /// What the transcript shows of the headers.
-    shown: Vec<(&'static str, Vec<u8>)>,
-    /// All of them.
-    headers: Vec<(&'static str, Vec<u8>)>,
-    body: Vec<u8>,
-    sign: Option<(Sign, &'static str, String)>,
 }
 
 impl<'a> Walk<'a> {
@@ -444,30 +431,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Sends, signing right before.
-async fn send(client: &Client, filled: &Filled) -> Result<Answer, String> {
-    let (mut headers, mut body) = (filled.headers.clone(), filled.body.clone());
-    if let Some((sign, header, secret)) = &filled.sign {
-        let now_s = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        let signed = |secret: &str, at_s: u64| pay_once_sandbox::signature(secret.as_bytes(), at_s, &body);
-        let value = match sign {
-            Sign::Well | Sign::ThenTampered => signed(secret, now_s),
-            Sign::Aged(seconds) => signed(secret, now_s.saturating_add_signed(seconds.saturating_neg())),
-            Sign::WithSecret(other) => signed(other, now_s),
-            Sign::As(value) => (*value).to_owned(),
-        };
-        if *sign == Sign::ThenTampered {
-            body.push(b' ');
-        }
-        headers.push((*header, value.into_bytes()));
-        headers.push(("Content-Type", b"application/json".to_vec()));
-    }
-    client.send(filled.method, &filled.url, &headers, body).await
-}
-
 /// Turns dials of the sandbox PSP.
 pub(crate) async fn turn(client: &Client, options: &Options, dials: &Value) -> Result<(), String> {
     let url = format!("{}/dials", options.psp_url);
@@ -481,23 +444,4 @@ pub(crate) async fn turn(client: &Client, options: &Options, dials: &Value) -> R
             String::from_utf8_lossy(&answer.body)
         )),
     }
-}
-
-/// What was sent, what came, what was expected.
-fn failed(filled: &Filled, answer: &Answer, why: &str) -> String {
-    let mut text = format!("{why}\n  sent: {} {}\n", filled.method, filled.path);
-    for (name, value) in &filled.shown {
-        text.push_str(&format!("        {name}: {}\n", String::from_utf8_lossy(value)));
-    }
-    let body = String::from_utf8_lossy(&filled.body);
-    let body: String = body.chars().take(1_000).collect();
-    if !body.is_empty() {
-        text.push_str(&format!("        {body}\n"));
-    }
-    text.push_str(&format!("  came: {}\n", answer.status));
-    for (name, value) in &answer.headers {
-        text.push_str(&format!("        {name}: {value}\n"));
-    }
-    text.push_str(&format!("        {}", String::from_utf8_lossy(&answer.body)));
-    text
 }
