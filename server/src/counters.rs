@@ -45,7 +45,7 @@ pub struct Snapshot {
     pub psp_other_calls: u64,
     /// Money calls whose outcome was unknown when they ended.
     pub psp_unknown_outcomes: u64,
-    /// Effects seen at a PSP that must not stand (rules 8 and 14): each is a defect of a declared assumption, or late.
+    /// Effects seen at a PSP that are to be undone, and captures of another amount (rules 8 and 14): each is a defect of a declared assumption, or late.
     pub unwanted_effects: u64,
     /// PSP calls that the PSP rejected: our credentials, our account or our request, not the payment.
     pub rejected_requests: u64,
@@ -165,7 +165,7 @@ impl Counters {
             ),
             (
                 "unwanted_effects",
-                "Effects seen at a PSP that must not stand (rules 8 and 14)",
+                "Effects seen at a PSP that are to be undone, and captures of another amount (rules 8 and 14)",
                 &self.unwanted_effects,
             ),
             (

@@ -15,10 +15,10 @@ impl Input {
     /// nobody asked.
     #[must_use]
     pub fn psp_unavailable(&self, pause_s: u64) -> Option<Response> {
-        let Self::Request(ticket) = self else { return None };
+        let Self::Request(pending) = self else { return None };
         let message = "The payment service provider takes no calls of this server at present, so nothing was begun for this request. Retry it with the same Idempotency-Key, not before Retry-After.";
         let mut refusal = ApiError::new(Code::PspUnavailable, message);
         refusal.retry_after_s = Some(pause_s.max(1));
-        Some(answer::error(&refusal, &ticket.early()))
+        Some(answer::error(&refusal, &pending.early()))
     }
 }
