@@ -58,7 +58,7 @@ impl Hold {
         self.changes = guard.slot.changes.get();
     }
 
-    /// Its own write is durable: news to others, and none to a turn that waits.
+    /// Tells other turns that the record has changed. This turn knows it already.
     pub(crate) fn has_changed(&mut self) {
         if let Some(guard) = &self.guard {
             guard.slot.has_changed();
@@ -77,7 +77,7 @@ impl Hold {
         }
     }
 
-    /// Whether the turn waits for a PSP: it is no work of this process then, and has no call to make.
+    /// Whether the turn waits for a PSP. While it waits, it is not counted as work and holds no place for a call.
     pub(crate) fn waits(&mut self, waits: bool) {
         self.place = None;
         match &mut self.permit {

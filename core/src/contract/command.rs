@@ -236,7 +236,7 @@ fn looks_like_card_number(text: &str) -> bool {
     (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
-/// `operator` is the name of the credential. A member of that name is what clients of older builds send; it says nothing.
+/// `operator` is the name of the credential. The body may have a member `operator`, which older clients send; it is ignored.
 fn resolve(body: &mut Body, operator: &str) -> Result<Command, ApiError> {
     body.string("operator", RESOLVE_TEXT_CHARS_MAX)?;
     let reason = body.required_string("reason", RESOLVE_TEXT_CHARS_MAX)?;

@@ -217,7 +217,7 @@ fn resolution(state: &State, word: &Proposal) -> Result<Accepted, Refusal> {
     })
 }
 
-/// Whether an accepted resolution is only proposed by this request: where two operators are needed, the second one decides.
+/// Whether a resolution is recorded as a proposal only. With `resolve_needs = 2` it takes effect when a second operator agrees.
 pub(crate) fn is_first_of_two(needs: u8, state: &State, word: &Proposal) -> Result<bool, Refusal> {
     match state.open_proposal().filter(|open| open.agrees_with(word)) {
         _ if needs < 2 => Ok(false),

@@ -1,4 +1,4 @@
-//! What is decided on a request's head, before its body is read: whether it is read at all, how much of it, and on whose account.
+//! Decisions about a request that need its head only: whether its body is read, how much of it, and which account it counts for.
 
 use super::event;
 use super::route::{Path, body_bytes_max, may, named, path_of, wants_problem_json};
@@ -12,15 +12,15 @@ use crate::journal::entry::RequestKind;
 /// A request whose body may be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// On whose account the work for it is: a merchant's, or the PSP's whose webhook it claims to be.
+    /// The account that the work counts for: the merchant or operator of the key, or the PSP that the webhook names.
     pub account: Account,
     /// Most bytes of its body that are taken: one more is read at most, so that [`super::route::route`] can refuse it.
     pub body_bytes_max: usize,
-    /// Whether it begins a payment. What goes on with one comes first where there is not room for all.
+    /// Whether it begins a payment. Under load, requests that continue a payment are preferred.
     pub is_new: bool,
 }
 
-/// Who has work done.
+/// Whose work it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Account {
     /// A merchant, by its id.
@@ -31,7 +31,7 @@ pub enum Account {
     Psp(String),
 }
 
-/// Reads the head of a request; its body is not looked at. An error is the answer to a request that no body could make good:
+/// Reads the head of a request, and not its body. An error is the answer to a request that is refused whatever its body is:
 /// an unknown path or PSP, a method that the path does not have, a key that names nobody, or somebody who may not do this.
 ///
 /// # Errors

@@ -235,7 +235,7 @@ fn on_known(
     Ok(answer_first(work, pending))
 }
 
-/// The agreement of another operator needs a key of its own.
+/// Whether the key belongs to another operator's proposal. A second operator has to agree under a key of its own.
 fn is_of_another_operator(bound: &BoundKey, command: &Command) -> bool {
     match (&bound.proposed_by, command) {
         (Some(by), Command::Resolve(word)) => **by != *word.operator,

@@ -6,13 +6,12 @@ use crate::contract::answer;
 use crate::contract::error::{ApiError, Code};
 
 impl Input {
-    /// Whether its step can be put off. What a PSP has said is kept in any case, and the calls that follow from it wait for room.
+    /// Whether its step can be put off. Evidence from a PSP is always stored, and the calls that follow from it wait for a place.
     pub(crate) fn can_be_put_off(&self) -> bool {
         matches!(self, Self::Request(_) | Self::Wake)
     }
 
-    /// What to tell whoever asked for something that would have to be sent to a PSP that takes no more calls at present. `None`:
-    /// nobody asked.
+    /// The answer to a client whose request needs a PSP that takes no more calls at present. `None`: the input has no client.
     #[must_use]
     pub fn psp_unavailable(&self, pause_s: u64) -> Option<Response> {
         let Self::Request(pending) = self else { return None };

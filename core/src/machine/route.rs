@@ -247,7 +247,7 @@ pub(crate) fn attempt_not_found() -> ApiError {
     )
 }
 
-/// Whether whoever is named may use this path. Merchants pay; operators read, and resolve what is parked.
+/// Refuses a path that the sender may not use. Merchants pay. Operators read attempts and resolve parked operations.
 pub(super) fn may(config: &Config, named: Named<'_>, path: &Path<'_>) -> Result<(), ApiError> {
     let is_resolve = matches!(path, Path::Operation(_, RequestKind::Resolve));
     let message = match (named, path) {
@@ -274,7 +274,7 @@ fn caller(named: Named<'_>) -> Caller {
     }
 }
 
-/// Whom the request comes from. A merchant that is served without a key is everybody who sends none, or one that names nobody.
+/// Who sent the request. If one merchant is served without a key, a request without a known key is that merchant's.
 pub(super) fn named<'a>(config: &'a Config, request: &Request<'_>) -> Result<Named<'a>, ApiError> {
     if config.merchants.is_empty() {
         return Err(ApiError::new(

@@ -14,15 +14,15 @@ use pay_once_core::{Account, Admitted};
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// How long writes are watched before the bound is set anew.
+/// How long writes are measured before the bound is adjusted.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// The bound is never lower. So many take the processor for some 20 ms, and a slow disk needs many at a time, since writes are made
-/// durable together: fewer would not make it faster.
+/// Lowest value of the bound. 64 requests use the processor for about 20 ms. A slow disk needs many requests at a time, because their
+/// writes share a sync: a lower bound would not make it faster.
 const WORK_MIN: usize = 64;
-/// Where the bound begins.
+/// Initial value of the bound.
 const WORK_FIRST: usize = 256;
 
-/// The requests of one process.
+/// Limits the requests that one process works on.
 #[derive(Debug)]
 pub struct Admission {
     inner: RefCell<Inner>,
@@ -40,14 +40,14 @@ struct Inner {
     refused: u64,
 }
 
-/// What one account holds, or all of them.
+/// The requests of one account, or of all accounts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     open: usize,
     in_work: usize,
 }
 
-/// What was seen since an interval began.
+/// Measurements of the current interval.
 #[derive(Clone, Copy, Debug)]
 struct Interval {
     since: Instant,
@@ -55,7 +55,7 @@ struct Interval {
     was_full: bool,
 }
 
-/// Where the admission stands.
+/// A snapshot of the admission.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AdmissionState {
     /// Requests that were taken on and not answered yet.
@@ -86,7 +86,7 @@ impl Admission {
         }
     }
 
-    /// Takes every request on.
+    /// Admits every request.
     #[must_use]
     pub fn unbounded() -> Self {
         let admission = Self::new(usize::MAX, usize::MAX, Duration::MAX);
@@ -94,7 +94,7 @@ impl Admission {
         admission
     }
 
-    /// Whether a request would be taken on now. One that would not is counted as refused.
+    /// Whether a request would be admitted now. If not, it is counted as refused.
     pub fn has_room(&self, request: &Admitted) -> bool {
         let mut inner = self.inner.borrow_mut();
         let has_room = inner.has_room(request, self.open_max);
@@ -105,12 +105,12 @@ impl Admission {
         has_room
     }
 
-    /// A request was refused for another reason of the kind: there was no place for its body.
+    /// Counts a request that was refused because too many large bodies were being read.
     pub fn refused_body(&self) {
         self.inner.borrow_mut().refused += 1;
     }
 
-    /// Takes a request on, if there is room for it.
+    /// Admits a request if the limits permit it.
     pub fn enter(self: &Rc<Self>, request: Admitted) -> Option<Permit> {
         if !self.has_room(&request) {
             return None;
@@ -125,7 +125,7 @@ impl Admission {
         Some(permit)
     }
 
-    /// A durable write took so long, from when it was asked for to when the server went on.
+    /// Records the duration of a durable write, including the time that it waited for its turn.
     pub fn wrote(&self, took: Duration) {
         let now = Instant::now();
         let mut inner = self.inner.borrow_mut();
@@ -138,7 +138,7 @@ impl Admission {
         inner.interval = Interval::since(now);
     }
 
-    /// The bound after an interval whose shortest write took so long.
+    /// The new bound, given the shortest write of the last interval.
     fn bound_after(&self, bound: usize, shortest: Duration, was_full: bool) -> usize {
         if shortest > self.delay {
             return (bound - bound / 5).max(WORK_MIN).min(self.work_max);
@@ -150,7 +150,7 @@ impl Admission {
         }
     }
 
-    /// Where it stands.
+    /// A snapshot.
     #[must_use]
     pub fn state(&self) -> AdmissionState {
         let inner = self.inner.borrow();
@@ -203,7 +203,7 @@ impl Interval {
     }
 }
 
-/// A request that was taken on. Dropped, it is answered or gone.
+/// An admitted request. Dropping it ends the admission.
 #[derive(Debug)]
 pub struct Permit {
     admission: Rc<Admission>,
@@ -212,14 +212,14 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// It waits for a PSP, and for nothing of this process.
+    /// The request waits for a PSP and is not counted as work until [`Permit::resume`].
     pub fn pause(&mut self) {
         if std::mem::replace(&mut self.is_in_work, false) {
             self.admission.change(&self.account, |held| held.in_work -= 1);
         }
     }
 
-    /// It is in work again. It was taken on before, so it is not refused now.
+    /// The request is counted as work again. It is not refused, because it was admitted before.
     pub fn resume(&mut self) {
         if !std::mem::replace(&mut self.is_in_work, true) {
             self.admission.change(&self.account, |held| held.in_work += 1);

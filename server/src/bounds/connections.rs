@@ -30,7 +30,7 @@ struct Inner {
     next: u64,
     open: BTreeMap<u64, Entry>,
     addresses: BTreeMap<IpAddr, Address>,
-    /// Since when each quiet connection is quiet, as a number that grows.
+    /// The order in which connections became idle: a lower number has been idle for longer.
     quiet: BTreeSet<(u64, u64)>,
     counts: ConnectionsState,
 }
@@ -48,7 +48,7 @@ struct Address {
     quiet: BTreeSet<(u64, u64)>,
 }
 
-/// Where the connections stand.
+/// A snapshot of the connections.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct ConnectionsState {
     /// Connections at present.
@@ -71,7 +71,7 @@ impl Connections {
         })
     }
 
-    /// Takes a connection in. `None`: it is to be closed.
+    /// Admits a connection. `None`: close it.
     pub fn open(self: &Rc<Self>, peer: IpAddr) -> Option<Connection> {
         let address = network(peer);
         let mut inner = self.inner.borrow_mut();
@@ -114,7 +114,7 @@ impl Connections {
         })
     }
 
-    /// Where they stand.
+    /// A snapshot.
     #[must_use]
     pub fn state(&self) -> ConnectionsState {
         let inner = self.inner.borrow();
@@ -165,7 +165,7 @@ impl Inner {
     }
 }
 
-/// Whose address it is: the network of an IPv6 address, since a host has all of one.
+/// The address that limits count by. For IPv6 it is the /64 network, because one host usually has a whole one.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -173,7 +173,7 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// One connection. Dropped, its place is free.
+/// One connection. Dropping it frees its place.
 #[derive(Debug)]
 pub struct Connection {
     connections: Rc<Connections>,
@@ -182,7 +182,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A request of it is in work until the guard is dropped.
+    /// Marks the connection as busy until the guard is dropped.
     #[must_use]
     pub fn busy(&self) -> Busy<'_> {
         self.connections.inner.borrow_mut().set_quiet(self.id, false);

@@ -1,4 +1,4 @@
-//! A stream of which no more is read than is allowed: whoever sends without end is cut off, and not read for ever.
+//! A stream with a limit on the bytes that are read, so that a peer that sends without end is cut off.
 
 use std::cell::Cell;
 use std::io;
@@ -11,7 +11,7 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 /// Most bytes that one read takes.
 const STEP_BYTES: usize = 8 * 1024;
 
-/// How many bytes may be read of a stream yet.
+/// How many more bytes may be read from a stream.
 #[derive(Clone, Debug)]
 pub struct Meter(Rc<Cell<usize>>);
 
@@ -22,7 +22,7 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Allows so many from now on.
+    /// Sets the number of bytes that may be read from now on.
     pub fn allow(&self, bytes: usize) {
         self.0.set(bytes);
     }

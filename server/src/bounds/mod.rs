@@ -1,4 +1,4 @@
-//! What bounds the work of one process, so that no client, merchant or PSP can take it from the others.
+//! Limits on the work of one process, so that no client, merchant or PSP can use up what the others need.
 
 pub mod admission;
 pub mod connections;
@@ -27,7 +27,7 @@ pub struct Bounds {
     pub psps: PspPlaces,
 }
 
-/// Where the bounds stand at one moment: for readiness, metrics and people.
+/// A snapshot of the bounds, for readiness, metrics and `/status`.
 #[derive(Clone, Debug, Serialize)]
 pub struct BoundsState {
     /// Client connections.
@@ -39,7 +39,7 @@ pub struct BoundsState {
 }
 
 impl Bounds {
-    /// The bounds that a budget says.
+    /// The bounds of a budget.
     #[must_use]
     pub fn of(budget: &Budget) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Bounds {
         }
     }
 
-    /// No bounds: for hosts that bound the work in another way.
+    /// No bounds, for hosts that limit the work in another way.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Bounds {
         }
     }
 
-    /// Where they stand.
+    /// A snapshot.
     #[must_use]
     pub fn state(&self) -> BoundsState {
         BoundsState {

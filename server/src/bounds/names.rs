@@ -1,5 +1,5 @@
-//! Addresses of PSPs by name. A name is looked up once for all that wait for it, and an address that is known is used while a newer
-//! one is looked up: a slow name server holds up nobody but who needs a name that was never known.
+//! A cache of name resolution. A name is resolved once for all calls that wait for it. A known address is used while it is resolved
+//! again, so a slow name server delays only calls to names that were never resolved.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-/// How long an address is used before it is looked up anew.
+/// How long an address is used before it is resolved again.
 const FRESH: Duration = Duration::from_secs(30);
-/// How long it is used if it cannot be looked up anew.
+/// How long an address is used if it cannot be resolved again.
 const STALE: Duration = Duration::from_secs(3600);
 
 /// Looks names up.
@@ -94,7 +94,7 @@ impl<R: Resolve> Names<R> {
         }
     }
 
-    /// Looks a name up, unless that is under way. It goes on though whoever asked has no time left.
+    /// Resolves a name, unless that is under way. The resolution continues if its caller times out.
     fn ask(&self, host: &str, name: &Rc<Name>) {
         if std::mem::replace(&mut name.state.borrow_mut().is_asked, true) {
             return;

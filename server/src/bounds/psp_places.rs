@@ -1,8 +1,7 @@
-//! Places for calls to PSPs: so many for each PSP, and none while its circuit is open. A PSP that hangs takes its own places and
-//! nobody else's.
+//! A limit on concurrent calls for each PSP, and a circuit breaker for each. A PSP that hangs uses up its own places only.
 //!
-//! A circuit opens when calls in a row found no connection or no answer in time. It says nothing of payments: a decline, a
-//! rejection or a server error is an answer. After a pause one call may try; the pauses double until one is answered.
+//! A circuit opens after consecutive calls that got no connection or no answer in time. Payments do not matter to it: a decline, a
+//! rejection or a server error is an answer. After a pause one call is permitted. The pauses double until a call is answered.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,9 +20,9 @@ const FAILURES_MAX: u32 = 20;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How soon to come again where all places are taken.
+/// Pause before the next try if all places are taken.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
-/// How far apart attempts are looked at again that nobody waits for, so that they do not all come at once.
+/// Interval between attempts that recovery tries again, so that they do not all come at once.
 const SPREAD: Duration = Duration::from_millis(5);
 
 /// The places of every PSP.
@@ -43,7 +42,7 @@ struct Psp {
     under_way: Cell<usize>,
     waiting: Cell<usize>,
     refused: Cell<u64>,
-    /// The latest time that was given to an attempt that nobody waits for.
+    /// The latest time that was assigned to an attempt of recovery.
     last_again: Cell<Option<Instant>>,
 }
 
@@ -54,7 +53,7 @@ enum Circuit {
     Trying { pause: Duration },
 }
 
-/// What a call says of the way to its PSP.
+/// What the result of a call shows about the connection to its PSP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// It was answered, whatever the answer.
@@ -77,7 +76,7 @@ impl Health {
     }
 }
 
-/// Where the calls to one PSP stand.
+/// A snapshot of the calls to one PSP.
 #[derive(Clone, Debug, Serialize)]
 pub struct PspState {
     /// Its name in the configuration.
@@ -86,7 +85,7 @@ pub struct PspState {
     pub circuit: &'static str,
     /// Calls under way.
     pub under_way: usize,
-    /// How many calls may be.
+    /// Most calls that may be under way.
     pub calls_max: usize,
     /// Calls that wait for a place.
     pub waiting: usize,
@@ -97,14 +96,14 @@ pub struct PspState {
 /// There is no place now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPlace {
-    /// When to come again at the earliest, for a client.
+    /// Shortest pause before a client's next try.
     pub pause: Duration,
-    /// The same for an attempt that nobody waits for: these come one after the other.
+    /// The same for an attempt of recovery. These pauses are spread.
     pub spread_pause: Duration,
 }
 
 impl PspPlaces {
-    /// So many calls to each PSP.
+    /// Permits `calls_max` concurrent calls to each PSP.
     #[must_use]
     pub fn new(calls_max: usize, has_circuits: bool) -> Self {
         Self {
@@ -147,7 +146,7 @@ impl PspPlaces {
         psp.admit(place).ok()
     }
 
-    /// Where the calls to each PSP stand.
+    /// A snapshot of the calls to each PSP.
     #[must_use]
     pub fn state(&self) -> Vec<PspState> {
         let psps = self.psps.borrow();
@@ -253,7 +252,7 @@ impl Psp {
     }
 }
 
-/// A place for one call. Dropped, it is free for another.
+/// A place for one call. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     psp: Rc<Psp>,
@@ -263,7 +262,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// What came of the call, if it says anything of the way to the PSP.
+    /// Records the result of the call, if it shows anything about the connection to the PSP.
     pub fn told(self, health: Option<Health>) {
         if let Some(health) = health {
             self.psp.told(health, self.is_try);

@@ -1,4 +1,4 @@
-//! A client's stream: a write that makes no progress ends it, and its end is an orderly one.
+//! A client's stream. It fails if a write makes no progress, and it is closed without losing the last answer.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long a client may take to read some more of its answer.
+/// Longest time without progress of a write.
 pub const WRITE_PROGRESS: Duration = Duration::from_secs(10);
 /// How long a client that is still sending may go on after its answer: closed at once, the connection would be reset, and the answer
 /// lost with it.
@@ -16,12 +16,12 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Most bytes that are read and dropped in that time.
 const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A stream whose writes make progress.
+/// A stream with a write-progress time-out and a lingering close.
 #[derive(Debug)]
 pub struct ClientStream<S> {
     stream: S,
     progress: Duration,
-    /// Since a write could not go on.
+    /// When the current write stopped making progress.
     stalled: Option<Pin<Box<Sleep>>>,
     end: Option<End>,
 }
@@ -33,7 +33,7 @@ struct End {
 }
 
 impl<S> ClientStream<S> {
-    /// A write that makes no progress for so long is an error.
+    /// Sets the longest time without progress of a write.
     pub fn new(stream: S, progress: Duration) -> Self {
         Self {
             stream,
@@ -43,7 +43,7 @@ impl<S> ClientStream<S> {
         }
     }
 
-    /// Passes on what came of a write, unless it has come of none for too long.
+    /// Returns the result of a write, or an error if no write has made progress for too long.
     fn in_time<T>(&mut self, context: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if done.is_ready() {
             self.stalled = None;
