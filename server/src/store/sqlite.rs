@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use pay_once_core::{AttemptId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -22,8 +22,13 @@ use crate::store::writer::{Job, Shared, look_after, write_groups};
 #[derive(Debug)]
 pub struct SqliteStore {
     reader: RefCell<Connection>,
-    writer: Sender<Job>,
+    /// `None` while the store closes.
+    writer: Option<Sender<Job>>,
+    /// The threads run until both senders are gone.
+    running: Option<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
+    // The last member: nobody else may open the directory before the threads have closed their connections.
     _lock: DirLock,
 }
 
@@ -74,17 +79,21 @@ impl SqliteStore {
             files: OpenFiles::of(place).map_err(Unavailable)?,
         });
         let (writer, jobs) = channel();
-        let for_writer = Arc::clone(&shared);
-        spawn("store-writer", move || {
-            write_groups(writing, &jobs, &for_writer, position);
-        })?;
-        let for_looking = Arc::downgrade(&shared);
-        spawn("store-checkpoint", move || {
-            look_after(&checkpointing, &for_looking);
-        })?;
+        let (running, is_running) = channel();
+        let (for_writer, for_looking) = (Arc::clone(&shared), Arc::clone(&shared));
+        let threads = vec![
+            spawn("store-writer", move || {
+                write_groups(writing, &jobs, &for_writer, position);
+            })?,
+            spawn("store-checkpoint", move || {
+                look_after(&checkpointing, &for_looking, &is_running);
+            })?,
+        ];
         Ok(Self {
             reader: RefCell::new(reader),
-            writer,
+            writer: Some(writer),
+            running: Some(running),
+            threads,
             shared,
             _lock: lock,
         })
@@ -107,6 +116,13 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
+        // A thread that outlived the lock could commit, or close the log, beside a successor.
+        drop((self.writer.take(), self.running.take()));
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
         if let Err(error) = self.shared.mark.sync() {
             tracing::error!(%error, "the high-water mark cannot be synced");
         }
@@ -149,7 +165,10 @@ impl Store for SqliteStore {
     async fn swap(&self, swap: Swap) -> Swapped {
         let (done, result) = oneshot::channel();
         // A writer that is gone has taken nothing; a writer that goes away now may have.
-        if self.writer.send(Job { swap, done }).is_err() {
+        let Some(writer) = &self.writer else {
+            return Swapped::Unknown;
+        };
+        if writer.send(Job { swap, done }).is_err() {
             return Swapped::Unknown;
         }
         result.await.unwrap_or(Swapped::Unknown)
@@ -184,10 +203,9 @@ fn unavailable(error: rusqlite::Error) -> Unavailable {
     Unavailable(error.to_string())
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Unavailable> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Unavailable> {
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-        .map(|_| ())
         .map_err(|error| Unavailable(format!("the thread {name} cannot be started: {error}")))
 }

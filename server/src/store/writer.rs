@@ -1,9 +1,8 @@
 //! One writer thread commits swaps in groups, so that many payments share one sync of the disk. Another thread keeps the
 //! write-ahead log short, and looks after the files when nobody writes.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -189,11 +188,10 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap, health: &Health) -> rusqlit
 
 /// Looks after the files until the store is closed. The passive pass of a checkpoint copies while commits go on; the restart that
 /// follows has little left to do and lets the log begin anew in the same file, whose space is then there already.
-pub(crate) fn look_after(connection: &Connection, store: &Weak<Shared>) {
+pub(crate) fn look_after(connection: &Connection, shared: &Shared, is_running: &Receiver<()>) {
     let mut done_at = 0;
-    loop {
-        thread::sleep(Duration::from_millis(LOOK_EVERY_MS));
-        let Some(shared) = store.upgrade() else { return };
+    let pause = Duration::from_millis(LOOK_EVERY_MS);
+    while is_running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         if !shared.files_are_in_place() {
             continue;
         }

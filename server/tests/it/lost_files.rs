@@ -155,3 +155,18 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     }
     assert_eq!(create(&server, "one-more").status, 201);
 }
+
+/// SQLite removes the log with the last connection: a thread that is still there after the store is closed would keep it, and could
+/// commit or remove it beside a successor.
+#[test]
+fn a_closed_store_leaves_no_thread_behind() {
+    let dir = Dir::new();
+    for n in 1..=3 {
+        let store = open(dir.path()).unwrap();
+        assert_eq!(insert(&store, n, None), Swapped::Applied);
+        drop(store);
+        assert!(!dir.path().join("pay-once.sqlite3-wal").exists(), "{n}");
+    }
+    let store = open(dir.path()).unwrap();
+    assert!(block_on(store.load(id(3))).unwrap().is_some());
+}
