@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use futures_util::future::select;
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Config, Note, Questions, Record, RecordError, Response, Swapped,
-    Turn, Write, body_did_not_arrive, not_answered,
+    Action, AttemptId, Call, CallResult, Config, Measure, Note, Questions, Record, RecordError, Response,
+    Swapped, TraceParent, Turn, Write, body_did_not_arrive, not_answered,
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ use crate::concern::log_rejection;
 use crate::finals::Copy;
 use crate::journal::{Failed, Journal};
 use crate::wire::{Asked, translate};
-use crate::{finals, psp_client, settings, system};
+use crate::{finals, measures, settings, system};
 
 /// One attempt's object, in this life of it.
 pub(crate) struct Object {
@@ -78,7 +78,11 @@ pub(crate) async fn fetch(object: &Rc<Object>, mut request: Request) -> worker::
     // Of another attempt there is no record here, and an event that is about no record changes nothing.
     let mut turn = asked.with_request(|request| Turn::request(&config, request, since_ms));
     let ran = object.run(&config, &mut turn, Calls::Behind).await;
-    translate(ran.reply.unwrap_or_else(not_answered))
+    let response = ran.reply.unwrap_or_else(not_answered);
+    measures::count(&object.env, turn.id(), || {
+        Measure::of_error(&response).into_iter().collect()
+    });
+    translate(response)
 }
 
 /// Core's timer has gone off. What it sets going is seen to its end here: nobody else may be keeping the object awake.
@@ -122,7 +126,7 @@ impl Object {
             let action = turn.next(system::now_ms(), &mut self.questions.borrow_mut());
             match action {
                 Action::Read(call) => {
-                    let result = psp_client::send(&call).await;
+                    let result = measures::counted_send(&self.env, &call).await;
                     turn.read(config, &result, system::now_ms());
                 }
                 // No await from here to the end of `put`.
@@ -145,7 +149,7 @@ impl Object {
                 Action::Committed(write) => {
                     // Its own write is no news to a turn that waits.
                     changes = changes.wrapping_add(1);
-                    self.committed(&write);
+                    self.committed(&write, turn.trace());
                 }
                 Action::Perform(call) if calls == Calls::Returned => ran.calls.push(*call),
                 Action::Perform(call) => self.in_background(Rc::clone(self).perform(*call)),
@@ -155,7 +159,12 @@ impl Object {
                         ran.failed = Some(why);
                     }
                 }
-                Action::Note(note) => log_note(turn.id(), note),
+                Action::Note(note) => {
+                    measures::count(&self.env, turn.id(), || {
+                        Measure::of_note(&note).into_iter().collect()
+                    });
+                    log_note(turn, note);
+                }
                 Action::Wait { until_ms } => {
                     let changed = pin!(async {
                         if self.changes.get() == changes {
@@ -198,8 +207,10 @@ impl Object {
         arming.taken().await
     }
 
-    fn committed(self: &Rc<Self>, write: &Write) {
-        log(write);
+    fn committed(self: &Rc<Self>, write: &Write, trace: Option<TraceParent>) {
+        log(write, trace);
+        let id = write.record.id();
+        measures::count(&self.env, Some(id), || Measure::of_write(write, system::now_ms()));
         self.changes.set(self.changes.get().wrapping_add(1));
         self.changed.notify_waiters();
         if write.is_final() && self.copy.is_due(true) {
@@ -211,7 +222,7 @@ impl Object {
     async fn perform(self: Rc<Self>, call: Call) {
         // Rule 1: durable first; only then is the time left to send it looked at.
         let result = match self.journal.durable().await {
-            Ok(()) => psp_client::send(&call).await,
+            Ok(()) => measures::counted_send(&self.env, &call).await,
             Err(why) => CallResult::NotSent {
                 reason: format!("its dispatch is not durable: {why}"),
             },
@@ -219,7 +230,8 @@ impl Object {
         if let CallResult::Unknown { reason } = &result {
             let message = "a PSP call's outcome is unknown";
             let attempt = call.attempt.map(|id| id.to_string());
-            let line = json!({"level": "WARN", "message": message, "attempt": attempt, "call": format!("{:?}", call.http), "reason": reason});
+            let trace = trace_id(call.trace());
+            let line = json!({"level": "WARN", "message": message, "attempt": attempt, "trace": trace, "call": format!("{:?}", call.http), "reason": reason});
             system::error(&line);
         }
         let config = settings::config(&self.env);
@@ -267,11 +279,12 @@ impl Object {
 }
 
 /// One line for each durable step, with the attempt's id and what is new.
-fn log(write: &Write) {
+fn log(write: &Write, trace: Option<TraceParent>) {
     system::info(&json!({
         "level": "INFO",
         "message": "written",
         "attempt": write.record.id().to_string(),
+        "trace": trace_id(trace),
         "version": write.record.version(),
         "events": write.events().join("; "),
         "status": write.status(),
@@ -281,17 +294,22 @@ fn log(write: &Write) {
     }));
 }
 
-fn log_note(id: Option<AttemptId>, note: Note) {
+fn trace_id(trace: Option<TraceParent>) -> Option<String> {
+    trace.map(|trace| trace.trace_id())
+}
+
+fn log_note(turn: &Turn, note: Note) {
     match note {
-        Note::Psp(report) => log_rejection(id, Some(report)),
+        Note::Psp(report) => log_rejection(turn.id(), turn.trace(), Some(report)),
         note => {
             let level = if matches!(note, Note::SwapUnknown) {
                 "WARN"
             } else {
                 "ERROR"
             };
-            let attempt = id.map(|id| id.to_string());
-            system::error(&json!({"level": level, "message": note.message(), "attempt": attempt}));
+            let (attempt, trace) = (turn.id().map(|id| id.to_string()), trace_id(turn.trace()));
+            let message = note.message();
+            system::error(&json!({"level": level, "message": message, "attempt": attempt, "trace": trace}));
         }
     }
 }

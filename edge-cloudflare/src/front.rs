@@ -1,13 +1,13 @@
 //! The stateless Worker: reads a request, authenticates it, and hands it to the attempt's object unless a final answer is
 //! in the cache. It keeps nothing.
 
-use pay_once_core::{AttemptId, Input, Millis, UnixMillis, body_did_not_arrive, not_answered};
+use pay_once_core::{AttemptId, Input, Measure, Millis, UnixMillis, body_did_not_arrive, not_answered};
 use serde_json::json;
 use worker::{Env, Request, Response, Result};
 
 use crate::concern::{Concern, concern};
 use crate::wire::{Asked, translate};
-use crate::{finals, settings, system};
+use crate::{finals, measures, settings, system};
 
 /// Name of the binding of the objects' namespace.
 const ATTEMPTS: &str = "ATTEMPTS";
@@ -21,15 +21,29 @@ const GRACE_MS: Millis = Millis::new(10_000);
 ///
 /// # Errors
 /// If the platform refuses to make an answer.
-pub(crate) async fn answer(mut request: Request, env: &Env) -> Result<Response> {
+pub(crate) async fn answer(request: Request, env: &Env) -> Result<Response> {
+    let begun_ms = system::now_ms();
+    let answer = answer_uncounted(request, env).await?;
+    let took_ms = system::now_ms() - begun_ms;
+    measures::count(env, None, || {
+        vec![Measure::of_answer(answer.status_code(), took_ms)]
+    });
+    Ok(answer)
+}
+
+async fn answer_uncounted(mut request: Request, env: &Env) -> Result<Response> {
     let body_by_ms = system::now_ms() + BODY_TIMEOUT_MS;
     let Some(Ok(asked)) = system::until(body_by_ms, Asked::read(&mut request)).await else {
         return translate(body_did_not_arrive());
     };
     let config = settings::config(env);
     let now_ms = system::now_ms();
-    let (id, input) = match concern(&config, &asked, now_ms).await {
-        Concern::Reply(response) => return translate(response),
+    let (id, input) = match concern(env, &config, &asked, now_ms).await {
+        Concern::Reply(response) => {
+            // An object counts its own refusals.
+            measures::count(env, None, || Measure::of_error(&response).into_iter().collect());
+            return translate(response);
+        }
         Concern::Attempt(id, input) => (id, input),
     };
     if let Some(response) = finals::answer(env, id, &input).await {

@@ -12,6 +12,7 @@ mod concern;
 mod finals;
 mod front;
 mod journal;
+mod measures;
 mod psp_client;
 mod settings;
 mod sync_kv;

@@ -26,6 +26,7 @@ after(async () => {
 });
 beforeEach(() => {
   psp.asked.length = 0;
+  psp.headers.length = 0;
   psp.script.clear();
 });
 
@@ -136,4 +137,35 @@ test("a client that asks again and again does not have the PSP asked each time",
   }
   const times = psp.timesAsked(INTENT);
   assert.ok(times >= 1 && times <= 4, `${times}`);
+});
+
+test("a request's trace is in its log lines and with its call, and what happens is counted", async () => {
+  const [trace, parent] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
+  const declined = { type: "card_error", code: "card_declined", message: "No." };
+  psp.says(INTENTS, 402, { error: declined });
+  const id = await create();
+  const answer = await place.send("POST", `/attempts/${id}/authorize`, {
+    key: randomUUID(),
+    headers: { ...wait.headers, traceparent: `00-${trace}-${parent}-01` },
+  });
+  assert.equal(answer.status, 402);
+  const sent = psp.headers.at(-1).traceparent;
+  assert.match(sent, new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`));
+  assert.ok(!sent.includes(parent), sent);
+  const written = () => place.written(id).filter((line) => line.trace === trace);
+  await place.waitFor("the dispatch and its outcome", () => written().length === 2);
+  const point = ({ indexes, blobs, doubles }) => [indexes[0], blobs[0], blobs[1], doubles[0]];
+  const points = () => place.log().flatMap((line) => (line.data_point ? [point(line.data_point)] : []));
+  const expected = [
+    ["written", "AUTHORIZING", id, 1],
+    ["waiting", "psp", id, 1],
+    ["psp_call", "stripe", id, 1],
+    ["written", "DECLINED", id, 1],
+    ["waiting", "nothing", id, 1],
+    ["psp_decline", "stripe", id, 1],
+    ["error", "DECLINED", id, 1],
+    ["answer", "402", "", 1],
+  ];
+  const isThere = (wanted) => points().some((known) => JSON.stringify(known) === JSON.stringify(wanted));
+  await place.waitFor("the data points", () => expected.every(isThere));
 });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pay_once_core::{Config, ConfigFile, SecretPlace};
 
-use crate::ports::FinalsWhen;
+use crate::ports::{FinalsWhen, MeasuresTo};
 
 /// The variables that are no secrets, as they are named in `spin.toml`.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Variables {
     pub store: String,
     /// `finals`: `off`, `fallback` or `first`.
     pub finals: String,
+    /// `measures`: `off` or `log`.
+    pub measures: String,
     /// `sweep_key_sha256`: who may ask for a sweep; empty if nobody.
     pub sweep_key_sha256: String,
 }
@@ -29,6 +31,8 @@ pub struct Deployment {
     pub store: StoreKind,
     /// When copies are asked for.
     pub finals: FinalsWhen,
+    /// Whether what happens is counted in log lines.
+    pub measures: MeasuresTo,
     /// Digest of the key that `/internal/sweep` takes.
     pub sweep_digest: Option<[u8; 32]>,
 }
@@ -101,6 +105,11 @@ impl Deployment {
                     ));
                 }
             },
+            measures: match variables.measures.as_str() {
+                "off" => MeasuresTo::Off,
+                "log" => MeasuresTo::Log,
+                other => return Err(format!("the variable measures is \"{other}\"; it is off or log")),
+            },
             sweep_digest: match variables.sweep_key_sha256.as_str() {
                 "" => None,
                 hex => Some(digest(hex).ok_or("the variable sweep_key_sha256 is not 64 hexadecimal digits")?),
@@ -141,6 +150,7 @@ mod tests {
             config: ONE.replace("HEX", &"0aF1".repeat(16)),
             store: "sqlite".to_owned(),
             finals: "off".to_owned(),
+            measures: "log".to_owned(),
             sweep_key_sha256: String::new(),
         }
     }
@@ -194,6 +204,7 @@ mod tests {
         assert!(mistake(&|v| v.config = open.clone()).contains("open_merchant"));
         assert!(mistake(&|v| v.store = "redis".to_owned()).contains("store"));
         assert!(mistake(&|v| v.finals = String::new()).contains("finals"));
+        assert!(mistake(&|v| v.measures = "prometheus".to_owned()).contains("measures"));
         assert!(mistake(&|v| v.sweep_key_sha256 = "abc".to_owned()).contains("sweep_key_sha256"));
     }
 }

@@ -68,7 +68,7 @@ async fn instance() -> Result<Rc<Instance>, String> {
     let psp = WasiPsp::new(Rc::clone(&world));
     let finals = SpinFinals::new(deployment.finals);
     let instance = Rc::new(Instance {
-        server: Server::new(deployment.config, world, store, psp, finals),
+        server: Server::new(deployment.config, world, store, psp, finals, deployment.measures),
         sweep_digest: deployment.sweep_digest,
         swept_at_ms: Cell::new(UnixMillis::EPOCH),
     });
@@ -82,6 +82,7 @@ async fn deployment() -> Result<Deployment, String> {
         config: variable("config").await?,
         store: variable("store").await?,
         finals: variable("finals").await?,
+        measures: variable("measures").await?,
         sweep_key_sha256: variable("sweep_key_sha256").await?,
     };
     let mut secrets = BTreeMap::new();

@@ -4,7 +4,9 @@ use std::fmt;
 use std::future::Future;
 
 use futures::future::{Either, select};
-use pay_once_core::{AttemptId, Call, CallResult, Entropy, Millis, PspProblem, UnixMillis};
+use pay_once_core::{
+    AttemptId, Call, CallResult, Entropy, Measure, Millis, PspProblem, TraceParent, UnixMillis,
+};
 pub use pay_once_core::{Swap, Swapped};
 use serde::Serialize;
 
@@ -28,9 +30,14 @@ pub struct Line<'a> {
     level: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a PspProblem>,
+    #[serde(skip_serializing_if = "<[Measure]>::is_empty")]
+    measures: &'a [Measure],
 }
 
 impl<'a> Line<'a> {
@@ -40,8 +47,10 @@ impl<'a> Line<'a> {
         Self {
             level: "ERROR",
             attempt: id.map(|id| id.to_string()),
+            trace: None,
             message,
             problem: None,
+            measures: &[],
         }
     }
 
@@ -51,6 +60,25 @@ impl<'a> Line<'a> {
         Self {
             level: "WARN",
             ..Self::error(id, message)
+        }
+    }
+
+    /// About something that is counted, and the attempt that it is about.
+    #[must_use]
+    pub fn measures(id: Option<AttemptId>, measures: &'a [Measure]) -> Self {
+        Self {
+            level: "INFO",
+            measures,
+            ..Self::error(id, "")
+        }
+    }
+
+    /// With the trace that it belongs to.
+    #[must_use]
+    pub fn in_trace(self, trace: Option<TraceParent>) -> Self {
+        Self {
+            trace: trace.map(|trace| trace.trace_id()),
+            ..self
         }
     }
 
@@ -94,6 +122,15 @@ pub trait Finals: 'static {
     fn get(&self, id: AttemptId) -> impl Future<Output = Option<Vec<u8>>>;
     /// Keeps a copy, if that works.
     fn put(&self, id: AttemptId, bytes: Vec<u8>) -> impl Future<Output = ()>;
+}
+
+/// Whether what happens is counted in log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeasuresTo {
+    /// It is not.
+    Off,
+    /// One line for each answer, call and write.
+    Log,
 }
 
 /// When a copy of a final answer is asked for.

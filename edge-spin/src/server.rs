@@ -7,11 +7,13 @@ use std::rc::Rc;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use pay_once_core::{
-    Action, AttemptId, Call, Config, Millis, Note, Questions, Record, RecordError, Request, Response, Turn,
-    UnixMillis, Write,
+    Action, AttemptId, Call, Config, Measure, Millis, Note, Questions, Record, RecordError, Request,
+    Response, TraceParent, Turn, UnixMillis, Write,
 };
 
-use crate::ports::{Finals, FinalsWhen, Line, PspTransport, Store, StoreError, Swap, Swapped, World, within};
+use crate::ports::{
+    Finals, FinalsWhen, Line, MeasuresTo, PspTransport, Store, StoreError, Swap, Swapped, World, within,
+};
 use crate::reports::Reports;
 
 /// How long one call of the store may take, in milliseconds.
@@ -27,6 +29,7 @@ pub struct Server<W, S, P, F> {
     pub(crate) config: Config,
     pub(crate) psp: P,
     finals: F,
+    measures: MeasuresTo,
     near: RefCell<BTreeMap<AttemptId, UnixMillis>>,
     questions: RefCell<Questions>,
     pub(crate) reports: RefCell<Reports>,
@@ -58,22 +61,38 @@ type Ears = (News, mpsc::UnboundedReceiver<()>);
 
 impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     /// Puts a server together. [`Config::check`] is the caller's to have passed.
-    pub fn new(config: Config, world: Rc<W>, store: S, psp: P, finals: F) -> Rc<Self> {
+    pub fn new(config: Config, world: Rc<W>, store: S, psp: P, finals: F, measures: MeasuresTo) -> Rc<Self> {
         Rc::new(Self {
             world,
             store,
             config,
             psp,
             finals,
+            measures,
             near: RefCell::default(),
             questions: RefCell::default(),
             reports: RefCell::default(),
         })
     }
 
-    /// Answers one request. Once accepted, the work goes on though the client may hang up.
+    /// Answers one request.
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>) -> Option<Response> {
-        let mut turn = Turn::request(&self.config, request, self.world.now_ms()).polling();
+        let begun_ms = self.world.now_ms();
+        let turn = Turn::request(&self.config, request, begun_ms).polling();
+        let trace = turn.trace();
+        let answered = self.carry(turn).await;
+        if let Some(response) = &answered {
+            let took_ms = self.world.now_ms() - begun_ms;
+            self.measure(None, trace, || {
+                let answer = Measure::of_answer(response.status, took_ms);
+                [answer].into_iter().chain(Measure::of_error(response)).collect()
+            });
+        }
+        answered
+    }
+
+    /// Carries a request's turn. Once it is taken on, it goes on though the client may hang up.
+    async fn carry(self: &Rc<Self>, mut turn: Turn) -> Option<Response> {
         let mut ears = mpsc::unbounded();
         let mut reply = None;
         let (_, is_over) = self
@@ -144,7 +163,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 }
                 Action::Committed(write) => {
                     (ran.wrote, unarmed) = (true, write.wake_at_ms);
-                    self.committed(write);
+                    self.committed(write, turn.trace());
                     // Nobody may be waiting for news.
                     let _ = ears.0.unbounded_send(());
                 }
@@ -157,7 +176,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                     ran.wake_at_ms = Some(at_ms);
                     unarmed = Some(at_ms).filter(|_| !is_latest);
                 }
-                Action::Note(note) => self.note(turn.id(), &note),
+                Action::Note(note) => self.note(turn, &note),
                 Action::Wait { until_ms } => {
                     self.arm(turn.id(), unarmed.take());
                     let left_ms = until_ms - self.world.now_ms();
@@ -233,8 +252,9 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
     }
 
     /// A write is durable: people learn of what should not be there, and the copies of the end.
-    fn committed(self: &Rc<Self>, write: Write) {
+    fn committed(self: &Rc<Self>, write: Write, trace: Option<TraceParent>) {
         let id = write.record.id();
+        self.measure(Some(id), trace, || Measure::of_write(&write, self.world.now_ms()));
         let unwanted = write.unwanted_effects();
         let (foreign, reversals) = (write.foreign_objects(), write.reversals());
         if unwanted + foreign + reversals > 0 {
@@ -242,7 +262,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             let line = format!(
                 "unwanted effects: {unwanted}, foreign objects: {foreign}, reversals: {reversals}: {events}"
             );
-            self.world.log(&Line::error(Some(id), &line));
+            self.world.log(&Line::error(Some(id), &line).in_trace(trace));
         }
         if write.is_final() && self.finals.when() != FinalsWhen::Off {
             let server = Rc::clone(self);
@@ -253,7 +273,24 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         }
     }
 
-    fn note(&self, id: Option<AttemptId>, note: &Note) {
+    /// Counts what happened, for whoever reads the log.
+    pub(crate) fn measure(
+        &self,
+        id: Option<AttemptId>,
+        trace: Option<TraceParent>,
+        measures: impl FnOnce() -> Vec<Measure>,
+    ) {
+        if self.measures == MeasuresTo::Log {
+            let measures = measures();
+            if !measures.is_empty() {
+                self.world.log(&Line::measures(id, &measures).in_trace(trace));
+            }
+        }
+    }
+
+    fn note(&self, turn: &Turn, note: &Note) {
+        let (id, trace) = (turn.id(), turn.trace());
+        self.measure(id, trace, || Measure::of_note(note).into_iter().collect());
         let problem = match note {
             Note::Psp(report) => self.reports.borrow_mut().note(report, self.world.now_ms()),
             _ => None,
@@ -263,6 +300,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             Note::SwapUnknown => Line::warn(id, &message),
             _ => Line::error(id, &message),
         };
+        let line = line.in_trace(trace);
         match &problem {
             Some(problem) => self.world.log(&line.with(problem)),
             None => self.world.log(&line),

@@ -125,7 +125,7 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
     }
     let response = decide(server, place, request).await;
     let took = server.clock().now_ms() - began_ms;
-    server.report().answered(response.status, took);
+    server.report().answered(&response, took);
     translate(response, began_ms)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pay_once_core::Status;
+use pay_once_core::{Status, error_codes};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -25,6 +25,13 @@ const COMMIT_RECORDS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 2
 pub struct ByStatus {
     /// `200`
     pub status: u16,
+}
+
+/// The code of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByCode {
+    /// `DECLINED`
+    pub code: &'static str,
 }
 
 /// A PSP of the configuration.
@@ -56,6 +63,8 @@ type Seconds = fn() -> Histogram;
 pub struct Metrics {
     /// Requests answered, by HTTP status. 202 is an answer that is not final.
     pub answers: Family<ByStatus, Counter>,
+    /// Requests refused, by the code of the refusal.
+    pub errors: Family<ByCode, Counter>,
     /// From the request to its answer.
     pub answer_seconds: Histogram,
     /// PSP calls begun.
@@ -179,6 +188,7 @@ impl Default for Metrics {
         let seconds: Seconds = || Histogram::new(SECONDS);
         Self {
             answers: Family::default(),
+            errors: Family::default(),
             answer_seconds: seconds(),
             psp_calls: Family::default(),
             psp_unknowns: Family::default(),
@@ -223,6 +233,9 @@ impl Metrics {
         for status in [200, 201, 202, 400, 402, 404, 409, 500, 503] {
             drop(self.answers.get_or_create(&ByStatus { status }));
         }
+        for code in error_codes() {
+            drop(self.errors.get_or_create(&ByCode { code }));
+        }
         for status in Status::ALL.iter().filter(|status| status.is_final()) {
             let status = status.as_str();
             drop(self.ended.get_or_create(&ByAttemptStatus { status }));
@@ -236,6 +249,7 @@ impl Metrics {
             "Requests answered, by HTTP status",
             self.answers.clone(),
         );
+        registry.register("errors", "Requests refused, by code", self.errors.clone());
         registry.register_with_unit(
             "answer",
             "Time from a request to its answer",

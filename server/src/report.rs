@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use pay_once_core::{AttemptId, Call, CallResult, Millis, Note, PspProblem, PspProblems, UnixMillis, Write};
+use pay_once_core::{
+    Call, CallResult, Millis, Note, PspProblem, PspProblems, Response, TraceParent, Turn, UnixMillis, Write,
+    error_code,
+};
 use prometheus_client::registry::Registry;
 
 use crate::bounds::BoundsState;
 use crate::counters::{Count, Counters};
-use crate::metrics::{ByAttemptStatus, ByPsp, ByStatus, text};
+use crate::metrics::{ByAttemptStatus, ByCode, ByPsp, ByStatus, text};
 use crate::standings::Standings;
 
 /// Everything that is reported of one server.
@@ -60,9 +63,12 @@ impl Report {
     }
 
     /// A request was answered with this status, refusals of the front door included.
-    pub fn answered(&self, status: u16, took: Millis) {
+    pub fn answered(&self, response: &Response, took: Millis) {
         self.counters.add(Count::Request);
-        let metrics = &self.counters.metrics;
+        let (metrics, status) = (&self.counters.metrics, response.status);
+        if let Some(code) = error_code(response) {
+            metrics.errors.get_or_create(&ByCode { code }).inc();
+        }
         metrics.answers.get_or_create(&ByStatus { status }).inc();
         metrics.answer_seconds.observe(seconds(took));
     }
@@ -89,12 +95,13 @@ impl Report {
             self.counters.add(Count::PspUnknownOutcome);
             metrics.psp_unknowns.get_or_create(&psp).inc();
             let attempt = call.attempt.map(|id| id.to_string());
-            tracing::warn!(attempt, call = ?call.http, reason, "a PSP call's outcome is unknown");
+            let trace = trace_id(call.trace());
+            tracing::warn!(attempt, trace, call = ?call.http, reason, "a PSP call's outcome is unknown");
         }
     }
 
-    /// A write is durable: one line with the attempt's id and what is new.
-    pub fn committed(&self, write: &Write) {
+    /// A write is durable: one line with the attempt's id and what is new. `trace`: of the request that caused it.
+    pub fn committed(&self, write: &Write, trace: Option<TraceParent>) {
         self.counters.add(Count::DurableWrite);
         for _ in 0..write.unwanted_effects() {
             self.counters.add(Count::UnwantedEffect);
@@ -112,7 +119,8 @@ impl Report {
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let (events, status) = (write.events().join("; "), write.status());
-            tracing::info!(attempt = %write.record.id(), version = write.record.version().get(), events, ?status);
+            let trace = trace_id(trace);
+            tracing::info!(trace, attempt = %write.record.id(), version = write.record.version().get(), events, ?status);
         }
         if self.standings.borrow_mut().committed(&write.record) {
             let status = write.status().as_str();
@@ -121,29 +129,34 @@ impl Report {
     }
 
     /// Tells the operators.
-    pub fn note(&self, id: Option<AttemptId>, note: &Note, now_ms: UnixMillis) {
+    pub fn note(&self, turn: &Turn, note: &Note, now_ms: UnixMillis) {
         if let Note::Psp(report) = note {
             self.problems.borrow_mut().note(report, now_ms);
         }
         let Some(message) = note.message() else { return };
-        let attempt = id.map(|id| id.to_string());
+        let attempt = turn.id().map(|id| id.to_string());
+        let trace = trace_id(turn.trace());
         match note {
             Note::Psp(report) => {
                 self.counters.add(Count::RejectedRequest);
                 let rejections = &self.counters.metrics.psp_rejections;
                 rejections.get_or_create(&of_psp(&report.psp)).inc();
                 let rejection = report.rejection.as_ref();
-                tracing::error!(attempt, psp = report.psp, call = ?report.call, ?rejection, message);
+                tracing::error!(attempt, trace, psp = report.psp, call = ?report.call, ?rejection, message);
             }
             Note::RecordRefused(_) => {
                 self.counters.add(Count::RefusedRecord);
-                tracing::error!(attempt, message);
+                tracing::error!(attempt, trace, message);
             }
-            Note::SwapUnknown => tracing::warn!(attempt, message),
+            Note::SwapUnknown => tracing::warn!(attempt, trace, message),
             // A note of a kind that is new is an error until somebody has said that it is less.
-            _ => tracing::error!(attempt, message),
+            _ => tracing::error!(attempt, trace, message),
         }
     }
+}
+
+fn trace_id(trace: Option<TraceParent>) -> Option<String> {
+    trace.map(|trace| trace.trace_id())
 }
 
 fn of_psp(name: &str) -> ByPsp {

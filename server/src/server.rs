@@ -8,7 +8,7 @@ use std::time::Duration;
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
     Action, AttemptId, Call, CallResult, Config, Input, Millis, Questions, Record, RecordError, Request,
-    Response, Turn, UnixMillis, Write,
+    Response, TraceParent, Turn, UnixMillis, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
@@ -173,10 +173,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     let swapped = self.swap(turn.write()).await;
                     turn.swapped(swapped, self.clock.now_ms());
                 }
-                Action::Committed(write) => self.committed(write, hold),
+                Action::Committed(write) => self.committed(write, turn.trace(), hold),
                 Action::Perform(call) => self.start(*call, hold.place.take()),
                 Action::Arm { at_ms, is_latest } => self.arm(turn.id(), at_ms, is_latest),
-                Action::Note(note) => self.report.note(turn.id(), &note, self.clock.now_ms()),
+                Action::Note(note) => self.report.note(turn, &note, self.clock.now_ms()),
                 Action::Wait { until_ms } => {
                     hold.waits(true);
                     tokio::select! {
@@ -256,8 +256,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// A write is durable.
-    fn committed(&self, write: Write, hold: &mut Hold) {
-        self.report.committed(&write);
+    fn committed(&self, write: Write, trace: Option<TraceParent>, hold: &mut Hold) {
+        self.report.committed(&write, trace);
         // A far timer is in the store already.
         let horizon_ms = self.clock.now_ms() + HORIZON_MS;
         let near_ms = write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms);

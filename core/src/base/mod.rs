@@ -8,4 +8,5 @@ pub mod id;
 pub mod limits;
 pub mod money;
 pub mod time;
+pub mod trace;
 pub mod version;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::view::AttemptView;
+use crate::base::http::Response;
 
 /// Every code that an answer can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -271,6 +272,30 @@ impl ApiError {
     }
 }
 
+/// Every code, for metrics.
+pub fn error_codes() -> impl Iterator<Item = &'static str> {
+    Code::ALL.into_iter().map(|code| code.facts().0)
+}
+
+/// The code that an answer of ours carries, for metrics. `None`: it is no refusal.
+#[must_use]
+pub fn error_code(response: &Response) -> Option<&'static str> {
+    // In both forms this is where the code begins: within a string the quotes would be escaped.
+    const BEFORE: &[u8] = br#""code":""#;
+    if response.status < 400 {
+        return None;
+    }
+    let at = response
+        .body
+        .windows(BEFORE.len())
+        .position(|bytes| bytes == BEFORE)?;
+    let code = response.body.get(at + BEFORE.len()..)?;
+    error_codes().find(|word| {
+        code.strip_prefix(word.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&b'"'))
+    })
+}
+
 #[derive(Serialize)]
 struct Envelope<'a> {
     error: Facts<'a>,
@@ -299,4 +324,36 @@ struct Facts<'a> {
     decline_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<&'a AttemptView>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_answer_is_found_in_both_forms() {
+        for code in Code::ALL {
+            for problem_json in [false, true] {
+                let message = r#"Send "code":"NOT_FOUND" or {"code":"FORBIDDEN"}."#;
+                let response = Response {
+                    status: code.status(),
+                    headers: Vec::new(),
+                    body: ApiError::new(code, message).body(problem_json),
+                };
+                assert_eq!(error_code(&response), Some(code.facts().0));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_refusal_of_ours_has_no_code() {
+        let of = |status, body: &str| Response {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+        };
+        assert_eq!(error_code(&of(200, r#"{"code":"DECLINED"}"#)), None);
+        assert_eq!(error_code(&of(402, r#"{"code":"DECLINED_TWICE"}"#)), None);
+        assert_eq!(error_code(&of(404, "")), None);
+    }
 }

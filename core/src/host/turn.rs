@@ -32,6 +32,7 @@ use crate::base::limits::{
     RECORD_REFUSED_RETRY_MS, STORE_FAILED_RETRY_MS,
 };
 use crate::base::time::{Millis, UnixMillis};
+use crate::base::trace::TraceParent;
 use crate::journal::record::{Record, RecordError};
 use crate::machine::event::event_read;
 use crate::machine::handle::{finalized, handle, may_be_finalized};
@@ -55,6 +56,7 @@ pub struct Turn {
     arm: Option<(UnixMillis, bool)>,
     reply: Reply,
     notes: VecDeque<Note>,
+    trace: Option<TraceParent>,
     is_reported: bool,
     /// When an outcome is no longer offered to a store that does not answer, in milliseconds since the Unix epoch.
     give_up_ms: UnixMillis,
@@ -86,6 +88,7 @@ impl Turn {
     #[must_use]
     pub fn request(config: &Config, request: &Request<'_>, now_ms: UnixMillis) -> Self {
         let mut turn = Self::new(None, Input::Wake);
+        turn.trace = TraceParent::of_request(request);
         turn.routed(route(config, request, now_ms));
         turn
     }
@@ -94,7 +97,9 @@ impl Turn {
     #[must_use]
     pub fn outcome(call: Call, result: CallResult, now_ms: UnixMillis) -> Option<Self> {
         let id = call.attempt?;
+        let trace = call.trace();
         let mut turn = Self::new(Some(id), Input::Outcome(Box::new(Outcome { call, result })));
+        turn.trace = trace;
         turn.give_up_ms = now_ms + OUTCOME_RETRY_MS;
         Some(turn)
     }
@@ -123,6 +128,7 @@ impl Turn {
             arm: None,
             reply: Reply::Nothing,
             notes: VecDeque::new(),
+            trace: None,
             is_reported: false,
             give_up_ms: UnixMillis::EPOCH,
             outcome_pause_ms: OUTCOME_PAUSE_FIRST_MS,
@@ -148,6 +154,12 @@ impl Turn {
     #[must_use]
     pub fn input(&self) -> &Input {
         &self.input
+    }
+
+    /// The trace of the request that caused the turn, for log lines.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceParent> {
+        self.trace
     }
 
     /// What [`Action::Swap`] is to put in place.
@@ -179,7 +191,8 @@ impl Turn {
         }
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Read(read) | Phase::Reading(read) => {
-                let call = Box::new(read.call.clone());
+                let mut call = Box::new(read.call.clone());
+                call.send_in(self.trace);
                 self.phase = Phase::Reading(read);
                 Action::Read(call)
             }
@@ -249,8 +262,9 @@ impl Turn {
     }
 
     fn next_call(&mut self, now_ms: UnixMillis, questions: &mut Questions) -> Option<Box<Call>> {
-        while let Some(call) = self.calls.pop_front() {
+        while let Some(mut call) = self.calls.pop_front() {
             if questions.may_ask(&call, now_ms) {
+                call.send_in(self.trace);
                 return Some(Box::new(call));
             }
         }

@@ -6,6 +6,7 @@ use super::report::CallKind;
 use crate::base::config::Secret;
 use crate::base::id::{AttemptId, LocalId};
 use crate::base::time::{Millis, UnixMillis};
+use crate::base::trace::{TRACEPARENT, TraceParent};
 use crate::journal::entry::{CallStep, Operation};
 use crate::journal::evidence::Sighting;
 
@@ -61,6 +62,28 @@ impl Call {
     #[must_use]
     pub fn may_send(&self, now_ms: UnixMillis) -> bool {
         now_ms <= self.send_by_ms
+    }
+
+    /// The trace that the call is sent in, for log lines.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceParent> {
+        let named = |(name, _): &&(&'static str, String)| *name == TRACEPARENT;
+        let (_, value) = self.http.headers.iter().find(named)?;
+        TraceParent::parse(value)
+    }
+
+    /// Sends it in `trace`. The header is no part of the request that a PSP compares under a key (rule 15).
+    pub(crate) fn send_in(&mut self, trace: Option<TraceParent>) {
+        let Some(trace) = trace else { return };
+        let name = match &self.purpose {
+            Purpose::Dispatched { call, .. } => call.with_prefix(""),
+            Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => {
+                format!("{} {}", self.http.url, self.send_by_ms.get())
+            }
+        };
+        self.http
+            .headers
+            .push((TRACEPARENT, trace.child(&name).to_string()));
     }
 }
 

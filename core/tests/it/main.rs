@@ -53,6 +53,7 @@ mod rules_lookup;
 mod rules_timers;
 mod setup;
 mod standing;
+mod traces;
 mod trials;
 mod wire_acquirer;
 mod wire_forms;

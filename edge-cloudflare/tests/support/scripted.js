@@ -5,6 +5,8 @@ import { createServer } from "node:http";
 
 export class Scripted {
   asked = [];
+  /** The headers of what was asked, in the same order. */
+  headers = [];
   script = new Map();
 
   /** Starts it; until it is told what to say it answers 500. */
@@ -13,6 +15,7 @@ export class Scripted {
     psp.server = createServer((request, response) => {
       const asked = `${request.method} ${request.url.split("?")[0]}`;
       psp.asked.push(asked);
+      psp.headers.push(request.headers);
       const [status, body] = psp.script.get(asked) ?? [500, ""];
       request.resume().on("end", () => {
         response.writeHead(status, { "content-type": "application/json", "request-id": "req_scripted" });

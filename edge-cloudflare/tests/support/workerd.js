@@ -9,6 +9,7 @@ const folder = join(import.meta.dirname, "../..");
 const { port, directory, bindings, bare } = JSON.parse(process.argv[2]);
 
 const payOnce = {
+  name: "pay-once",
   modulesRoot: join(folder, "build"),
   modules: [
     { type: "ESModule", path: join(folder, "build/index.js") },
@@ -17,9 +18,23 @@ const payOnce = {
   bindings,
   durableObjects: { ATTEMPTS: { className: "Attempt", useSQLite: true } },
   kvNamespaces: ["FINALS"],
-  kvPersist: join(directory, "kv"),
+  wrappedBindings: { MEASURES: "measures" },
+};
+// Analytics Engine drops its data points here. In its place they are lines of the log.
+const measures = {
+  name: "measures",
+  modules: [
+    {
+      type: "ESModule",
+      path: "measures.js",
+      contents: `export default () => ({
+        writeDataPoint: (point) => console.log(JSON.stringify({ data_point: point })),
+      });`,
+    },
+  ],
 };
 const other = {
+  name: "bare",
   modulesRoot: join(folder, "scripts"),
   modules: [{ type: "ESModule", path: join(folder, "scripts/bare.js") }],
   durableObjects: { BARE: { className: "Bare", useSQLite: true } },
@@ -29,9 +44,9 @@ const miniflare = new Miniflare({
   port,
   cf: false,
   log: new Log(LogLevel.ERROR),
-  compatibilityDate: "2026-07-01",
   durableObjectsPersist: join(directory, "objects"),
-  ...(bare ? other : payOnce),
+  kvPersist: join(directory, "kv"),
+  workers: (bare ? [other] : [payOnce, measures]).map((each) => ({ ...each, compatibilityDate: "2026-07-01" })),
   handleRuntimeStdio(stdout, stderr) {
     for (const stream of [stdout, stderr]) {
       createInterface({ input: stream }).on("line", (line) => process.stdout.write(`${line}\n`));

@@ -43,4 +43,5 @@ mod successor;
 mod suite;
 mod tokens;
 mod tour;
+mod traces;
 mod transport;

@@ -92,6 +92,11 @@ fn declines_and_challenges_are_counted() {
         "{text}"
     );
     assert_eq!(
+        value(&text, "pay_once_errors_total{code=\"DECLINED\"}"),
+        Some(1.0),
+        "{text}"
+    );
+    assert_eq!(
         value(&text, "pay_once_waiting_attempts{waits_for=\"customer\"}"),
         Some(1.0),
         "{text}"

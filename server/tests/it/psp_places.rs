@@ -18,13 +18,13 @@ use crate::http::Answer;
 use crate::server::{OPEN_FILES, Server};
 
 /// Accepts connections on a port of its own, each on a thread, and counts them.
-fn psp(serve: fn(TcpStream)) -> (String, Arc<AtomicUsize>) {
+pub(crate) fn psp(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (address, psp_on(listener, serve))
 }
 
-fn psp_on(listener: TcpListener, serve: fn(TcpStream)) -> Arc<AtomicUsize> {
+fn psp_on(listener: TcpListener, serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Arc<AtomicUsize> {
     let accepted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&accepted);
     // It ends with the process.
@@ -32,6 +32,7 @@ fn psp_on(listener: TcpListener, serve: fn(TcpStream)) -> Arc<AtomicUsize> {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { return };
             count.fetch_add(1, Ordering::Relaxed);
+            let serve = serve.clone();
             thread::spawn(move || serve(stream));
         }
     });
@@ -59,9 +60,15 @@ fn hangs(mut stream: TcpStream) {
 }
 
 /// Approves everything.
-fn approves(mut stream: TcpStream) {
+fn approves(stream: TcpStream) {
+    approves_and_shows(stream, |_| {});
+}
+
+/// Approves everything, and shows the head of each request, in lower case.
+pub(crate) fn approves_and_shows(mut stream: TcpStream, show: impl Fn(String)) {
     let mut nth = 0;
-    while request(&mut stream).is_some() {
+    while let Some(head) = request(&mut stream) {
+        show(head);
         nth += 1;
         let body = json!({"status": "approved", "psp_reference": format!("{}_{nth}", stream.peer_addr().unwrap().port())});
         let body = body.to_string();
