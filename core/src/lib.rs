@@ -104,7 +104,7 @@ pub use base::config::{
     Capabilities, Config, Connector, Merchant, Named, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
     key_digest,
 };
-pub use base::config_file::{ConfigFile, SecretPlace};
+pub use base::config_file::{ConfigFile, SecretPlace, without_values};
 pub use base::http::{Request, Response};
 pub use base::id::{AttemptId, Entropy};
 pub use base::limits;

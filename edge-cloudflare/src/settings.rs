@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pay_once_core::{Config, ConfigFile, Millis, SecretPlace};
+use pay_once_core::{Config, ConfigFile, Millis, SecretPlace, without_values};
 use serde_json::json;
 use worker::js_sys::{JSON, Reflect};
 use worker::{Env, wasm_bindgen::JsValue};
@@ -33,8 +33,8 @@ pub(crate) fn config(env: &Env) -> Rc<Config> {
 }
 
 fn read(env: &Env) -> Result<Config, String> {
-    let file: ConfigFile =
-        serde_json::from_str(&variable(env)?).map_err(|error| format!("{VARIABLE}: {}", said(&error)))?;
+    let file: ConfigFile = serde_json::from_str(&variable(env)?)
+        .map_err(|error| format!("{VARIABLE}: {}", without_values(&error.to_string())))?;
     let config = file.into_config(|place| match place {
         SecretPlace::Environment(name) => env
             .secret(name)
@@ -45,19 +45,6 @@ fn read(env: &Env) -> Result<Config, String> {
     config.check()?;
     config.check_public()?;
     Ok(config)
-}
-
-/// What is wrong with the document. A value that is out of place is not shown: it may be a key.
-fn said(error: &serde_json::Error) -> String {
-    let words = error.to_string();
-    match words.starts_with("invalid") {
-        true => format!(
-            "a value of the wrong kind at line {} column {}",
-            error.line(),
-            error.column()
-        ),
-        false => words,
-    }
 }
 
 /// The variable as JSON text: given as a table in `wrangler.toml`, or as text.

@@ -26,7 +26,7 @@ for (const [name, bindings, why] of [
   ["a merchant without a key", () => changed((_, it) => (it.merchants.shop.api_key_sha256 = [])), /"shop" has no key/],
   ["digests that are not set", () => changed((_, it) => (it.merchants.shop.api_key_sha256_env = "NO")), /secret NO is not set/],
   ["a key in place of its digest", () => changed((_, it) => (it.merchants.shop.api_key_sha256 = ["sk_live_1"])), /digest 1 is not 64/],
-  ["a key in place of a list of digests", () => changed((_, it) => (it.merchants.shop.api_key_sha256 = "sk_live_1")), /wrong kind at line 1/],
+  ["a key in place of a list of digests", () => changed((_, it) => (it.merchants.shop.api_key_sha256 = "sk_live_1")), /a string, expected a sequence at line 1/],
   ["no name of the installation", () => changed((_, it) => (it.psps.stripe.base_url = "https://psp.example")), /installation is missing/],
   ["a name with a space in it", () => changed((_, it) => (it.installation = "our shop")), /installation must have at most 64/],
   ["credentials in a URL", () => changed((_, it) => Object.assign(it, { installation: "test" }).psps.stripe.base_url = "https://ada:sk_live_1@psp.example"), /has credentials in it/],

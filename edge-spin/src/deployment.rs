@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{Config, ConfigFile, SecretPlace};
+use pay_once_core::{Config, ConfigFile, SecretPlace, without_values};
 
 use crate::ports::{FinalsWhen, MeasuresTo};
 
@@ -62,7 +62,7 @@ impl Variables {
 
     fn document(&self) -> Result<ConfigFile, String> {
         serde_json::from_slice(self.config.as_bytes())
-            .map_err(|error| format!("the variable config: {error}"))
+            .map_err(|error| format!("the variable config: {}", without_values(&error.to_string())))
     }
 }
 
@@ -198,6 +198,12 @@ mod tests {
             mistake(&|v| v.config = one().config.replace("api_key_env", "api_key_file")).contains("no files")
         );
         assert!(mistake(&|v| v.config = one().config.replace("86400000", "1")).contains("keyed_horizon_ms"));
+        let live = one().config.replace(r#"["HEX"]"#, "").replace(
+            &format!(r#"["{}"]"#, "0aF1".repeat(16)),
+            r#""sk_live_by_mistake""#,
+        );
+        let said = mistake(&|v| v.config = live.clone());
+        assert!(said.contains("a string") && !said.contains("sk_live"), "{said}");
         let unnamed = one().config.replace(r#""installation": "shop-test", "#, "");
         assert!(mistake(&|v| v.config = unnamed.clone()).contains("installation is missing"));
         let open = one().config.replacen('{', r#"{"open_merchant": "shop", "#, 1);

@@ -1,4 +1,4 @@
-//! What operators do with a data directory: `check`, `backup`, `restore`. They work on files, not through a server.
+//! What operators do beside a server: `check`, `config check`, `backup`, `restore`. They work on files, not through a server.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use jiff::Timestamp;
 
+use crate::config_check::config_check;
 use crate::store::backup::back_up;
 use crate::store::files::Place;
 use crate::store::restore::restore;
@@ -17,6 +18,13 @@ pub enum Command {
     /// Verifies the store: every page, every record, and that no acknowledged commit is missing.
     #[command(after_help = CHECK_HELP)]
     Check,
+    /// Reads a configuration file, and says what it means or what is wrong with it.
+    #[command(after_help = CONFIG_HELP)]
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Writes a backup of the store into one file, also beside a running server.
     #[command(after_help = BACKUP_HELP)]
     Backup {
@@ -35,6 +43,28 @@ pub enum Command {
         force: bool,
     },
 }
+
+/// What can be done with a configuration file.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Checks it as a start or a reload would, and changes nothing.
+    #[command(after_help = CONFIG_HELP)]
+    Check {
+        /// The file (TOML).
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Does not fetch the secrets that the file names: for a machine that does not have them.
+        #[arg(long)]
+        without_secrets: bool,
+    },
+}
+
+const CONFIG_HELP: &str = "\
+Run it in the server's environment, so that the secrets are found. No secret is shown.
+The exit code is 0 if the server would start with the file, and 1 if it would refuse it.
+
+  pay-once config check pay-once.toml
+  pay-once config check --without-secrets pay-once.toml   # before it is deployed";
 
 const CHECK_HELP: &str = "\
 Reads only, from one moment, and may run beside the server. Run it as the server's user.
@@ -66,6 +96,16 @@ pub fn run(command: &Command, data: &Path) -> Result<(), String> {
     let place = Place::new(data);
     match command {
         Command::Check => check(&place),
+        Command::Config {
+            command:
+                ConfigCommand::Check {
+                    file,
+                    without_secrets,
+                },
+        } => {
+            say(&config_check(file, *without_secrets)?);
+            Ok(())
+        }
         Command::Backup { file } => {
             let backup = back_up(&place, file, report)?;
             say(&format!(

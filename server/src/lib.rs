@@ -18,6 +18,7 @@
 pub mod admin;
 pub mod bounds;
 pub mod commands;
+pub mod config_check;
 pub mod counters;
 pub mod door;
 pub mod front;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use pay_once::settings::Arguments;
 use pay_once::{commands, start};
+use zeroize::Zeroizing;
 
 /// Shortest API key, in bytes: 16 random hexadecimal digits are 64 bits.
 const KEY_BYTES_MIN: usize = 16;
@@ -44,7 +45,7 @@ fn ended(result: Result<(), String>) -> ExitCode {
 
 /// The key comes by standard input, so that it stays out of the shell's history.
 fn hash_key() -> ExitCode {
-    let mut key = String::new();
+    let mut key = Zeroizing::new(String::new());
     if let Err(error) = std::io::stdin().read_to_string(&mut key) {
         eprintln!("pay-once: standard input: {error}");
         return ExitCode::FAILURE;

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
+use zeroize::Zeroizing;
 
 use crate::base::time::Millis;
 
@@ -200,14 +201,14 @@ impl Timing {
     }
 }
 
-/// A secret: usable, never shown.
+/// A secret: usable, never shown. Its memory is overwritten when it is dropped. A copy that an HTTP library makes of it is not.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
     /// The text itself, for a header or a MAC.
     #[must_use]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::base::config::{
     Capabilities, Config, Connector, Merchant, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
@@ -88,6 +89,20 @@ struct TimingEntry {
     authorize_retry_ms: Option<Millis>,
 }
 
+/// What a format's library says of a document, without the strings of the document: one of them may be a key, put there by mistake.
+#[must_use]
+pub fn without_values(message: &str) -> String {
+    let mut parts = message.split("string \"");
+    let mut said = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // What follows the closing quote; a string that has quotes of its own loses more, and never less.
+        let rest = part.rsplit_once('"').map_or("", |(_, rest)| rest);
+        said.push_str("a string");
+        said.push_str(rest);
+    }
+    said
+}
+
 impl ConfigFile {
     /// The configuration, its secrets fetched by `fetch`. [`Config::check`] is still to be passed.
     ///
@@ -129,6 +144,13 @@ impl ConfigFile {
                 .into_psp(&mut fetch)
                 .map_err(|why| format!("psp \"{name}\": {why}"))?;
             psps.insert(name, psp);
+        }
+        let in_the_clear =
+            |(_, psp): &(&String, &Psp)| psp.base_url.starts_with("http://") && !psp.is_on_loopback();
+        if let Some((name, _)) = psps.iter().find(in_the_clear) {
+            return Err(format!(
+                "psp \"{name}\": base_url is http:// to another machine, which would send the API key in the clear; use https://"
+            ));
         }
         let installation = installation(self.installation, &psps)?;
         Ok(Config {
@@ -210,7 +232,9 @@ impl PspEntry {
                 (None, Some(path)) => SecretPlace::File(path),
                 (None, None) => return Ok(None),
             };
-            let text = fetch(place).map_err(|why| format!("{what}: {why}"))?;
+            let text = fetch(place)
+                .map(Zeroizing::new)
+                .map_err(|why| format!("{what}: {why}"))?;
             match text.trim() {
                 "" => Err(format!("{what} is empty")),
                 text => Ok(Some(Secret::new(text))),
@@ -366,6 +390,10 @@ mod tests {
         for (document, words) in [
             (psp("base_url", json!("ftp://x")), "psp \"p\": base_url"),
             (psp("base_url", json!("https:///v1")), "psp \"p\": base_url"),
+            (
+                psp("base_url", json!("http://psp.example")),
+                "psp \"p\": base_url is http://",
+            ),
             (psp("base_url", json!("https://a b")), "psp \"p\": base_url"),
             (psp("base_ulr", json!("x")), "base_ulr"),
             (psp("api_key_env", Value::Null), "api_key_env or api_key_file"),
@@ -384,6 +412,24 @@ mod tests {
         ] {
             let why = read(document).unwrap_err();
             assert!(why.contains(words), "{words}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_a_library_says_is_shown_without_the_strings_of_the_document() {
+        for (said, shown) in [
+            (
+                r#"invalid type: string "sk_live_1", expected a sequence"#,
+                "invalid type: a string, expected a sequence",
+            ),
+            (
+                r#"invalid value: string "a "quoted" key", expected u64"#,
+                "invalid value: a string, expected u64",
+            ),
+            (r#"invalid type: string "cut"#, "invalid type: a string"),
+            ("missing field `psps`", "missing field `psps`"),
+        ] {
+            assert_eq!(without_values(said), shown);
         }
     }
 }

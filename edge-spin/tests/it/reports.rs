@@ -1,14 +1,14 @@
 //! What core asks of an adapter beside calls: reads of objects that events are about, questions that are not asked again so soon,
 //! and a place where people see what a PSP rejects.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pay_once_suite::environment;
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
 use crate::scripted::Scripted;
-use crate::world::{Host, Mode, World, body};
+use crate::world::{Host, Mode, World, ask, body, until};
 
 const INTENTS: &str = "POST /v1/payment_intents";
 const INTENT: &str = "GET /v1/payment_intents/pi_1";
@@ -174,4 +174,62 @@ fn a_client_that_asks_again_and_again_does_not_have_the_psp_asked_each_time() {
     }
     let times = psp.times_asked(INTENT);
     assert!((1..=3).contains(&times), "{times}");
+}
+
+#[test]
+fn a_trace_is_in_the_log_and_with_the_call_and_what_happens_is_counted() {
+    const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let (psp, world, host) = place();
+    let declined = json!({"error": {"type": "card_error", "code": "card_declined", "message": "No."}});
+    psp.says(INTENTS, 402, &declined.to_string());
+    let traceparent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");
+    let headers = [
+        ("Idempotency-Key", "k"),
+        ("Prefer", "wait=20"),
+        ("traceparent", &traceparent),
+    ];
+    let answer = ask(
+        &host.address,
+        "POST",
+        "/charge",
+        &headers,
+        &body("k", "pm_card_visa"),
+    )
+    .unwrap();
+    assert_eq!(answer.status, 402, "{answer:?}");
+    let head = psp.last_head();
+    let sent = head
+        .lines()
+        .find_map(|line| line.strip_prefix("traceparent: "))
+        .unwrap();
+    assert!(
+        sent.starts_with(&format!("00-{TRACE_ID}-")) && sent != traceparent,
+        "{sent}"
+    );
+    let attempt = answer.json()["error"]["attempt"]["attempt_id"].clone();
+    let expected = [
+        ("written", "AUTHORIZING", &attempt),
+        ("waiting", "psp", &attempt),
+        ("psp_call", "stripe", &attempt),
+        ("written", "DECLINED", &attempt),
+        ("waiting", "nothing", &attempt),
+        ("psp_decline", "stripe", &attempt),
+        ("error", "DECLINED", &Value::Null),
+        ("answer", "402", &Value::Null),
+    ];
+    until("what happened is counted", Duration::from_secs(10), || {
+        let lines = world.log().into_iter().filter(|line| line["trace"] == TRACE_ID);
+        let told: Vec<_> = lines
+            .flat_map(|line| {
+                let measures = line["measures"].as_array().cloned().unwrap_or_default();
+                measures.into_iter().map(move |m| (m, line["attempt"].clone()))
+            })
+            .collect();
+        let is_told = |(name, label, id): &(&str, &str, &Value)| {
+            told.iter().any(|(m, attempt)| {
+                m["measure"] == *name && m["label"] == *label && m["count"] == 1 && attempt == *id
+            })
+        };
+        expected.iter().all(is_told).then_some(())
+    });
 }

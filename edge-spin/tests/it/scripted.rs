@@ -11,6 +11,8 @@ use std::time::Duration;
 #[derive(Default)]
 struct Script {
     asked: Vec<String>,
+    /// The heads of what was asked, in lower case.
+    heads: Vec<String>,
     says: BTreeMap<String, (u16, String)>,
 }
 
@@ -42,6 +44,17 @@ impl Scripted {
         script.says.insert(asked.to_owned(), (status, body.to_owned()));
     }
 
+    /// The head of the last request, in lower case.
+    pub(crate) fn last_head(&self) -> String {
+        self.script
+            .lock()
+            .unwrap()
+            .heads
+            .last()
+            .cloned()
+            .unwrap_or_default()
+    }
+
     /// How often it was asked this.
     pub(crate) fn times_asked(&self, asked: &str) -> usize {
         let script = self.script.lock().unwrap();
@@ -61,6 +74,7 @@ fn answer(mut stream: TcpStream, script: &Mutex<Script>) -> io::Result<()> {
     let (status, body) = {
         let mut script = script.lock().unwrap();
         script.asked.push(asked.clone());
+        script.heads.push(head.to_ascii_lowercase());
         let known = script.says.get(&asked).cloned();
         known.unwrap_or((500, String::new()))
     };

@@ -2,6 +2,7 @@
 //! the same stores. Everything is on loopback, and is gone at the end.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -158,7 +159,25 @@ impl World {
                 command.args(["--key-value", "sqlite-kv"]);
             }
         }
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .unwrap();
+        command.stderr(log);
         Host::start(command)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.join("stderr")
+    }
+
+    /// The structured lines of the log of this world's hosts.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     pub(crate) fn sqlite_path(&self) -> PathBuf {
@@ -188,6 +207,9 @@ impl Drop for World {
         if let Some((mut redis, _)) = self.redis.take() {
             let _ = redis.kill();
             let _ = redis.wait();
+        }
+        if thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(self.log_path()).unwrap_or_default());
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
