@@ -117,7 +117,7 @@ pub fn plant(bugs: &[Bug], effort: Effort, bar: &ProgressBar) -> Vec<Caught> {
     all
 }
 
-/// The model tier has no server of ours in it: bugs of that room are hunted in the full one.
+/// The model tier does not host the embedded server: bugs in the server's crate are hunted in the full tier.
 fn hunt(bug: Bug, effort: Effort) -> Caught {
     let of_the_server = bug.room().starts_with("server");
     let first = if of_the_server { Tier::Full } else { Tier::Model };

@@ -11,7 +11,7 @@ use crate::recovery::Outlook;
 
 /// Room for the usual answer, in bytes, so that it is written without growing.
 const BODY_BYTES_USUAL: usize = 768;
-/// How an answer is to be dressed.
+/// What the headers and the form of an answer depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyContext {
     /// The key to echo.
@@ -163,7 +163,7 @@ fn form_refused(refused: &FormRefused, view: AttemptView) -> ApiError {
         .with_attempt(view)
 }
 
-/// 502: the PSP rejected us, not the payment. Its own words are not passed on.
+/// 502: the PSP rejected our request, not the payment. Its message is not passed on.
 #[must_use]
 pub fn psp_rejected(view: AttemptView, retry_after_s: u64, context: &ReplyContext) -> Response {
     let message = "The payment service provider rejected this server's request, not the payment: nothing was done. Retry with the same Idempotency-Key, not before Retry-After.";
@@ -235,7 +235,7 @@ fn echo(key: &str) -> String {
     }
 }
 
-/// The answer to every webhook that was taken in, or that is no concern of ours.
+/// The answer to every webhook that was applied, or that concerns no attempt of ours.
 #[must_use]
 pub(crate) fn received() -> Response {
     Response {

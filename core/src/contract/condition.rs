@@ -1,4 +1,4 @@
-//! The conditions of each operation: what may be set going in which status, and what an operator may end.
+//! The conditions of each operation: what may be started in which status, and what an operator may resolve.
 
 use crate::base::version::RecordVersion;
 use crate::contract::command::{Command, expressible};
@@ -12,7 +12,7 @@ use crate::journal::wire_form::WireForm;
 use crate::psp;
 use crate::psp::amount::Units;
 
-/// What a request sets going.
+/// What a request starts.
 pub(crate) enum Accepted {
     Operation {
         operation: Operation,
@@ -25,7 +25,7 @@ pub(crate) enum Accepted {
     },
 }
 
-/// Why a request sets nothing going.
+/// Why a request starts nothing.
 pub(crate) enum Refusal {
     /// The status does not allow it.
     State,
@@ -235,7 +235,7 @@ fn nothing_parked() -> Refusal {
     ApiError::new(Code::InvalidState, message).into()
 }
 
-/// An operator's word may come after what it is about has ended, and something else has been parked.
+/// A resolution may arrive after its operation has ended and another one has been parked.
 fn is_about(word: &Proposal, operation: Operation, version: RecordVersion) -> Result<(), Refusal> {
     if (word.operation, word.version) == (operation, version) {
         return Ok(());

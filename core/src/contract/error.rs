@@ -191,7 +191,7 @@ pub struct ApiError {
     pub message: Cow<'static, str>,
     /// The member at fault, if it is one.
     pub field: Option<String>,
-    /// Overrides the code's own word on retrying: an operation under way makes the same refusal worth a retry.
+    /// Overrides the code's default: while an operation is under way, the same refusal is worth a retry.
     pub retryable: Option<bool>,
     /// Whether trying again under a new key is known not to pay twice. It is known only of an attempt that ended
     /// without money: a request that was refused for its form may be the retry of one that was carried out.

@@ -8,7 +8,7 @@ use crate::journal::entry::{CallStep, Cause, Conclusion, Entry, EntryKind, Fact,
 use crate::journal::evidence::{EffectKind, Evidence, Signal};
 use crate::journal::record::Record;
 
-/// One line of the story.
+/// One line of the timeline.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
     seq: usize,
@@ -20,7 +20,7 @@ pub struct Line {
     hash: String,
 }
 
-/// The whole story of a record.
+/// The whole timeline of a record.
 #[must_use]
 pub fn timeline(record: &Record) -> Vec<Line> {
     record

@@ -49,7 +49,7 @@ pub(super) fn write(psp: &Psp, request: &PspRequest<'_>) -> HttpCall {
             }
             ("/authorize", body)
         }
-        // The face has one call to undo either: a void of a capture is its reversal.
+        // The acquirer has one call that undoes an authorization or a capture. A void of a capture is its reversal.
         Operation::Capture | Operation::Void | Operation::Refund => (
             if request.operation == Operation::Capture {
                 "/capture"
@@ -208,7 +208,7 @@ impl Outcome {
                 ..Evidence::default()
             },
             ("declined", _) => match (gone(self.code.as_deref()), target) {
-                // It says why: what was aimed at is gone already. That tells of the ledger, and is not a decline.
+                // The code says that the target no longer exists. That describes the ledger and is not a decline.
                 (Some(kind), Some(target)) if operation != Operation::Authorize => Evidence {
                     effects: vec![Effect {
                         kind,
@@ -238,7 +238,7 @@ impl Outcome {
     }
 }
 
-/// Refusals by which an acquirer says that the authorization is no more.
+/// Codes that say that the authorization no longer exists.
 fn gone(code: Option<&str>) -> Option<EffectKind> {
     match code {
         Some("authorization_expired") => Some(EffectKind::Lapse),
@@ -288,7 +288,7 @@ struct Listing {
     /// Captures that were taken back, where the acquirer lists them.
     #[serde(default)]
     reversal: Vec<Item>,
-    /// 3-D Secure that the customer has not finished, where the acquirer lists it: no effect yet, and not nothing.
+    /// Unfinished 3-D Secure, if the acquirer lists it. It is no effect yet, and it is no proof of absence.
     #[serde(default)]
     requires_action: Vec<Waiting>,
 }

@@ -60,7 +60,7 @@ fn of_operation(event: &Value, operation: Operation) -> Option<Option<Sighting>>
         Signal::ActionRequired { reference, .. } => Some(reference.clone()),
         _ => None,
     };
-    // A refusal names no object: it is about whatever was asked for.
+    // A refusal names no object. It is about the operation that was requested.
     let object = event.of.map(clip).or(named).or(waiting).unwrap_or_default();
     Some(Some(Sighting {
         object,

@@ -1,4 +1,4 @@
-//! What a driver is given, and what it gives back: each PSP's own module says it in its PSP's way.
+//! The input and the output of drivers, in terms that are common to all PSPs.
 
 use super::amount::Units;
 use super::report;
@@ -46,7 +46,7 @@ pub(crate) struct Answer {
     pub(crate) sightings: Vec<Sighting>,
     /// Where a look-up goes on.
     pub(crate) next_page: Option<String>,
-    /// Whether a question was not answered: it shows nothing, not even that nothing is there.
+    /// Whether a read or look-up failed. A failed one shows nothing and proves no absence.
     pub(crate) is_failed_look: bool,
     /// What the PSP rejected, if it did.
     pub(crate) rejection: Option<report::Rejection>,
@@ -62,7 +62,7 @@ impl From<Evidence> for Answer {
 }
 
 impl Answer {
-    /// An unknown outcome, and for a question: no answer.
+    /// An unknown outcome. For a read or look-up: a failed one.
     pub(crate) fn unknown(reason: impl Into<String>) -> Self {
         Self {
             evidence: Evidence::unknown(reason),
@@ -102,7 +102,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) units: Units,
 }
 
-/// The outcome is unknown, and the same key will never tell it.
+/// The outcome is unknown, and requests under the same key give no further evidence.
 pub(crate) fn key_useless(reason: impl Into<String>) -> Answer {
     Answer {
         is_failed_look: true,

@@ -4,9 +4,9 @@ use crate::base::id::AttemptId;
 
 /// What to do about an event. `Shown` is what it shows of an attempt, `Read` what has to be read first.
 pub(crate) enum Next<Shown, Read> {
-    /// It is no concern of ours.
+    /// It concerns no attempt of ours.
     Nothing,
-    /// It tells of this attempt.
+    /// It is evidence about this attempt.
     Tell(AttemptId, Shown),
     /// Its object has to be read first.
     Read(Read),
@@ -15,7 +15,7 @@ pub(crate) enum Next<Shown, Read> {
 }
 
 impl<Shown, Read> Next<Shown, Read> {
-    /// The same with what it shows told in another way.
+    /// The same, with what it shows converted.
     pub(super) fn map<Told>(self, tell: impl FnOnce(Shown) -> Told) -> Next<Told, Read> {
         match self {
             Self::Nothing => Next::Nothing,

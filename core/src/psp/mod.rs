@@ -1,5 +1,5 @@
-//! PSP drivers: wire mapping, bytes in and bytes out. A driver knows how a PSP says things; what follows from them
-//! is the machine's business.
+//! PSP drivers: wire mapping, bytes in and bytes out. A driver knows a PSP's messages. What follows from them
+//! is decided in `machine/`.
 
 pub(crate) mod acquirer;
 pub(crate) mod acquirer_event;

@@ -8,7 +8,7 @@ use crate::base::limits::QUESTIONS_MAX;
 use crate::base::time::{Millis, UnixMillis};
 
 /// The last question of each attempt. One value serves one process; it is not durable, and other processes do not know of it.
-/// What is forgotten or not known costs a question more, and nothing else.
+/// An entry that is forgotten costs one more read, and nothing else.
 #[derive(Debug, Default)]
 pub struct Questions {
     asked_at_ms: BTreeMap<AttemptId, UnixMillis>,

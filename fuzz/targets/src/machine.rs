@@ -1,5 +1,5 @@
 //! `machine`: sequences of inputs in any order, with crashes, stale servers, lost and late answers and replays, around
-//! core's one door. What is true is the ledger's ([`pay_once_psp_model`]); what must hold of records is core's own `invariant`.
+//! core's entry point. What is true is the ledger's ([`pay_once_psp_model`]); what must hold of records is core's own `invariant`.
 //!
 //! An input is three bytes that choose a story's beginning (the PSP's class, the card, how far the payment has come)
 //! and two bytes for each thing that then happens. Beginnings are made once and kept, so that an execution costs what

@@ -1,4 +1,4 @@
-//! The room in which one request does its work: state behind it, changes and notices coming out of it.
+//! The work of one request: the state before it, and the changes and notices that follow from it.
 
 use std::sync::Arc;
 

@@ -6,6 +6,14 @@ use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+const LISTEN: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pay-once"));
+    command.args(LISTEN);
+    command
+}
+
 /// The binary under load, with a store of its own.
 pub(crate) struct Server {
     pub(crate) child: Child,
@@ -16,22 +24,28 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// With the sandbox inside, as the PSP of everybody.
+    #[allow(dead_code, reason = "not every benchmark has a sandbox")]
     pub(crate) fn start(latency: &str) -> Self {
-        let dir =
-            std::env::temp_dir().join(format!("pay-once-load-{}-{}", std::process::id(), latency.len()));
+        let mut command = command();
+        command.args(["--sandbox-listen", "127.0.0.1:0", "--sandbox-latency-ms", latency]);
+        Self::spawn(command, latency, true)
+    }
+
+    /// With the PSPs of a configuration file, through `script`, which ends with `exec "$0" "$@"`.
+    #[allow(dead_code, reason = "not every benchmark has a configuration")]
+    pub(crate) fn configured(script: &str, config: &std::path::Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(env!("CARGO_BIN_EXE_pay-once"));
+        shell.args(LISTEN).arg("--config").arg(config);
+        Self::spawn(shell, "configured", false)
+    }
+
+    fn spawn(mut command: Command, name: &str, has_sandbox: bool) -> Self {
+        let dir = std::env::temp_dir().join(format!("pay-once-load-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pay-once"))
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--sandbox-listen",
-                "127.0.0.1:0",
-                "--admin-listen",
-                "127.0.0.1:0",
-                "--sandbox-latency-ms",
-                latency,
-            ])
-            .args(["--log", "warn", "--data"])
+        let mut child = command
+            .args(["--log", "error", "--data"])
             .arg(&dir)
             .stdout(Stdio::piped())
             .spawn()
@@ -47,7 +61,10 @@ impl Server {
                 .to_owned()
         };
         let address = after("listening on http://");
-        let sandbox = after("sandbox PSP on http://");
+        let sandbox = match has_sandbox {
+            true => after("sandbox PSP on http://"),
+            false => String::new(),
+        };
         let operators = after("operators on http://");
         Self {
             child,
@@ -92,8 +109,20 @@ impl Client {
     }
 
     pub(crate) async fn call(&mut self, method: &str, path: &str, key: &str, body: &str) -> Answer {
+        self.call_with(method, path, key, "", body).await
+    }
+
+    /// `headers`: whole lines.
+    pub(crate) async fn call_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        key: &str,
+        headers: &str,
+        body: &str,
+    ) -> Answer {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nIdempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nIdempotency-Key: {key}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             self.host,
             body.len()
         );

@@ -58,7 +58,7 @@ pub struct World {
     finalized: [Option<Arc<Settled>>; REQUESTS],
     seen: Status,
     entropy: u128,
-    /// Calls into core's one door.
+    /// Calls of core's entry point.
     pub steps: u64,
 }
 
