@@ -46,10 +46,23 @@ fn main() {
         runtime.block_on(async {
             let begin = Instant::now();
             let all = merchants.iter().flat_map(|merchant| {
-                (0..CONNECTIONS).map(|nth| pay(server.address.clone(), merchant, name.to_owned(), nth, begin, length))
+                (0..CONNECTIONS).map(|nth| {
+                    pay(
+                        server.address.clone(),
+                        merchant,
+                        name.to_owned(),
+                        nth,
+                        begin,
+                        length,
+                    )
+                })
             });
             let mut took: BTreeMap<(&str, u16), Vec<f64>> = BTreeMap::new();
-            for (merchant, status, ms) in join_all(all.collect::<Vec<_>>().into_iter()).await.into_iter().flatten() {
+            for (merchant, status, ms) in join_all(all.collect::<Vec<_>>().into_iter())
+                .await
+                .into_iter()
+                .flatten()
+            {
                 took.entry((merchant, status)).or_default().push(ms);
             }
             println!("{name}, {} s", length.as_secs());
@@ -57,7 +70,11 @@ fn main() {
                 println!("  {merchant} {status}: {:>5}  {}", took.len(), percentiles(took));
             }
             let of_b = took.keys().filter(|(merchant, _)| *merchant == "b");
-            assert_eq!(of_b.map(|(_, status)| *status).collect::<Vec<_>>(), [200], "all of b's are paid");
+            assert_eq!(
+                of_b.map(|(_, status)| *status).collect::<Vec<_>>(),
+                [200],
+                "all of b's are paid"
+            );
             let paid = &took[&("b", 200)];
             paid[(paid.len() - 1) * 99 / 100]
         })
@@ -112,8 +129,12 @@ fn psp(answers: bool) -> String {
                 while let Ok(read @ 1..) = stream.read(&mut chunk) {
                     bytes.extend_from_slice(&chunk[..read]);
                     let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
-                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                        continue;
+                    };
+                    let length = head
+                        .lines()
+                        .find_map(|line| line.strip_prefix("content-length: "));
                     let length: usize = length.map_or(0, |length| length.parse().unwrap());
                     if body.len() < length || !answers {
                         continue;
