@@ -67,6 +67,7 @@ fn answer(heard: &Heard, met: &mut Met) {
         (Role::Merchant | Role::OnlyReader, Some("FORBIDDEN")) => met.meet(Sometimes::UnauthorizedRefused),
         (Role::SecondOperator, _) if told.status == 200 => met.meet(Sometimes::TwoAgreed),
         (Role::Reuse, Some("IDEMPOTENCY_KEY_REUSE")) => met.meet(Sometimes::KeyReuseRefused),
+        (_, Some("PSP_UNAVAILABLE")) => met.meet(Sometimes::PlaceRefused),
         (Role::Rival, Some("INVALID_STATE")) => met.meet(Sometimes::RivalRefused),
         _ => {}
     }

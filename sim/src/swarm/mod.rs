@@ -126,7 +126,8 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     plan
 }
 
-/// Chooses how core is hosted. Where anything is out of order, processes of some plans end between two operations of the store.
+/// Chooses how core is hosted. Where anything is out of order, processes of some plans end between two operations of the store, and
+/// servers of some have no place for a call.
 fn shape(plan: &mut Plan, tier: Tier) {
     let draw = &mut Draw::new(plan.world.seed, Concern::Shape);
     let (shape, deaths_permille) = (
@@ -149,6 +150,12 @@ fn shape(plan: &mut Plan, tier: Tier) {
     let is_calm = is_calm || plan.steps.iter().any(is_told_late);
     plan.world.deaths_permille = match shape {
         Shape::Objects | Shape::Instances if !is_calm => deaths_permille,
+        _ => 0,
+    };
+    let places = &mut Draw::new(plan.world.seed, Concern::Places);
+    let no_place_permille = *places.pick(&[0, 0, 20, 300]);
+    plan.world.no_place_permille = match shape {
+        Shape::Servers if !is_calm => no_place_permille,
         _ => 0,
     };
 }

@@ -117,6 +117,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         second_secret,
         shape: Shape::Servers,
         deaths_permille: 0,
+        no_place_permille: 0,
         created_webhooks: created && is_stripe,
         two_operators: needs_two && has_operator,
         policy: None,
