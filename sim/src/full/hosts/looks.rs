@@ -13,6 +13,13 @@ const LOOK_EVERY_MS: u64 = 100;
 /// How long an answer is waited for, in milliseconds.
 const LOOK_LIMIT_MS: u64 = 2_000;
 
+/// What was seen of a record: it is decoded again only after it has changed.
+#[derive(Default)]
+struct Seen {
+    version: Option<u64>,
+    is_parked: bool,
+}
+
 impl Ways {
     /// Waits until one payment's attempt has come to an end, and looks at it once when all is over. Until then it is
     /// only peeped at: a look is a request, and whatever a request sets going would hide that nothing else does
@@ -20,7 +27,7 @@ impl Ways {
     pub(super) async fn look_on(self, buyer: usize) {
         let stage = &self.stage;
         stage.sleep_until(stage.plan.world.heal_ms).await;
-        let mut seen_version = None;
+        let mut seen = Seen::default();
         loop {
             let is_last_round = stage.clients.borrow().is_last_round;
             if is_last_round && self.look(buyer).await {
@@ -29,29 +36,29 @@ impl Ways {
                 return;
             }
             if let Some(id) = self.with(buyer, |buyer| stage.plan.attempt_of(buyer.shopper.payment())) {
-                self.peep(buyer, id, &mut seen_version);
-                self.operate(buyer, id);
+                self.peep(buyer, id, &mut seen);
+                if seen.is_parked {
+                    self.operate(buyer, id);
+                }
             }
             stage.sleep(LOOK_EVERY_MS).await;
         }
     }
 
-    fn peep(&self, buyer: usize, id: AttemptId, seen_version: &mut Option<u64>) {
-        let is_settled = {
+    fn peep(&self, buyer: usize, id: AttemptId, seen: &mut Seen) {
+        let record = {
             let rows = self.stage.rows.borrow();
             let row = rows.all.get(&id.to_bytes());
             let version = row.map_or(0, |row| row.version.get());
-            if seen_version.replace(version) == Some(version) {
+            if seen.version.replace(version) == Some(version) {
                 return;
             }
-            // What cannot be read is for the oracles; it will not get better by waiting.
-            let waits_for_operator =
-                |record: &Record| self.stage.plan.world.operator_ms.is_some() && operator::is_parked(record);
-            row.is_none_or(|row| {
-                Record::decode(id, &row.bytes)
-                    .map_or(true, |record| is_end(&record) && !waits_for_operator(&record))
-            })
+            row.and_then(|row| Record::decode(id, &row.bytes).ok())
         };
+        seen.is_parked = record.as_ref().is_some_and(operator::is_parked);
+        let waits_for_operator = seen.is_parked && self.stage.plan.world.operator_ms.is_some();
+        // What cannot be read is for the oracles; it will not get better by waiting.
+        let is_settled = record.is_none_or(|record| is_end(&record) && !waits_for_operator);
         self.with(buyer, |buyer| buyer.is_settled = is_settled);
     }
 
