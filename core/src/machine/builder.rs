@@ -8,6 +8,7 @@ use crate::base::config::{Config, Psp};
 use crate::base::http::Response;
 use crate::base::id::{Entropy, LocalId};
 use crate::base::limits::{FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
+use crate::base::loss::Loss;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::contract::answer;
@@ -89,6 +90,49 @@ impl<'a> StepBuilder<'a> {
     }
 
     pub(crate) fn push(&mut self, fact: Fact) -> Result<(), RecordError> {
+        self.suspect()?;
+        self.append(fact)
+    }
+
+    /// Rule 16: the first write after a restore notes what the record may lack, before anything follows from the record. Whether it was
+    /// noted now.
+    pub(crate) fn suspect(&mut self) -> Result<bool, RecordError> {
+        let Some(loss) = self.unnoted_loss() else {
+            return Ok(false);
+        };
+        self.append(Fact::Suspected {
+            begins_ms: loss.begins_ms,
+            restored_ms: loss.restored_ms,
+        })?;
+        Ok(true)
+    }
+
+    /// The loss that the record was last written before and does not know of.
+    fn unnoted_loss(&self) -> Option<Loss> {
+        let loss = *self.clock.config.losses.get(&*self.state().psp)?;
+        let skew_ms = self.psp()?.timing.max_clock_skew_ms;
+        let is_noted = |noted: Loss| noted.restored_ms >= loss.restored_ms;
+        let written_ms = self.record.entries().last()?.at_ms;
+        let is_old = self.expected_version.is_some() && written_ms < loss.restored_ms + skew_ms;
+        (is_old && !self.state().loss.is_some_and(is_noted)).then_some(loss)
+    }
+
+    /// Notes what may have been lost of an attempt that the store does not have.
+    pub(crate) fn suspect_absent(&mut self) -> Result<(), RecordError> {
+        match self
+            .clock
+            .config
+            .loss_of_absent(&self.state().psp, self.clock.now_ms)
+        {
+            Some(loss) => self.append(Fact::Suspected {
+                begins_ms: loss.begins_ms,
+                restored_ms: loss.restored_ms,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn append(&mut self, fact: Fact) -> Result<(), RecordError> {
         self.record.to_mut().append(Entry {
             at_ms: self.clock.now_ms,
             fact,
@@ -166,6 +210,9 @@ impl<'a> StepBuilder<'a> {
             };
             if !self.calls.is_empty() {
                 return Ok(());
+            }
+            if self.suspect()? {
+                continue;
             }
             self.make(psp, plan.what)?;
         }
@@ -285,7 +332,11 @@ impl<'a> StepBuilder<'a> {
         let Some(psp) = self.psp() else { return Ok(()) };
         match running.filter(|running| running.operation == Operation::Authorize) {
             // The same key tells which one is ours.
-            Some(running) if recovery::may_resend(running, psp, self.clock.now_ms) => Ok(()),
+            Some(running)
+                if !running.is_suspect() && recovery::may_resend(running, psp, self.clock.now_ms) =>
+            {
+                Ok(())
+            }
             Some(running) if running.parked.is_none() => {
                 let reason = ownership::not_ours(reference);
                 self.conclude(|operation| Conclusion::Parked { operation, reason })

@@ -108,6 +108,7 @@ fn create(
             &clock.config.installation,
         )?,
     );
+    work.suspect_absent()?;
     work.remember_return(payment.return_url.as_deref())?;
     if request == RequestKind::Charge {
         work.begin(psp, Operation::Authorize, Cause::Client, amount_minor, None)?;
