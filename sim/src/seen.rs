@@ -252,6 +252,8 @@ pub struct Run {
     pub ended_ms: u64,
     /// Webhooks that were acknowledged: when, in milliseconds from the start, and their bodies.
     pub acknowledged: Vec<(u64, Vec<u8>)>,
+    /// Attempts that a restore has thrown back, and when the store was restored, in milliseconds from the start.
+    pub lost: BTreeMap<String, u64>,
     /// What was met, for the gate against runs that prove nothing.
     pub met: crate::met::Met,
     /// Errors of the world itself (a panic in a host, say): always a violation.

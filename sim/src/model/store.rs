@@ -81,6 +81,29 @@ impl Store {
         true
     }
 
+    /// A copy of everything.
+    pub(super) fn back_up(&self) -> BTreeMap<AttemptId, Row> {
+        self.rows.clone()
+    }
+
+    /// The copy becomes the store. Gives the attempts of which it lacks something.
+    pub(super) fn restore(&mut self, copy: BTreeMap<AttemptId, Row>) -> Vec<AttemptId> {
+        let version =
+            |rows: &BTreeMap<AttemptId, Row>, id: &AttemptId| rows.get(id).map(|row| row.record.version());
+        let lost = self
+            .rows
+            .keys()
+            .filter(|id| version(&copy, id) != version(&self.rows, id));
+        let lost = lost.copied().collect();
+        self.rows = copy;
+        lost
+    }
+
+    /// Every record.
+    pub(super) fn all(&self) -> Vec<Arc<Record>> {
+        self.rows.values().map(|row| Arc::clone(&row.record)).collect()
+    }
+
     /// What is stored, so that it can be put back.
     pub(super) fn row(&self, id: AttemptId) -> Option<Row> {
         self.rows.get(&id).cloned()

@@ -136,9 +136,9 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
             message: what.clone(),
         });
     }
-    let mut heard: BTreeMap<u32, Vec<&Heard>> = BTreeMap::new();
+    let mut heard_of: BTreeMap<u32, Vec<&Heard>> = BTreeMap::new();
     for one in &run.heard {
-        heard.entry(one.ask.payment).or_default().push(one);
+        heard_of.entry(one.ask.payment).or_default().push(one);
     }
     let mut ledger: BTreeMap<&str, Vec<&LedgerEvent>> = BTreeMap::new();
     for event in &run.ledger {
@@ -148,11 +148,17 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
         let id = run.plan.attempt_of(payment).to_string();
         let all = ledger.remove(id.as_str()).unwrap_or_default();
         let (foreign, own) = money::sort(all);
+        let mut heard = heard_of.remove(&payment.payment).unwrap_or_default();
+        // A restore takes back what clients were told of the writes that it loses, and nothing else: what they are told from then on is
+        // one story again. What happened to the money is judged from the beginning.
+        let lost_ms = run.lost.get(&id).copied();
+        heard.retain(|heard| lost_ms.is_none_or(|lost_ms| heard.began_ms >= lost_ms));
         let case = Case {
             run,
             payment,
             class: run.plan.world.class_of(payment.merchant),
-            heard: heard.remove(&payment.payment).unwrap_or_default(),
+            heard,
+            lost_ms,
             has_extra: run.twice.contains(&id),
             ledger: money::seen(run, &id, own),
             foreign,
@@ -189,6 +195,8 @@ struct Case<'a> {
     class: Class,
     id: String,
     heard: Vec<&'a Heard>,
+    /// When a restore has thrown the attempt back, if one has, in milliseconds from the start.
+    lost_ms: Option<u64>,
     /// Whether the PSP executed a call a second time.
     has_extra: bool,
     /// What happened to objects of ours. The second execution of a call is left out unless our journal has seen it.
