@@ -307,7 +307,8 @@ impl State {
     #[must_use]
     pub fn open_proposal(&self) -> Option<&Proposal> {
         let proposal = self.proposal.as_ref()?;
-        (self.parking() == Some((proposal.operation, proposal.version))).then_some(proposal)
+        let (_, version) = self.parking()?;
+        (version == proposal.version).then_some(proposal)
     }
 
     /// The highest generation that an operation has used; 0 if none.

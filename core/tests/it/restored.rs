@@ -510,3 +510,48 @@ fn a_second_loss_makes_suspect_again() {
     assert_eq!(world.op(id, "capture", "k3").status, 200);
     assert_eq!(world.ledger.captures(), 1, "{:#?}", world.story(id));
 }
+
+/// An operator looks a parked release up, and finds the capture of the lost time: that is said as what it is, and nothing is released.
+#[test]
+fn an_operator_may_find_a_capture_where_a_release_is_parked() {
+    for needs in [1, 2] {
+        let (mut world, id, backup) = lost(Kind::Blind, Known::Authorized, Truth::Captured).unwrap();
+        world.config.resolve_needs = needs;
+        restore(&mut world, &backup, HOUR_MS);
+        let sent = world.money_calls;
+        assert_eq!(world.op(id, "void", "k4").status, 202);
+        assert!(world.is_parked(id));
+        let generation = world.get(id)["operation"]["generation"].clone();
+        let said = json!({"reason": "the books", "operation": "capture", "generation": generation, "outcome": "happened",
+            "psp_reference": "cap_9"});
+        let target = format!("/attempts/{id}/resolve");
+        for (operator, key) in [("ok_ada", "r1"), ("ok_grace", "r2")]
+            .into_iter()
+            .take(needs.into())
+        {
+            let bearer = format!("Bearer {operator}");
+            let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+            let response = world.send("POST", &target, &headers, said.to_string().as_bytes());
+            let is_last = needs == 1 || key == "r2";
+            assert_eq!(
+                response.status,
+                if is_last { 200 } else { 202 },
+                "{}",
+                text(&response)
+            );
+        }
+        assert_eq!((world.status(id).as_str(), world.money_calls), ("CAPTURED", sent));
+        // Of a release that was sent since, nothing but the release can be said.
+        let mut world = World::new(Kind::Blind);
+        let id = world.authorized();
+        world.script.push_back(Told::Instead(timeout()));
+        world.op(id, "void", "k4");
+        world.settle(id, 2);
+        let said = world.word(id, json!({"reason": "r", "outcome": "happened"}));
+        let said = said.replace("\"void\"", "\"capture\"");
+        assert_eq!(
+            world.post(&format!("/attempts/{id}/resolve"), "r1", &said).status,
+            409
+        );
+    }
+}

@@ -26,7 +26,7 @@ use pay_once_sandbox::{Sandbox, Timed};
 use crate::met::{Met, Sometimes};
 use crate::plan::{Act, Host, Plan};
 use crate::rng::{Concern, Draw};
-use crate::seen::{Heard, PspCall, Run};
+use crate::seen::{Heard, Lost, PspCall, Run};
 use crate::shopper::{Ask, Shopper};
 use crate::trace::{Kind, Trace, Traced};
 use crate::world::{EPOCH_MS, config, psp_settings};
@@ -71,8 +71,8 @@ pub(crate) struct Sim<'a> {
     late_swaps: usize,
     /// Backups, by the step that restores them.
     backups: BTreeMap<usize, restore::Backup>,
-    /// Attempts that a restore has thrown back, and when.
-    lost: BTreeMap<String, u64>,
+    /// Attempts that a restore has thrown back.
+    lost: BTreeMap<String, Lost>,
     sandbox: Sandbox,
     shoppers: Vec<Shopper>,
     heard: Vec<Heard>,

@@ -9,6 +9,7 @@ use super::events::Event;
 use super::store::Row;
 use crate::met::Sometimes;
 use crate::plan::{Host, Shape};
+use crate::seen::Lost;
 use crate::trace::Kind;
 use crate::world::EPOCH_MS;
 
@@ -52,8 +53,10 @@ impl Sim<'_> {
                 lost.len()
             )
         });
+        let at_ms = self.now_ms;
+        let lost = lost.into_iter();
         self.lost
-            .extend(lost.into_iter().map(|id| (id.to_string(), self.now_ms)));
+            .extend(lost.map(|record| (record.id().to_string(), Lost { at_ms, record })));
         let loss = Loss {
             begins_ms: UnixMillis::new(EPOCH_MS + backup.at_ms),
             restored_ms: UnixMillis::new(EPOCH_MS + self.now_ms),

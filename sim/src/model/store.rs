@@ -86,15 +86,14 @@ impl Store {
         self.rows.clone()
     }
 
-    /// The copy becomes the store. Gives the attempts of which it lacks something.
-    pub(super) fn restore(&mut self, copy: BTreeMap<AttemptId, Row>) -> Vec<AttemptId> {
-        let version =
-            |rows: &BTreeMap<AttemptId, Row>, id: &AttemptId| rows.get(id).map(|row| row.record.version());
-        let lost = self
-            .rows
-            .keys()
-            .filter(|id| version(&copy, id) != version(&self.rows, id));
-        let lost = lost.copied().collect();
+    /// The copy becomes the store. Gives the records of which it lacks something.
+    pub(super) fn restore(&mut self, copy: BTreeMap<AttemptId, Row>) -> Vec<Arc<Record>> {
+        let is_lost = |id: &AttemptId, row: &Row| {
+            let kept = copy.get(id).map(|kept| kept.record.version());
+            kept != Some(row.record.version())
+        };
+        let lost = self.rows.iter().filter(|(id, row)| is_lost(id, row));
+        let lost = lost.map(|(_, row)| Arc::clone(&row.record)).collect();
         self.rows = copy;
         lost
     }

@@ -44,7 +44,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             "still parked, though an operator resolves what is".to_owned(),
         ));
     }
-    if is_amount(case) || is_foreign(case) || is_spent(case) || is_unseen(case) || is_unknown(case)? {
+    if is_restored(case)?
+        || is_amount(case)
+        || is_foreign(case)
+        || is_spent(case)
+        || is_unseen(case)
+        || is_unknown(case)?
+    {
         return Ok(());
     }
     Err((
@@ -82,6 +88,40 @@ fn is_amount(case: &Case<'_>) -> bool {
     // Of two amounts that were asked for, the one that was asked for first may have been taken, and its answer was a rejection.
     let other_request = case.payment.rival_takes_half && is_second_answer(case);
     case.captures_other() || by_hand || other_hold || other_request
+}
+
+/// The store was restored, and the PSP offers no way to find out what was sent before. A key tells until the loss is as old as its
+/// horizon.
+fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(false);
+    };
+    let world = &case.run.plan.world;
+    let (mut begins, mut is_sent, mut is_restored) = (0, false, false);
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Suspected { begins_ms, .. } => (begins, is_sent) = (begins_ms.get(), false),
+            Fact::Dispatched { .. } => is_sent = true,
+            Fact::Inferred {
+                conclusion: Conclusion::Parked { reason, .. },
+            } => {
+                is_restored = reason.contains("restored from a backup");
+                let margin_ms = 2 * (world.declared.max_in_flight_ms + world.declared.skew_ms);
+                let known_ms = begins + world.declared.horizon_ms.saturating_sub(margin_ms);
+                let is_told = case.class == Class::Keyed && entry.at_ms.get() < known_ms;
+                // A release that was refused is not sent again.
+                let running = record.state().running.as_ref();
+                let was_refused = running.is_some_and(|running| running.refused.is_some());
+                if is_restored && is_told && !is_sent && !was_refused {
+                    let at_ms = entry.at_ms.get().saturating_sub(EPOCH_MS);
+                    let what = "parked after a restore while the key could still tell".to_owned();
+                    return Err((at_ms, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(is_restored && matches!(case.class, Class::Blind | Class::Keyed))
 }
 
 /// No look was answered for a day.
