@@ -307,8 +307,9 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: UnixMillis, by_loo
         let given_up_ms = action_given_up_ms(state, psp, now_ms, by_lookup);
         return (now_ms + ACTION_POLL_FIRST_MS).min(given_up_ms.max(now_ms));
     }
-    let sent_ms = running.last_send_ms().unwrap_or(running.since_ms);
-    let last_ms = running.lost.map_or(sent_ms, |lost| sent_ms.max(lost.since_ms));
+    let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
+    // After a restore the looks begin when it is noted.
+    let last_ms = running.lost.map_or(last_ms, |lost| last_ms.max(lost.since_ms));
     let next_ms = now_ms + (now_ms - last_ms).clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
     let mut counts_ms = proof_counts_at_ms(state, running, psp, by_lookup);
     if state.is_unfinished_action() {

@@ -555,3 +555,44 @@ fn an_operator_may_find_a_capture_where_a_release_is_parked() {
         );
     }
 }
+
+/// A PSP whose objects are read by id, and not listed: without the id only a key tells.
+#[test]
+fn where_objects_are_not_listed_only_a_key_tells_of_a_lost_id() {
+    for (kind, prepares) in [
+        (Kind::Stripe, false),
+        (Kind::Stripe, true),
+        (Kind::StripeNoKeys, true),
+    ] {
+        for known in [Known::Absent, Known::Created, Known::Authorized] {
+            let mut world = World::new(kind);
+            let capabilities = &mut world.psp_mut().capabilities;
+            (capabilities.lookup_lag_ms, capabilities.prepare_first) = (None, prepares);
+            let mut backup = back_up(&world);
+            let id = world.create();
+            if known != Known::Absent {
+                backup = back_up(&world);
+            }
+            assert_eq!(world.op(id, "authorize", "k2").status, 200);
+            if known == Known::Authorized {
+                backup = back_up(&world);
+            }
+            world.now_ms += 60_000;
+            assert_eq!(world.op(id, "capture", "k3").status, 200);
+            restore(&mut world, &backup, HOUR_MS);
+            ask_again(&mut world);
+            let what = format!("{kind:?} {prepares} {known:?}: {:#?}", world.story(id));
+            assert_eq!(
+                (world.ledger.authorizations(), world.ledger.captures()),
+                (1, 1),
+                "{what}"
+            );
+            let is_found = known == Known::Authorized || kind == Kind::Stripe;
+            assert_eq!(
+                (world.status(id) == "CAPTURED", world.is_parked(id)),
+                (is_found, !is_found),
+                "{what}"
+            );
+        }
+    }
+}
