@@ -18,8 +18,10 @@ use crate::journal::invariant;
 use crate::journal::record::{Record, RecordError};
 use crate::journal::state::State;
 use crate::journal::status::Status;
+use crate::journal::wire_form::WireForm;
 use crate::machine::pending::PendingRequest;
 use crate::machine::step::{Reply, Step, Write};
+use crate::psp::amount::Units;
 use crate::psp::call::Call;
 use crate::psp::report::PspReport;
 use crate::recovery::ownership;
@@ -100,11 +102,23 @@ impl<'a> StepBuilder<'a> {
         let Some(loss) = self.unnoted_loss() else {
             return Ok(false);
         };
+        self.note_loss(loss)?;
+        Ok(true)
+    }
+
+    fn note_loss(&mut self, loss: Loss) -> Result<(), RecordError> {
         self.append(Fact::Suspected {
             begins_ms: loss.begins_ms,
             restored_ms: loss.restored_ms,
         })?;
-        Ok(true)
+        let state = self.state();
+        // What was made in that time was written as an authorization is written that begins now.
+        let form = WireForm::CURRENT.number();
+        let is_unsent = state.generation_of_call.is_empty() && state.wire_form != form;
+        if is_unsent && is_expressible(state) {
+            self.append(Fact::WireForm { form })?;
+        }
+        Ok(())
     }
 
     /// The loss that the record was last written before and does not know of.
@@ -124,10 +138,7 @@ impl<'a> StepBuilder<'a> {
             .config
             .loss_of_absent(&self.state().psp, self.clock.now_ms)
         {
-            Some(loss) => self.append(Fact::Suspected {
-                begins_ms: loss.begins_ms,
-                restored_ms: loss.restored_ms,
-            }),
+            Some(loss) => self.note_loss(loss),
             None => Ok(()),
         }
     }
@@ -443,4 +454,10 @@ impl<'a> StepBuilder<'a> {
         let is_open = self.state().status == Status::RequiresAction;
         is_open && (pending.expects_read || (is_new && is_readable))
     }
+}
+
+/// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
+pub(super) fn is_expressible(state: &State) -> bool {
+    let units = Units::new(state.connector, WireForm::CURRENT);
+    units.to_wire(&state.terms.money).is_ok()
 }

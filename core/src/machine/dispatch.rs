@@ -1,6 +1,6 @@
 //! Calls to the PSP: what is journaled before one leaves, and how it is addressed (rules 1 and 3).
 
-use super::builder::StepBuilder;
+use super::builder::{StepBuilder, is_expressible};
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
 use crate::base::limits::{ACTION_READ_EVERY_MS, GENERATIONS_PER_OPERATION_MAX};
@@ -12,7 +12,6 @@ use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::journal::wire_form::WireForm;
 use crate::psp;
-use crate::psp::amount::Units;
 use crate::psp::call::{Call, HttpCall, Lookup, Purpose};
 use crate::psp::driver::{PspRequest, Window};
 use crate::recovery;
@@ -205,12 +204,6 @@ fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, ge
         }
         None => WireForm::of(state.wire_form),
     }
-}
-
-/// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
-fn is_expressible(state: &State) -> bool {
-    let units = Units::new(state.connector, WireForm::CURRENT);
-    units.to_wire(&state.terms.money).is_ok()
 }
 
 /// Rule 3: one key per (attempt, operation, generation). It names the attempt, so that a PSP's own log can be read.

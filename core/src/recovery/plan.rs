@@ -221,7 +221,9 @@ fn plan_refused(state: &State, running: &CurrentOperation, refused: &Refused, ps
 fn plan_suspect(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> Plan {
     let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
     let at_ms = due_ms.max(now_ms);
-    let may_send = running.refused.is_none() && may_resend(running, psp, at_ms);
+    // A key tells nothing of a capture of that time, and some PSPs carry out the release of a capture as its refund.
+    let is_undoing = matches!(running.operation, Operation::Void | Operation::Refund);
+    let may_send = !is_undoing && may_resend(running, psp, at_ms);
     let what = match look(state, psp) {
         Some(look) => look,
         None if may_send => RecoveryAction::Send {

@@ -628,3 +628,22 @@ fn a_lost_key_is_told_what_was_done_under_it() {
     assert_eq!(world.op(id, "void", "k6").status, 200);
     assert_eq!(world.op(id, "void", "k7").status, 409);
 }
+
+/// What was made in the time of the loss was written in the newest wire form, whatever form a journal without dispatches has.
+#[test]
+fn the_amount_of_a_lost_object_is_read_in_the_units_that_it_was_written_in() {
+    let mut world = World::new(Kind::StripeListed);
+    let backup = back_up(&world);
+    // Stripe counts a króna in hundredths.
+    let body = CREATE.replace("GBP", "ISK");
+    assert_eq!(world.post("/charge", "c1", &body).status, 200);
+    let id = *world.store.keys().next().unwrap();
+    restore(&mut world, &backup, HOUR_MS);
+    assert_eq!(
+        world.post("/charge", "c1", &body).status,
+        200,
+        "{:#?}",
+        world.story(id)
+    );
+    assert_eq!((world.ledger.captures(), world.money_calls), (1, 1));
+}

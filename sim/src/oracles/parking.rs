@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::journal::entry::{Conclusion, Fact};
+use pay_once_core::journal::entry::{Conclusion, Fact, Operation};
 use pay_once_core::limits::{GENERATIONS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
@@ -97,11 +97,15 @@ fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
         return Ok(false);
     };
     let world = &case.run.plan.world;
-    let (mut begins, mut is_sent, mut is_restored) = (0, false, false);
+    let (mut begins, mut is_sent, mut is_restored, mut is_undoing) = (0, false, false, false);
     for entry in record.entries() {
         match &entry.fact {
             Fact::Suspected { begins_ms, .. } => (begins, is_sent) = (begins_ms.get(), false),
             Fact::Dispatched { .. } => is_sent = true,
+            // The key of a release tells nothing of a capture.
+            Fact::Intended { operation, .. } => {
+                is_undoing = matches!(operation, Operation::Void | Operation::Refund);
+            }
             Fact::Inferred {
                 conclusion: Conclusion::Parked { reason, .. },
             } => {
@@ -109,10 +113,7 @@ fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
                 let margin_ms = 2 * (world.declared.max_in_flight_ms + world.declared.skew_ms);
                 let known_ms = begins + world.declared.horizon_ms.saturating_sub(margin_ms);
                 let is_told = case.class == Class::Keyed && entry.at_ms.get() < known_ms;
-                // A release that was refused is not sent again.
-                let running = record.state().running.as_ref();
-                let was_refused = running.is_some_and(|running| running.refused.is_some());
-                if is_restored && is_told && !is_sent && !was_refused {
+                if is_restored && is_told && !is_sent && !is_undoing {
                     let at_ms = entry.at_ms.get().saturating_sub(EPOCH_MS);
                     let what = "parked after a restore while the key could still tell".to_owned();
                     return Err((at_ms, what));
@@ -121,7 +122,9 @@ fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
             _ => {}
         }
     }
-    Ok(is_restored && matches!(case.class, Class::Blind | Class::Keyed))
+    // A key that is sent no more is no way out where looks are refused.
+    let is_suspect = record.state().loss.is_some() && world.lists_forbidden;
+    Ok(is_restored && matches!(case.class, Class::Blind | Class::Keyed) || is_suspect)
 }
 
 /// No look was answered for a day.

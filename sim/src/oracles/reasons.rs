@@ -33,15 +33,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         } => Some(since(sent_at_ms.get())),
         _ => None,
     });
-    let is_void_asked = case.written().any(|entry| {
-        matches!(
-            &entry.fact,
-            Fact::Intended {
-                operation: Operation::Void,
-                cause: CoreCause::Client,
-                ..
-            }
-        )
+    let is_void_asked = case.written().any(|entry| match &entry.fact {
+        Fact::Intended {
+            operation: Operation::Void,
+            cause,
+            ..
+        } => *cause == CoreCause::Client || case.lost.is_some(),
+        _ => false,
     });
     // Nothing that was sent can end before either time is over; clocks differ.
     let is_secure = matches!(

@@ -167,6 +167,12 @@ fn restore(plan: &mut Plan, tier: Tier) {
     if !is_restored || tier == Tier::Full {
         return;
     }
+    for step in &mut plan.steps {
+        // Another installation's object of that time cannot be told from one of ours.
+        if let Act::Foreign { object, .. } = &mut step.act {
+            object.age_s += step.at_ms.div_ceil(1_000) + plan.world.truth.skew_ms.div_ceil(1_000) + 1;
+        }
+    }
     let act = Act::Restore {
         age_ms: age_ms.min(at_ms),
         down_ms,
