@@ -108,6 +108,7 @@ pub use base::config_file::{ConfigFile, SecretPlace, without_values};
 pub use base::http::{Request, Response};
 pub use base::id::{AttemptId, Entropy};
 pub use base::limits;
+pub use base::loss::Loss;
 pub use base::money::Money;
 pub use base::time::{Millis, UnixMillis};
 pub use base::trace::TraceParent;

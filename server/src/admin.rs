@@ -22,6 +22,7 @@ use tokio::task::spawn_local;
 
 use crate::bounds::psp_places::PspState;
 use crate::ports::{Clock, PspTransport, Store};
+use crate::restored;
 use crate::server::Server;
 
 /// Most connections at a time. Scrapers and probes need few.
@@ -122,12 +123,10 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
                 "counters": server.report().counters().snapshot(),
                 "psp_problems": server.report().psp_problems(),
                 "bounds": server.bounds().state(),
+                "losses": restored::shown(&server.config()),
             }),
         ),
-        "/metrics" => match server
-            .report()
-            .metrics_text(&server.bounds().state(), server.clock().now_ms())
-        {
+        "/metrics" => match metrics(server) {
             Some(text) => whole(StatusCode::OK, OPENMETRICS, text),
             None => told(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -136,6 +135,12 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
         },
         _ => whole(StatusCode::OK, "application/json", pay_once_openapi::text()),
     }
+}
+
+fn metrics<C: Clock, S: Store, P: PspTransport>(server: &Server<C, S, P>) -> Option<String> {
+    let report = server.report();
+    report.counters().metrics.show_losses(&server.config());
+    report.metrics_text(&server.bounds().state(), server.clock().now_ms())
 }
 
 /// Ready if every check holds. Each is named with what is wrong, so that nobody has to guess.

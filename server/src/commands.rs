@@ -82,7 +82,8 @@ restore loses.
 
 const RESTORE_HELP: &str = "\
 What was written after the backup is missing from the restored store, and the PSP may hold money for it. The restore
-notes this in restore.toml: from when to when writes may be missing, and the store's new epoch.
+notes this in restore.toml: from when to when writes may be missing, and the store's new epoch. The server then asks the
+PSP before it sends anything for a payment that may be missing.
 
   systemctl stop pay-once
   pay-once restore --data /var/lib/pay-once /mnt/backup/pay-once-1764496800.sqlite3
@@ -136,11 +137,11 @@ pub fn run(command: &Command, data: &Path) -> Result<(), String> {
                 ));
             }
             say(&format!(
-                "\nWhat was written between {} and {} is missing. The PSP may hold money for payments that this store has never heard of,\nor that it believes to be at an earlier stage. A client that retries such a payment would pay twice. Compare the PSP's payments of that time with the store, and release or\nrefund what the store does not know. The server does not start before --reconciled {} says that this was done ({}).",
+                "\nWhat was written between {} and {} is missing ({}). The PSP may hold money for it. The server serves this\nstore in restore mode: it asks the PSP before it sends anything for a payment whose entries may be missing, and parks what it\ncannot ask. Compare the payments of each PSP of that time with the store, and end its mode with --reconciled PSP:{}.",
                 time(restored.note.loss_begins_at_ms),
                 time(restored.note.restored_at_ms),
-                restored.note.epoch,
-                place.restore_note().display()
+                place.restore_note().display(),
+                restored.note.epoch
             ));
             Ok(())
         }

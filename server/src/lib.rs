@@ -29,6 +29,7 @@ pub mod ports;
 pub mod psp_client;
 pub mod recent;
 pub mod report;
+pub mod restored;
 pub mod scan;
 pub mod server;
 pub mod settings;

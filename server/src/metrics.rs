@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pay_once_core::{Status, error_codes};
+use pay_once_core::{Config, Status, error_codes};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -91,6 +91,8 @@ pub struct Metrics {
     pub ended: Family<ByAttemptStatus, Counter>,
     /// 1 once the scan at the start has counted what was open.
     pub is_counted: Gauge,
+    /// 1 while the store may lack payments of the PSP, since it was restored.
+    pub restore_mode: Family<ByPsp, Gauge>,
     /// Where the bounds stand, as of the last scrape.
     pub bounds: BoundsMetrics,
 }
@@ -202,6 +204,7 @@ impl Default for Metrics {
             oldest: Family::default(),
             ended: Family::default(),
             is_counted: Gauge::default(),
+            restore_mode: Family::default(),
             bounds: BoundsMetrics::default(),
         }
     }
@@ -239,6 +242,15 @@ impl Metrics {
         for status in Status::ALL.iter().filter(|status| status.is_final()) {
             let status = status.as_str();
             drop(self.ended.get_or_create(&ByAttemptStatus { status }));
+        }
+    }
+
+    /// Takes in which PSPs' payments may be missing.
+    pub fn show_losses(&self, config: &Config) {
+        for name in config.psps.keys() {
+            let psp = ByPsp { psp: name.clone() };
+            let is_lost = usize::from(config.losses.contains_key(name));
+            set(&self.restore_mode.get_or_create(&psp), is_lost);
         }
     }
 
@@ -319,6 +331,11 @@ impl Metrics {
             "attempts_counted",
             "1 once the attempts that were open at the start are counted",
             self.is_counted.clone(),
+        );
+        registry.register(
+            "restore_mode",
+            "1 while the store may lack payments of the PSP, since it was restored",
+            self.restore_mode.clone(),
         );
     }
 }

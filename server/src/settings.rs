@@ -13,6 +13,7 @@ use pay_once_core::{
 
 use crate::bounds::limits::Limits;
 use crate::commands::Command;
+use crate::store::note::Reconciled;
 use crate::store::schema::installation_of;
 
 /// Pay Once: a checkout may call it as often as it likes; the money moves once.
@@ -89,10 +90,11 @@ pub struct Arguments {
     /// The store gets an epoch of its own, and restore.toml says what may be missing.
     #[arg(long, value_name = "TIME", value_parser = time_ms)]
     pub suspect_loss_since: Option<u64>,
-    /// Somebody has compared the PSP's payments of the time that restore.toml names with the store of this epoch. Without it, a store
-    /// that may have lost writes is not served: a retry of a lost payment would pay again.
-    #[arg(long, value_name = "EPOCH")]
-    pub reconciled: Option<u64>,
+    /// Somebody has compared the PSP's payments of the time that restore.toml names with the store, up to the restore that began this
+    /// epoch: what the store does not know of this PSP is not asked for any more. May be given several times. restore.toml keeps it, and
+    /// a later restore is not meant by it.
+    #[arg(long, value_name = "PSP:EPOCH")]
+    pub reconciled: Vec<Reconciled>,
     /// Starts without checking the database's pages, for a store so large that this takes too long (about 2 s a gigabyte): run
     /// `pay-once check` beside the server instead.
     #[arg(long)]

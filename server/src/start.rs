@@ -26,11 +26,11 @@ use crate::door::{Entered, Wanted, enter};
 use crate::front::serve_in_place;
 use crate::ports::{Clock, PspTransport, Store};
 use crate::psp_client::{HttpPsp, TcpConnect};
+use crate::restored::Losses;
 use crate::scan;
 use crate::server::Server;
 use crate::settings::{self, Arguments, SandboxPsp, SandboxSettings, Settings, settings};
 use crate::store::files::Place;
-use crate::store::note::read_note;
 use crate::store::opening::Opening;
 use crate::store::sqlite::SqliteStore;
 use crate::system::SystemClock;
@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         .map(|address| format!("http://{address}"))
         .unwrap_or_default();
     let webhook_secret = format!("whsec_{:032x}", SystemClock::default().entropy().0);
-    let Settings { config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
+    let Settings { mut config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
     let budget = budget(arguments, config.psps.len(), sandbox.is_some())?;
     let counters = Arc::new(Counters::default());
     let opening = Opening {
@@ -102,7 +102,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let installation = &config.installation;
     let store = SqliteStore::open_locked(&place, lock, installation, Arc::clone(&counters), &opening)
         .map_err(|error| error.to_string())?;
-    is_reconciled(&place, arguments.reconciled)?;
+    let losses = Losses::of(&place, &config, &arguments.reconciled)?;
+    losses.tell(&mut config);
+    losses.log(&config);
     let health = store.health();
     let checks = vec![Check {
         name: "store",
@@ -137,31 +139,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         .block_on(&runtime, async {
             count_open(&server, &arguments.data);
             spawn_local(serve_operators(admin_listener, Rc::clone(&server), checks));
-            serve(server, listener, signals, arguments).await
+            serve(server, listener, signals, arguments, &losses).await
         })
         .map_err(|error| error.to_string())
-}
-
-/// A store that may have lost writes is served only once somebody has compared it with the PSP's payments: what the store has
-/// forgotten, a client's retry would pay again.
-fn is_reconciled(place: &Place, epoch: Option<u64>) -> Result<(), String> {
-    let Some(note) = read_note(place)? else {
-        return Ok(());
-    };
-    if epoch == Some(note.epoch) {
-        return Ok(());
-    }
-    let time = |ms: u64| {
-        let seconds = std::time::UNIX_EPOCH + Duration::from_millis(ms);
-        httpdate::fmt_http_date(seconds)
-    };
-    Err(format!(
-        "writes between {} and {} may be missing from this store ({}). A client that retries a payment of that time would pay twice. Compare the PSP's payments of that time with the store, release or refund what the store does not know, and see to it that nobody retries it. Then start with --reconciled {}",
-        time(note.loss_begins_at_ms),
-        time(note.restored_at_ms),
-        place.restore_note().display(),
-        note.epoch
-    ))
 }
 
 /// What the limit of open files leaves room for, once it is as high as it may be.
@@ -229,6 +209,7 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     listener: StdListener,
     mut signals: Signals,
     arguments: &Arguments,
+    losses: &Losses,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -241,7 +222,7 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
             biased;
             order = signals.next() => match order {
                 Order::Stop => break,
-                Order::Reload => reload(&server, arguments),
+                Order::Reload => reload(&server, arguments, losses),
             },
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
@@ -296,9 +277,14 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
 }
 
 /// Reads the configuration file again. What is refused changes nothing.
-fn reload<C: Clock, S: Store, P: PspTransport>(server: &Server<C, S, P>, arguments: &Arguments) {
+fn reload<C: Clock, S: Store, P: PspTransport>(
+    server: &Server<C, S, P>,
+    arguments: &Arguments,
+    losses: &Losses,
+) {
     match settings::reload(arguments, &server.config()) {
-        Ok(config) => {
+        Ok(mut config) => {
+            losses.tell(&mut config);
             let merchants: Vec<&String> = config.merchants.keys().collect();
             let psps: Vec<&String> = config.psps.keys().collect();
             tracing::info!(

@@ -103,11 +103,15 @@ pub enum Sometimes {
     TwoAgreed,
     PutOff,
     PlaceRefused,
+    StoreRestored,
+    FoundAfterRestore,
+    AbsentAfterRestore,
+    ParkedAfterRestore,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 88] = [
+    pub const ALL: [Self; 92] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -196,17 +200,30 @@ impl Sometimes {
         Self::TwoAgreed,
         Self::PutOff,
         Self::PlaceRefused,
+        Self::StoreRestored,
+        Self::FoundAfterRestore,
+        Self::AbsentAfterRestore,
+        Self::ParkedAfterRestore,
     ];
 
     /// From how many seeds on a batch that never met it proves too little. `None`: runs of the tier cannot meet it (servers hold no
-    /// copies and have places for all calls in the full stack).
+    /// copies, have places for all calls and restore no store in the full stack).
     ///
     /// Each number is chosen by the measured rate (25,000 model seeds, 2,000 full seeds), so that a batch of that size meets it
     /// about fifteen times: a sound simulator misses it in less than one batch in a million, whatever the first seed is.
     #[must_use]
     pub fn demanded_from_seeds(self, tier: Tier) -> Option<u64> {
         match (self, tier) {
-            (Self::AnsweredFromCopy | Self::PutOff | Self::PlaceRefused, Tier::Full) => None,
+            (
+                Self::AnsweredFromCopy
+                | Self::PutOff
+                | Self::PlaceRefused
+                | Self::StoreRestored
+                | Self::FoundAfterRestore
+                | Self::AbsentAfterRestore
+                | Self::ParkedAfterRestore,
+                Tier::Full,
+            ) => None,
             (Self::LateWordRefused | Self::ListsForbidden, Tier::Full) => Some(10_000),
             (Self::Days, Tier::Full) => Some(2_000),
             (

@@ -36,6 +36,7 @@ pub fn run(run: &mut Run) {
         met.meet(Sometimes::EventAcknowledged);
     }
     for record in run.journals().values().flatten() {
+        restored(record, &mut met);
         journal(record, &run.plan.world, &mut met);
     }
     let counted = |id: &str| run.writes.get(id).is_some_and(|writes| *writes > 0);
@@ -178,6 +179,29 @@ fn journal(record: &Record, world: &World, met: &mut Met) {
                     met.meet(Sometimes::LateLandingAfterLookupMiss);
                 }
             }
+            _ => {}
+        }
+    }
+}
+
+/// What a look came to that was asked for because of a restore.
+fn restored(record: &Record, met: &mut Met) {
+    let mut is_asked = false;
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Suspected { .. } => is_asked = true,
+            Fact::Observed {
+                source: Source::Lookup,
+                evidence,
+                ..
+            } if is_asked && !evidence.effects.is_empty() => met.meet(Sometimes::FoundAfterRestore),
+            Fact::Inferred {
+                conclusion: Conclusion::NoEffect { .. },
+            } if is_asked => met.meet(Sometimes::AbsentAfterRestore),
+            Fact::Inferred {
+                conclusion: Conclusion::Parked { reason, .. },
+            } if reason.contains("restored from a backup") => met.meet(Sometimes::ParkedAfterRestore),
+            Fact::Dispatched { .. } => is_asked = false,
             _ => {}
         }
     }

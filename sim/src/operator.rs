@@ -2,6 +2,7 @@
 
 use pay_once_core::Record;
 use pay_once_core::journal::entry::Operation;
+use pay_once_core::journal::running::CurrentOperation;
 use pay_once_sandbox::tokens::Operation as PspOperation;
 use pay_once_sandbox::{Cause, LedgerEvent, Sandbox};
 
@@ -52,6 +53,14 @@ pub fn word(sandbox: &Sandbox, attempt_id: &str, record: &Record) -> Option<Stri
         .filter(|event| event.operation == PspOperation::Capture)
         .filter(|event| event.authorization.as_deref().is_some_and(|id| !ended(id)));
     let operation = state.running.as_ref().map(|running| running.operation);
+    // Of a release that may have been sent before a restore the books may show that the money was taken instead.
+    let is_suspect = state.running.as_ref().is_some_and(CurrentOperation::is_suspect);
+    let is_taken = taken.clone().next().is_some();
+    let operation = match operation {
+        Some(Operation::Void) if is_suspect && is_taken => Some(Operation::Capture),
+        operation => operation,
+    };
+    let name = operation.map_or(name, Operation::as_str);
     let (happened, reference) = match operation {
         // What differs from what was asked for is dealt with at the PSP; the word is all that is left.
         None => (true, None),

@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pay_once_core::{AttemptId, CallResult, Record};
 use pay_once_sandbox::LedgerEvent;
@@ -225,6 +226,15 @@ pub fn is_unknown(result: &CallResult) -> bool {
     }
 }
 
+/// What a restore took from an attempt.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// When the store was restored, in milliseconds from the start.
+    pub at_ms: u64,
+    /// The record that the store had until then.
+    pub record: Arc<Record>,
+}
+
 /// Everything that was seen of one run.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -252,6 +262,8 @@ pub struct Run {
     pub ended_ms: u64,
     /// Webhooks that were acknowledged: when, in milliseconds from the start, and their bodies.
     pub acknowledged: Vec<(u64, Vec<u8>)>,
+    /// Attempts that a restore has thrown back.
+    pub lost: BTreeMap<String, Lost>,
     /// What was met, for the gate against runs that prove nothing.
     pub met: crate::met::Met,
     /// Errors of the world itself (a panic in a host, say): always a violation.

@@ -63,6 +63,7 @@ fn panicked(plan: &Plan, panic: &(dyn Any + Send)) -> Traced {
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
     let run = Run {
+        lost: BTreeMap::new(),
         plan: plan.clone(),
         heard: Vec::new(),
         ledger: Vec::new(),

@@ -121,7 +121,7 @@ pub fn config(world: &World, psp_url: &str) -> Config {
         psps: psps.collect(),
         operators: OPERATORS.into_iter().map(operator).collect(),
         resolve_needs: if world.two_operators { 2 } else { 1 },
-        open_merchant: None,
+        ..Config::default()
     }
 }
 

@@ -8,10 +8,14 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use crate::base::time::Millis;
+use crate::base::loss::Loss;
+use crate::base::time::{Millis, UnixMillis};
 
 /// How long an answer may take where a deployment does not say, in milliseconds (`docs/http.md`, “Time budget”).
 pub const TIME_BUDGET_MS: Millis = Millis::new(150);
+
+/// How long clients may retry where a deployment does not say, in milliseconds (`docs/operating.md`, “Restore”).
+pub const CLIENT_RETRY_HORIZON_MS: Millis = Millis::new(30 * 24 * 3_600_000);
 
 /// Everything core needs to know about a deployment. Checked by [`Config::check`] before it is used.
 #[derive(Clone, Debug)]
@@ -31,6 +35,12 @@ pub struct Config {
     pub resolve_needs: u8,
     /// A merchant that is served without a key. Only for a server that listens on loopback (`docs/http.md`, “Merchants”).
     pub open_merchant: Option<String>,
+    /// How long a client may go on retrying a request, in milliseconds. For so long after a restore an attempt that the store does
+    /// not know may be one that it has lost.
+    pub client_retry_horizon_ms: Millis,
+    /// What the store may have lost of the payments of a PSP, by the PSP's name. A PSP whose payments were compared with the store
+    /// since is not in it.
+    pub losses: BTreeMap<String, Loss>,
 }
 
 impl Default for Config {
@@ -44,6 +54,8 @@ impl Default for Config {
             operators: BTreeMap::new(),
             resolve_needs: 1,
             open_merchant: None,
+            client_retry_horizon_ms: CLIENT_RETRY_HORIZON_MS,
+            losses: BTreeMap::new(),
         }
     }
 }
@@ -254,6 +266,13 @@ impl Config {
         found
     }
 
+    /// What may have been lost of an attempt of this PSP that the store does not have.
+    #[must_use]
+    pub fn loss_of_absent(&self, psp: &str, now_ms: UnixMillis) -> Option<Loss> {
+        let loss = self.losses.get(psp)?;
+        (now_ms < loss.restored_ms + self.client_retry_horizon_ms).then_some(*loss)
+    }
+
     /// Whether this operator has this role.
     #[must_use]
     pub fn allows(&self, operator: &str, role: Role) -> bool {
@@ -302,6 +321,16 @@ impl Config {
             if psp.capabilities.addressable && psp.connector == Connector::Acquirer {
                 return Err(format!(
                     "psp \"{name}\": the acquirer face has no objects to address; declare it keyed, queryable or blind"
+                ));
+            }
+        }
+        for (name, loss) in &self.losses {
+            if !self.psps.contains_key(name) {
+                return Err(format!("losses: no psp named \"{name}\" is configured"));
+            }
+            if loss.begins_ms > loss.restored_ms {
+                return Err(format!(
+                    "psp \"{name}\": loss.begins_ms is after loss.restored_ms"
                 ));
             }
         }

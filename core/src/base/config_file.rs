@@ -7,9 +7,11 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::base::config::{
-    Capabilities, Config, Connector, Merchant, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
+    CLIENT_RETRY_HORIZON_MS, Capabilities, Config, Connector, Merchant, Operator, Psp, Role, Secret,
+    TIME_BUDGET_MS, Timing,
 };
 use crate::base::limits::INSTALLATION_BYTES_MAX;
+use crate::base::loss::Loss;
 use crate::base::time::Millis;
 
 /// The document. Unknown members are refused. Read it with any serde format, then [`ConfigFile::into_config`].
@@ -20,6 +22,7 @@ pub struct ConfigFile {
     time_budget_ms: Option<Millis>,
     open_merchant: Option<String>,
     resolve_needs: Option<u8>,
+    client_retry_horizon_ms: Option<Millis>,
     merchants: BTreeMap<String, MerchantEntry>,
     #[serde(default)]
     operators: BTreeMap<String, OperatorEntry>,
@@ -73,6 +76,7 @@ struct PspEntry {
     prepare_first: bool,
     #[serde(default)]
     timing: TimingEntry,
+    loss: Option<Loss>,
 }
 
 #[derive(Default, Deserialize)]
@@ -139,7 +143,11 @@ impl ConfigFile {
             operators.insert(name, Operator { key_digests, roles });
         }
         let mut psps = BTreeMap::new();
+        let mut losses = BTreeMap::new();
         for (name, entry) in self.psps {
+            if let Some(loss) = entry.loss {
+                losses.insert(name.clone(), loss);
+            }
             let psp = entry
                 .into_psp(&mut fetch)
                 .map_err(|why| format!("psp \"{name}\": {why}"))?;
@@ -161,6 +169,8 @@ impl ConfigFile {
             operators,
             resolve_needs: self.resolve_needs.unwrap_or(1),
             open_merchant: self.open_merchant,
+            client_retry_horizon_ms: self.client_retry_horizon_ms.unwrap_or(CLIENT_RETRY_HORIZON_MS),
+            losses,
         })
     }
 }

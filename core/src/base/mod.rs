@@ -6,6 +6,7 @@ pub mod fingerprint;
 pub mod http;
 pub mod id;
 pub mod limits;
+pub mod loss;
 pub mod money;
 pub mod time;
 pub mod trace;

@@ -73,6 +73,10 @@ pub fn event(fact: &Fact) -> String {
         },
         Fact::Observed { source, evidence, .. } => format!("{} {}", by(source), saw(evidence)),
         Fact::Inferred { conclusion } => concluded(conclusion),
+        Fact::Suspected { .. } => {
+            "the store was restored from a backup: requests whose entries are lost may have been sent"
+                .to_owned()
+        }
     }
 }
 
@@ -181,6 +185,10 @@ fn details(entry: &Entry) -> Map<String, Value> {
             evidence,
             ..
         } => observed(source, call.map(|c| c.with_prefix("call_")), evidence),
+        Fact::Suspected {
+            begins_ms,
+            restored_ms,
+        } => json!({"loss_begins_at": rfc3339_ms(*begins_ms), "restored_at": rfc3339_ms(*restored_ms)}),
         Fact::Inferred { conclusion } => match conclusion {
             Conclusion::NoEffect { generation, .. } => json!({"effect": generation}),
             Conclusion::NotCarriedOut { code, message, .. } => json!({"code": code, "message": message}),

@@ -158,6 +158,14 @@ pub enum Fact {
         /// What is proposed.
         proposal: Proposal,
     },
+    /// Inferred: the store was restored, and this record may lack what was written to it between these times. Requests of the
+    /// operation that is under way, or of the next one, may have been sent.
+    Suspected {
+        /// From when on writes may be missing, in milliseconds since the Unix epoch.
+        begins_ms: UnixMillis,
+        /// When the store was restored, in milliseconds since the Unix epoch.
+        restored_ms: UnixMillis,
+    },
 }
 
 /// A resolution that one operator proposed. It has no effect before another operator asks for the same.
@@ -381,7 +389,7 @@ impl Fact {
             Self::Intended { .. } | Self::WireForm { .. } => EntryKind::Intended,
             Self::Dispatched { .. } => EntryKind::Dispatched,
             Self::Observed { .. } => EntryKind::Observed,
-            Self::Inferred { .. } => EntryKind::Inferred,
+            Self::Inferred { .. } | Self::Suspected { .. } => EntryKind::Inferred,
         }
     }
 }

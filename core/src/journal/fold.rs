@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::base::loss::Loss;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, RequestKind, Source};
-use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, Parking};
+use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, LostSending, Parking};
 use crate::journal::state::{BoundKey, Creation, Mismatch, Rejections, State};
 use crate::journal::status::{Event, Status};
 
@@ -106,6 +107,16 @@ impl State {
                 }
                 self.proposal = Some(proposal.clone());
             }
+            Fact::Suspected {
+                begins_ms,
+                restored_ms,
+            } => self.suspect(
+                entry.at_ms,
+                Loss {
+                    begins_ms: *begins_ms,
+                    restored_ms: *restored_ms,
+                },
+            ),
         }
         self.end_if_done();
         self.finalize_keys(index, &entry.fact);
@@ -119,6 +130,22 @@ impl State {
         });
         known.first_sent_ms = known.first_sent_ms.min(sent_at_ms);
         known.last_send_by_ms = known.last_send_by_ms.max(send_by_ms);
+    }
+
+    /// Rule 16: what is under way may have been sent in the time of the loss, and so may what begins next. An object that was made in
+    /// that time is the attempt's own.
+    fn suspect(&mut self, at_ms: UnixMillis, loss: Loss) {
+        self.loss = Some(loss);
+        self.is_suspect = true;
+        self.expect_object(loss.begins_ms, loss.restored_ms);
+        if let Some(running) = &mut self.running {
+            running.lost = Some(LostSending {
+                loss,
+                since_ms: at_ms,
+            });
+            // The proof is older than what may have followed from it.
+            running.proven_absent = false;
+        }
     }
 
     fn begin(
@@ -154,6 +181,10 @@ impl State {
             .cloned();
         let mut running = CurrentOperation::new(operation, cause, amount_minor, target, at_ms);
         running.calls.extend(again);
+        running.lost = self.loss.filter(|_| self.is_suspect).map(|loss| LostSending {
+            loss,
+            since_ms: at_ms,
+        });
         self.running = Some(running);
     }
 
@@ -170,6 +201,10 @@ impl State {
                     running.proven_absent = true;
                     running.refused = None;
                     running.parked = None;
+                    running.lost = None;
+                    // All that was sent in the time of the loss has landed, and what there is was seen. A look at the target of a
+                    // compensation shows nothing else.
+                    self.is_suspect &= running.target.is_some();
                 }
             }
             Conclusion::NotCarriedOut {

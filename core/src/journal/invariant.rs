@@ -162,6 +162,7 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
             | Fact::WireForm { .. }
             | Fact::Resumed { .. }
             | Fact::Proposed { .. }
+            | Fact::Suspected { .. }
             | Fact::Observed { .. }
             | Fact::Inferred { .. } => {}
         }
@@ -193,7 +194,8 @@ fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
             | Fact::Installation { .. }
             | Fact::WireForm { .. }
             | Fact::Resumed { .. }
-            | Fact::Proposed { .. } => {}
+            | Fact::Proposed { .. }
+            | Fact::Suspected { .. } => {}
         }
     }
     ensure(addresses <= 1 && !is_late, "rule 3 one return address", || {

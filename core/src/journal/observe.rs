@@ -122,8 +122,8 @@ impl State {
         let Some(running) = self.running.as_mut().filter(|running| running.parked.is_some()) else {
             return;
         };
-        // What was refused was sent.
-        if running.maybe_sent().any(|call| call.step == CallStep::Execute) {
+        // What was refused was sent, and what was lost may have been.
+        if running.is_suspect() || running.maybe_sent().any(|call| call.step == CallStep::Execute) {
             return;
         }
         running.parked = None;
@@ -274,12 +274,16 @@ impl State {
             .running
             .as_ref()
             .filter(|r| r.operation == Operation::Authorize);
+        let lost_ms = authorize
+            .and_then(|running| running.lost)
+            .map(|lost| lost.loss.begins_ms);
         let sent = authorize.into_iter().flat_map(|running| running.calls.iter());
         let effective = sent.filter(|call| {
             call.step == CallStep::Execute && !matches!(call.delivery, DeliveryState::NotSent { .. })
         });
         effective
             .map(|call| call.sent_at_ms)
+            .chain(lost_ms)
             .min()
             .unwrap_or(seen_ms)
             .min(seen_ms)

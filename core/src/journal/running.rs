@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::id::LocalId;
+use crate::base::loss::Loss;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::journal::entry::{CallStep, Cause, Operation};
@@ -38,6 +39,18 @@ pub struct CurrentOperation {
     pub parked: Option<Parking>,
     /// Its calls, oldest first.
     pub calls: Vec<DispatchedCall>,
+    /// Set while requests of it may have been sent whose dispatches are lost (rule 16): one more sending of the current generation, of
+    /// unknown outcome.
+    pub lost: Option<LostSending>,
+}
+
+/// Requests that may have been sent, and of which the journal lacks the dispatches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostSending {
+    /// When they may have been sent.
+    pub loss: Loss,
+    /// When this was noted, in milliseconds since the Unix epoch.
+    pub since_ms: UnixMillis,
 }
 
 /// An operation that waits for an operator.
@@ -143,6 +156,7 @@ impl CurrentOperation {
             key_used_since_ms: None,
             parked: None,
             calls: Vec::new(),
+            lost: None,
         }
     }
 
@@ -227,10 +241,16 @@ impl CurrentOperation {
         })
     }
 
+    /// Whether requests of it may have been sent whose dispatches are lost (rule 16).
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// Whether no call of the current generation that acts can have been executed.
     #[must_use]
     pub fn no_act_left(&self) -> bool {
-        self.maybe_sent().all(|call| call.step == CallStep::CreateObject)
+        !self.is_suspect() && self.maybe_sent().all(|call| call.step == CallStep::CreateObject)
     }
 
     /// Whether the PSP rejected the last call of the current generation.
@@ -264,7 +284,8 @@ impl CurrentOperation {
     /// The last moment at which any call of the current generation may have been sent (rule 6).
     #[must_use]
     pub fn last_send_ms(&self) -> Option<UnixMillis> {
-        self.maybe_sent().map(|call| call.send_by_ms).max()
+        let lost_ms = self.lost.map(|lost| lost.loss.restored_ms);
+        self.maybe_sent().map(|call| call.send_by_ms).chain(lost_ms).max()
     }
 
     /// The first moment at which the current PSP key may have been used (rule 5). A call that was rejected has used it as well: it
@@ -276,6 +297,7 @@ impl CurrentOperation {
             .filter(|call| !matches!(call.delivery, DeliveryState::NotSent { .. }));
         used.map(|call| call.sent_at_ms)
             .chain(self.key_used_since_ms)
+            .chain(self.lost.map(|lost| lost.loss.begins_ms))
             .min()
     }
 }

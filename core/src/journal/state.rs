@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::config::Connector;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::id::LocalId;
+use crate::base::loss::Loss;
 use crate::base::money::Money;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
@@ -68,6 +69,10 @@ pub struct State {
     pub mismatch_shown: Option<Mismatch>,
     /// The last resolution that was proposed. It is about one parking, and says nothing of another one.
     pub proposal: Option<Proposal>,
+    /// The last loss that the record was told of (rule 16).
+    pub loss: Option<Loss>,
+    /// Whether something may have been sent in the time of that loss that no look has shown or excluded yet (rule 16).
+    pub is_suspect: bool,
     /// Highest generation used, by operation (rule 3).
     pub(crate) generations_used: BTreeMap<Operation, u16>,
     /// Generation of every call that was dispatched.
@@ -271,6 +276,8 @@ impl State {
             mismatch: None,
             mismatch_shown: None,
             proposal: None,
+            loss: None,
+            is_suspect: false,
             generations_used: BTreeMap::new(),
             generation_of_call: BTreeMap::new(),
             void_cause: Cause::Client,
@@ -300,7 +307,8 @@ impl State {
     #[must_use]
     pub fn open_proposal(&self) -> Option<&Proposal> {
         let proposal = self.proposal.as_ref()?;
-        (self.parking() == Some((proposal.operation, proposal.version))).then_some(proposal)
+        let (_, version) = self.parking()?;
+        (version == proposal.version).then_some(proposal)
     }
 
     /// The highest generation that an operation has used; 0 if none.
@@ -376,6 +384,9 @@ impl State {
 
     /// Whether another sending than `call` under the same key may have had its effect.
     pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
+        if self.running.as_ref().is_some_and(CurrentOperation::is_suspect) {
+            return true;
+        }
         let may_have_acted = |other: &DispatchedCall| match other.delivery {
             DeliveryState::Pending | DeliveryState::Unknown { .. } => true,
             // Its answer began the 3-D Secure that the customer may finish.

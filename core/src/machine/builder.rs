@@ -8,6 +8,7 @@ use crate::base::config::{Config, Psp};
 use crate::base::http::Response;
 use crate::base::id::{Entropy, LocalId};
 use crate::base::limits::{FOREIGN_OBJECTS_MAX, PSP_ABSENT_RETRY_MS};
+use crate::base::loss::Loss;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::contract::answer;
@@ -17,8 +18,10 @@ use crate::journal::invariant;
 use crate::journal::record::{Record, RecordError};
 use crate::journal::state::State;
 use crate::journal::status::Status;
+use crate::journal::wire_form::WireForm;
 use crate::machine::pending::PendingRequest;
 use crate::machine::step::{Reply, Step, Write};
+use crate::psp::amount::Units;
 use crate::psp::call::Call;
 use crate::psp::report::PspReport;
 use crate::recovery::ownership;
@@ -89,6 +92,58 @@ impl<'a> StepBuilder<'a> {
     }
 
     pub(crate) fn push(&mut self, fact: Fact) -> Result<(), RecordError> {
+        self.suspect()?;
+        self.append(fact)
+    }
+
+    /// Rule 16: the first write after a restore notes what the record may lack, before anything follows from the record. Whether it was
+    /// noted now.
+    pub(crate) fn suspect(&mut self) -> Result<bool, RecordError> {
+        let Some(loss) = self.unnoted_loss() else {
+            return Ok(false);
+        };
+        self.note_loss(loss)?;
+        Ok(true)
+    }
+
+    fn note_loss(&mut self, loss: Loss) -> Result<(), RecordError> {
+        self.append(Fact::Suspected {
+            begins_ms: loss.begins_ms,
+            restored_ms: loss.restored_ms,
+        })?;
+        let state = self.state();
+        // What was made in that time was written as an authorization is written that begins now.
+        let form = WireForm::CURRENT.number();
+        let is_unsent = state.generation_of_call.is_empty() && state.wire_form != form;
+        if is_unsent && is_expressible(state) {
+            self.append(Fact::WireForm { form })?;
+        }
+        Ok(())
+    }
+
+    /// The loss that the record was last written before and does not know of.
+    fn unnoted_loss(&self) -> Option<Loss> {
+        let loss = *self.clock.config.losses.get(&*self.state().psp)?;
+        let skew_ms = self.psp()?.timing.max_clock_skew_ms;
+        let is_noted = |noted: Loss| noted.restored_ms >= loss.restored_ms;
+        let written_ms = self.record.entries().last()?.at_ms;
+        let is_old = self.expected_version.is_some() && written_ms < loss.restored_ms + skew_ms;
+        (is_old && !self.state().loss.is_some_and(is_noted)).then_some(loss)
+    }
+
+    /// Notes what may have been lost of an attempt that the store does not have.
+    pub(crate) fn suspect_absent(&mut self) -> Result<(), RecordError> {
+        match self
+            .clock
+            .config
+            .loss_of_absent(&self.state().psp, self.clock.now_ms)
+        {
+            Some(loss) => self.note_loss(loss),
+            None => Ok(()),
+        }
+    }
+
+    fn append(&mut self, fact: Fact) -> Result<(), RecordError> {
         self.record.to_mut().append(Entry {
             at_ms: self.clock.now_ms,
             fact,
@@ -166,6 +221,9 @@ impl<'a> StepBuilder<'a> {
             };
             if !self.calls.is_empty() {
                 return Ok(());
+            }
+            if self.suspect()? {
+                continue;
             }
             self.make(psp, plan.what)?;
         }
@@ -285,7 +343,11 @@ impl<'a> StepBuilder<'a> {
         let Some(psp) = self.psp() else { return Ok(()) };
         match running.filter(|running| running.operation == Operation::Authorize) {
             // The same key tells which one is ours.
-            Some(running) if recovery::may_resend(running, psp, self.clock.now_ms) => Ok(()),
+            Some(running)
+                if !running.is_suspect() && recovery::may_resend(running, psp, self.clock.now_ms) =>
+            {
+                Ok(())
+            }
             Some(running) if running.parked.is_none() => {
                 let reason = ownership::not_ours(reference);
                 self.conclude(|operation| Conclusion::Parked { operation, reason })
@@ -392,4 +454,10 @@ impl<'a> StepBuilder<'a> {
         let is_open = self.state().status == Status::RequiresAction;
         is_open && (pending.expects_read || (is_new && is_readable))
     }
+}
+
+/// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
+pub(super) fn is_expressible(state: &State) -> bool {
+    let units = Units::new(state.connector, WireForm::CURRENT);
+    units.to_wire(&state.terms.money).is_ok()
 }

@@ -11,7 +11,7 @@ use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::{Command, Payment};
-use crate::contract::condition::{Accepted, Refusal, condition, is_first_of_two};
+use crate::contract::condition::{Accepted, Refusal, condition, is_done_already, is_first_of_two};
 use crate::contract::error::{ApiError, Code};
 use crate::contract::timeline::timeline;
 use crate::contract::view::AttemptView;
@@ -108,6 +108,7 @@ fn create(
             &clock.config.installation,
         )?,
     );
+    work.suspect_absent()?;
     work.remember_return(payment.return_url.as_deref())?;
     if request == RequestKind::Charge {
         work.begin(psp, Operation::Authorize, Cause::Client, amount_minor, None)?;
@@ -149,6 +150,9 @@ fn on_known(
     };
     let begun = match condition(work.state(), command) {
         Ok(begun) => begun,
+        Err(Refusal::State) if is_done_already(work.state(), command) => {
+            return answer_lost(work, pending, key, fingerprint, command.kind());
+        }
         Err(refusal) => {
             return Ok(refuse(
                 &refusal_with_view(refusal, command.kind(), &work),
@@ -232,6 +236,23 @@ fn on_known(
             work.advance()?;
         }
     }
+    Ok(answer_first(work, pending))
+}
+
+/// Binds a lost key to what was done under it.
+fn answer_lost(
+    mut work: StepBuilder<'_>,
+    pending: &PendingRequest,
+    key: &str,
+    fingerprint: &Fingerprint,
+    request: RequestKind,
+) -> Result<Step, RecordError> {
+    work.push(Fact::Requested {
+        key: key.to_owned(),
+        fingerprint: *fingerprint,
+        request,
+        payment_method: None,
+    })?;
     Ok(answer_first(work, pending))
 }
 

@@ -1,25 +1,25 @@
 //! Calls to the PSP: what is journaled before one leaves, and how it is addressed (rules 1 and 3).
 
-use super::builder::StepBuilder;
+use super::builder::{StepBuilder, is_expressible};
 use crate::base::config::Psp;
 use crate::base::id::AttemptId;
 use crate::base::limits::{ACTION_READ_EVERY_MS, GENERATIONS_PER_OPERATION_MAX};
 use crate::base::time::Millis;
 use crate::journal::entry::{CallStep, Cause, Conclusion, Fact, Operation};
 use crate::journal::record::RecordError;
-use crate::journal::running::{CurrentOperation, DispatchedCall};
+use crate::journal::running::CurrentOperation;
 use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::journal::wire_form::WireForm;
 use crate::psp;
-use crate::psp::amount::Units;
 use crate::psp::call::{Call, HttpCall, Lookup, Purpose};
 use crate::psp::driver::{PspRequest, Window};
 use crate::recovery;
-use crate::recovery::due;
+use crate::recovery::{due, generation};
 
 impl StepBuilder<'_> {
-    /// Begins an operation and dispatches its first call, in one write.
+    /// Begins an operation and dispatches its first call, in one write. What may have been sent before a restore is asked for first
+    /// (rule 16).
     pub(crate) fn begin(
         &mut self,
         psp: &Psp,
@@ -28,7 +28,7 @@ impl StepBuilder<'_> {
         amount_minor: u64,
         target: Option<String>,
     ) -> Result<(), RecordError> {
-        let generation = self.next_generation(psp, operation, amount_minor);
+        let generation = generation::first(self.state(), psp, operation, amount_minor, self.clock.now_ms);
         self.push(Fact::Intended {
             operation,
             cause,
@@ -43,26 +43,15 @@ impl StepBuilder<'_> {
             let reason = "refunds of it have failed too often".to_owned();
             return self.conclude(|operation| Conclusion::Parked { operation, reason });
         }
+        if running.is_suspect() {
+            return self.advance();
+        }
         let again = running.calls.iter().find(|call| call.generation == generation);
         let step = match again {
             Some(call) => call.step,
             None => recovery::first_step(self.state(), psp, running),
         };
         self.dispatch(psp, step, generation)
-    }
-
-    /// The generation of an operation that begins. What the PSP rejected goes out under the number that it had, where the PSP
-    /// honours its key: should the rejection have been the answer to a second delivery, the first one is found and not repeated.
-    fn next_generation(&self, psp: &Psp, operation: Operation, amount_minor: u64) -> u16 {
-        let is_known = |call: &&DispatchedCall| due::is_key_known(psp, call.sent_at_ms, self.clock.now_ms);
-        let rejected = self
-            .state()
-            .rejected_call(operation, amount_minor)
-            .filter(is_known);
-        match rejected {
-            Some(call) => call.generation,
-            None => self.state().generations_used(operation).saturating_add(1),
-        }
     }
 
     /// Tries what is proven absent once more, also where recovery's own tries are spent: an operator's word is worth one.
@@ -72,12 +61,8 @@ impl StepBuilder<'_> {
             return Ok(());
         };
         let step = recovery::first_step(self.state(), psp, running);
-        // What was parked before anything was sent has no number of its own yet; the numbers of the tries before it are spent.
-        let used = self
-            .state()
-            .generations_used(running.operation)
-            .max(running.generation);
-        self.dispatch(psp, step, used.saturating_add(1))
+        let generation = generation::following(self.state(), running);
+        self.dispatch(psp, step, generation)
     }
 
     /// Rule 1: the dispatch entry, and the call that it names.
@@ -219,12 +204,6 @@ fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, ge
         }
         None => WireForm::of(state.wire_form),
     }
-}
-
-/// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
-fn is_expressible(state: &State) -> bool {
-    let units = Units::new(state.connector, WireForm::CURRENT);
-    units.to_wire(&state.terms.money).is_ok()
 }
 
 /// Rule 3: one key per (attempt, operation, generation). It names the attempt, so that a PSP's own log can be read.

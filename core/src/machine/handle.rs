@@ -94,6 +94,8 @@ fn on_webhook(mut work: StepBuilder<'_>, event: &WebhookEvent) -> Result<Step, R
     let vouches = |state: &State| *state.psp == *event.psp;
     let psp = work.psp().filter(|_| vouches(work.state()));
     if let Some(psp) = psp {
+        // Before it is decided whose the objects are: one of the lost time is the attempt's own.
+        work.suspect()?;
         let form = work.state().wire_form;
         let sightings = event.sightings(Units::new(psp.connector, WireForm::of(form)));
         let sorted = ownership::sort(work.state(), psp, &sightings);
@@ -128,6 +130,7 @@ fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, Reco
             rejection: answer.rejection.clone(),
         });
     }
+    work.suspect()?;
     match purpose {
         Purpose::Dispatched { call, .. } => {
             let evidence = if work.state().may_have_sent_besides(*call) {

@@ -6,6 +6,7 @@ use crate::base::limits::{
     BACKOFF_FIRST_MS, BACKOFF_MAX_MS, GENERATION_PAUSE_FIRST_MS, GENERATIONS_PER_OPERATION_MAX,
     LOOKS_FAILED_MAX_MS, REJECTED_PAUSE_FIRST_MS, REJECTED_PAUSE_MAX_MS, RESENDS_MAX,
 };
+use crate::base::loss::Loss;
 use crate::base::time::{Millis, UnixMillis};
 use crate::journal::entry::{CallStep, Operation};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
@@ -101,6 +102,25 @@ pub(crate) fn within_key_ms(running: &CurrentOperation, psp: &Psp, due_ms: UnixM
     }
 }
 
+/// Until when a new authorization may be sent for its customer.
+pub(crate) fn authorize_until_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMillis {
+    let lag_ms = psp.capabilities.lookup_lag_ms.unwrap_or_default();
+    let landed_ms = lag_ms + psp.timing.max_in_flight_ms + psp.timing.max_clock_skew_ms;
+    // Right after a restore none can be sent before absence counts.
+    let is_meant = |loss: &Loss| {
+        running.since_ms >= loss.restored_ms
+            && running
+                .calls
+                .iter()
+                .all(|call| call.step == CallStep::CreateObject)
+    };
+    let first_ms = state
+        .loss
+        .filter(is_meant)
+        .map_or(UnixMillis::EPOCH, |loss| loss.restored_ms + landed_ms);
+    running.since_ms.max(first_ms) + psp.timing.authorize_retry_ms
+}
+
 /// From when on a look that shows nothing is a proof: rule 6, and not before another try may follow. What is proven is tried
 /// anew in the same step, so that no try rests on a look that is older than it.
 pub(crate) fn proof_counts_at_ms(
@@ -168,7 +188,11 @@ pub(crate) fn resend_after_failed_look_ms(running: &CurrentOperation, psp: &Psp)
 
 /// From when on an operation whose looks fail is given to an operator, if its key cannot be sent again.
 pub(crate) fn looks_given_up_ms(running: &CurrentOperation) -> UnixMillis {
-    let since_ms = running.first_send_ms().unwrap_or(running.since_ms);
+    let since_ms = match running.lost {
+        // However long ago the loss began, the looks began when it was noted.
+        Some(lost) => lost.since_ms,
+        None => running.first_send_ms().unwrap_or(running.since_ms),
+    };
     since_ms + LOOKS_FAILED_MAX_MS
 }
 
@@ -284,6 +308,8 @@ pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: UnixMillis, by_loo
         return (now_ms + ACTION_POLL_FIRST_MS).min(given_up_ms.max(now_ms));
     }
     let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
+    // After a restore the looks begin when it is noted.
+    let last_ms = running.lost.map_or(last_ms, |lost| last_ms.max(lost.since_ms));
     let next_ms = now_ms + (now_ms - last_ms).clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
     let mut counts_ms = proof_counts_at_ms(state, running, psp, by_lookup);
     if state.is_unfinished_action() {

@@ -1,6 +1,7 @@
 //! What to do next, and when.
 
 pub(crate) mod due;
+pub(crate) mod generation;
 pub(crate) mod ownership;
 pub mod plan;
 

@@ -12,7 +12,7 @@ use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::psp;
 use crate::psp::call::Lookup;
-use crate::recovery::due;
+use crate::recovery::{due, generation};
 
 /// How well the operation under way is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -111,6 +111,7 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: UnixMillis) -> Option<Plan>
             Some(plan_action(state, psp, now_ms))
         }
         Some(running) => Some(match &running.refused {
+            _ if running.is_suspect() => plan_suspect(state, running, psp, now_ms),
             Some(refused) => plan_refused(state, running, refused, psp),
             None => plan_running(state, running, psp, now_ms),
         }),
@@ -120,7 +121,7 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: UnixMillis) -> Option<Plan>
 
 /// What takes up again what is parked: a void was refused when nothing was known to be held, and something is now.
 fn unparked(state: &State, running: &CurrentOperation) -> Option<Plan> {
-    let refused = running.refused.as_ref()?;
+    let refused = running.refused.as_ref().filter(|_| !running.is_suspect())?;
     (!refused.held && state.holds_something()).then_some(Plan {
         due_ms: UnixMillis::EPOCH,
         what: RecoveryAction::Disprove,
@@ -215,6 +216,28 @@ fn plan_refused(state: &State, running: &CurrentOperation, refused: &Refused, ps
     }
 }
 
+/// Rule 16: before the first dispatch after a loss the PSP is asked, since a server whose dispatch is lost may have moved on to a later
+/// number. Where only a key can tell, the number that was next is sent: numbers move on only with a proof, which such a PSP never gives.
+fn plan_suspect(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> Plan {
+    let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
+    let at_ms = due_ms.max(now_ms);
+    // A key tells nothing of a capture of that time, and some PSPs carry out the release of a capture as its refund.
+    let is_undoing = matches!(running.operation, Operation::Void | Operation::Refund);
+    let may_send = !is_undoing && may_resend(running, psp, at_ms);
+    let what = match look(state, psp) {
+        Some(look) => look,
+        None if may_send => RecoveryAction::Send {
+            step: first_step(state, psp, running),
+            generation: generation::current(state, running, psp, at_ms),
+        },
+        None => RecoveryAction::Park { reason: SUSPECT },
+    };
+    Plan { due_ms, what }
+}
+
+/// Why an operation is parked that may have been sent before a restore.
+const SUSPECT: &str = "the store was restored from a backup, this operation may have been sent before, and this PSP offers no way to find out: look for the attempt in the PSP's books";
+
 /// How an attempt ends whose 3-D Secure nobody finished, once a look has proven that (`due::action_proof_counts_ms`).
 pub(crate) const ABANDONED: RecoveryAction = RecoveryAction::End {
     code: "abandoned",
@@ -226,7 +249,7 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: Un
     // The move is made at `due_ms` or later; what the clock allows must hold then.
     let at_ms = due_ms.max(now_ms);
     let is_stale =
-        running.operation == Operation::Authorize && at_ms > running.since_ms + psp.timing.authorize_retry_ms;
+        running.operation == Operation::Authorize && at_ms > due::authorize_until_ms(state, running, psp);
     let no_act_left = running.no_act_left();
     let is_of_client = running.cause == Cause::Client
         && matches!(state.status, Status::Authorizing | Status::Capturing)
@@ -251,7 +274,7 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: Un
             running,
             psp,
             is_stale,
-            running.generation.saturating_add(1),
+            generation::following(state, running),
         )
     } else if no_act_left {
         retry(state, running, psp, is_stale, running.generation.max(1))
@@ -370,7 +393,7 @@ pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: UnixMillis) ->
     if releases_again(state, running, now_ms, psp) {
         return Some(send_rejected_again(state, running, psp));
     }
-    let is_unknown = running.refused.is_none() && !running.no_act_left();
+    let is_unknown = running.refused.is_none() && !running.no_act_left() && !running.is_suspect();
     if is_unknown && may_resend(running, psp, now_ms) {
         let is_due = now_ms >= due::resend_after_failed_look_ms(running, psp);
         return is_due.then_some(RecoveryAction::Send {
@@ -463,11 +486,13 @@ pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: UnixMillis) -> Lookup
 }
 
 fn is_in_doubt(running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> bool {
-    running.current().any(|call| match call.delivery {
-        DeliveryState::Pending => now_ms > due::silent_from_ms(call, psp),
-        DeliveryState::Unknown { .. } => true,
-        DeliveryState::NotSent { .. } | DeliveryState::Answered { .. } | DeliveryState::Rejected { .. } => {
-            false
-        }
-    })
+    let mut current = running.current();
+    running.is_suspect()
+        || current.any(|call| match call.delivery {
+            DeliveryState::Pending => now_ms > due::silent_from_ms(call, psp),
+            DeliveryState::Unknown { .. } => true,
+            DeliveryState::NotSent { .. }
+            | DeliveryState::Answered { .. }
+            | DeliveryState::Rejected { .. } => false,
+        })
 }

@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use pay_once_core::contract::timeline::timeline;
-use pay_once_core::{AttemptId, Record};
+use pay_once_core::{AttemptId, Loss, Record, UnixMillis};
 use serde_json::json;
 
-use crate::support::{CREATE, Kind, Told, World, timeout};
+use crate::support::{CREATE, Kind, START_MS, Told, World, timeout};
 
 fn stories() -> Vec<(&'static str, World, AttemptId, &'static str)> {
     vec![
@@ -82,6 +82,21 @@ fn returning() -> (&'static str, World, AttemptId, &'static str) {
     ("return_url", world, id, "AUTHORIZED")
 }
 
+/// Of a kind of entry that no earlier build wrote.
+fn restored() -> (&'static str, World, AttemptId, &'static str) {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.create();
+    world.now_ms += 3_600_000;
+    let loss = Loss {
+        begins_ms: UnixMillis::new(START_MS + 1),
+        restored_ms: world.now(),
+    };
+    world.config.losses.insert("stripe".to_owned(), loss);
+    world.now_ms += 600_000;
+    world.op(id, "authorize", "k2");
+    ("restored", world, id, "AUTHORIZED")
+}
+
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
@@ -97,7 +112,7 @@ fn told(record: &Record) -> String {
 #[test]
 fn todays_build_writes_the_golden_bytes_and_reads_them() {
     let regenerate = std::env::var_os("PAY_ONCE_REGENERATE_GOLDEN").is_some();
-    for (name, world, id, status) in stories() {
+    for (name, world, id, status) in stories().into_iter().chain([restored()]) {
         let (bytes, words) = (file(&format!("{name}.bin")), file(&format!("{name}.json")));
         if regenerate {
             std::fs::create_dir_all(bytes.parent().unwrap()).unwrap();

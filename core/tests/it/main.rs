@@ -44,6 +44,7 @@ mod recorded;
 mod refusals;
 mod rejected;
 mod rejected_pauses;
+mod restored;
 mod return_url;
 mod rules_calls;
 mod rules_compensation;

@@ -98,6 +98,7 @@ pub(crate) fn config(kind: Kind) -> Config {
         operators: ["ada", "grace"].map(operator).into_iter().collect(),
         resolve_needs: 1,
         open_merchant: Some("demo".to_owned()),
+        ..Config::default()
     };
     config.check().unwrap();
     config

@@ -10,14 +10,20 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::store::files::{Place, open_private};
 use crate::store::health::now_ms;
 use crate::store::mark::Position;
+use crate::store::note::{RestoreNote, read_note};
 use crate::store::schema::{FORM, connect_to_read, form, position};
 use crate::store::verify::{Report, database, newer};
 
 /// Pages that are copied between two reports of progress: 16 MiB.
 const STEP_PAGES: i32 = 4_096;
 
-const NOTE_TIME: &str = "INSERT INTO meta (name, value) VALUES ('backup_at_ms', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-const TIME: &str = "SELECT value FROM meta WHERE name = 'backup_at_ms'";
+const NOTE: &str =
+    "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+const NOTED: &str = "SELECT value FROM meta WHERE name = ?1";
+/// When the backup was taken.
+const TIME: &str = "backup_at_ms";
+/// What the store had lost by then, as in its note.
+const LOSSES: &str = "backup_losses";
 
 /// A backup that has been made, or is to be restored.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub struct BackupFile {
     pub records: u64,
     /// Where the store was.
     pub position: Position,
+    /// What the store had lost by then.
+    pub losses: Option<RestoreNote>,
 }
 
 /// Backs up the store of `place` into `file`, which must not exist. `progress` hears of (done, all) in the unit that it is told.
@@ -54,7 +62,8 @@ pub fn back_up(
     }
     let draft = draft_of(file);
     remove(&draft)?;
-    let done = copy(&source, &draft, &mut progress)
+    let losses = read_note(place)?;
+    let done = copy(&source, &draft, losses.as_ref(), &mut progress)
         .and_then(|()| inspect(&draft, |done, all| progress("records checked", done, all)))
         .and_then(|backup| {
             // Under its name only once it is whole: whoever finds the name has a backup.
@@ -79,13 +88,17 @@ pub fn inspect(file: &Path, progress: impl FnMut(u64, u64)) -> Result<BackupFile
     if !problems.is_empty() {
         return Err(format!("{} is damaged: {}", file.display(), problems.join("; ")));
     }
-    let at_ms = connect_to_read(file)
-        .and_then(|backup| {
-            backup
-                .query_row(TIME, [], |row| row.get::<_, String>(0))
-                .optional()
-        })
-        .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    let cannot = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", file.display());
+    let noted = |name: &str| {
+        let backup = connect_to_read(file)?;
+        backup
+            .query_row(NOTED, [name], |row| row.get::<_, String>(0))
+            .optional()
+    };
+    let losses = noted(LOSSES).map_err(|error| cannot(&error))?;
+    let losses = losses.map(|text| toml::from_str(&text)).transpose();
+    let losses = losses.map_err(|error| cannot(&error))?;
+    let at_ms = noted(TIME).map_err(|error| cannot(&error))?;
     let at_ms = at_ms.and_then(|text| text.parse().ok()).ok_or_else(|| {
         format!(
             "{} was not made by `pay-once backup`: it does not say when it was taken. If it is a database file that was copied by hand, put it in place and start with --suspect-loss-since",
@@ -96,10 +109,16 @@ pub fn inspect(file: &Path, progress: impl FnMut(u64, u64)) -> Result<BackupFile
         at_ms,
         records,
         position,
+        losses,
     })
 }
 
-fn copy(source: &Path, draft: &Path, progress: &mut impl FnMut(&str, u64, u64)) -> Result<(), String> {
+fn copy(
+    source: &Path,
+    draft: &Path,
+    losses: Option<&RestoreNote>,
+    progress: &mut impl FnMut(&str, u64, u64),
+) -> Result<(), String> {
     let failed = |error: rusqlite::Error| format!("the backup failed: {error}");
     open_private(draft).map_err(|error| format!("{} cannot be made: {error}", draft.display()))?;
     let source = connect_to_read(source).map_err(failed)?;
@@ -140,8 +159,12 @@ fn copy(source: &Path, draft: &Path, progress: &mut impl FnMut(&str, u64, u64)) 
     // One file, which needs no log beside it.
     target
         .query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
-        .and_then(|()| target.execute(NOTE_TIME, params![at_ms.to_string()]))
+        .and_then(|()| target.execute(NOTE, params![TIME, at_ms.to_string()]))
         .map_err(failed)?;
+    if let Some(losses) = losses {
+        let noted = target.execute(NOTE, params![LOSSES, losses.to_toml()]);
+        noted.map_err(failed)?;
+    }
     target.close().map_err(|(_, error)| failed(error))?;
     let synced = File::open(draft).and_then(|file| file.sync_all());
     synced.map_err(|error| format!("{} cannot be synced: {error}", draft.display()))

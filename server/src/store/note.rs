@@ -1,11 +1,14 @@
-//! What a restore may have lost, noted beside the database: `restore.toml`.
+//! What restores may have lost, noted beside the database: `restore.toml`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use pay_once_core::{Loss, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::store::files::{Place, replace};
 
 /// Writes that may be missing from the store, since a backup was restored or an operator said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreNote {
     /// The store's epoch since then.
     pub epoch: u64,
@@ -16,6 +19,110 @@ pub struct RestoreNote {
     pub loss_begins_at_ms: u64,
     /// Commits that the store had then.
     pub commits: u64,
+    /// The PSPs whose payments were compared with the store since.
+    #[serde(default)]
+    pub reconciled: BTreeSet<String>,
+    /// Earlier losses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<RestoreNote>,
+}
+
+/// What an operator says was done: the payments of a PSP were compared with the store, up to the restore that began an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciled {
+    /// The PSP's name in the configuration.
+    pub psp: String,
+    /// The epoch that the restore began. A later restore is not meant.
+    pub epoch: u64,
+}
+
+impl std::str::FromStr for Reconciled {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once(':').filter(|(psp, _)| !psp.is_empty());
+        let (psp, epoch) = parts.ok_or("write it as PSP:EPOCH, for example stripe:2")?;
+        let epoch = epoch
+            .parse()
+            .map_err(|_| format!("'{epoch}' is not the number of an epoch"))?;
+        Ok(Self {
+            psp: psp.to_owned(),
+            epoch,
+        })
+    }
+}
+
+impl RestoreNote {
+    /// It, and every earlier one.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.earlier)
+    }
+
+    /// Puts the losses of another note behind this one, each once.
+    #[must_use]
+    pub fn behind(mut self, before: Option<Self>) -> Self {
+        let Some(mut before) = before else { return self };
+        let earlier = std::mem::take(&mut before.earlier);
+        for note in std::iter::once(before).chain(earlier) {
+            let is_known = self
+                .all()
+                .any(|known| (known.epoch, known.restored_at_ms) == (note.epoch, note.restored_at_ms));
+            if !is_known {
+                self.earlier.push(note);
+            }
+        }
+        self
+    }
+
+    /// As TOML. Earlier notes have no earlier ones of their own.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let earlier = self
+            .earlier
+            .iter()
+            .map(|note| format!("\n[[earlier]]\n{}", note.own_lines()));
+        std::iter::once(self.own_lines()).chain(earlier).collect()
+    }
+
+    fn own_lines(&self) -> String {
+        // A JSON string is a TOML string.
+        let reconciled = serde_json::json!(self.reconciled);
+        format!(
+            "epoch = {}\nrestored_at_ms = {}\nloss_begins_at_ms = {}\ncommits = {}\nreconciled = {reconciled}\n",
+            self.epoch, self.restored_at_ms, self.loss_begins_at_ms, self.commits
+        )
+    }
+
+    /// Whether a loss that begins then is noted.
+    #[must_use]
+    pub fn has_loss_since(&self, since_ms: u64) -> bool {
+        self.all().any(|note| note.loss_begins_at_ms == since_ms)
+    }
+
+    /// Notes what was compared. Whether that is new.
+    pub fn reconcile(&mut self, said: &Reconciled) -> bool {
+        let mut is_new = false;
+        for note in std::iter::once(&mut *self).filter(|note| note.epoch <= said.epoch) {
+            is_new |= note.reconciled.insert(said.psp.clone());
+        }
+        for note in self.earlier.iter_mut().filter(|note| note.epoch <= said.epoch) {
+            is_new |= note.reconciled.insert(said.psp.clone());
+        }
+        is_new
+    }
+
+    /// What may be missing of the payments of each of these PSPs, in one window a PSP.
+    pub fn losses<'a>(&self, psps: impl Iterator<Item = &'a String>) -> BTreeMap<String, Loss> {
+        let of = |psp: &String| {
+            let open = self.all().filter(|note| !note.reconciled.contains(psp));
+            let losses = open.map(|note| Loss {
+                begins_ms: UnixMillis::new(note.loss_begins_at_ms),
+                restored_ms: UnixMillis::new(note.restored_at_ms),
+            });
+            losses.reduce(Loss::and)
+        };
+        psps.filter_map(|psp| Some((psp.clone(), of(psp)?))).collect()
+    }
 }
 
 /// The note of a data directory, if there is one.
@@ -44,8 +151,69 @@ pub fn read_note(place: &Place) -> Result<Option<RestoreNote>, String> {
 pub(crate) fn write_note(place: &Place, note: &RestoreNote) -> Result<(), String> {
     let path = place.restore_note();
     let text = format!(
-        "# Written by Pay Once. Writes between these two times may be missing from the store (milliseconds since 1970).\nepoch = {}\nrestored_at_ms = {}\nloss_begins_at_ms = {}\ncommits = {}\n",
-        note.epoch, note.restored_at_ms, note.loss_begins_at_ms, note.commits
+        "# Written by Pay Once. Writes between loss_begins_at_ms and restored_at_ms may be missing from the store (milliseconds since 1970).\n{}",
+        note.to_toml()
     );
     replace(place, &path, &text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(epoch: u64, begins: u64, restored: u64) -> RestoreNote {
+        RestoreNote {
+            epoch,
+            restored_at_ms: restored,
+            loss_begins_at_ms: begins,
+            commits: 1,
+            reconciled: BTreeSet::new(),
+            earlier: Vec::new(),
+        }
+    }
+
+    fn window(note: &RestoreNote, psp: &str) -> Option<(u64, u64)> {
+        let losses = note.losses([psp.to_owned()].iter());
+        losses
+            .get(psp)
+            .map(|loss| (loss.begins_ms.get(), loss.restored_ms.get()))
+    }
+
+    fn said(text: &str) -> Reconciled {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn all_losses_that_are_open_are_one_window() {
+        let mut note = note(3, 50, 60).behind(Some(note(2, 10, 20)));
+        assert_eq!(window(&note, "p"), Some((10, 60)));
+        assert!(note.reconcile(&said("p:2")) && !note.reconcile(&said("p:2")));
+        assert_eq!(
+            (window(&note, "p"), window(&note, "q")),
+            (Some((50, 60)), Some((10, 60)))
+        );
+        note.reconcile(&said("q:3"));
+        assert_eq!((window(&note, "p"), window(&note, "q")), (Some((50, 60)), None));
+        let again = note.clone().behind(Some(note.clone()));
+        assert_eq!(again, note, "each loss is noted once");
+        assert!(note.has_loss_since(10) && note.has_loss_since(50) && !note.has_loss_since(60));
+    }
+
+    #[test]
+    fn a_note_of_an_earlier_build_is_read() {
+        let text = "epoch = 2\nrestored_at_ms = 20\nloss_begins_at_ms = 10\ncommits = 1\n";
+        assert_eq!(toml::from_str::<RestoreNote>(text).unwrap(), note(2, 10, 20));
+        let mut both = note(3, 50, 60).behind(Some(note(2, 10, 20)));
+        both.reconcile(&said("p:2"));
+        both.reconcile(&said("q\"q:3"));
+        assert_eq!(toml::from_str::<RestoreNote>(&both.to_toml()).unwrap(), both);
+    }
+
+    #[test]
+    fn what_was_compared_names_a_psp_and_an_epoch() {
+        assert_eq!(said("a:b:7").psp, "a:b");
+        for bad in ["2", "stripe", ":2", "stripe:", "stripe:x"] {
+            assert!(bad.parse::<Reconciled>().is_err(), "{bad}");
+        }
+    }
 }

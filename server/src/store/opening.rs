@@ -1,5 +1,7 @@
 //! Whether a data directory may be served: the database against its high-water mark, and what an operator says of a loss.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 
 use crate::store::files::{Place, open_private};
@@ -84,7 +86,10 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
                 restored_at_ms: now_ms(),
                 loss_begins_at_ms: since_ms,
                 commits: next.commits,
+                reconciled: BTreeSet::new(),
+                earlier: Vec::new(),
             };
+            let note = note.behind(read_note(place)?);
             write_note(place, &note)?;
             tracing::warn!(
                 epoch = next.epoch,
@@ -121,7 +126,7 @@ fn first_or(found: &Option<Position>, known: Option<Position>) -> Result<Positio
 }
 
 fn is_noted(place: &Place, since_ms: u64) -> Result<bool, String> {
-    Ok(read_note(place)?.is_some_and(|note| note.loss_begins_at_ms == since_ms))
+    Ok(read_note(place)?.is_some_and(|note| note.has_loss_since(since_ms)))
 }
 
 fn mark_differs(place: &Place, position: &Position) -> bool {

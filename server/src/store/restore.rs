@@ -1,6 +1,7 @@
 //! A backup becomes the store of a data directory. What was written after the backup is missing then, and the directory says
 //! so: in the store's epoch, and in `restore.toml`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use crate::store::backup::{BackupFile, inspect};
 use crate::store::files::{DirLock, NotLocked, Place, open_private};
 use crate::store::health::now_ms;
 use crate::store::mark::{Mark, Position};
-use crate::store::note::{RestoreNote, write_note};
+use crate::store::note::{RestoreNote, read_note, write_note};
 use crate::store::schema::set_epoch;
 
 /// What a restore did.
@@ -65,7 +66,11 @@ pub fn restore(
         restored_at_ms: now_ms(),
         loss_begins_at_ms: backup.at_ms,
         commits: position.commits,
+        reconciled: BTreeSet::new(),
+        earlier: Vec::new(),
     };
+    // What was lost before is as missing as it was, here and in the store that was backed up.
+    let note = note.behind(backup.losses.clone()).behind(read_note(place)?);
     let cannot = |error: &dyn std::fmt::Display| format!("the store in {dir} cannot be restored: {error}");
     let draft = place.dir().join("restoring.sqlite3");
     copy(file, &draft, epoch).map_err(|error| cannot(&error))?;
@@ -95,7 +100,12 @@ fn copy(file: &Path, draft: &Path, epoch: u64) -> Result<(), String> {
     let connection = Connection::open(draft).map_err(|error| error.to_string())?;
     set_epoch(&connection, epoch)
         // From here on it is a store, which may be copied by hand, and no backup of that time.
-        .and_then(|()| connection.execute("DELETE FROM meta WHERE name = 'backup_at_ms'", []))
+        .and_then(|()| {
+            connection.execute(
+                "DELETE FROM meta WHERE name IN ('backup_at_ms', 'backup_losses')",
+                [],
+            )
+        })
         .map_err(|error| error.to_string())?;
     connection.close().map_err(|(_, error)| error.to_string())
 }

@@ -78,15 +78,6 @@ fn a_backup_of_a_running_server_has_all_that_was_acknowledged_before() {
     let noted = note(server.data());
     assert_eq!(noted.epoch, 2);
     assert!(noted.loss_begins_at_ms < noted.restored_at_ms, "{noted:?}");
-    // What the store has forgotten would be paid again: somebody has to say that the PSP was asked.
-    for arguments in [&[][..], &["--reconciled", "1"]] {
-        let unasked = refused_start(&data, arguments);
-        assert!(
-            unasked.contains("would pay twice") && unasked.contains("--reconciled 2"),
-            "{unasked}"
-        );
-    }
-    server.add_arguments(&["--reconciled", "2"]);
     server.restart();
     for id in &before {
         assert_eq!(server.get(&format!("/attempts/{id}")).status, 200);

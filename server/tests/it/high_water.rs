@@ -129,7 +129,6 @@ fn a_start_after_a_suspected_loss() {
         let note: pay_once::store::note::RestoreNote = toml::from_str(&text).unwrap();
         serde_json::to_value(note).unwrap()
     };
-    server.add_arguments(&["--reconciled", "2"]);
     server.add_arguments(&["--suspect-loss-since", "2026-11-29T10:00:00Z"]);
     server.restart();
     let noted = note(&server);

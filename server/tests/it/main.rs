@@ -14,6 +14,7 @@ mod image;
 mod operators;
 mod oracle;
 mod random;
+mod restored;
 mod server;
 mod world;
 

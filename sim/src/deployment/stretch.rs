@@ -231,6 +231,10 @@ fn stretch_step(
         }
         // Made well before, by the PSP's clock.
         Act::Foreign { object, .. } => object.age_s += 2 * to.constants.skew_ms.div_ceil(1_000),
+        Act::Restore { age_ms, down_ms } => {
+            *age_ms = short.of(*age_ms);
+            *down_ms = fault.of(*down_ms);
+        }
         Act::Die { .. } | Act::Forge { .. } | Act::ByHand { .. } => {}
     }
 }

@@ -102,7 +102,7 @@ impl Faults {
             | Act::Pause { server, .. }
             | Act::AtSend { server, .. } => Host::Server(*server),
             Act::Partition { from, .. } | Act::Hold { from, .. } => *from,
-            Act::Store { .. } => Host::Store,
+            Act::Store { .. } | Act::Restore { .. } => Host::Store,
             Act::Psp { .. } => Host::Psp,
             Act::Replay { .. }
             | Act::Pay(_)
@@ -137,6 +137,7 @@ impl Faults {
             | Act::Forge { .. }
             | Act::ByHand { .. }
             | Act::Foreign { .. }
+            | Act::Restore { .. }
             | Act::AtSend { .. } => {}
         }
     }
@@ -293,8 +294,9 @@ fn changes(plan: &Plan) -> Vec<Change> {
             | Act::Store { for_ms, .. }
             | Act::Psp { for_ms, .. }
             | Act::Replay { for_ms, .. } => *for_ms,
-            // The hosts of clients and of the PSP do these.
+            // The hosts of clients and of the PSP do these; no host restores a store.
             Act::Pay(_)
+            | Act::Restore { .. }
             | Act::Forge { .. }
             | Act::ByHand { .. }
             | Act::Foreign { .. }

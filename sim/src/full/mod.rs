@@ -61,6 +61,7 @@ pub fn run(plan: &Plan, is_traced: bool) -> Traced {
     let (psp_calls, ledger) = stage.bank.borrow_mut().take();
     let rows = stage.rows.borrow();
     let run = Run {
+        lost: std::collections::BTreeMap::new(),
         plan: plan.clone(),
         heard,
         ledger,

@@ -66,6 +66,8 @@ pub(super) enum ReplyTo {
 #[derive(Debug)]
 pub(super) enum Event {
     Step(usize),
+    /// A backup is taken, which this step restores.
+    BackUp(usize),
     Ask {
         shopper: usize,
         ask: Ask,

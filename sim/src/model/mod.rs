@@ -9,6 +9,7 @@ mod events;
 mod faults;
 mod process;
 mod psp;
+mod restore;
 mod server;
 mod shapes;
 mod steps;
@@ -23,9 +24,9 @@ use pay_once_core::{AttemptId, Config, Entropy};
 use pay_once_sandbox::{Sandbox, Timed};
 
 use crate::met::{Met, Sometimes};
-use crate::plan::{Host, Plan};
+use crate::plan::{Act, Host, Plan};
 use crate::rng::{Concern, Draw};
-use crate::seen::{Heard, PspCall, Run};
+use crate::seen::{Heard, Lost, PspCall, Run};
 use crate::shopper::{Ask, Shopper};
 use crate::trace::{Kind, Trace, Traced};
 use crate::world::{EPOCH_MS, config, psp_settings};
@@ -71,6 +72,10 @@ pub(crate) struct Sim<'a> {
     store: Store,
     /// Swaps of unknown end that will apply yet.
     late_swaps: usize,
+    /// Backups, by the step that restores them.
+    backups: BTreeMap<usize, restore::Backup>,
+    /// Attempts that a restore has thrown back.
+    lost: BTreeMap<String, Lost>,
     sandbox: Sandbox,
     shoppers: Vec<Shopper>,
     heard: Vec<Heard>,
@@ -114,6 +119,8 @@ impl<'a> Sim<'a> {
             servers: world.clocks_ms.iter().map(|skew| Server::new(*skew)).collect(),
             store: Store::default(),
             late_swaps: 0,
+            backups: BTreeMap::new(),
+            lost: BTreeMap::new(),
             sandbox: Sandbox::new(psp_settings(world, PSP_URL, "/webhooks")),
             shoppers: Vec::new(),
             heard: Vec::new(),
@@ -134,6 +141,9 @@ impl<'a> Sim<'a> {
 
     fn carry_out(&mut self) {
         for (n, step) in self.plan.steps.iter().enumerate() {
+            if let Act::Restore { age_ms, .. } = step.act {
+                self.at(step.at_ms.saturating_sub(age_ms), Event::BackUp(n));
+            }
             self.at(step.at_ms, Event::Step(n));
         }
         let heal_ms = self.plan.world.heal_ms;
@@ -205,6 +215,7 @@ impl<'a> Sim<'a> {
             writes: self.store.writes(),
             records: self.store.records(),
             ended_ms: self.now_ms,
+            lost: self.lost,
             met: self.met,
             broken: self.broken,
             journals: OnceCell::new(),
@@ -219,6 +230,7 @@ impl<'a> Sim<'a> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Step(n) => self.step(n),
+            Event::BackUp(n) => self.back_up(n),
             Event::Heal => {
                 self.faults.heal();
                 self.psp_dials();

@@ -153,7 +153,7 @@ impl Sim<'_> {
         }
     }
 
-    fn set_alarm(&mut self, id: AttemptId, at_ms: Option<UnixMillis>) {
+    pub(super) fn set_alarm(&mut self, id: AttemptId, at_ms: Option<UnixMillis>) {
         let Some(at_ms) = at_ms else { return };
         let home = self.home(id);
         let (early_ms, late_ms) = (

@@ -98,6 +98,10 @@ impl Sim<'_> {
                 extra,
             } => self.by_hand(*payment, *hand, hands::whose(*foreign, *extra)),
             Act::Foreign { payment, object } => self.foreign(*payment, object),
+            Act::Restore { down_ms, .. } => {
+                let back_ms = until(down_ms).max(self.now_ms + 1);
+                self.restore(n, back_ms);
+            }
         }
     }
 }

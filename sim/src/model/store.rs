@@ -77,6 +77,28 @@ impl Store {
         true
     }
 
+    /// A copy of everything.
+    pub(super) fn back_up(&self) -> BTreeMap<AttemptId, Row> {
+        self.rows.clone()
+    }
+
+    /// The copy becomes the store. Gives the records of which it lacks something.
+    pub(super) fn restore(&mut self, copy: BTreeMap<AttemptId, Row>) -> Vec<Arc<Record>> {
+        let is_lost = |id: &AttemptId, row: &Row| {
+            let kept = copy.get(id).map(|kept| kept.record.version());
+            kept != Some(row.record.version())
+        };
+        let lost = self.rows.iter().filter(|(id, row)| is_lost(id, row));
+        let lost = lost.map(|(_, row)| Arc::clone(&row.record)).collect();
+        self.rows = copy;
+        lost
+    }
+
+    /// Every record.
+    pub(super) fn all(&self) -> Vec<Arc<Record>> {
+        self.rows.values().map(|row| Arc::clone(&row.record)).collect()
+    }
+
     /// What is stored, so that it can be put back.
     pub(super) fn row(&self, id: AttemptId) -> Option<Row> {
         self.rows.get(&id).cloned()

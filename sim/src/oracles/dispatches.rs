@@ -24,25 +24,20 @@ type Window = (u64, u64);
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let world = &case.run.plan.world;
     let mut open: BTreeMap<&str, Vec<Window>> = BTreeMap::new();
-    let journals = case.run.journals();
-    if let Some(Ok(record)) = journals.get(&case.id) {
-        // A message waits in the network for what the PSP's own lateness leaves of the longest flight.
-        let flight_ms = world.truth.max_in_flight_ms - world.psp_late_ms.min(world.truth.max_in_flight_ms);
-        for entry in record.entries() {
-            if let Fact::Dispatched {
-                psp_key,
-                sent_at_ms,
-                send_by_ms,
-                ..
-            } = &entry.fact
-            {
-                let from_ms = sent_at_ms.get().saturating_sub(EPOCH_MS + world.truth.skew_ms);
-                let until_ms = send_by_ms.get().saturating_sub(EPOCH_MS)
-                    + world.truth.skew_ms
-                    + flight_ms
-                    + LATENCY_MS_MAX;
-                open.entry(psp_key).or_default().push((from_ms, until_ms));
-            }
+    // A message waits in the network for what the PSP's own lateness leaves of the longest flight.
+    let flight_ms = world.truth.max_in_flight_ms - world.psp_late_ms.min(world.truth.max_in_flight_ms);
+    for entry in case.written() {
+        if let Fact::Dispatched {
+            psp_key,
+            sent_at_ms,
+            send_by_ms,
+            ..
+        } = &entry.fact
+        {
+            let from_ms = sent_at_ms.get().saturating_sub(EPOCH_MS + world.truth.skew_ms);
+            let until_ms =
+                send_by_ms.get().saturating_sub(EPOCH_MS) + world.truth.skew_ms + flight_ms + LATENCY_MS_MAX;
+            open.entry(psp_key).or_default().push((from_ms, until_ms));
         }
     }
     for call in case

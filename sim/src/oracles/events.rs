@@ -35,7 +35,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         .map(String::as_str)
         .chain(case.foreign.iter().map(|event| event.id.as_str()))
         .collect();
-    for event in case.run.events() {
+    for event in case
+        .run
+        .events()
+        .iter()
+        .filter(|event| event.at_ms >= kept_from_ms(case))
+    {
         let told = event.effect.as_ref();
         let told = told
             .filter(|(attempt_id, _)| *attempt_id == case.id)
@@ -56,6 +61,20 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         }
     }
     is_reversal_kept(case, journal)
+}
+
+/// From when on what is written of the attempt is kept, in milliseconds from the start: a restore loses what was written before, and an
+/// event about an attempt that is lost whole finds nothing.
+fn kept_from_ms(case: &Case<'_>) -> u64 {
+    let Some(lost) = case.lost else { return 0 };
+    let record = case
+        .run
+        .journals()
+        .get(&case.id)
+        .and_then(|record| record.as_ref().ok());
+    let created = record.and_then(|record| record.entries().first());
+    let created_ms = created.map_or(u64::MAX, |entry| since(entry.at_ms.get()));
+    lost.at_ms.max(created_ms + case.run.plan.world.truth.skew_ms)
 }
 
 /// What was given back by hand, or is disputed, and was told by an acknowledged event, is in the journal.
@@ -92,7 +111,12 @@ fn is_reversal_kept(case: &Case<'_>, journal: &[u8]) -> Result<(), Wrong> {
         _ => None,
     });
     let margin_ms = 2 * case.run.plan.world.truth.skew_ms + KNOWN_MS;
-    for event in case.run.events() {
+    for event in case
+        .run
+        .events()
+        .iter()
+        .filter(|event| event.at_ms >= kept_from_ms(case))
+    {
         let Some(id) = reversal_of(case, event) else {
             continue;
         };

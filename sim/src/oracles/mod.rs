@@ -37,12 +37,15 @@ mod unwanted;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use pay_once_core::Record;
+use pay_once_core::journal::entry::Entry;
 use pay_once_sandbox::LedgerEvent;
 use serde::Serialize;
 
 use crate::plan::{Class, Payment};
-use crate::seen::{Heard, Run};
+use crate::seen::{Heard, Lost, Run};
 use crate::shopper::Role;
 use crate::world::EPOCH_MS;
 
@@ -136,9 +139,9 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
             message: what.clone(),
         });
     }
-    let mut heard: BTreeMap<u32, Vec<&Heard>> = BTreeMap::new();
+    let mut heard_of: BTreeMap<u32, Vec<&Heard>> = BTreeMap::new();
     for one in &run.heard {
-        heard.entry(one.ask.payment).or_default().push(one);
+        heard_of.entry(one.ask.payment).or_default().push(one);
     }
     let mut ledger: BTreeMap<&str, Vec<&LedgerEvent>> = BTreeMap::new();
     for event in &run.ledger {
@@ -148,11 +151,17 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
         let id = run.plan.attempt_of(payment).to_string();
         let all = ledger.remove(id.as_str()).unwrap_or_default();
         let (foreign, own) = money::sort(all);
+        let mut heard = heard_of.remove(&payment.payment).unwrap_or_default();
+        // A restore takes back what clients were told of the writes that it loses, and nothing else: what they are told from then on is
+        // one story again. What happened to the money is judged from the beginning.
+        let lost = run.lost.get(&id);
+        heard.retain(|heard| lost.is_none_or(|lost| heard.began_ms >= lost.at_ms));
         let case = Case {
             run,
             payment,
             class: run.plan.world.class_of(payment.merchant),
-            heard: heard.remove(&payment.payment).unwrap_or_default(),
+            heard,
+            lost,
             has_extra: run.twice.contains(&id),
             ledger: money::seen(run, &id, own),
             foreign,
@@ -189,6 +198,8 @@ struct Case<'a> {
     class: Class,
     id: String,
     heard: Vec<&'a Heard>,
+    /// What a restore took from the attempt, if one did.
+    lost: Option<&'a Lost>,
     /// Whether the PSP executed a call a second time.
     has_extra: bool,
     /// What happened to objects of ours. The second execution of a call is left out unless our journal has seen it.
@@ -198,6 +209,21 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// Everything that servers wrote of the attempt: what a restore took from it as well.
+    fn written(&self) -> impl Iterator<Item = &Entry> {
+        let record = self
+            .run
+            .journals()
+            .get(&self.id)
+            .and_then(|record| record.as_ref().ok());
+        let now: &[Arc<Entry>] = record.map_or(&[], Record::entries);
+        let lost: &[Arc<Entry>] = self.lost.map_or(&[], |lost| lost.record.entries());
+        // What the backup had is in both.
+        let kept = lost.iter().zip(now).take_while(|(before, after)| before == after);
+        let taken = lost.iter().skip(kept.count());
+        taken.chain(now).map(|entry| &**entry)
+    }
+
     /// The last look, after healing.
     fn last(&self) -> Option<&Heard> {
         self.heard

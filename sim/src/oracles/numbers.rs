@@ -28,7 +28,12 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let mut first_sent: BTreeMap<(Operation, u16), u64> = BTreeMap::new();
     // When each key arrived at the PSP first.
     let mut keys: BTreeMap<&str, u64> = BTreeMap::new();
-    for call in &case.run.psp_calls {
+    // What was sent before a restore is proven absent before anything is sent, where it can be looked for.
+    let restored_ms = case
+        .lost
+        .filter(|_| case.class.is_listed())
+        .map_or(0, |lost| lost.at_ms);
+    for call in case.run.psp_calls.iter().filter(|call| call.at_ms >= restored_ms) {
         keys.entry(&call.key).or_insert(call.at_ms);
     }
     let mut targets: BTreeMap<&str, Option<&str>> = BTreeMap::new();

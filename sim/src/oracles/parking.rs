@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pay_once_core::journal::entry::{Conclusion, Fact};
+use pay_once_core::journal::entry::{Conclusion, Fact, Operation};
 use pay_once_core::limits::{GENERATIONS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
@@ -44,7 +44,13 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             "still parked, though an operator resolves what is".to_owned(),
         ));
     }
-    if is_amount(case) || is_foreign(case) || is_spent(case) || is_unseen(case) || is_unknown(case)? {
+    if is_restored(case)?
+        || is_amount(case)
+        || is_foreign(case)
+        || is_spent(case)
+        || is_unseen(case)
+        || is_unknown(case)?
+    {
         return Ok(());
     }
     Err((
@@ -82,6 +88,43 @@ fn is_amount(case: &Case<'_>) -> bool {
     // Of two amounts that were asked for, the one that was asked for first may have been taken, and its answer was a rejection.
     let other_request = case.payment.rival_takes_half && is_second_answer(case);
     case.captures_other() || by_hand || other_hold || other_request
+}
+
+/// The store was restored, and the PSP offers no way to find out what was sent before. A key tells until the loss is as old as its
+/// horizon.
+fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
+    let Some(Ok(record)) = case.run.journals().get(&case.id) else {
+        return Ok(false);
+    };
+    let world = &case.run.plan.world;
+    let (mut begins, mut is_sent, mut is_restored, mut is_undoing) = (0, false, false, false);
+    for entry in record.entries() {
+        match &entry.fact {
+            Fact::Suspected { begins_ms, .. } => (begins, is_sent) = (begins_ms.get(), false),
+            Fact::Dispatched { .. } => is_sent = true,
+            // The key of a release tells nothing of a capture.
+            Fact::Intended { operation, .. } => {
+                is_undoing = matches!(operation, Operation::Void | Operation::Refund);
+            }
+            Fact::Inferred {
+                conclusion: Conclusion::Parked { reason, .. },
+            } => {
+                is_restored = reason.contains("restored from a backup");
+                let margin_ms = 2 * (world.declared.max_in_flight_ms + world.declared.skew_ms);
+                let known_ms = begins + world.declared.horizon_ms.saturating_sub(margin_ms);
+                let is_told = case.class == Class::Keyed && entry.at_ms.get() < known_ms;
+                if is_restored && is_told && !is_sent && !is_undoing {
+                    let at_ms = entry.at_ms.get().saturating_sub(EPOCH_MS);
+                    let what = "parked after a restore while the key could still tell".to_owned();
+                    return Err((at_ms, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    // A key that is sent no more is no way out where looks are refused.
+    let is_suspect = record.state().loss.is_some() && world.lists_forbidden;
+    Ok(is_restored && matches!(case.class, Class::Blind | Class::Keyed) || is_suspect)
 }
 
 /// No look was answered for a day.

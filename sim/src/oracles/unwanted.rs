@@ -107,9 +107,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     }
     let state = record.state();
     let own = state.authorization.as_ref().map(|own| own.psp_reference.as_str());
-    let unwanted: Vec<&str> = record
-        .entries()
-        .iter()
+    let unwanted: Vec<&str> = case
+        .written()
         .filter_map(|entry| match &entry.fact {
             Fact::Inferred {
                 conclusion: Conclusion::Unwanted { reference, .. },
@@ -122,7 +121,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // What a client, or the end of its time, wanted released.
     let mut is_wanted = false;
     let mut released: Vec<&str> = Vec::new();
-    for entry in record.entries() {
+    for entry in case.written() {
         match &entry.fact {
             Fact::Intended { cause, .. } => is_wanted = *cause != Cause::Compensation,
             Fact::Dispatched {

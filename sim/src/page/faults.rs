@@ -109,6 +109,14 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                 let text = format!("balancer sends again, {for_ms} ms{}", often(*permille));
                 add(&[Host::Balancer], *for_ms, text);
             }
+            Act::Restore { age_ms, down_ms } => {
+                let hosts: Vec<Host> = (0..servers).map(Host::Server).chain([Host::Store]).collect();
+                add(
+                    &hosts,
+                    *down_ms,
+                    format!("a backup of {age_ms} ms ago is restored"),
+                );
+            }
             Act::Die { server } => {
                 let rest_ms = plan.world.heal_ms.saturating_sub(step.at_ms);
                 add(&[Host::Server(*server)], rest_ms, "gone for good".to_owned());

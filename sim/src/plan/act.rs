@@ -129,6 +129,13 @@ pub enum Act {
         /// The object.
         object: ForeignObject,
     },
+    /// All servers are killed, and a backup of the store is put in its place (the model tier only).
+    Restore {
+        /// How old the backup is, in milliseconds.
+        age_ms: u64,
+        /// For how long nobody serves, in milliseconds.
+        down_ms: u64,
+    },
 }
 
 /// An object of another installation.

@@ -88,7 +88,8 @@ impl Plan {
                 Act::Die { server } => (1..servers).contains(server),
                 Act::Pay(payment) => payment.copies > 0 && payment.tries > 0 && payment.amount_minor > 0,
                 Act::Foreign { object, .. } => object.amount_minor > 0,
-                Act::Store { .. }
+                Act::Restore { .. }
+                | Act::Store { .. }
                 | Act::Psp { .. }
                 | Act::Replay { .. }
                 | Act::Forge { .. }
@@ -179,6 +180,7 @@ impl Plan {
                     | Act::AtSend { .. }
                     | Act::Partition { .. }
                     | Act::Hold { .. }
+                    | Act::Restore { .. }
             )
         };
         self.world.deaths_permille > 0 || self.steps.iter().any(|step| stops(&step.act))

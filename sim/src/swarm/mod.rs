@@ -19,6 +19,10 @@ pub(crate) const LATENCY_MS_MAX: u64 = 60;
 pub(crate) const HEAL_MS: u64 = 6_500;
 /// When the last payment begins, in milliseconds from the start.
 pub(crate) const LAST_PAYMENT_MS: u64 = 3_500;
+/// When a backup is restored, in milliseconds from the start.
+const RESTORE_MS: (u64, u64) = (600, 5_500);
+/// How old a backup is at most, in milliseconds.
+const BACKUP_AGE_MS_MAX: u64 = 3_000;
 /// Payments in a plan: at least.
 const PAYMENTS_MIN: u64 = 10;
 /// At most.
@@ -36,6 +40,7 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     // A deployment's plan is made of the constants that it brings.
     if let Some(mut scene) = scenes::scene(seed, tier).filter(|_| classes.is_none()) {
         shape(&mut scene, tier);
+        restore(&mut scene, tier);
         return scene;
     }
     let mut swarm = Draw::new(seed, Concern::Swarm);
@@ -104,6 +109,7 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     };
     if classes.is_none() {
         shape(&mut plan, tier);
+        restore(&mut plan, tier);
     }
     if tier == Tier::Full && plan.world.heal_ms > HEAL_MS {
         // What begins after a long fault would not end in the time that such a run has.
@@ -158,6 +164,28 @@ fn shape(plan: &mut Plan, tier: Tier) {
         Shape::Servers if !is_calm => no_place_permille,
         _ => 0,
     };
+}
+
+/// In one seed of twelve an operator restores a backup of the store while payments are made.
+fn restore(plan: &mut Plan, tier: Tier) {
+    let draw = &mut Draw::new(plan.world.seed, Concern::Restore);
+    let (is_restored, at_ms) = (draw.chance(80), draw.between(RESTORE_MS.0, RESTORE_MS.1));
+    let (age_ms, down_ms) = (draw.between(50, BACKUP_AGE_MS_MAX), draw.between(20, 600));
+    if !is_restored || tier == Tier::Full {
+        return;
+    }
+    for step in &mut plan.steps {
+        // Another installation's object of that time cannot be told from one of ours.
+        if let Act::Foreign { object, .. } = &mut step.act {
+            object.age_s += step.at_ms.div_ceil(1_000) + plan.world.truth.skew_ms.div_ceil(1_000) + 1;
+        }
+    }
+    let act = Act::Restore {
+        age_ms: age_ms.min(at_ms),
+        down_ms,
+    };
+    plan.steps.push(Step { at_ms, act });
+    plan.steps.sort_by_key(|step| step.at_ms);
 }
 
 /// Leaves out an issuer's declines where the PSP may execute a call twice: what it declines at first and approves by itself right after

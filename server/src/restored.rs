@@ -1,0 +1,110 @@
+//! What core is told of a restored store (`docs/operating.md`, “Restore”).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use pay_once_core::{Config, Loss, UnixMillis};
+use serde::Serialize;
+
+use crate::store::files::Place;
+use crate::store::note::{Reconciled, RestoreNote, read_note, write_note};
+
+/// The losses that a data directory notes, beside those of the configuration file.
+#[derive(Clone, Debug, Default)]
+pub struct Losses {
+    note: Option<RestoreNote>,
+}
+
+/// One loss, for operators.
+#[derive(Clone, Debug, Serialize)]
+pub struct LossShown {
+    psp: String,
+    loss_begins_at: String,
+    restored_at: String,
+    /// Until when an attempt that the store does not know may be one that it has lost.
+    new_attempts_are_asked_for_until: String,
+}
+
+impl Losses {
+    /// Reads what was lost, and notes in the directory what an operator has compared since.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the note, or that a PSP is not configured.
+    pub fn of(place: &Place, config: &Config, said: &[Reconciled]) -> Result<Self, String> {
+        if let Some(unknown) = said.iter().find(|said| !config.psps.contains_key(&said.psp)) {
+            return Err(format!(
+                "--reconciled {}:{}: no psp of that name is configured",
+                unknown.psp, unknown.epoch
+            ));
+        }
+        let mut note = read_note(place)?;
+        if let Some(note) = &mut note {
+            let is_new = said
+                .iter()
+                .fold(false, |is_new, said| note.reconcile(said) | is_new);
+            if is_new {
+                write_note(place, note)?;
+            }
+        }
+        Ok(Self { note })
+    }
+
+    /// Puts the losses into a configuration.
+    pub fn tell(&self, config: &mut Config) {
+        let Some(note) = &self.note else { return };
+        for (psp, loss) in note.losses(config.psps.keys()) {
+            let known = config.losses.get(&psp);
+            let loss = known.map_or(loss, |known| loss.and(*known));
+            config.losses.insert(psp, loss);
+        }
+    }
+
+    /// The epoch that `--reconciled` names.
+    fn epoch(&self) -> Option<u64> {
+        self.note.as_ref().map(|note| note.epoch)
+    }
+
+    /// Tells the operators of the mode.
+    pub fn log(&self, config: &Config) {
+        for loss in shown(config) {
+            tracing::warn!(
+                psp = loss.psp,
+                epoch = self.epoch(),
+                loss_begins_at = loss.loss_begins_at,
+                restored_at = loss.restored_at,
+                "restore mode: the store may lack payments of this time, and the PSP is asked before anything is sent for them; compare the PSP's payments with the store, and end the mode with --reconciled PSP:EPOCH"
+            );
+            if !can_be_asked(config, &loss.psp) {
+                tracing::warn!(
+                    psp = loss.psp,
+                    "this PSP offers no way to find out what was sent: payments that cannot be sent under a key that it still knows are parked until the mode ends"
+                );
+            }
+        }
+    }
+}
+
+fn can_be_asked(config: &Config, psp: &str) -> bool {
+    let psp = config.psps.get(psp);
+    psp.is_some_and(|psp| psp.capabilities.lookup_lag_ms.is_some())
+}
+
+/// The losses of a configuration.
+#[must_use]
+pub fn shown(config: &Config) -> Vec<LossShown> {
+    let losses: &BTreeMap<String, Loss> = &config.losses;
+    losses
+        .iter()
+        .map(|(psp, loss)| LossShown {
+            psp: psp.clone(),
+            loss_begins_at: time(loss.begins_ms),
+            restored_at: time(loss.restored_ms),
+            new_attempts_are_asked_for_until: time(loss.restored_ms + config.client_retry_horizon_ms),
+        })
+        .collect()
+}
+
+fn time(at: UnixMillis) -> String {
+    let ms = i64::try_from(at.get()).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(ms).map_or_else(|_| format!("{} ms", at.get()), |time| format!("{time:.3}"))
+}
