@@ -100,6 +100,7 @@ pub mod psp;
 #[doc(hidden)]
 pub mod recovery;
 
+pub use base::clock::{Now, Reading};
 pub use base::config::{
     Capabilities, Config, Connector, Merchant, Named, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
     key_digest,
@@ -112,6 +113,7 @@ pub use base::money::Money;
 pub use base::time::{Millis, UnixMillis};
 pub use base::version::RecordVersion;
 pub use host::action::{Action, Note};
+pub use host::clock::{Clock, ClockNote};
 pub use host::store::{RetryBudget, Swap, Swapped};
 pub use host::turn::Turn;
 pub use journal::record::{Record, RecordError};

@@ -126,7 +126,7 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
         ),
         "/metrics" => match server
             .report()
-            .metrics_text(&server.bounds().state(), server.clock().now_ms())
+            .metrics_text(&server.bounds().state(), server.now_ms())
         {
             Some(text) => whole(StatusCode::OK, OPENMETRICS, text),
             None => told(

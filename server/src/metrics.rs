@@ -82,6 +82,8 @@ pub struct Metrics {
     pub ended: Family<ByAttemptStatus, Counter>,
     /// 1 once the scan at the start has counted what was open.
     pub is_counted: Gauge,
+    /// 1 while the clock is in doubt: nothing is proven absent.
+    pub clock_in_doubt: Gauge,
     /// Where the bounds stand, as of the last scrape.
     pub bounds: BoundsMetrics,
 }
@@ -192,6 +194,7 @@ impl Default for Metrics {
             oldest: Family::default(),
             ended: Family::default(),
             is_counted: Gauge::default(),
+            clock_in_doubt: Gauge::default(),
             bounds: BoundsMetrics::default(),
         }
     }
@@ -305,6 +308,11 @@ impl Metrics {
             "attempts_counted",
             "1 once the attempts that were open at the start are counted",
             self.is_counted.clone(),
+        );
+        registry.register(
+            "clock_in_doubt",
+            "1 while the wall clock was set and no Date of a PSP has told the time since",
+            self.clock_in_doubt.clone(),
         );
     }
 }

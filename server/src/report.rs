@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use pay_once_core::{AttemptId, Call, CallResult, Millis, Note, PspProblem, PspProblems, UnixMillis, Write};
+use pay_once_core::{AttemptId, Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, UnixMillis, Write};
 use prometheus_client::registry::Registry;
 
 use crate::bounds::BoundsState;
@@ -120,6 +120,19 @@ impl Report {
         }
     }
 
+    /// Tells the operators what became of the clock, and whether it is in doubt now.
+    pub fn clock(&self, note: &ClockNote, is_in_doubt: bool) {
+        self.counters.metrics.clock_in_doubt.set(i64::from(is_in_doubt));
+        let message = note.message();
+        match note {
+            ClockNote::Stepped { .. } => {
+                self.counters.add(Count::ClockStep);
+                tracing::error!(message);
+            }
+            _ => tracing::warn!(message),
+        }
+    }
+
     /// Tells the operators.
     pub fn note(&self, id: Option<AttemptId>, note: &Note, now_ms: UnixMillis) {
         if let Note::Psp(report) = note {
@@ -138,6 +151,10 @@ impl Report {
             Note::RecordRefused(_) => {
                 self.counters.add(Count::RefusedRecord);
                 tracing::error!(attempt, message);
+            }
+            Note::ProofHeldBack => {
+                self.counters.add(Count::ProofHeldBack);
+                tracing::warn!(attempt, message);
             }
             Note::SwapUnknown => tracing::warn!(attempt, message),
             // A note of a kind that is new is an error until somebody has said that it is less.

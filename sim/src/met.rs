@@ -101,11 +101,15 @@ pub enum Sometimes {
     TryAgain,
     UnauthorizedRefused,
     TwoAgreed,
+    ClockStepSeen,
+    ProofHeldBack,
+    DateEndsDoubt,
+    WallClockAdopted,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 86] = [
+    pub const ALL: [Self; 90] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -192,6 +196,10 @@ impl Sometimes {
         Self::TryAgain,
         Self::UnauthorizedRefused,
         Self::TwoAgreed,
+        Self::ClockStepSeen,
+        Self::ProofHeldBack,
+        Self::DateEndsDoubt,
+        Self::WallClockAdopted,
     ];
 
     /// From how many seeds on a batch that never met it proves too little. `None`: runs of the tier cannot meet it (servers hold no

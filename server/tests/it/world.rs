@@ -12,7 +12,7 @@ use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
 use pay_once_core::{
-    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, RecordVersion, Secret,
+    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, Reading, RecordVersion, Secret,
     Timing, UnixMillis,
 };
 use serde_json::Value;
@@ -28,25 +28,34 @@ pub(crate) const START_MS: u64 = 784_111_777_000;
 
 /// A clock that only [`FakeClock::advance`] moves.
 #[derive(Clone)]
-pub(crate) struct FakeClock(Rc<(Cell<u64>, Notify, Cell<u128>)>);
+pub(crate) struct FakeClock(Rc<(Cell<u64>, Notify, Cell<u128>, Cell<i64>)>);
 
 impl FakeClock {
     fn new() -> Self {
-        Self(Rc::new((Cell::new(START_MS), Notify::new(), Cell::new(7))))
+        Self(Rc::new((
+            Cell::new(START_MS),
+            Notify::new(),
+            Cell::new(7),
+            Cell::new(0),
+        )))
     }
 
     pub(crate) fn advance(&self, ms: u64) {
         self.0.0.set(self.0.0.get() + ms);
         self.0.1.notify_waiters();
     }
-}
 
-impl Clock for FakeClock {
-    fn now_ms(&self) -> UnixMillis {
+    /// Sets the wall clock, so far from the true time.
+    pub(crate) fn set_wall(&self, off_ms: i64) {
+        self.0.3.set(off_ms);
+    }
+
+    /// The true time.
+    pub(crate) fn now_ms(&self) -> UnixMillis {
         UnixMillis::new(self.0.0.get())
     }
 
-    async fn sleep_until(&self, at_ms: UnixMillis) {
+    pub(crate) async fn sleep_until(&self, at_ms: UnixMillis) {
         loop {
             let moved = self.0.1.notified();
             if self.now_ms() >= at_ms {
@@ -54,6 +63,19 @@ impl Clock for FakeClock {
             }
             moved.await;
         }
+    }
+}
+
+impl Clock for FakeClock {
+    fn reading(&self) -> Reading {
+        Reading {
+            wall_ms: UnixMillis::new(self.0.0.get().saturating_add_signed(self.0.3.get())),
+            since_boot_ms: Some(Millis::new(self.0.0.get() - START_MS)),
+        }
+    }
+
+    async fn sleep(&self, for_ms: Millis) {
+        self.sleep_until(self.now_ms() + for_ms).await;
     }
 
     fn entropy(&self) -> Entropy {

@@ -231,7 +231,7 @@ fn stretch_step(
         }
         // Made well before, by the PSP's clock.
         Act::Foreign { object, .. } => object.age_s += 2 * to.constants.skew_ms.div_ceil(1_000),
-        Act::Die { .. } | Act::Forge { .. } | Act::ByHand { .. } => {}
+        Act::Die { .. } | Act::Forge { .. } | Act::ByHand { .. } | Act::SetClock { .. } => {}
     }
 }
 

@@ -198,6 +198,9 @@ pub struct World {
     /// Per mille of the store's answers at which the process that waits for one ends instead, until healing.
     #[serde(default, skip_serializing_if = "is_none_permille")]
     pub deaths_permille: u16,
+    /// The PSP's answers have a `Date`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dates: bool,
     /// A resolution needs two operators.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub two_operators: bool,

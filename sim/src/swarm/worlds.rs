@@ -118,6 +118,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         shape: Shape::Servers,
         deaths_permille: 0,
         created_webhooks: created && is_stripe,
+        dates: false,
         two_operators: needs_two && has_operator,
         policy: None,
     }
