@@ -133,8 +133,10 @@ impl Sim<'_> {
     /// A server's wall clock is set.
     pub(super) fn set_clock(&mut self, server: usize, ahead_ms: i64) {
         let skew_ms = self.plan.world.declared.skew_ms;
+        // A wall clock that comes back to a time that went on rightly agrees with it again.
+        let agrees = ahead_ms.unsigned_abs() <= skew_ms && self.asked_now(server).wrong_ms <= skew_ms;
         let at = self.server(server);
-        at.is_untold |= at.set_ms.abs_diff(ahead_ms) > skew_ms;
+        at.is_untold |= at.set_ms.abs_diff(ahead_ms) > skew_ms && !agrees;
         at.set_ms = ahead_ms;
         self.note(Host::Server(server), Kind::Fault, || {
             format!("its wall clock is set {ahead_ms} ms ahead")
@@ -233,6 +235,9 @@ impl Sim<'_> {
             return;
         }
         self.server(server).is_up = true;
+        // It sets its clock, whatever became of it meanwhile.
+        self.server(server).set_ms = 0;
+        self.server(server).is_untold = false;
         let epoch = self.server(server).epoch;
         self.note(Host::Server(server), Kind::Fault, || "starts again".to_owned());
         self.at(self.now_ms, Event::Scan { server, epoch });

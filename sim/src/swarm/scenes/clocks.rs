@@ -4,13 +4,22 @@ use super::steps::Moment;
 use super::{LISTED, Scene, Stage};
 use crate::plan::{Act, Class, Flow, PspFault, Step};
 use crate::swarm::clocks_hours;
+use crate::tier::Tier;
 
 /// How many seeds of a thousand are one of these.
 pub(super) const PERMILLE: u16 = 40;
-/// All of them. Only ever appended to.
-pub(super) const ALL: &[Scene] = &[STEPPED, STEPPED_AT_SENDING, CORRECTED];
+/// Those of every tier. Only ever appended to.
+const ALL: &[Scene] = &[STEPPED, STEPPED_AT_SENDING];
+/// Those of the model. What seems old once a clock is set right is looked at with pauses of up to a minute: longer than the full
+/// stack's runs are patient. Only ever appended to.
+const MODEL: &[Scene] = &[STEPPED, STEPPED_AT_SENDING, CORRECTED];
 /// How long a server stands still at a sending while its clock is set, in milliseconds: past the time to send in.
 const STILL_MS: u64 = 4_000;
+
+/// The scenes of a tier.
+pub(super) fn of(tier: Tier) -> &'static [Scene] {
+    if tier == Tier::Model { MODEL } else { ALL }
+}
 
 impl Stage<'_> {
     fn set_clock(&mut self, at_ms: u64, server: usize, ahead_ms: i64) {

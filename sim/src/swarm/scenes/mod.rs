@@ -85,10 +85,10 @@ const HARD: &[Scene] = &[
 
 /// The scene of a seed, if it is one of those that have one.
 pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
-    let mut clocks = Draw::new(seed, Concern::Clocks);
-    if clocks.chance(clocks::PERMILLE) {
-        let scene = *clocks.pick(clocks::ALL);
-        return Some(play(seed, tier, &scene, &mut clocks));
+    let mut draw = Draw::new(seed, Concern::Clocks);
+    if draw.chance(clocks::PERMILLE) {
+        let scene = *draw.pick(clocks::of(tier));
+        return Some(play(seed, tier, &scene, &mut draw));
     }
     let mut draw = Draw::new(seed, Concern::Scene);
     if !draw.chance(PERMILLE) {
