@@ -18,6 +18,7 @@ mod server;
 mod world;
 
 mod backup;
+mod clocks;
 mod convergence;
 mod counters;
 mod crash;

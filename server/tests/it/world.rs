@@ -28,16 +28,11 @@ pub(crate) const START_MS: u64 = 784_111_777_000;
 
 /// A clock that only [`FakeClock::advance`] moves.
 #[derive(Clone)]
-pub(crate) struct FakeClock(Rc<(Cell<u64>, Notify, Cell<u128>, Cell<i64>)>);
+pub(crate) struct FakeClock(Rc<(Cell<u64>, Notify, Cell<u128>)>);
 
 impl FakeClock {
     fn new() -> Self {
-        Self(Rc::new((
-            Cell::new(START_MS),
-            Notify::new(),
-            Cell::new(7),
-            Cell::new(0),
-        )))
+        Self(Rc::new((Cell::new(START_MS), Notify::new(), Cell::new(7))))
     }
 
     pub(crate) fn advance(&self, ms: u64) {
@@ -45,12 +40,6 @@ impl FakeClock {
         self.0.1.notify_waiters();
     }
 
-    /// Sets the wall clock, so far from the true time.
-    pub(crate) fn set_wall(&self, off_ms: i64) {
-        self.0.3.set(off_ms);
-    }
-
-    /// The true time.
     pub(crate) fn now_ms(&self) -> UnixMillis {
         UnixMillis::new(self.0.0.get())
     }
@@ -69,7 +58,7 @@ impl FakeClock {
 impl Clock for FakeClock {
     fn reading(&self) -> Reading {
         Reading {
-            wall_ms: UnixMillis::new(self.0.0.get().saturating_add_signed(self.0.3.get())),
+            wall_ms: self.now_ms(),
             since_boot_ms: Some(Millis::new(self.0.0.get() - START_MS)),
         }
     }
