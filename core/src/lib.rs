@@ -15,7 +15,8 @@
 //! - *Timers*: an attempt is woken at the time that its last write or arming named, or soon after, also by another process if this one
 //!   has ended. They may fire early, late or twice.
 //! - *Persistence of work*: from its first swap on a turn is carried to its end although its client hangs up.
-//! - A *clock* that is off by no more than `max_clock_skew_ms`, and fresh *entropy* for each load.
+//! - A *clock* that is off by no more than `max_clock_skew_ms`, and fresh *entropy* for each load. A host that lives long and has a
+//!   monotonic clock gives both to a [`Clock`], and what that says to [`Turn::loaded`] and [`Call::may_send`].
 //!
 //! ```
 //! use pay_once_core::{

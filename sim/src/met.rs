@@ -202,15 +202,23 @@ impl Sometimes {
         Self::WallClockAdopted,
     ];
 
-    /// From how many seeds on a batch that never met it proves too little. `None`: runs of the tier cannot meet it (servers hold no
-    /// copies in the full stack).
+    /// From how many seeds on a batch that never met it proves too little. `None`: runs of the tier cannot meet it, or do not see it
+    /// (servers hold no copies in the full stack, and keep their clocks to themselves).
     ///
     /// Each number is chosen by the measured rate (25,000 model seeds, 2,000 full seeds), so that a batch of that size meets it
     /// about fifteen times: a sound simulator misses it in less than one batch in a million, whatever the first seed is.
     #[must_use]
     pub fn demanded_from_seeds(self, tier: Tier) -> Option<u64> {
         match (self, tier) {
-            (Self::AnsweredFromCopy, Tier::Full) => None,
+            (
+                Self::AnsweredFromCopy
+                | Self::ClockStepSeen
+                | Self::ProofHeldBack
+                | Self::DateEndsDoubt
+                | Self::WallClockAdopted,
+                Tier::Full,
+            ) => None,
+            (Self::ProofHeldBack | Self::WallClockAdopted, Tier::Model) => Some(2_000),
             (Self::LateWordRefused | Self::ListsForbidden, Tier::Full) => Some(10_000),
             (Self::Days, Tier::Full) => Some(2_000),
             (
