@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use pay_once_core::{AttemptId, Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, UnixMillis, Write};
+use pay_once_core::{
+    AttemptId, Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, UnixMillis, Write,
+};
 use prometheus_client::registry::Registry;
 
 use crate::bounds::BoundsState;

@@ -24,7 +24,10 @@ const SLEEP_MAX_MS: Millis = Millis::new(1_000);
 fn since_boot_ms() -> Option<Millis> {
     use rustix::time::{ClockId, clock_gettime};
     let since = clock_gettime(ClockId::Boottime);
-    let (seconds, nanos) = (u64::try_from(since.tv_sec).ok()?, u64::try_from(since.tv_nsec).ok()?);
+    let (seconds, nanos) = (
+        u64::try_from(since.tv_sec).ok()?,
+        u64::try_from(since.tv_nsec).ok()?,
+    );
     Some(Millis::from_seconds(seconds) + Millis::new(nanos / 1_000_000))
 }
 

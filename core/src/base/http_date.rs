@@ -29,8 +29,15 @@ pub fn read(text: &str) -> Option<UnixMillis> {
     let small = |digits: [u8; 2]| i8::try_from(number(&digits)?).ok();
     // A leap second is the last second of its minute.
     let second = small([*s0, *s1]).filter(|second| *second <= 60)?.min(59);
-    let civil =
-        jiff::civil::DateTime::new(year, month, small([*d0, *d1])?, small([*h0, *h1])?, small([*n0, *n1])?, second, 0);
+    let civil = jiff::civil::DateTime::new(
+        year,
+        month,
+        small([*d0, *d1])?,
+        small([*h0, *h1])?,
+        small([*n0, *n1])?,
+        second,
+        0,
+    );
     let at = jiff::tz::Offset::UTC.to_timestamp(civil.ok()?).ok()?;
     UnixMillis::from_seconds(u64::try_from(at.as_second()).ok()?)
 }
@@ -52,7 +59,9 @@ pub fn write(at: UnixMillis) -> String {
         .get(usize::try_from(civil.date().weekday().to_monday_zero_offset()).unwrap_or_default())
         .copied()
         .unwrap_or_default();
-    let month = usize::try_from(civil.month() - 1).ok().and_then(|month| MONTHS.get(month));
+    let month = usize::try_from(civil.month() - 1)
+        .ok()
+        .and_then(|month| MONTHS.get(month));
     let month = String::from_utf8_lossy(month.copied().unwrap_or_default());
     format!(
         "{weekday}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT",
@@ -71,12 +80,18 @@ mod tests {
     #[test]
     fn a_date_is_read_as_it_is_written() {
         // The example of RFC 9110.
-        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), UnixMillis::from_seconds(784_111_777));
+        assert_eq!(
+            read("Sun, 06 Nov 1994 08:49:37 GMT"),
+            UnixMillis::from_seconds(784_111_777)
+        );
         for seconds in [0, 951_782_400, 1_764_160_496, 4_102_444_799] {
             let at = UnixMillis::from_seconds(seconds).unwrap();
             assert_eq!(read(&write(at + Millis::new(999))), Some(at), "{}", write(at));
         }
-        assert_eq!(read("Sat, 31 Dec 2016 23:59:60 GMT"), UnixMillis::from_seconds(1_483_228_799));
+        assert_eq!(
+            read("Sat, 31 Dec 2016 23:59:60 GMT"),
+            UnixMillis::from_seconds(1_483_228_799)
+        );
     }
 
     #[test]

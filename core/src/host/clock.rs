@@ -142,7 +142,10 @@ impl Clock {
 
     /// The time at this moment.
     pub fn now(&mut self, reading: Reading) -> Now {
-        let Reading { wall_ms, since_boot_ms } = reading;
+        let Reading {
+            wall_ms,
+            since_boot_ms,
+        } = reading;
         let Some(since_boot_ms) = since_boot_ms else {
             return wall_ms.into();
         };

@@ -158,7 +158,10 @@ impl StepBuilder<'_> {
         // The object is looked for in the time in which the request that makes it can have landed, however long ago that is: a
         // window that grew towards now would hold ever more of a busy account's other objects. It is wider where the times in
         // the journal may be those of a clock that was wrong.
-        let first_ms = state.creation.as_ref().map_or(state.created_at_ms, |creation| creation.first_sent_ms);
+        let first_ms = state
+            .creation
+            .as_ref()
+            .map_or(state.created_at_ms, |creation| creation.first_sent_ms);
         let off_ms = self.clock.trust.may_be_off_by_ms(self.clock.now_ms, first_ms);
         let skew_ms = psp.timing.max_clock_skew_ms + off_ms;
         let window = match &state.creation {

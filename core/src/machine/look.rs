@@ -1,8 +1,8 @@
 //! What a look at the PSP proves, and what follows from one that failed (rule 6).
 
 use crate::base::config::Psp;
-use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
 use crate::base::http_date;
+use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
 use crate::base::time::UnixMillis;
 use crate::journal::entry::{Conclusion, Fact, Operation, Source};
 use crate::journal::evidence::Evidence;
@@ -266,12 +266,7 @@ impl StepBuilder<'_> {
 
     /// A look that counts and still shows what is not ours cannot end the operation, now or ever: an operator has to say whose
     /// it is.
-    fn park_if_not_ours(
-        &mut self,
-        psp: &Psp,
-        look: Look<'_>,
-        sorted: &Sorted,
-    ) -> Result<(), RecordError> {
+    fn park_if_not_ours(&mut self, psp: &Psp, look: Look<'_>, sorted: &Sorted) -> Result<(), RecordError> {
         if self.state().own_reference().is_some() {
             // Its own object is known: another one says nothing of it.
             return Ok(());

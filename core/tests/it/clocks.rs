@@ -2,7 +2,8 @@
 
 use pay_once_core::base::http_date;
 use pay_once_core::{
-    AttemptId, Call, CallResult, Clock, ClockNote, Input, Millis, Now, Outcome, Psp, Reading, Routed, UnixMillis,
+    AttemptId, Call, CallResult, Clock, ClockNote, Input, Millis, Now, Outcome, Psp, Reading, Routed,
+    UnixMillis,
 };
 use serde_json::json;
 
@@ -88,11 +89,19 @@ fn rule_11_the_time_goes_on_while_the_wall_clock_is_set() {
         machine.wall_off_ms = off_ms;
         for up_ms in [5_000, 6_000, 90_000] {
             machine.up_ms = up_ms;
-            assert_eq!(machine.shows_ms(), i64::try_from(up_ms).unwrap(), "neither ahead nor still");
+            assert_eq!(
+                machine.shows_ms(),
+                i64::try_from(up_ms).unwrap(),
+                "neither ahead nor still"
+            );
         }
         assert!(machine.clock.is_in_doubt());
         let by_ms = Millis::new(HOUR_MS);
-        assert_eq!(machine.notes(), [ClockNote::Stepped { by_ms, is_ahead }], "told once");
+        assert_eq!(
+            machine.notes(),
+            [ClockNote::Stepped { by_ms, is_ahead }],
+            "told once"
+        );
     }
 }
 
@@ -138,7 +147,11 @@ fn rule_11_a_date_that_agrees_with_the_time_before_keeps_it() {
     assert!(!machine.clock.is_in_doubt());
     assert_eq!(machine.notes().last(), Some(&ClockNote::Kept));
     machine.up_ms += 10_000;
-    assert_eq!(machine.shows_ms(), 10_040, "the wall clock is right but for the hour");
+    assert_eq!(
+        machine.shows_ms(),
+        10_040,
+        "the wall clock is right but for the hour"
+    );
     machine.wall_off_ms = 0;
     assert_eq!(machine.shows_ms(), 10_040, "and set right it agrees");
     assert!(!machine.clock.is_in_doubt());
@@ -173,13 +186,20 @@ fn rule_11_a_date_that_agrees_with_neither_or_none_leaves_the_doubt() {
         assert!(machine.clock.is_in_doubt(), "{date_off_ms}");
     }
     let (sent, psp) = (machine.reading(), machine.psp.clone());
-    for result in [CallResult::answered(200, "{}"), timeout(), with_date("{}", "today")] {
+    for result in [
+        CallResult::answered(200, "{}"),
+        timeout(),
+        with_date("{}", "today"),
+    ] {
         machine.clock.answered(&psp, &result, sent, sent);
         assert!(machine.clock.is_in_doubt(), "{result:?}");
     }
     machine.wall_off_ms = 0;
     machine.now();
-    assert!(machine.clock.is_in_doubt(), "nor does a wall clock that is set back end it");
+    assert!(
+        machine.clock.is_in_doubt(),
+        "nor does a wall clock that is set back end it"
+    );
     machine.answered(0);
     assert!(!machine.clock.is_in_doubt());
 }
@@ -239,9 +259,15 @@ fn rule_06_an_hour_forward_proves_nothing_until_the_time_has_come() {
     let (mut world, id, mut machine, counts_ms) = lost();
     machine.up_ms = 40_000;
     machine.wall_off_ms = 3_600_000;
-    assert!(!proves(&mut world, id, &mut machine, None), "the hour has not passed");
+    assert!(
+        !proves(&mut world, id, &mut machine, None),
+        "the hour has not passed"
+    );
     machine.up_ms = counts_ms;
-    assert!(!proves(&mut world, id, &mut machine, Some(0)), "the clock is in doubt");
+    assert!(
+        !proves(&mut world, id, &mut machine, Some(0)),
+        "the clock is in doubt"
+    );
     machine.answered(0);
     assert!(proves(&mut world, id, &mut machine, Some(0)));
 }
@@ -258,7 +284,11 @@ fn rule_06_after_the_wall_clock_is_adopted_what_was_sent_lands_first() {
         machine.up_ms = adopted_ms + 1;
         assert!(!proves(&mut world, id, &mut machine, Some(3_600_000)));
         machine.up_ms = adopted_ms + HOLD_MS - past_ms;
-        assert_eq!(proves(&mut world, id, &mut machine, Some(3_600_000)), is_proven, "{past_ms}");
+        assert_eq!(
+            proves(&mut world, id, &mut machine, Some(3_600_000)),
+            is_proven,
+            "{past_ms}"
+        );
     }
 }
 
@@ -277,14 +307,20 @@ fn rule_06_the_date_of_the_looks_own_answer_must_not_contradict_its_clock() {
     ] {
         let (mut world, id, mut machine, counts_ms) = lost();
         machine.up_ms = counts_ms;
-        assert_eq!(proves(&mut world, id, &mut machine, date_off_ms), is_proven, "{date_off_ms:?}");
+        assert_eq!(
+            proves(&mut world, id, &mut machine, date_off_ms),
+            is_proven,
+            "{date_off_ms:?}"
+        );
         assert!(world.due(id).is_some(), "it is looked at again");
     }
 }
 
 #[test]
 fn rule_06_the_dates_of_all_pages_count() {
-    for (first_off_ms, last_off_ms, is_proven) in [(0, 0, true), (-3_600_000, 0, false), (0, -3_600_000, false)] {
+    for (first_off_ms, last_off_ms, is_proven) in
+        [(0, 0, true), (-3_600_000, 0, false), (0, -3_600_000, false)]
+    {
         let (mut world, id) = lost_by(Kind::StripeListed);
         world.now_ms += HOLD_MS;
         let others = json!({"object": "list", "has_more": true, "data": [{
@@ -292,13 +328,20 @@ fn rule_06_the_dates_of_all_pages_count() {
         }]});
         let none = json!({"object": "list", "has_more": false, "data": []});
         let date = |off_ms: i64, page: &serde_json::Value| {
-            Told::Instead(dated(&page.to_string(), world.now_ms.saturating_add_signed(off_ms)))
+            Told::Instead(dated(
+                &page.to_string(),
+                world.now_ms.saturating_add_signed(off_ms),
+            ))
         };
         let pages = [date(first_off_ms, &others), date(last_off_ms, &none), Told::Hold];
         world.script.extend(pages);
         let money = world.money_calls;
         world.wake(id);
-        assert_eq!(world.money_calls > money, is_proven, "{first_off_ms} {last_off_ms}");
+        assert_eq!(
+            world.money_calls > money,
+            is_proven,
+            "{first_off_ms} {last_off_ms}"
+        );
     }
 }
 
@@ -355,7 +398,12 @@ fn dispatched(machine: &mut Machine) -> Call {
     let mut world = World::new(Kind::AcquirerQueryable);
     let id = world.create();
     world.script.push_back(Told::Hold);
-    let routed = world.route("POST", &format!("/attempts/{id}/authorize"), &[("idempotency-key", "k2")], b"");
+    let routed = world.route(
+        "POST",
+        &format!("/attempts/{id}/authorize"),
+        &[("idempotency-key", "k2")],
+        b"",
+    );
     let Routed::Attempt { id, input } = routed else {
         panic!("{routed:?}")
     };

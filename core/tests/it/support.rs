@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use pay_once_core::journal::entry::{Fact, Operation};
 use pay_once_core::journal::invariant;
 use pay_once_core::{
-    AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Now, Outcome, Psp, Record, Reply, Request,
-    Response, Routed, Step, Timing, UnixMillis, Write, event_read, handle, route,
+    AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Now, Outcome, Psp, Record, Reply,
+    Request, Response, Routed, Step, Timing, UnixMillis, Write, event_read, handle, route,
 };
 pub(crate) use pay_once_psp_model::sign;
 use serde_json::Value;

@@ -83,7 +83,9 @@ impl Place {
 
     fn metric(&self, name: &str) -> String {
         let text = String::from_utf8(self.server.ask_operators("/metrics").body).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("pay_once_{name} ")));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("pay_once_{name} ")));
         line.unwrap_or_else(|| panic!("{name}: {text}")).to_owned()
     }
 
@@ -93,8 +95,16 @@ impl Place {
         assert_eq!(status(attempt), "AUTHORIZED", "{attempt:#}\n{ledger:#}");
         assert_eq!(ledger["authorizations"], 1, "{ledger:#}");
         assert_eq!(self.metric("clock_steps_total"), "1");
-        assert_eq!(self.metric("clock_in_doubt"), "0", "the Date of an answer has told the time");
-        assert!(self.server.output().contains("the wall clock was set"), "{}", self.server.output());
+        assert_eq!(
+            self.metric("clock_in_doubt"),
+            "0",
+            "the Date of an answer has told the time"
+        );
+        assert!(
+            self.server.output().contains("the wall clock was set"),
+            "{}",
+            self.server.output()
+        );
     }
 }
 

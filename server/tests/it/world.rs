@@ -12,8 +12,8 @@ use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
 use pay_once_core::{
-    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, Reading, RecordVersion, Secret,
-    Timing, UnixMillis,
+    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, Reading, RecordVersion,
+    Secret, Timing, UnixMillis,
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

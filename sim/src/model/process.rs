@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use pay_once::timers::SCAN_EVERY_MS;
 use pay_once_core::{
-    AttemptId, Call, CallResult, Clock, ClockNote, Config, Millis, Now, Questions, Reading, Record, UnixMillis,
+    AttemptId, Call, CallResult, Clock, ClockNote, Config, Millis, Now, Questions, Reading, Record,
+    UnixMillis,
 };
 
 use super::server::{Job, Waiting, Work};
@@ -154,7 +155,13 @@ impl Sim<'_> {
     }
 
     /// A call has ended: what its answer says of the time.
-    pub(super) fn told_time(&mut self, server: usize, number: u64, call: &Call, result: &CallResult) -> Asked {
+    pub(super) fn told_time(
+        &mut self,
+        server: usize,
+        number: u64,
+        call: &Call,
+        result: &CallResult,
+    ) -> Asked {
         let ended = self.reading(server);
         let Some((sent, mut asked)) = self.server(server).sent.remove(&number) else {
             return Asked::default();

@@ -226,7 +226,6 @@ impl Sim<'_> {
     }
 }
 
-
 /// What a PSP says to a key that it knows from another request.
 pub(crate) fn key_reused(answer: &Answer) -> Option<String> {
     let words = String::from_utf8_lossy(&answer.body);

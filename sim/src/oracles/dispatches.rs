@@ -39,10 +39,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             } = &entry.fact
             {
                 let from_ms = sent_at_ms.get().saturating_sub(EPOCH_MS + skew_ms);
-                let until_ms = send_by_ms.get().saturating_sub(EPOCH_MS)
-                    + skew_ms
-                    + flight_ms
-                    + LATENCY_MS_MAX;
+                let until_ms =
+                    send_by_ms.get().saturating_sub(EPOCH_MS) + skew_ms + flight_ms + LATENCY_MS_MAX;
                 open.entry(psp_key).or_default().push((from_ms, until_ms));
             }
         }

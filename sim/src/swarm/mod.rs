@@ -146,7 +146,11 @@ fn shape(plan: &mut Plan, tier: Tier) {
     }
     let is_calm = plan.steps.iter().all(|step| matches!(step.act, Act::Pay(_)));
     // Only servers that live long have a clock to compare a wall clock with.
-    let shape = if plan.clocks_set_ms() > 0 { Shape::Servers } else { shape };
+    let shape = if plan.clocks_set_ms() > 0 {
+        Shape::Servers
+    } else {
+        shape
+    };
     plan.world.shape = shape;
     // Where a second delivery is rejected, a webhook alone tells of the first: it must not be held up.
     let is_told_late = |step: &Step| matches!(step.act, Act::Psp { fault: PspFault::Redelivered { status }, .. } if status != 0);

@@ -27,14 +27,16 @@ impl Stage<'_> {
         self.steps.push(Step { at_ms, act });
     }
 
-    /// Requests land late and are not answered, at the moment that is drawn; its beginning.
+    /// Requests land late or never, or are not answered, at the moment that is drawn; its beginning.
     fn late(&mut self) -> u64 {
         self.world.dates = true;
         self.world.psp_late_ms = 1_900;
         self.world.webhooks = None;
         self.flows(&[Flow::Manual, Flow::Charge]);
         let moment = *self.draw.pick(&[Moment::Authorize, Moment::Capture]);
-        let fault = *self.draw.pick(&[PspFault::Late, PspFault::HangAfter]);
+        let fault = *self
+            .draw
+            .pick(&[PspFault::Late, PspFault::HangAfter, PspFault::HangBefore]);
         self.psp(moment, fault, 1_000);
         self.all(|payment| {
             payment.tries = 12;
@@ -84,7 +86,9 @@ const CORRECTED: Scene = Scene {
         let at_ms = stage.late();
         let behind_ms = i64::try_from(stage.draw.between(4_000, 120_000)).unwrap_or(4_000);
         stage.set_clock(0, 0, -behind_ms);
-        let set_ms = at_ms + stage.draw.between(0, 2_500);
-        stage.set_clock(set_ms, 0, 0);
+        // Before the look that could prove absence, or after it.
+        let (soon_ms, late_ms) = (stage.draw.between(0, 2_500), stage.draw.between(4_000, 9_000));
+        let set_ms = if stage.draw.chance(700) { soon_ms } else { late_ms };
+        stage.set_clock(at_ms + set_ms, 0, 0);
     },
 };
