@@ -15,7 +15,8 @@
 //! - *Timers*: an attempt is woken at the time that its last write or arming named, or soon after, also by another process if this one
 //!   has ended. They may fire early, late or twice.
 //! - *Persistence of work*: from its first swap on a turn is carried to its end although its client hangs up.
-//! - A *clock* that is off by no more than `max_clock_skew_ms`, and fresh *entropy* for each load.
+//! - A *clock* that is off by no more than `max_clock_skew_ms`, and fresh *entropy* for each load. A host that lives long and has a
+//!   monotonic clock gives both to a [`Clock`], and what that says to [`Turn::loaded`] and [`Call::may_send`].
 //!
 //! ```
 //! use pay_once_core::{
@@ -100,6 +101,7 @@ pub mod psp;
 #[doc(hidden)]
 pub mod recovery;
 
+pub use base::clock::{Now, Reading};
 pub use base::config::{
     Capabilities, Config, Connector, Merchant, Named, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
     key_digest,
@@ -115,6 +117,7 @@ pub use base::trace::TraceParent;
 pub use base::version::RecordVersion;
 pub use contract::error::{error_code, error_codes};
 pub use host::action::{Action, Note};
+pub use host::clock::{Clock, ClockNote};
 pub use host::measure::Measure;
 pub use host::store::{RetryBudget, Swap, Swapped};
 pub use host::turn::Turn;

@@ -140,7 +140,7 @@ fn answer<C: Clock, S: Store, P: PspTransport>(
 fn metrics<C: Clock, S: Store, P: PspTransport>(server: &Server<C, S, P>) -> Option<String> {
     let report = server.report();
     report.counters().metrics.show_losses(&server.config());
-    report.metrics_text(&server.bounds().state(), server.clock().now_ms())
+    report.metrics_text(&server.bounds().state(), server.now_ms())
 }
 
 /// Ready if every check holds. Each is named with what is wrong, so that nobody has to guess.

@@ -24,6 +24,8 @@ pub struct Counters {
     foreign_objects: Counter,
     reversals: Counter,
     refused_records: Counter,
+    clock_steps: Counter,
+    proofs_held_back: Counter,
 }
 
 /// Their values at one moment.
@@ -55,6 +57,10 @@ pub struct Snapshot {
     pub reversals: u64,
     /// Records that could not be read, and were left as they are.
     pub refused_records: u64,
+    /// How often the wall clock was set by more than the declared skew.
+    pub clock_steps: u64,
+    /// Reads and look-ups that would have proven absence if the clock could have been trusted (rule 6).
+    pub proofs_held_back: u64,
 }
 
 /// What can be counted.
@@ -86,6 +92,10 @@ pub enum Count {
     Reversal,
     /// See [`Snapshot::refused_records`].
     RefusedRecord,
+    /// See [`Snapshot::clock_steps`].
+    ClockStep,
+    /// See [`Snapshot::proofs_held_back`].
+    ProofHeldBack,
 }
 
 impl Counters {
@@ -105,6 +115,8 @@ impl Counters {
             Count::ForeignObject => &self.foreign_objects,
             Count::Reversal => &self.reversals,
             Count::RefusedRecord => &self.refused_records,
+            Count::ClockStep => &self.clock_steps,
+            Count::ProofHeldBack => &self.proofs_held_back,
         };
         counter.inc();
     }
@@ -127,6 +139,8 @@ impl Counters {
             foreign_objects: get(&self.foreign_objects),
             reversals: get(&self.reversals),
             refused_records: get(&self.refused_records),
+            clock_steps: get(&self.clock_steps),
+            proofs_held_back: get(&self.proofs_held_back),
         }
     }
 
@@ -187,6 +201,16 @@ impl Counters {
                 "refused_records",
                 "Records that could not be read, and were left as they are",
                 &self.refused_records,
+            ),
+            (
+                "clock_steps",
+                "How often the wall clock was set by more than the declared skew",
+                &self.clock_steps,
+            ),
+            (
+                "proofs_held_back",
+                "Reads and look-ups that prove no absence, since the clock cannot be trusted (rule 6)",
+                &self.proofs_held_back,
             ),
         ];
         for (name, help, counter) in plain {

@@ -119,12 +119,12 @@ async fn answer<C: Clock, S: Store, P: PspTransport>(
     place: Option<&Connection>,
     request: hyper::Request<Incoming>,
 ) -> hyper::Response<Full<Bytes>> {
-    let began_ms = server.clock().now_ms();
+    let began_ms = server.now_ms();
     if request.uri().path() == "/healthz" {
         return healthz(began_ms);
     }
     let response = decide(server, place, request).await;
-    let took = server.clock().now_ms() - began_ms;
+    let took = server.now_ms() - began_ms;
     server.report().answered(&response, took);
     translate(response, began_ms)
 }

@@ -93,6 +93,8 @@ pub struct Metrics {
     pub is_counted: Gauge,
     /// 1 while the store may lack payments of the PSP, since it was restored.
     pub restore_mode: Family<ByPsp, Gauge>,
+    /// 1 while the clock is in doubt: nothing is proven absent.
+    pub clock_in_doubt: Gauge,
     /// Where the bounds stand, as of the last scrape.
     pub bounds: BoundsMetrics,
 }
@@ -205,6 +207,7 @@ impl Default for Metrics {
             ended: Family::default(),
             is_counted: Gauge::default(),
             restore_mode: Family::default(),
+            clock_in_doubt: Gauge::default(),
             bounds: BoundsMetrics::default(),
         }
     }
@@ -336,6 +339,11 @@ impl Metrics {
             "restore_mode",
             "1 while the store may lack payments of the PSP, since it was restored",
             self.restore_mode.clone(),
+        );
+        registry.register(
+            "clock_in_doubt",
+            "1 while the wall clock was set and no Date of a PSP has told the time since",
+            self.clock_in_doubt.clone(),
         );
     }
 }

@@ -4,15 +4,15 @@
 use std::fmt;
 use std::future::Future;
 
-use pay_once_core::{AttemptId, Call, CallResult, Entropy, UnixMillis};
+use pay_once_core::{AttemptId, Call, CallResult, Entropy, Millis, Reading, UnixMillis};
 pub use pay_once_core::{Swap, Swapped};
 
-/// The clock, and randomness.
+/// The clocks of the machine, and randomness. What time it is, core says from both clocks.
 pub trait Clock: 'static {
-    /// Milliseconds since the Unix epoch.
-    fn now_ms(&self) -> UnixMillis;
-    /// Returns at `at_ms` or soon after.
-    fn sleep_until(&self, at_ms: UnixMillis) -> impl Future<Output = ()>;
+    /// What both clocks show.
+    fn reading(&self) -> Reading;
+    /// Returns after `for_ms` or soon after, suspended time included, or earlier: who waits looks at the time again.
+    fn sleep(&self, for_ms: Millis) -> impl Future<Output = ()>;
     /// Fresh random bits.
     fn entropy(&self) -> Entropy;
 }

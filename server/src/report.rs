@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pay_once_core::{
-    Call, CallResult, Millis, Note, PspProblem, PspProblems, Response, TraceParent, Turn, UnixMillis, Write,
+    Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, Response, TraceParent, Turn, UnixMillis, Write,
     error_code,
 };
 use prometheus_client::registry::Registry;
@@ -128,6 +128,19 @@ impl Report {
         }
     }
 
+    /// Tells the operators what became of the clock, and whether it is in doubt now.
+    pub fn clock(&self, note: &ClockNote, is_in_doubt: bool) {
+        self.counters.metrics.clock_in_doubt.set(i64::from(is_in_doubt));
+        let message = note.message();
+        match note {
+            ClockNote::Stepped { .. } => {
+                self.counters.add(Count::ClockStep);
+                tracing::error!(message);
+            }
+            _ => tracing::warn!(message),
+        }
+    }
+
     /// Tells the operators.
     pub fn note(&self, turn: &Turn, note: &Note, now_ms: UnixMillis) {
         if let Note::Psp(report) = note {
@@ -147,6 +160,10 @@ impl Report {
             Note::RecordRefused(_) => {
                 self.counters.add(Count::RefusedRecord);
                 tracing::error!(attempt, trace, message);
+            }
+            Note::ProofHeldBack => {
+                self.counters.add(Count::ProofHeldBack);
+                tracing::warn!(attempt, trace, message);
             }
             Note::SwapUnknown => tracing::warn!(attempt, trace, message),
             // A note of a kind that is new is an error until somebody has said that it is less.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Config, Input, Millis, Questions, Record, RecordError, Request,
-    Response, TraceParent, Turn, UnixMillis, Write,
+    Action, AttemptId, Call, CallResult, ClockNote, Config, Input, Millis, Now, Questions, Record,
+    RecordError, Request, Response, TraceParent, Turn, UnixMillis, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
@@ -40,6 +40,7 @@ pub struct Server<C, S, P> {
     requests_under_way: Cell<usize>,
     request_ended: Notify,
     questions: RefCell<Questions>,
+    time: RefCell<pay_once_core::Clock>,
     bounds: Bounds,
 }
 
@@ -66,6 +67,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     ) -> Rc<Self> {
         Rc::new(Self {
             report: Report::new(counters, config.psps.keys()),
+            time: RefCell::new(pay_once_core::Clock::new(&config)),
             config: RefCell::new(Rc::new(config)),
             clock,
             store,
@@ -82,9 +84,43 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         })
     }
 
-    /// The clock.
-    pub fn clock(&self) -> &C {
-        &self.clock
+    /// The time, by both clocks. They are compared at each step.
+    fn now(&self) -> Now {
+        let now = self.time.borrow_mut().now(self.clock.reading());
+        self.tell_of_clock();
+        now
+    }
+
+    /// The time, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> UnixMillis {
+        self.now().at_ms
+    }
+
+    /// Tells the operators what became of the clock.
+    fn tell_of_clock(&self) {
+        loop {
+            let (note, is_in_doubt) = {
+                let mut time = self.time.borrow_mut();
+                (time.take_note(), time.is_in_doubt())
+            };
+            let Some(note) = note else { return };
+            self.report.clock(&note, is_in_doubt);
+            if note == ClockNote::Adopted {
+                // What was to be waited for by the old time may be due.
+                self.timers.look_again();
+            }
+        }
+    }
+
+    /// Returns at `at_ms` or soon after.
+    async fn sleep_until(&self, at_ms: UnixMillis) {
+        loop {
+            let now_ms = self.now_ms();
+            if now_ms >= at_ms {
+                return;
+            }
+            self.clock.sleep(at_ms - now_ms).await;
+        }
     }
 
     /// The configuration in force.
@@ -95,6 +131,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// Puts another configuration in force, as a restart would. [`Config::check`] is the caller's to have passed; the
     /// installation must be the same.
     pub fn reconfigure(&self, config: Config) {
+        self.time.borrow_mut().reconfigured(&config);
         self.config.replace(Rc::new(config));
     }
 
@@ -112,7 +149,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     pub async fn respond(self: &Rc<Self>, request: &Request<'_>, permit: Permit) -> Option<Response> {
         let _under_way = UnderWay::begin(self);
         let config = self.config();
-        let mut turn = Turn::request(&config, request, self.clock.now_ms());
+        let mut turn = Turn::request(&config, request, self.now_ms());
         let (mut hold, mut reply) = (Hold::of(permit), None);
         let send = |response| reply = Some(response);
         if self.run(&config, &mut turn, &mut hold, true, send).await {
@@ -146,50 +183,50 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         mut reply: impl FnMut(Response),
     ) -> bool {
         loop {
-            let action = turn.next(self.clock.now_ms(), &mut self.questions.borrow_mut());
+            let action = turn.next(self.now_ms(), &mut self.questions.borrow_mut());
             match action {
                 Action::Read(call) => {
                     hold.waits(true);
                     let result = self.send(&call, None).await;
                     hold.waits(false);
-                    turn.read(config, &result, self.clock.now_ms());
+                    turn.read(config, &result, self.now_ms());
                 }
                 Action::Load => {
                     let Some(id) = turn.id() else { return true };
                     hold.attempt(&self.hub, id).await;
                     let loaded = self.load(id).await;
-                    let now_ms = self.clock.now_ms();
+                    let now = self.now();
                     match loaded {
                         Ok(record) => {
-                            turn.loaded(config, record.as_deref(), now_ms, self.clock.entropy());
+                            turn.loaded(config, record.as_deref(), now, self.clock.entropy());
                             self.take_place(turn, hold);
                         }
-                        Err(LoadError::Unavailable) => turn.store_failed(now_ms),
-                        Err(LoadError::Refused(why)) => turn.refused(why, now_ms),
+                        Err(LoadError::Unavailable) => turn.store_failed(now.at_ms),
+                        Err(LoadError::Refused(why)) => turn.refused(why, now.at_ms),
                     }
                 }
                 Action::Swap if may_stop => return false,
                 Action::Swap => {
                     let swapped = self.swap(turn.write()).await;
-                    turn.swapped(swapped, self.clock.now_ms());
+                    turn.swapped(swapped, self.now_ms());
                 }
                 Action::Committed(write) => self.committed(write, turn.trace(), hold),
                 Action::Perform(call) => self.start(*call, hold.place.take()),
                 Action::Arm { at_ms, is_latest } => self.arm(turn.id(), at_ms, is_latest),
-                Action::Note(note) => self.report.note(turn, &note, self.clock.now_ms()),
+                Action::Note(note) => self.report.note(turn, &note, self.now_ms()),
                 Action::Wait { until_ms } => {
                     hold.waits(true);
                     tokio::select! {
                         biased;
                         () = hold.changed() => {}
-                        () = self.clock.sleep_until(until_ms) => {}
+                        () = self.sleep_until(until_ms) => {}
                     }
                     hold.waits(false);
                     turn.woken();
                 }
                 Action::Pause { until_ms } => {
                     *hold = Hold::default();
-                    self.clock.sleep_until(until_ms).await;
+                    self.sleep_until(until_ms).await;
                     turn.woken();
                 }
                 Action::Reply(response) => reply(response),
@@ -210,7 +247,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     Input::Wake => none.spread_pause,
                     Input::Request(_) | Input::Webhook(_) | Input::Outcome(_) => none.pause,
                 };
-                let now_ms = self.clock.now_ms();
+                let now_ms = self.now_ms();
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 turn.put_off(now_ms + Millis::new(pause_ms), now_ms);
             }
@@ -259,7 +296,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     fn committed(&self, write: Write, trace: Option<TraceParent>, hold: &mut Hold) {
         self.report.committed(&write, trace);
         // A far timer is in the store already.
-        let horizon_ms = self.clock.now_ms() + HORIZON_MS;
+        let horizon_ms = self.now_ms() + HORIZON_MS;
         let near_ms = write.wake_at_ms.filter(|at_ms| *at_ms <= horizon_ms);
         self.timers.set(write.record.id(), near_ms);
         if self.store.is_exclusive() {
@@ -294,7 +331,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let reason = "its PSP takes no calls at present".to_owned();
             return CallResult::NotSent { reason };
         };
-        let may_send = || call.may_send(self.clock.now_ms());
+        let may_send = || call.may_send(self.now());
         let was_late = Cell::new(false);
         let asked = || {
             let may = may_send();
@@ -302,20 +339,25 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             may
         };
         self.report.call_began(call);
-        let began_ms = self.clock.now_ms();
+        let sent = self.clock.reading();
         let begun = Instant::now();
         let result = self.psp.send(call, asked).await;
         let took_all = begun.elapsed() >= Duration::from_millis(call.timeout_ms.get());
         place.told(Health::of(&result, was_late.get(), took_all));
-        let took = self.clock.now_ms() - began_ms;
-        self.report.call_ended(call, &result, took);
+        let took_ms = Millis::new(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+        self.report.call_ended(call, &result, took_ms);
+        if let Some(psp) = self.config.borrow().psps.get(&call.psp) {
+            let ended = self.clock.reading();
+            self.time.borrow_mut().answered(psp, &result, sent, ended);
+        }
+        self.tell_of_clock();
         result
     }
 
     /// Performs one PSP call and feeds back what came of it.
     async fn perform(self: &Rc<Self>, call: Call, place: Option<Place>) {
         let result = self.send(&call, place).await;
-        if let Some(mut turn) = Turn::outcome(call, result, self.clock.now_ms()) {
+        if let Some(mut turn) = Turn::outcome(call, result, self.now_ms()) {
             let config = self.config();
             self.run(&config, &mut turn, &mut Hold::default(), false, |_| {})
                 .await;
@@ -330,7 +372,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         tokio::select! {
             biased;
             place = self.bounds.psps.wait(&call.psp) => place,
-            () = self.clock.sleep_until(call.send_by_ms) => None,
+            () = self.sleep_until(call.send_by_ms) => None,
         }
     }
 
@@ -338,8 +380,9 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     pub async fn run_timers(self: Rc<Self>) {
         let mut scan_at_ms = UnixMillis::EPOCH;
         loop {
-            let now_ms = self.clock.now_ms();
-            if now_ms >= scan_at_ms {
+            let now_ms = self.now_ms();
+            // The time may have been put back.
+            if now_ms >= scan_at_ms || scan_at_ms > now_ms + SCAN_EVERY_MS {
                 let pause_ms = match self.store.due(now_ms + HORIZON_MS, SCAN_LIMIT).await {
                     Ok(due) => {
                         self.timers.found(&due);
@@ -365,7 +408,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             tokio::select! {
                 biased;
                 () = self.timers.earlier() => {}
-                () = self.clock.sleep_until(next_ms) => {}
+                () = self.sleep_until(next_ms) => {}
             }
         }
     }

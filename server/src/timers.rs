@@ -84,6 +84,11 @@ impl Timers {
         self.inner.borrow().by_time.first().map(|(at_ms, _)| *at_ms)
     }
 
+    /// Has whoever waits in [`Timers::earlier`] look at the time again.
+    pub fn look_again(&self) {
+        self.earlier.notify_one();
+    }
+
     /// Waits for a timer that comes before all others.
     pub async fn earlier(&self) {
         self.earlier.notified().await;

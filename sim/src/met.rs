@@ -107,11 +107,15 @@ pub enum Sometimes {
     FoundAfterRestore,
     AbsentAfterRestore,
     ParkedAfterRestore,
+    ClockStepSeen,
+    ProofHeldBack,
+    DateEndsDoubt,
+    WallClockAdopted,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 92] = [
+    pub const ALL: [Self; 96] = [
         Self::CrashBetweenEffectAndPersist,
         Self::CrashBetweenPersistAndSend,
         Self::SendWindowMissed,
@@ -204,10 +208,14 @@ impl Sometimes {
         Self::FoundAfterRestore,
         Self::AbsentAfterRestore,
         Self::ParkedAfterRestore,
+        Self::ClockStepSeen,
+        Self::ProofHeldBack,
+        Self::DateEndsDoubt,
+        Self::WallClockAdopted,
     ];
 
-    /// From how many seeds on a batch that never met it proves too little. `None`: runs of the tier cannot meet it (servers hold no
-    /// copies, have places for all calls and restore no store in the full stack).
+    /// From how many seeds on a batch that never met it proves too little. `None`: runs of the tier cannot meet it, or do not see it
+    /// (servers of the full stack hold no copies, have places for all calls, restore no store, and keep their clocks to themselves).
     ///
     /// Each number is chosen by the measured rate (25,000 model seeds, 2,000 full seeds), so that a batch of that size meets it
     /// about fifteen times: a sound simulator misses it in less than one batch in a million, whatever the first seed is.
@@ -221,9 +229,14 @@ impl Sometimes {
                 | Self::StoreRestored
                 | Self::FoundAfterRestore
                 | Self::AbsentAfterRestore
-                | Self::ParkedAfterRestore,
+                | Self::ParkedAfterRestore
+                | Self::ClockStepSeen
+                | Self::ProofHeldBack
+                | Self::DateEndsDoubt
+                | Self::WallClockAdopted,
                 Tier::Full,
             ) => None,
+            (Self::ProofHeldBack | Self::WallClockAdopted, Tier::Model) => Some(2_000),
             (Self::LateWordRefused | Self::ListsForbidden, Tier::Full) => Some(10_000),
             (Self::Days, Tier::Full) => Some(2_000),
             (

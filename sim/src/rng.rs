@@ -50,6 +50,8 @@ pub enum Concern {
     Shape = 20,
     /// At which answer of the store a process ends.
     Deaths = 21,
+    /// Whether clocks are set, and whether answers have a `Date`.
+    Clocks = 22,
     /// Whether a backup of the store is restored.
     Restore = 23,
     /// Whether a server has a place for a call, and how often it has none.

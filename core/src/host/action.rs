@@ -59,6 +59,8 @@ pub enum Note {
     OutcomeLost,
     /// The stored record cannot be used, and is left as it is.
     RecordRefused(RecordError),
+    /// A read or look-up showed nothing, and proves nothing: the clock was in doubt when it was asked for, or its `Date` contradicts it.
+    ProofHeldBack,
 }
 
 impl Note {
@@ -74,6 +76,10 @@ impl Note {
             Self::StoreGivenUp(why) => format!("the store is given up for this step: {why}"),
             Self::OutcomeLost => "a PSP's answer could not be stored; recovery will ask again".to_owned(),
             Self::RecordRefused(why) => format!("a record was refused and left as it is: {why}"),
+            Self::ProofHeldBack => {
+                "a read or look-up that shows nothing proves nothing: the clock was in doubt, or the Date of the PSP's answer contradicts it"
+                    .to_owned()
+            }
         })
     }
 }

@@ -27,7 +27,7 @@ pub struct Measure {
 
 impl Measure {
     /// Every name, with what the label and the duration are.
-    pub const NAMES: [(&'static str, &'static str); 12] = [
+    pub const NAMES: [(&'static str, &'static str); 13] = [
         (
             "answer",
             "label: HTTP status; duration: from the request to its answer",
@@ -58,6 +58,7 @@ impl Measure {
         ),
         ("reversal", "a capture that the PSP or the issuer took back"),
         ("refused_record", "a record that could not be read"),
+        ("proof_held_back", "a read or look-up that showed nothing and proves nothing, since a clock is wrong (rule 6)"),
     ];
 
     /// A request was answered.
@@ -119,6 +120,7 @@ impl Measure {
                 Some(Self::new("psp_rejection", report.psp.clone(), Millis::ZERO))
             }
             Note::RecordRefused(_) => Some(Self::new("refused_record", String::new(), Millis::ZERO)),
+            Note::ProofHeldBack => Some(Self::new("proof_held_back", String::new(), Millis::ZERO)),
             Note::SwapUnknown | Note::StoreGivenUp(_) | Note::OutcomeLost => None,
         }
     }

@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 
 use super::action::{Action, Note};
 use super::store::{RetryBudget, Swapped};
+use crate::base::clock::Now;
 use crate::base::config::Config;
 use crate::base::http::{Request, Response};
 use crate::base::id::{AttemptId, Entropy};
@@ -58,6 +59,7 @@ pub struct Turn {
     notes: VecDeque<Note>,
     trace: Option<TraceParent>,
     is_reported: bool,
+    is_held_back: bool,
     /// When an outcome is no longer offered to a store that does not answer, in milliseconds since the Unix epoch.
     give_up_ms: UnixMillis,
     outcome_pause_ms: Millis,
@@ -130,6 +132,7 @@ impl Turn {
             notes: VecDeque::new(),
             trace: None,
             is_reported: false,
+            is_held_back: false,
             give_up_ms: UnixMillis::EPOCH,
             outcome_pause_ms: OUTCOME_PAUSE_FIRST_MS,
             look_pause_ms: None,
@@ -302,11 +305,19 @@ impl Turn {
     }
 
     /// What [`Action::Load`] found. `entropy` is fresh each time.
-    pub fn loaded(&mut self, config: &Config, record: Option<&Record>, now_ms: UnixMillis, entropy: Entropy) {
+    pub fn loaded(
+        &mut self,
+        config: &Config,
+        record: Option<&Record>,
+        now: impl Into<Now>,
+        entropy: Entropy,
+    ) {
         let Some(id) = self.id else { return };
+        let now = now.into();
+        let now_ms = now.at_ms;
         match (&self.phase, &self.write) {
             (Phase::Load | Phase::Loading, _) => {
-                match handle(config, id, record, &self.input, now_ms, entropy) {
+                match handle(config, id, record, &self.input, now, entropy) {
                     Ok(step) => self.decided(step),
                     Err(why) => self.refused(why, now_ms),
                 }
@@ -324,6 +335,9 @@ impl Turn {
         let report = step.report.filter(|_| !self.is_reported);
         self.is_reported |= report.is_some();
         self.notes.extend(report.map(Note::Psp));
+        let is_held_back = step.is_held_back && !self.is_held_back;
+        self.is_held_back |= is_held_back;
+        self.notes.extend(is_held_back.then_some(Note::ProofHeldBack));
         let is_written = step.write.is_some();
         // Only ever sooner, unless a look is taken just now: clients that ask again and again must not push a timer before them.
         let is_latest = !step.calls.is_empty();

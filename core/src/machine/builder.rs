@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::base::clock::Trust;
 use crate::base::config::{Config, Psp};
 use crate::base::http::Response;
 use crate::base::id::{Entropy, LocalId};
@@ -32,6 +33,8 @@ use crate::recovery::{self, RecoveryAction};
 pub(crate) struct StepContext<'a> {
     pub(crate) config: &'a Config,
     pub(crate) now_ms: UnixMillis,
+    /// How well that time is known.
+    pub(crate) trust: Trust,
     pub(crate) entropy: Entropy,
 }
 
@@ -43,6 +46,8 @@ pub(crate) struct StepBuilder<'a> {
     pub(super) calls: Vec<Call>,
     /// What the answer that is handled says of its PSP.
     pub(crate) report: Option<PspReport>,
+    /// Whether a read or look-up that would have proven absence does not, since its clock may have been wrong (rule 6).
+    pub(crate) is_held_back: bool,
     ids_made: u8,
 }
 
@@ -55,6 +60,7 @@ impl<'a> StepBuilder<'a> {
             expected_version,
             calls: Vec::new(),
             report: None,
+            is_held_back: false,
             ids_made: 0,
         }
     }
@@ -66,6 +72,7 @@ impl<'a> StepBuilder<'a> {
             expected_version: None,
             calls: Vec::new(),
             report: None,
+            is_held_back: false,
             ids_made: 0,
         }
     }
@@ -257,7 +264,7 @@ impl<'a> StepBuilder<'a> {
                 Ok(())
             }
             RecoveryAction::Lookup => {
-                self.look_up(psp, recovery::first_page(self.state(), psp, self.clock.now_ms));
+                self.look_up(psp, recovery::first_page(self.state(), psp, self.asked_now()));
                 Ok(())
             }
             RecoveryAction::Withdraw => {
@@ -406,6 +413,7 @@ impl<'a> StepBuilder<'a> {
             write,
             calls: self.calls,
             report: self.report,
+            is_held_back: self.is_held_back,
             reply,
         }
     }

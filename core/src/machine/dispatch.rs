@@ -12,7 +12,7 @@ use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::journal::wire_form::WireForm;
 use crate::psp;
-use crate::psp::call::{Call, HttpCall, Lookup, Purpose};
+use crate::psp::call::{Asked, Call, HttpCall, Lookup, Purpose};
 use crate::psp::driver::{PspRequest, Window};
 use crate::recovery;
 use crate::recovery::{due, generation};
@@ -122,6 +122,7 @@ impl StepBuilder<'_> {
             psp: self.record.state().psp.to_string(),
             http,
             send_by_ms,
+            send_by_wall_ms: Some(self.clock.trust.wall_ms + psp.timing.send_window_ms),
             timeout_ms: psp.timing.call_timeout_ms,
             moves_money: step == CallStep::Execute,
             skip_within_ms: None,
@@ -138,18 +139,24 @@ impl StepBuilder<'_> {
 
     /// Asks for one page of a look-up.
     pub(crate) fn look_up(&mut self, psp: &Psp, page: Lookup) {
-        let skew_ms = psp.timing.max_clock_skew_ms;
         let state = self.state();
         // The object is looked for in the time in which the request that makes it can have landed, however long ago that is: a
-        // window that grew towards now would hold ever more of a busy account's other objects.
+        // window that grew towards now would hold ever more of a busy account's other objects. It is wider where the times in
+        // the journal may be those of a clock that was wrong.
+        let first_ms = state
+            .creation
+            .as_ref()
+            .map_or(state.created_at_ms, |creation| creation.first_sent_ms);
+        let off_ms = self.clock.trust.may_be_off_by_ms(self.clock.now_ms, first_ms);
+        let skew_ms = psp.timing.max_clock_skew_ms + off_ms;
         let window = match &state.creation {
             Some(creation) => Window {
                 since_ms: creation.first_sent_ms - skew_ms,
-                until_ms: due::creation_landed_ms(creation, psp),
+                until_ms: due::creation_landed_ms(creation, psp) + off_ms,
             },
             None => Window {
                 since_ms: state.created_at_ms - skew_ms,
-                until_ms: page.asked_at_ms + skew_ms,
+                until_ms: page.asked.at_ms + skew_ms,
             },
         };
         let http = psp::write_lookup(psp, self.record.id(), window, &page);
@@ -172,9 +179,17 @@ impl StepBuilder<'_> {
 
     /// Reads an object by its id.
     pub(crate) fn read(&mut self, psp: &Psp, reference: &str, skip_within_ms: Option<Millis>) {
-        let asked_at_ms = self.clock.now_ms;
+        let asked = self.asked_now();
         if let Some(http) = psp::write_read(psp, reference) {
-            self.ask(psp, http, Purpose::Read { asked_at_ms }, skip_within_ms);
+            self.ask(psp, http, Purpose::Read { asked }, skip_within_ms);
+        }
+    }
+
+    /// What is asked for in this step is asked for now.
+    pub(crate) fn asked_now(&self) -> Asked {
+        Asked {
+            at_ms: self.clock.now_ms,
+            sure_for_ms: self.clock.trust.sure_for_ms,
         }
     }
 
@@ -185,6 +200,7 @@ impl StepBuilder<'_> {
             psp: self.record.state().psp.to_string(),
             http,
             send_by_ms: self.clock.now_ms + psp.timing.send_window_ms,
+            send_by_wall_ms: Some(self.clock.trust.wall_ms + psp.timing.send_window_ms),
             timeout_ms: psp.timing.call_timeout_ms,
             moves_money: false,
             skip_within_ms,

@@ -6,10 +6,10 @@
 use super::builder::{StepBuilder, StepContext};
 use super::client;
 use super::step::{Input, Outcome, Reply, Step};
+use crate::base::clock::Now;
 use crate::base::config::Config;
 use crate::base::http::Response;
 use crate::base::id::{AttemptId, Entropy};
-use crate::base::time::UnixMillis;
 use crate::contract::answer;
 use crate::journal::entry::Source;
 use crate::journal::evidence::{Evidence, Signal};
@@ -34,12 +34,14 @@ pub fn handle(
     id: AttemptId,
     record: Option<&Record>,
     input: &Input,
-    now_ms: UnixMillis,
+    now: impl Into<Now>,
     entropy: Entropy,
 ) -> Result<Step, RecordError> {
+    let now = now.into();
     let clock = StepContext {
         config,
-        now_ms,
+        now_ms: now.at_ms,
+        trust: now.trust,
         entropy,
     };
     match (input, record) {
@@ -59,6 +61,7 @@ pub fn handle(
             calls: Vec::new(),
             wake_at_ms: None,
             report: None,
+            is_held_back: false,
             reply: Reply::Nothing,
         }),
     }
@@ -144,7 +147,10 @@ fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, Reco
             };
             work.apply_evidence(source, Some(*call), &evidence)?;
         }
-        Purpose::Read { asked_at_ms } => work.apply_read(psp, *asked_at_ms, &answer)?,
+        Purpose::Read { asked } => {
+            let is_contradicted = work.contradicts(psp, *asked, outcome.result.date_ms());
+            work.apply_read(psp, *asked, is_contradicted, &answer)?;
+        }
         Purpose::Lookup(page) => work.apply_page(psp, page, answer, &outcome.result)?,
         // Reads of events are answered where they were asked (`Routed::Read`).
         Purpose::Event => {}

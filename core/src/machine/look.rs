@@ -1,6 +1,7 @@
 //! What a look at the PSP proves, and what follows from one that failed (rule 6).
 
 use crate::base::config::Psp;
+use crate::base::http_date;
 use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
 use crate::base::time::UnixMillis;
 use crate::journal::entry::{Conclusion, Fact, Operation, Source};
@@ -10,7 +11,7 @@ use crate::journal::running::CurrentOperation;
 use crate::journal::status::Status;
 use crate::machine::builder::StepBuilder;
 use crate::psp;
-use crate::psp::call::{CallResult, Lookup};
+use crate::psp::call::{Asked, CallResult, Lookup};
 use crate::psp::driver::Answer;
 use crate::recovery::due;
 use crate::recovery::ownership::{self, Sorted};
@@ -19,7 +20,9 @@ use crate::recovery::{self, ABANDONED, RecoveryAction};
 /// A look that was answered.
 #[derive(Clone, Copy)]
 struct Look<'a> {
-    asked_at_ms: UnixMillis,
+    asked: Asked,
+    /// Whether the `Date` of an answer shows that the clock was wrong when it was asked for.
+    is_contradicted: bool,
     by_lookup: bool,
     evidence: &'a Evidence,
 }
@@ -29,7 +32,8 @@ impl StepBuilder<'_> {
     pub(crate) fn apply_read(
         &mut self,
         psp: &Psp,
-        asked_at_ms: UnixMillis,
+        asked: Asked,
+        is_contradicted: bool,
         answer: &Answer,
     ) -> Result<(), RecordError> {
         if answer.is_failed_look {
@@ -38,7 +42,8 @@ impl StepBuilder<'_> {
         self.apply_lookup(
             psp,
             Look {
-                asked_at_ms,
+                asked,
+                is_contradicted,
                 by_lookup: false,
                 evidence: &answer.evidence,
             },
@@ -69,8 +74,13 @@ impl StepBuilder<'_> {
         if answer.is_failed_look || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
             return self.look_failed(psp);
         }
+        let is_contradicted = page.is_contradicted || self.contradicts(psp, page.asked, result.date_ms());
         if answer.next_page.is_some() {
-            self.look_up(psp, page.next(answer.next_page, found));
+            let next = Lookup {
+                is_contradicted,
+                ..page.next(answer.next_page, found)
+            };
+            self.look_up(psp, next);
             return Ok(());
         }
         let mut sorted = ownership::sort(self.state(), psp, &found);
@@ -84,16 +94,15 @@ impl StepBuilder<'_> {
         let shows_all = sorted.is_all_ours() || is_of_own;
         sorted.ours.complete = shows_all && !is_open;
         self.note_foreign(&sorted.foreign)?;
-        self.apply_lookup(
-            psp,
-            Look {
-                asked_at_ms: page.asked_at_ms,
-                by_lookup: true,
-                evidence: &sorted.ours,
-            },
-        )?;
+        let look = Look {
+            asked: page.asked,
+            is_contradicted,
+            by_lookup: true,
+            evidence: &sorted.ours,
+        };
+        self.apply_lookup(psp, look)?;
         self.read_charge(psp);
-        self.park_if_not_ours(psp, page.asked_at_ms, &sorted)
+        self.park_if_not_ours(psp, look, &sorted)
     }
 
     /// Whether the operation under way acts on an object that is known to be the attempt's own: a capture, a release, a refund.
@@ -115,7 +124,7 @@ impl StepBuilder<'_> {
         if self.state().running.as_ref().map(name) != before || before.is_none() {
             return self.advance();
         }
-        if self.is_abandoned(psp, look) {
+        if self.is_abandoned(psp, look) && self.is_clock_trusted(psp, look) {
             self.keep_ground(is_new, evidence)?;
             self.make(psp, ABANDONED)?;
             return self.advance();
@@ -124,7 +133,7 @@ impl StepBuilder<'_> {
             self.make(psp, recovery::give_up(self.state()))?;
             return Ok(());
         }
-        if self.proves_no_effect(psp, look) {
+        if self.proves_no_effect(psp, look) && self.is_clock_trusted(psp, look) {
             self.keep_ground(is_new, evidence)?;
             let generation = self
                 .state()
@@ -168,6 +177,25 @@ impl StepBuilder<'_> {
         })
     }
 
+    /// Whether the clock that the look was asked for by was known to be right: it was not in doubt, what was sent by a wrong one has
+    /// landed since, and no `Date` of the look's answers contradicts it. To be asked of a look that proves absence otherwise.
+    fn is_clock_trusted(&mut self, psp: &Psp, look: Look<'_>) -> bool {
+        let is_sure = look.asked.sure_for_ms >= due::landed_and_listed_ms(psp, look.by_lookup);
+        let is_trusted = is_sure && !look.is_contradicted;
+        self.is_held_back |= !is_trusted;
+        is_trusted
+    }
+
+    /// Whether the `Date` of an answer differs by more than the skew from the time between `asked` and now. An answer without a `Date`
+    /// contradicts nothing.
+    pub(crate) fn contradicts(&self, psp: &Psp, asked: Asked, date_ms: Option<UnixMillis>) -> bool {
+        let skew_ms = psp.timing.max_clock_skew_ms;
+        date_ms.is_some_and(|date_ms| {
+            let is_before = date_ms + http_date::GRANULARITY_MS + skew_ms < asked.at_ms;
+            is_before || date_ms > self.now_ms() + skew_ms
+        })
+    }
+
     /// Whether the look proves that the effect of the current number did not happen and no longer can.
     fn proves_no_effect(&self, psp: &Psp, look: Look<'_>) -> bool {
         let state = self.state();
@@ -181,7 +209,7 @@ impl StepBuilder<'_> {
         let shows_no_release = running.operation == Operation::Void
             && state.is_unfinished_action()
             && look.evidence.shows_open_action();
-        let counts = look.asked_at_ms >= due::proof_counts_at_ms(state, running, psp, look.by_lookup);
+        let counts = look.asked.at_ms >= due::proof_counts_at_ms(state, running, psp, look.by_lookup);
         // A release that was refused is repeated for an action that shows itself open. Where nothing shows, the PSP may list no
         // unfinished action: the time of the action ends it (`is_abandoned`).
         let waits_for_time =
@@ -197,7 +225,7 @@ impl StepBuilder<'_> {
     /// Whether the look is the last one at a 3-D Secure whose time is over: it is given up now.
     fn is_last_look(&self, psp: &Psp, look: Look<'_>) -> bool {
         let state = self.state();
-        let is_over = look.asked_at_ms >= due::action_last_look_ms(state, psp, self.now_ms(), look.by_lookup);
+        let is_over = look.asked.at_ms >= due::action_last_look_ms(state, psp, self.now_ms(), look.by_lookup);
         state.status == Status::RequiresAction && is_over
     }
 
@@ -206,7 +234,7 @@ impl StepBuilder<'_> {
     fn is_abandoned(&self, psp: &Psp, look: Look<'_>) -> bool {
         let state = self.state();
         let is_over =
-            look.asked_at_ms >= due::action_proof_counts_ms(state, psp, self.now_ms(), look.by_lookup);
+            look.asked.at_ms >= due::action_proof_counts_ms(state, psp, self.now_ms(), look.by_lookup);
         let is_open = state
             .running
             .as_ref()
@@ -238,12 +266,7 @@ impl StepBuilder<'_> {
 
     /// A look that counts and still shows what is not ours cannot end the operation, now or ever: an operator has to say whose
     /// it is.
-    fn park_if_not_ours(
-        &mut self,
-        psp: &Psp,
-        asked_at_ms: UnixMillis,
-        sorted: &Sorted,
-    ) -> Result<(), RecordError> {
+    fn park_if_not_ours(&mut self, psp: &Psp, look: Look<'_>, sorted: &Sorted) -> Result<(), RecordError> {
         if self.state().own_reference().is_some() {
             // Its own object is known: another one says nothing of it.
             return Ok(());
@@ -256,12 +279,15 @@ impl StepBuilder<'_> {
         else {
             return Ok(());
         };
-        let counts = asked_at_ms >= due::proof_counts_at_ms(self.state(), running, psp, true);
+        let counts = look.asked.at_ms >= due::proof_counts_at_ms(self.state(), running, psp, true);
         let is_unknown = !running.no_act_left() && !running.proven_absent;
         let mut others = sorted.disputed.iter().chain(&sorted.foreign);
         let Some(reference) = others.next().filter(|_| is_unknown && counts) else {
             return Ok(());
         };
+        if !self.is_clock_trusted(psp, look) {
+            return Ok(());
+        }
         let reason = ownership::not_ours(reference);
         self.conclude(|operation| Conclusion::Parked { operation, reason })
     }

@@ -49,6 +49,8 @@ pub struct Step {
     pub wake_at_ms: Option<UnixMillis>,
     /// What an answer said of its PSP as such: for the deployment's operators, whatever becomes of the write.
     pub report: Option<PspReport>,
+    /// Whether a read or look-up would have proven absence by a clock that can be trusted (rule 6): for operators.
+    pub is_held_back: bool,
     /// Then reply.
     pub reply: Reply,
 }
@@ -162,6 +164,7 @@ impl Step {
             calls: Vec::new(),
             wake_at_ms: None,
             report: None,
+            is_held_back: false,
             reply: Reply::Now(response),
         }
     }

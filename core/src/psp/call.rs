@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::report::CallKind;
+use crate::base::clock::Now;
 use crate::base::config::Secret;
+use crate::base::http_date;
 use crate::base::id::{AttemptId, LocalId};
 use crate::base::time::{Millis, UnixMillis};
 use crate::base::trace::{TRACEPARENT, TraceParent};
@@ -11,7 +13,7 @@ use crate::journal::entry::{CallStep, Operation};
 use crate::journal::evidence::Sighting;
 
 /// Headers of a PSP's answer that core reads, in lower case. An adapter hands these over and drops the others.
-pub const ANSWER_HEADERS: [&str; 2] = ["request-id", "stripe-should-retry"];
+pub const ANSWER_HEADERS: [&str; 3] = ["request-id", "stripe-should-retry", "date"];
 
 /// One HTTP request to a PSP, ready to be sent. Its `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Call {
     pub http: HttpCall,
     /// When it may be sent at the latest, in milliseconds since the Unix epoch (rule 1).
     pub send_by_ms: UnixMillis,
+    /// The same moment as the wall clock counts. `None`: nothing depends on when it leaves.
+    pub(crate) send_by_wall_ms: Option<UnixMillis>,
     /// How long to wait for the whole answer.
     pub timeout_ms: Millis,
     /// Whether money can move by it (prepare calls, reads and look-ups move none).
@@ -58,10 +62,13 @@ pub struct Call {
 
 impl Call {
     /// Rule 1: check again right before sending. An owner that was paused past `send_by_ms` must not send: others
-    /// may have drawn conclusions from its silence.
+    /// may have drawn conclusions from its silence. The moment must not have passed by either clock of the host: the wall clock
+    /// may have been set back meanwhile, and a clock that stood still with a paused machine does not know of the pause.
     #[must_use]
-    pub fn may_send(&self, now_ms: UnixMillis) -> bool {
-        now_ms <= self.send_by_ms
+    pub fn may_send(&self, now: impl Into<Now>) -> bool {
+        let now = now.into();
+        let is_in_time = |by_ms: UnixMillis| now.trust.wall_ms <= by_ms;
+        now.at_ms <= self.send_by_ms && self.send_by_wall_ms.is_none_or(is_in_time)
     }
 
     /// The trace that the call is sent in, for log lines.
@@ -99,7 +106,7 @@ pub(crate) enum Purpose {
         amount_minor: u64,
     },
     /// Reads the object by id.
-    Read { asked_at_ms: UnixMillis },
+    Read { asked: Asked },
     /// Looks for objects by our reference.
     Lookup(Lookup),
     /// Reads the object that an event is about, to learn whose it is.
@@ -117,11 +124,21 @@ impl Purpose {
     }
 }
 
+/// When a read or a look-up was asked for, and how well its clock was known then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) at_ms: UnixMillis,
+    /// See [`crate::base::clock::Now`]: zero while the clock is in doubt.
+    pub(crate) sure_for_ms: Millis,
+}
+
 /// One page of a look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lookup {
     /// When the first page was asked for: all pages count as asked then.
-    pub(crate) asked_at_ms: UnixMillis,
+    pub(crate) asked: Asked,
+    /// Whether the `Date` of a page before shows that the clock was wrong.
+    pub(crate) is_contradicted: bool,
     /// The cursor of this page; `None` for the first.
     pub(crate) after: Option<String>,
     /// How many objects are asked for.
@@ -211,6 +228,11 @@ impl CallResult {
             }
             Self::TooLarge { .. } | Self::NotSent { .. } | Self::Unknown { .. } => None,
         }
+    }
+
+    /// The `Date` of the answer, if it has one that can be read.
+    pub(crate) fn date_ms(&self) -> Option<UnixMillis> {
+        http_date::read(self.header("date")?)
     }
 
     /// The PSP's `Request-Id`, if it is printable and at most 128 bytes.

@@ -63,12 +63,11 @@ mod tests {
                 body: Vec::new(),
             },
             send_by_ms: UnixMillis::EPOCH,
+            send_by_wall_ms: None,
             timeout_ms: Millis::ZERO,
             moves_money,
             skip_within_ms,
-            purpose: Purpose::Read {
-                asked_at_ms: UnixMillis::EPOCH,
-            },
+            purpose: Purpose::Event,
         }
     }
 

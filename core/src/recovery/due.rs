@@ -144,6 +144,13 @@ fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) 
     sent_ms + psp.timing.max_in_flight_ms + lag_ms + psp.timing.max_clock_skew_ms
 }
 
+/// How long a clock must have been right, by the monotonic clock, before a look that it was asked for by proves absence: until then
+/// what was sent by the wrong one may land, and be listed (rule 6).
+pub(crate) fn landed_and_listed_ms(psp: &Psp, by_lookup: bool) -> Millis {
+    let lag_ms = psp.capabilities.lookup_lag_ms.filter(|_| by_lookup);
+    psp.timing.landed_after_ms() + lag_ms.unwrap_or_default()
+}
+
 /// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
 /// would use their generations up (it did, in 17). The second comes as soon as it may.
 fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMillis {

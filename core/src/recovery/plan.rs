@@ -11,7 +11,7 @@ use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall, R
 use crate::journal::state::State;
 use crate::journal::status::Status;
 use crate::psp;
-use crate::psp::call::Lookup;
+use crate::psp::call::{Asked, Lookup};
 use crate::recovery::{due, generation};
 
 /// How well the operation under way is known.
@@ -467,14 +467,15 @@ fn lists_refund(running: &CurrentOperation, psp: &Psp) -> bool {
 }
 
 /// The first page of the look-up that tells of the operation under way.
-pub(crate) fn first_page(state: &State, psp: &Psp, now_ms: UnixMillis) -> Lookup {
+pub(crate) fn first_page(state: &State, psp: &Psp, asked: Asked) -> Lookup {
     let refunded = state
         .running
         .as_ref()
         .filter(|running| lists_refund(running, psp))
         .and_then(|running| running.target.clone());
     Lookup {
-        asked_at_ms: now_ms,
+        asked,
+        is_contradicted: false,
         after: None,
         objects: LOOKUP_PAGE_OBJECTS,
         refunds_of: refunded,

@@ -11,6 +11,7 @@ mod support;
 mod adversary;
 mod amounts;
 mod captured_amounts;
+mod clocks;
 mod contract_bodies;
 mod contract_copies;
 mod contract_errors;

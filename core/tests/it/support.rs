@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use pay_once_core::journal::entry::{Fact, Operation};
 use pay_once_core::journal::invariant;
 use pay_once_core::{
-    AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Outcome, Psp, Record, Reply, Request,
-    Response, Routed, Step, Timing, UnixMillis, Write, event_read, handle, route,
+    AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Now, Outcome, Psp, Record, Reply,
+    Request, Response, Routed, Step, Timing, UnixMillis, Write, event_read, handle, route,
 };
 pub(crate) use pay_once_psp_model::sign;
 use serde_json::Value;
@@ -49,6 +49,8 @@ pub(crate) fn not_sent() -> CallResult {
 pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) now_ms: u64,
+    /// What a decision takes for the time, where that is not simply [`World::now_ms`].
+    pub(crate) seen: Option<Now>,
     pub(crate) store: BTreeMap<AttemptId, Vec<u8>>,
     pub(crate) wakes: BTreeMap<AttemptId, u64>,
     pub(crate) ledger: Ledger,
@@ -75,6 +77,7 @@ impl World {
         Self {
             config,
             now_ms: START_MS,
+            seen: None,
             store: BTreeMap::new(),
             wakes: BTreeMap::new(),
             ledger: Ledger::new(kind.capabilities().keyed_horizon_ms.is_some()),
@@ -118,8 +121,9 @@ impl World {
             self.entropy
                 .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
         );
-        let step = handle(&self.config, id, base, input, self.now(), entropy).unwrap();
-        let again = handle(&self.config, id, base, input, self.now(), entropy).unwrap();
+        let now = self.seen.unwrap_or_else(|| self.now().into());
+        let step = handle(&self.config, id, base, input, now, entropy).unwrap();
+        let again = handle(&self.config, id, base, input, now, entropy).unwrap();
         let bytes = |step: &Step| {
             step.write
                 .as_ref()

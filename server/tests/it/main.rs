@@ -19,6 +19,7 @@ mod server;
 mod world;
 
 mod backup;
+mod clocks;
 mod config_check;
 mod convergence;
 mod counters;

@@ -57,7 +57,7 @@ impl Outside {
         }
     }
 
-    fn turn(&self, dials: &serde_json::Value) {
+    pub(crate) fn turn(&self, dials: &serde_json::Value) {
         let body = dials.to_string();
         let answer = http::send(&self.address, "PUT", "/dials", &[], body.as_bytes()).unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");

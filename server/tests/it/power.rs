@@ -2,10 +2,11 @@
 //! server runs over a disk that keeps no promise but a sync's (`tests/shim/power.c`, preloaded): when the power goes, each sector
 //! that was written since is there or is not, by lot.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use pay_once_sandbox::{Dials, RangeMs};
@@ -19,22 +20,32 @@ use crate::server::{Dir, Server};
 const CUT_LIMIT: Duration = Duration::from_secs(4);
 const CLASS: &str = "keyed_horizon_ms = 86_400_000\naddressable = true\nlookup_lag_ms = 500";
 
-/// The shim, compiled once.
+/// The disk's shim, compiled once.
 pub(crate) fn shim() -> &'static str {
-    static SHIM: OnceLock<(Dir, String)> = OnceLock::new();
-    let (_, path) = SHIM.get_or_init(|| {
-        let dir = Dir::new();
-        let path = dir.path().join("power.so").to_str().unwrap().to_owned();
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/power.c");
-        let status = Command::new("cc")
-            .args([
-                "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", &path, source,
-            ])
-            .status()
-            .unwrap();
-        assert!(status.success());
-        (dir, path)
-    });
+    static SHIM: OnceLock<&str> = OnceLock::new();
+    SHIM.get_or_init(|| compiled("power"))
+}
+
+/// A shim of `tests/shim`, compiled once for all tests of this process.
+pub(crate) fn compiled(name: &str) -> &'static str {
+    static DIR: OnceLock<Dir> = OnceLock::new();
+    static SHIMS: Mutex<BTreeMap<String, &'static str>> = Mutex::new(BTreeMap::new());
+    let mut shims = SHIMS.lock().unwrap();
+    if let Some(path) = shims.get(name) {
+        return path;
+    }
+    let dir = DIR.get_or_init(Dir::new);
+    let path = dir.path().join(format!("{name}.so")).to_str().unwrap().to_owned();
+    let source = format!("{}/tests/shim/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new("cc")
+        .args([
+            "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", &path, &source,
+        ])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let path: &'static str = path.leak();
+    shims.insert(name.to_owned(), path);
     path
 }
 

@@ -12,8 +12,8 @@ use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
 use pay_once_core::{
-    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, RecordVersion, Secret,
-    Timing, UnixMillis,
+    AttemptId, Capabilities, Config, Connector, Entropy, Merchant, Millis, Psp, Reading, RecordVersion,
+    Secret, Timing, UnixMillis,
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,14 +39,12 @@ impl FakeClock {
         self.0.0.set(self.0.0.get() + ms);
         self.0.1.notify_waiters();
     }
-}
 
-impl Clock for FakeClock {
-    fn now_ms(&self) -> UnixMillis {
+    pub(crate) fn now_ms(&self) -> UnixMillis {
         UnixMillis::new(self.0.0.get())
     }
 
-    async fn sleep_until(&self, at_ms: UnixMillis) {
+    pub(crate) async fn sleep_until(&self, at_ms: UnixMillis) {
         loop {
             let moved = self.0.1.notified();
             if self.now_ms() >= at_ms {
@@ -54,6 +52,19 @@ impl Clock for FakeClock {
             }
             moved.await;
         }
+    }
+}
+
+impl Clock for FakeClock {
+    fn reading(&self) -> Reading {
+        Reading {
+            wall_ms: self.now_ms(),
+            since_boot_ms: Some(Millis::new(self.0.0.get() - START_MS)),
+        }
+    }
+
+    async fn sleep(&self, for_ms: Millis) {
+        self.sleep_until(self.now_ms() + for_ms).await;
     }
 
     fn entropy(&self) -> Entropy {

@@ -235,7 +235,7 @@ fn stretch_step(
             *age_ms = short.of(*age_ms);
             *down_ms = fault.of(*down_ms);
         }
-        Act::Die { .. } | Act::Forge { .. } | Act::ByHand { .. } => {}
+        Act::Die { .. } | Act::Forge { .. } | Act::ByHand { .. } | Act::SetClock { .. } => {}
     }
 }
 

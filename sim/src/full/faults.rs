@@ -88,7 +88,7 @@ impl Faults {
             return;
         };
         // No healing brings back what is gone for good.
-        if !begins && matches!(act, Act::Die { .. }) {
+        if !begins && matches!(act, Act::Die { .. } | Act::SetClock { .. }) {
             return;
         }
         match begins {
@@ -100,6 +100,7 @@ impl Faults {
             Act::Crash { server, .. }
             | Act::Die { server }
             | Act::Pause { server, .. }
+            | Act::SetClock { server, .. }
             | Act::AtSend { server, .. } => Host::Server(*server),
             Act::Partition { from, .. } | Act::Hold { from, .. } => *from,
             Act::Store { .. } | Act::Restore { .. } => Host::Store,
@@ -121,6 +122,11 @@ impl Faults {
             Act::Pause { server, for_ms } if begins => self.pause(*server, *for_ms),
             // It ends by itself.
             Act::Pause { .. } => {}
+            Act::SetClock { server, ahead_ms } => {
+                if let Some(process) = stage.processes.get(*server) {
+                    process.set_ms.set(*ahead_ms);
+                }
+            }
             Act::Partition { from, to, .. } | Act::Hold { from, to, .. } => {
                 if begins {
                     stage.meet(match act {
@@ -287,7 +293,7 @@ fn changes(plan: &Plan) -> Vec<Change> {
     for (step, planned) in plan.steps.iter().enumerate() {
         let for_ms = match &planned.act {
             Act::Crash { down_ms, .. } => *down_ms,
-            Act::Die { .. } => 0,
+            Act::Die { .. } | Act::SetClock { .. } => 0,
             Act::Pause { for_ms, .. }
             | Act::Partition { for_ms, .. }
             | Act::Hold { for_ms, .. }

@@ -101,9 +101,12 @@ impl<'a> Sim<'a> {
     fn new(plan: &'a Plan, is_traced: bool) -> Self {
         let world = &plan.world;
         let seed = world.seed;
+        let config = config(world, PSP_URL);
+        let server = |skew: &i64| Server::new(*skew, &config);
+        let servers = world.clocks_ms.iter().map(server).collect();
         Self {
             plan,
-            config: config(world, PSP_URL),
+            config,
             now_ms: 0,
             queue: BinaryHeap::with_capacity(256),
             queued: 0,
@@ -116,7 +119,7 @@ impl<'a> Sim<'a> {
             deaths: Draw::new(seed, Concern::Deaths),
             places: Draw::new(seed ^ PLACES_SEED, Concern::Places),
             faults: Faults::default(),
-            servers: world.clocks_ms.iter().map(|skew| Server::new(*skew)).collect(),
+            servers,
             store: Store::default(),
             late_swaps: 0,
             backups: BTreeMap::new(),

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use pay_once_core::{ANSWER_HEADERS, AttemptId, Call, CallResult};
+use pay_once_core::base::http_date;
+use pay_once_core::{ANSWER_HEADERS, AttemptId, Call, CallResult, UnixMillis};
 use pay_once_sandbox::{Answer, Method, Reaction, Request, Timed, Webhook};
 
 use super::{Event, Http, PSP_URL, ReplyTo, Sim};
@@ -56,17 +57,17 @@ impl Sim<'_> {
         self.psp_reacts(reaction);
         let Some(answer) = answer else { return };
         let (status, found) = (answer.status, self.found(call, &answer.body));
+        let leaves_ms = self.now_ms + answer.after_ms;
         let result = match answer.cut_at_bytes {
             Some(_) => CallResult::Unknown {
                 reason: "the answer broke off".to_owned(),
             },
             None => CallResult::Answered {
                 status: answer.status,
-                headers: headers_of_interest(&answer),
+                headers: self.headers_of_interest(&answer, leaves_ms),
                 body: answer.body,
             },
         };
-        let leaves_ms = self.now_ms + answer.after_ms;
         // The way back is judged when the answer leaves; a link that is cut by then is close enough to one cut now.
         let back = self
             .faults
@@ -92,6 +93,20 @@ impl Sim<'_> {
             None if has_effect => self.met.meet(Sometimes::AnswerLostAfterEffect),
             None => {}
         }
+    }
+
+    /// What core reads of the headers of an answer that leaves then.
+    fn headers_of_interest(&self, answer: &Answer, leaves_ms: u64) -> Vec<(String, String)> {
+        let named = answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+        let date = || http_date::write(UnixMillis::new(EPOCH_MS + leaves_ms));
+        let date = self.plan.world.dates.then(|| ("date".to_owned(), date()));
+        named
+            .chain(date)
+            .filter(|(name, _)| ANSWER_HEADERS.contains(&name.as_str()))
+            .collect()
     }
 
     /// What a look at the PSP showed, for the trace.
@@ -209,17 +224,6 @@ impl Sim<'_> {
             self.at(at_ms, Event::SendWebhook { webhook, tries });
         }
     }
-}
-
-/// What core reads of an answer's headers.
-fn headers_of_interest(answer: &Answer) -> Vec<(String, String)> {
-    let named = answer
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
-    named
-        .filter(|(name, _)| ANSWER_HEADERS.contains(&name.as_str()))
-        .collect()
 }
 
 /// What a PSP says to a key that it knows from another request.

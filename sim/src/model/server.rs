@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pay_once_core::journal::entry::{Conclusion, Fact};
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Millis, Note, Record, Request, Response, Swapped, Turn, UnixMillis,
-    Write,
+    Action, AttemptId, Call, CallResult, Millis, Note, Record, RecordVersion, Request, Response, Swapped,
+    Turn, UnixMillis, Write,
 };
 
+use super::process::Asked;
 use super::store::Swap;
 use super::{Event, Http, ReplyTo, Sim, attempt_in};
 use crate::met::Sometimes;
@@ -37,6 +39,10 @@ pub(crate) struct Job {
     pub(super) http: Option<(Rc<Http>, UnixMillis)>,
     /// Whether nobody else of this server may work on the attempt.
     is_alone: bool,
+    /// By what clock the look was asked for that it is about.
+    pub(super) asked: Option<Asked>,
+    /// The clock of its decision.
+    decided: Asked,
     /// Until when a sweep has taken the attempt up, by the clock of its instance.
     pub(super) taken_ms: Option<UnixMillis>,
     /// When the alarm was due that this job handles.
@@ -54,6 +60,8 @@ impl Job {
             reply_to,
             http: None,
             is_alone: false,
+            asked: None,
+            decided: Asked::default(),
             taken_ms: None,
             alarm_ms: None,
             has_written: false,
@@ -187,7 +195,10 @@ impl Sim<'_> {
                     job.has_written = true;
                     self.committed(server, &write);
                 }
-                Action::Perform(call) => self.perform(server, *call),
+                Action::Perform(call) => {
+                    let asked = job.decided;
+                    self.perform(server, *call, asked);
+                }
                 Action::Arm { at_ms, is_latest } => {
                     job.wake_at_ms = Some(at_ms);
                     self.arm(server, &job, at_ms, is_latest);
@@ -195,6 +206,7 @@ impl Sim<'_> {
                 Action::Note(Note::RecordRefused(why)) => {
                     self.broken.push(format!("{:?}: {why}", job.turn.id()));
                 }
+                Action::Note(Note::ProofHeldBack) => self.met.meet(Sometimes::ProofHeldBack),
                 Action::Note(_) => {}
                 Action::Wait { until_ms } => return self.wait(server, job, until_ms),
                 Action::Pause { until_ms } => {
@@ -259,12 +271,14 @@ impl Sim<'_> {
     }
 
     fn loaded(&mut self, server: usize, mut job: Box<Job>, record: Result<Option<Arc<Record>>, ()>) {
-        let (now_ms, entropy) = (self.clock_ms(server), self.fresh_entropy());
+        let (now, entropy) = (self.clock(server), self.fresh_entropy());
+        job.decided = self.asked_now(server);
         match record {
-            Ok(record) => job.turn.loaded(&self.config, record.as_deref(), now_ms, entropy),
-            Err(()) => job.turn.store_failed(now_ms),
+            Ok(record) => job.turn.loaded(&self.config, record.as_deref(), now, entropy),
+            Err(()) => job.turn.store_failed(now.at_ms),
         }
-        self.take_place(&mut job, now_ms);
+        self.take_place(&mut job, now.at_ms);
+        self.judge_absence(server, &job);
         self.advance(server, job);
     }
 
@@ -276,6 +290,31 @@ impl Sim<'_> {
             let pause_ms = self.places.between(NO_PLACE_MS_MIN, NO_PLACE_MS_MAX);
             job.turn.put_off(now_ms + Millis::new(pause_ms), now_ms);
             self.met.meet(Sometimes::PutOff);
+        }
+    }
+
+    /// Rule 6: no absence is concluded from a look whose clock was in doubt, or is contradicted by the `Date` of the look's answer.
+    fn judge_absence(&mut self, server: usize, job: &Job) {
+        let (Some(asked), Some(write)) = (job.asked, job.turn.write()) else {
+            return;
+        };
+        let is_absence = |conclusion: &Conclusion| match conclusion {
+            Conclusion::NoEffect { .. } => true,
+            Conclusion::NotCarriedOut { code, .. } => code == "abandoned",
+            _ => false,
+        };
+        let from = write.expected_version.map_or(0, RecordVersion::entries);
+        let mut new = write.record.entries().iter().skip(from);
+        let concludes =
+            new.any(|entry| matches!(&entry.fact, Fact::Inferred { conclusion } if is_absence(conclusion)));
+        // What the answer itself leaves open: its second, and the time that it took.
+        let shows_ms = self.plan.world.declared.skew_ms + 1_000 + asked.took_ms;
+        let is_contradicted = asked.has_date && asked.wrong_ms > shows_ms;
+        if concludes && (asked.is_untold || is_contradicted) {
+            let id = write.record.id();
+            self.broken.push(format!(
+                "{id}: server {server} concluded absence from a look by a clock that was in doubt or wrong: {asked:?}"
+            ));
         }
     }
 
@@ -336,11 +375,13 @@ impl Sim<'_> {
         }
     }
 
-    fn perform(&mut self, server: usize, call: Call) {
+    fn perform(&mut self, server: usize, call: Call, asked: Asked) {
         if call.moves_money {
             self.stand_still(server, false);
         }
         let number = self.server(server).number();
+        let reading = self.reading(server);
+        self.server(server).sent.insert(number, (reading, asked));
         // The task that sends comes to its turn a moment later: a process can end in between.
         let at_ms = self.now_ms + self.net_draw.between(0, SEND_PAUSE_MS_MAX);
         let at_ms = at_ms.max(self.synced_ms(server, call.attempt));

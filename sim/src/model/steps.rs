@@ -38,6 +38,7 @@ impl Sim<'_> {
             }
             // It comes with its sending.
             Act::AtSend { .. } => {}
+            Act::SetClock { server, ahead_ms } => self.set_clock(*server, *ahead_ms),
             Act::Pause { server, for_ms } => {
                 let until_ms = until(for_ms);
                 self.faults.pause(*server, until_ms);

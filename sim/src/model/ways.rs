@@ -137,7 +137,10 @@ impl Sim<'_> {
                 key,
             });
         }
-        if !call.may_send(self.clock_ms(server)) {
+        let sent = self.reading(server);
+        let asked = self.asked_now(server);
+        self.server(server).sent.entry(number).or_insert((sent, asked)).0 = sent;
+        if !call.may_send(self.clock(server)) {
             self.met.meet(Sometimes::SendWindowMissed);
             let reason = "its time to be sent had passed".to_owned();
             return self.call_ended(server, number, CallResult::NotSent { reason });
@@ -207,6 +210,7 @@ impl Sim<'_> {
         let Some(call) = self.server(server).calls.remove(&number) else {
             return;
         };
+        let asked = self.told_time(server, number, &call, &result);
         if let Some(job) = self.server(server).reads.remove(&number) {
             return self.event_was_read(server, job, &result);
         }
@@ -215,9 +219,12 @@ impl Sim<'_> {
         if call.moves_money && is_unknown(&result) {
             *self.unknown.entry(id.to_string()).or_default() += 1;
         }
+        let is_look = call.http.method == "GET";
         let now_ms = self.clock_ms(server);
         if let Some(turn) = Turn::outcome(call, result, now_ms) {
-            self.advance(server, self.woken(turn));
+            let mut job = self.woken(turn);
+            job.asked = Some(asked).filter(|_| is_look);
+            self.advance(server, job);
         }
     }
 }

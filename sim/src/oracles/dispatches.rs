@@ -26,6 +26,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let mut open: BTreeMap<&str, Vec<Window>> = BTreeMap::new();
     // A message waits in the network for what the PSP's own lateness leaves of the longest flight.
     let flight_ms = world.truth.max_in_flight_ms - world.psp_late_ms.min(world.truth.max_in_flight_ms);
+    // A clock that is wrong from the start is no worse than that.
+    let skew_ms = world.truth.skew_ms + case.run.plan.starts_off_ms();
     for entry in case.written() {
         if let Fact::Dispatched {
             psp_key,
@@ -34,9 +36,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             ..
         } = &entry.fact
         {
-            let from_ms = sent_at_ms.get().saturating_sub(EPOCH_MS + world.truth.skew_ms);
-            let until_ms =
-                send_by_ms.get().saturating_sub(EPOCH_MS) + world.truth.skew_ms + flight_ms + LATENCY_MS_MAX;
+            let from_ms = sent_at_ms.get().saturating_sub(EPOCH_MS + skew_ms);
+            let until_ms = send_by_ms.get().saturating_sub(EPOCH_MS) + skew_ms + flight_ms + LATENCY_MS_MAX;
             open.entry(psp_key).or_default().push((from_ms, until_ms));
         }
     }

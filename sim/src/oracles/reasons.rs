@@ -41,6 +41,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         } => *cause == CoreCause::Client || case.lost.is_some(),
         _ => false,
     });
+    // What a clock began that was behind at the start seems older once it is set right.
+    let off_ms = case.run.plan.starts_off_ms();
     // Nothing that was sent can end before either time is over; clocks differ.
     let is_secure = matches!(
         case.payment.token,
@@ -56,7 +58,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             continue;
         };
         let is_early = asked_ms.is_some_and(|asked_ms| {
-            heard.ended_ms < asked_ms + life_ms.saturating_sub(2 * world.truth.skew_ms)
+            heard.ended_ms < asked_ms + life_ms.saturating_sub(2 * world.truth.skew_ms + off_ms)
         });
         match status {
             Status::Expired if is_early => {

@@ -66,6 +66,10 @@ pub(super) fn bands(plan: &Plan) -> Vec<Band> {
                 let text = format!("paused {for_ms} ms right {when} sending {nth}");
                 add(&[Host::Server(*server)], 0, text);
             }
+            Act::SetClock { server, ahead_ms } => {
+                let text = format!("its wall clock is set {ahead_ms} ms ahead");
+                add(&[Host::Server(*server)], 0, text);
+            }
             Act::Pause { server, for_ms } => {
                 add(&[Host::Server(*server)], *for_ms, format!("paused {for_ms} ms"));
             }

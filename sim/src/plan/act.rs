@@ -52,6 +52,14 @@ pub enum Act {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
+    /// A server's wall clock is set. Its monotonic clock goes on, and is right. A machine that starts again sets its clock right. At the
+    /// start nobody has seen it otherwise.
+    SetClock {
+        /// Which.
+        server: usize,
+        /// How far ahead of what the world says of its clock it is from now on, in milliseconds.
+        ahead_ms: i64,
+    },
     /// Messages between two hosts are lost.
     Partition {
         /// One end.

@@ -79,9 +79,10 @@ impl Plan {
         let is_there = |host: &Host| !matches!(host, Host::Server(n) if *n >= servers);
         for step in &self.steps {
             let fine = match &step.act {
-                Act::Crash { server, .. } | Act::Pause { server, .. } | Act::AtSend { server, .. } => {
-                    *server < servers
-                }
+                Act::Crash { server, .. }
+                | Act::Pause { server, .. }
+                | Act::AtSend { server, .. }
+                | Act::SetClock { server, .. } => *server < servers,
                 Act::Partition { from, to, .. } | Act::Hold { from, to, .. } => {
                     is_there(from) && is_there(to) && from != to
                 }
@@ -166,6 +167,27 @@ impl Plan {
             } => ((*at, *which, *when) == (server, nth, is_sent)).then_some(*for_ms),
             _ => None,
         })
+    }
+
+    /// How far servers' clocks are set off at most, in milliseconds.
+    #[must_use]
+    pub fn clocks_set_ms(&self) -> u64 {
+        let set_ms = self.steps.iter().filter_map(|step| match step.act {
+            Act::SetClock { ahead_ms, .. } => Some(ahead_ms.unsigned_abs()),
+            _ => None,
+        });
+        set_ms.max().unwrap_or(0)
+    }
+
+    /// How far the clock of a server is off that starts with a wrong one, in milliseconds: only until it is set right does it know no
+    /// better.
+    #[must_use]
+    pub fn starts_off_ms(&self) -> u64 {
+        let off_ms = self.steps.iter().filter_map(|step| match step.act {
+            Act::SetClock { ahead_ms, .. } if step.at_ms == 0 => Some(ahead_ms.unsigned_abs()),
+            _ => None,
+        });
+        off_ms.max().unwrap_or(0)
     }
 
     /// Whether a server may stop between two steps, or its messages may be lost or wait.

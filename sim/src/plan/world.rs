@@ -201,6 +201,9 @@ pub struct World {
     /// Per mille of the calls that can be put off for which a server has no place, until healing (the model tier's servers only).
     #[serde(default, skip_serializing_if = "is_none_permille")]
     pub no_place_permille: u16,
+    /// The PSP's answers have a `Date`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dates: bool,
     /// A resolution needs two operators.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub two_operators: bool,

@@ -41,6 +41,7 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     if let Some(mut scene) = scenes::scene(seed, tier).filter(|_| classes.is_none()) {
         shape(&mut scene, tier);
         restore(&mut scene, tier);
+        set_clocks(&mut scene);
         return scene;
     }
     let mut swarm = Draw::new(seed, Concern::Swarm);
@@ -110,6 +111,7 @@ pub fn plan_for(seed: u64, tier: Tier, classes: Option<(Class, Option<Class>)>) 
     if classes.is_none() {
         shape(&mut plan, tier);
         restore(&mut plan, tier);
+        set_clocks(&mut plan);
     }
     if tier == Tier::Full && plan.world.heal_ms > HEAL_MS {
         // What begins after a long fault would not end in the time that such a run has.
@@ -150,6 +152,12 @@ fn shape(plan: &mut Plan, tier: Tier) {
         return;
     }
     let is_calm = plan.steps.iter().all(|step| matches!(step.act, Act::Pay(_)));
+    // Only servers that live long have a clock to compare a wall clock with.
+    let shape = if plan.clocks_set_ms() > 0 {
+        Shape::Servers
+    } else {
+        shape
+    };
     plan.world.shape = shape;
     // Where a second delivery is rejected, a webhook alone tells of the first: it must not be held up.
     let is_told_late = |step: &Step| matches!(step.act, Act::Psp { fault: PspFault::Redelivered { status }, .. } if status != 0);
@@ -186,6 +194,40 @@ fn restore(plan: &mut Plan, tier: Tier) {
     };
     plan.steps.push(Step { at_ms, act });
     plan.steps.sort_by_key(|step| step.at_ms);
+}
+
+/// In some plans answers have a `Date`, and in some of these wall clocks are set by hours. Only servers that live long have a clock
+/// beside it.
+fn set_clocks(plan: &mut Plan) {
+    let draw = &mut Draw::new(plan.world.seed, Concern::Clocks);
+    // The word that scenes take.
+    let _ = draw.word();
+    let (has_dates, are_set) = (draw.chance(300), draw.chance(400));
+    plan.world.dates |= has_dates;
+    let has_scene = plan.clocks_set_ms() > 0;
+    if has_scene || !has_dates || !are_set || plan.world.shape != Shape::Servers {
+        return;
+    }
+    for server in 0..plan.world.clocks_ms.len() {
+        let mut at_ms = 0;
+        for _ in 0..draw.between(0, 2) {
+            at_ms += draw.between(200, 3_000);
+            let ahead_ms = match draw.chance(300) {
+                true => 0,
+                false => clocks_hours(draw),
+            };
+            let act = Act::SetClock { server, ahead_ms };
+            plan.steps.push(Step { at_ms, act });
+        }
+    }
+    plan.steps.sort_by_key(|step| step.at_ms);
+}
+
+/// Hours by which a clock is set wrong, in milliseconds.
+fn clocks_hours(draw: &mut Draw) -> i64 {
+    let hours = i64::try_from(draw.between(1, 5)).unwrap_or(1);
+    let hours = if draw.chance(500) { hours } else { -hours };
+    hours * 3_600_000
 }
 
 /// Leaves out an issuer's declines where the PSP may execute a call twice: what it declines at first and approves by itself right after

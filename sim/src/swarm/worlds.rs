@@ -119,6 +119,7 @@ pub(super) fn world(seed: u64, class: Class, varied: Option<Tier>, draw: &mut Dr
         deaths_permille: 0,
         no_place_permille: 0,
         created_webhooks: created && is_stripe,
+        dates: false,
         two_operators: needs_two && has_operator,
         policy: None,
     }

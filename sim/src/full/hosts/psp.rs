@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use pay_once_core::UnixMillis;
+use pay_once_core::base::http_date;
 use pay_once_sandbox::{Answer, LedgerEvent, Method, Reaction, Request, Sandbox, Timed, Webhook};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
@@ -159,7 +161,9 @@ async fn serve(stage: &Rc<Stage>, pool: &Rc<Pool>, mut stream: TcpStream) -> std
         stage.note(Host::Psp, Kind::Note, || {
             format!("{attempt}: answers {}", answer.status)
         });
-        stream.write_all(&write(&answer)).await?;
+        let date = http_date::write(UnixMillis::new(EPOCH_MS + stage.now_ms()));
+        let date = stage.plan.world.dates.then_some(date.as_str());
+        stream.write_all(&write(&answer, date)).await?;
         if answer.cut_at_bytes.is_some() {
             return Ok(());
         }

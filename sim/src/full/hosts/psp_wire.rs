@@ -25,7 +25,7 @@ pub(super) fn request(message: &Message) -> Request {
 }
 
 /// An answer as bytes, cut where it breaks off.
-pub(super) fn write(answer: &Answer) -> Vec<u8> {
+pub(super) fn write(answer: &Answer, date: Option<&str>) -> Vec<u8> {
     let mut head = format!(
         "HTTP/1.1 {} -\r\ncontent-length: {}\r\n",
         answer.status,
@@ -35,6 +35,11 @@ pub(super) fn write(answer: &Answer) -> Vec<u8> {
         head.push_str(name);
         head.push_str(": ");
         head.push_str(value);
+        head.push_str("\r\n");
+    }
+    if let Some(date) = date {
+        head.push_str("date: ");
+        head.push_str(date);
         head.push_str("\r\n");
     }
     head.push_str("\r\n");

@@ -14,7 +14,7 @@ use pay_once::front::serve_connection;
 use pay_once::ports::{Clock, PspTransport};
 use pay_once::psp_client::{Connect, HttpPsp};
 use pay_once::server::Server;
-use pay_once_core::{AttemptId, Call, CallResult, Entropy, UnixMillis};
+use pay_once_core::{AttemptId, Call, CallResult, Entropy, Millis, Reading, UnixMillis};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use turmoil::net::{TcpListener, TcpStream};
@@ -42,6 +42,8 @@ pub(in crate::full) enum Progress {
 pub(in crate::full) struct Process {
     /// Until when it stands still, in milliseconds from the start.
     pub(in crate::full) paused_until_ms: Cell<u64>,
+    /// How far its wall clock was set ahead, in milliseconds.
+    pub(in crate::full) set_ms: Cell<i64>,
     /// How often it was started.
     pub(in crate::full) incarnation: Cell<u64>,
     /// How many sendings by which money can move it came to.
@@ -75,7 +77,7 @@ impl Gate {
         }
     }
 
-    /// What its clock shows, in milliseconds since the Unix epoch.
+    /// What its clock shows if nobody sets it, in milliseconds since the Unix epoch.
     pub(super) fn clock_ms(&self) -> UnixMillis {
         let skew_ms = self.stage.plan.world.clocks_ms.get(self.server);
         let now_ms = EPOCH_MS + self.stage.now_ms();
@@ -130,13 +132,16 @@ impl Gate {
 }
 
 impl Clock for Gate {
-    fn now_ms(&self) -> UnixMillis {
-        self.clock_ms()
+    fn reading(&self) -> Reading {
+        let set_ms = self.known().map_or(0, |process| process.set_ms.get());
+        Reading {
+            wall_ms: UnixMillis::new(self.clock_ms().get().saturating_add_signed(set_ms)),
+            since_boot_ms: Some(Millis::new(self.stage.now_ms())),
+        }
     }
 
-    async fn sleep_until(&self, at_ms: UnixMillis) {
-        let rest = at_ms - self.clock_ms();
-        self.stage.sleep(rest.get()).await;
+    async fn sleep(&self, for_ms: Millis) {
+        self.stage.sleep(for_ms.get()).await;
         self.pass().await;
     }
 
@@ -224,6 +229,9 @@ fn idempotency_key(call: &Call) -> &str {
 pub(in crate::full) async fn run(stage: Rc<Stage>, server: usize) -> turmoil::Result {
     let incarnation = stage.processes.get(server).map_or(0, |process| {
         process.paused_until_ms.set(0);
+        if process.incarnation.get() > 0 {
+            process.set_ms.set(0);
+        }
         process.calls.borrow_mut().clear();
         process.incarnation.set(process.incarnation.get() + 1);
         process.incarnation.get()

@@ -2,6 +2,7 @@
 //! many thousand seeds; a scene brings about just these, at all payments of its plan at once, and leaves the rest of the world
 //! quiet. Four scenes of ten are drawn freely: two or three faults at moments that matter. The others are known to be hard.
 
+mod clocks;
 mod customers;
 mod duplicates;
 mod looks;
@@ -36,6 +37,7 @@ struct Stage<'a> {
 }
 
 /// A scene: the classes that it is about, and what it does.
+#[derive(Clone, Copy)]
 struct Scene {
     classes: &'static [Class],
     play: fn(&mut Stage<'_>),
@@ -83,6 +85,11 @@ const HARD: &[Scene] = &[
 
 /// The scene of a seed, if it is one of those that have one.
 pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
+    let mut draw = Draw::new(seed, Concern::Clocks);
+    if draw.chance(clocks::PERMILLE) {
+        let scene = *draw.pick(clocks::of(tier));
+        return Some(play(seed, tier, &scene, &mut draw));
+    }
     let mut draw = Draw::new(seed, Concern::Scene);
     if !draw.chance(PERMILLE) {
         return None;
@@ -90,6 +97,10 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
     let (is_drawn, number) = (draw.chance(400), draw.between(0, HARD.len() as u64 - 1));
     let hard = usize::try_from(number).ok().and_then(|number| HARD.get(number));
     let scene = hard.filter(|_| !is_drawn).unwrap_or(&pairs::PAIR);
+    Some(play(seed, tier, scene, &mut draw))
+}
+
+fn play(seed: u64, tier: Tier, scene: &Scene, draw: &mut Draw) -> Plan {
     let class = *draw.pick(scene.classes);
     let mut swarm = Draw::new(seed, Concern::Swarm);
     let mut world = worlds::world(seed, class, Some(tier), &mut swarm);
@@ -107,7 +118,7 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
     }
     let from_ms = draw.between(300, 900);
     let mut stage = Stage {
-        draw: &mut draw,
+        draw: &mut *draw,
         world: &mut world,
         payments: &mut payments,
         from_ms,
@@ -124,7 +135,7 @@ pub(super) fn scene(seed: u64, tier: Tier) -> Option<Plan> {
     }
     steps.sort_by_key(|step| step.at_ms);
     let steps = super::decided_once(steps);
-    Some(Plan { world, steps })
+    Plan { world, steps }
 }
 
 /// A world in which nothing but the scene is out of the ordinary.
