@@ -10,6 +10,7 @@
 //! | any, where nothing that makes objects was dispatched | foreign |
 //! | was made before the first such dispatch (less clock skew and one unit of the PSP's time) | foreign |
 //! | has another amount or currency, and the installation has no name | disputed: an operator decides |
+//! | has another amount or currency, and was perhaps asked for so in the time of a loss (rule 16) | disputed: an operator decides |
 //! | has another amount or currency, and holds or took something | ours, and is released |
 //! | has another amount or currency, and holds nothing yet | not acted on: it is neither confirmed nor shown to a customer |
 //! | is not shown itself, but only what was done to it (a refund, a void, a reversal) | ignored until it is seen |
@@ -153,7 +154,7 @@ fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
         return Whose::Ours;
     }
     let is_held = |effect: &Effect| matches!(effect.kind, EffectKind::Authorize | EffectKind::Capture);
-    if state.installation.is_empty() {
+    if state.installation.is_empty() || state.is_suspect {
         Whose::Disputed
     } else if sighting.evidence.effects.iter().any(is_held) {
         Whose::Ours

@@ -647,3 +647,25 @@ fn the_amount_of_a_lost_object_is_read_in_the_units_that_it_was_written_in() {
     );
     assert_eq!((world.ledger.captures(), world.money_calls), (1, 1));
 }
+
+/// A key that is lost may be used for another payment. What was paid under it before is not given back: an operator decides.
+#[test]
+fn a_lost_payment_of_another_amount_is_an_operators() {
+    for kind in [Kind::Stripe, Kind::AcquirerQueryable] {
+        let mut world = World::new(kind);
+        world.config.installation = "eu".to_owned();
+        let backup = back_up(&world);
+        assert_eq!(world.post("/charge", "c1", CREATE).status, 200);
+        restore(&mut world, &backup, HOUR_MS);
+        let other = world.post("/charge", "c1", &CREATE.replace("2599", "100"));
+        assert_eq!(other.status, 202);
+        let id = *world.store.keys().next().unwrap();
+        rest(&mut world, id);
+        assert!(world.is_parked(id), "{kind:?}: {:#?}", world.story(id));
+        assert_eq!(
+            (world.ledger.captures(), world.ledger.taken()),
+            (1, 1),
+            "{kind:?}"
+        );
+    }
+}

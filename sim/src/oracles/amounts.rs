@@ -28,6 +28,8 @@ fn is_mismatch_noted(case: &Case<'_>) -> Result<(), Wrong> {
     // An operator's word has no amount.
     let has_operator = case.run.plan.world.operator_ms.is_some();
     let is_other = !has_operator && case.captures_other() && !case.has_extra && !case.is_touched();
+    // What was asked for before a restore is not known any more.
+    let is_other = is_other && case.lost.is_none();
     let taken = case.ledger.iter().find(took_all).filter(|_| is_other);
     let is_noted = record.entries().iter().any(|entry| {
         let is_mismatch = |conclusion: &Conclusion| matches!(conclusion, Conclusion::CaptureMismatch { .. });
@@ -176,7 +178,9 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     is_held_as_shown(case, whole)?;
     is_taken_as_shown(case)?;
     is_reversed_as_shown(case)?;
-    let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra;
+    // An operator's word has no amount, and what was asked for may be lost.
+    let is_word = case.lost.is_some() && case.run.plan.world.operator_ms.is_some();
+    let is_shown_as_asked = !case.captures_other() && !case.is_touched() && !case.has_extra && !is_word;
     for heard in case.heard.iter().filter(|heard| heard.ask.role.is_own()) {
         let Some(shown) = heard.told.as_ref().and_then(|told| told.shown.as_ref()) else {
             continue;

@@ -80,7 +80,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     // An authorization that was released unseen (its void is there) need not have been seen itself.
     let money = case.money();
     for (operation, is_there) in [
-        (Operation::Authorize, money.live > 0),
+        // Of what a restore has lost a capture may be all that is told.
+        (Operation::Authorize, money.live > 0 && case.lost.is_none()),
         (Operation::Capture, money.captures > 0),
     ] {
         if is_there && !is_named(words, operation) {

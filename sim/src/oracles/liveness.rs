@@ -7,7 +7,7 @@ use pay_once_sandbox::tokens::Operation;
 
 use super::money::Money;
 use super::{Case, Oracle, Wrong, since};
-use crate::plan::{Act, Flow, PspFault, Shape};
+use crate::plan::{Act, Class, Flow, PspFault, Shape};
 use crate::seen::{OperationState, Status};
 use crate::world::DAY_MS;
 
@@ -56,6 +56,17 @@ pub(super) const ORACLE: Oracle = Oracle {
     rule: "promise: liveness; rules 4, 10, 11",
     judge,
 };
+
+/// Whether a release may be parked since the store was restored, and the PSP cannot be asked.
+fn is_left_to_operator(case: &Case<'_>) -> bool {
+    let record = case
+        .run
+        .journals()
+        .get(&case.id)
+        .and_then(|record| record.as_ref().ok());
+    let is_suspect = record.is_some_and(|record| record.state().loss.is_some());
+    is_suspect && matches!(case.class, Class::Blind | Class::Keyed)
+}
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let ended_ms = case.run.ended_ms;
@@ -114,6 +125,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let is_left_to_chance = world.shape != Shape::Servers && world.policy().capture_margin_ms < SWEPT_MS;
     let is_orphaned = steps.any(|step| matches!(step.act, Act::Die { .. }))
         || is_left_to_chance
+        || is_left_to_operator(case)
         || is_rejected_for_long(case);
     // Pauses between two tries grow with what lasted before: up to hours in a deployment.
     let grace_ms = GRACE_MS + world.policy.map_or(0, |policy| policy.capture_margin_ms);
@@ -161,6 +173,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             money.live <= 1 && money.kept_minor == 0
         }
         Status::Voided | Status::Expired | Status::Declined => money.live == 0 && money.kept_minor == 0,
+        // The PSP has taken the amount that another request had asked for before a restore, and refuses this one.
+        Status::Capturing if case.lost.is_some() && case.payment.rival_takes_half => true,
         // Nobody has asked for more of it than its creation since it was lost.
         Status::Created if case.lost.is_some() => true,
         Status::Created => money.live == 0 && money.all_captures == 0,

@@ -167,7 +167,7 @@ pub fn judge(run: &Run) -> Result<(), Violation> {
             foreign,
             id,
         };
-        for oracle in ORACLES {
+        for oracle in ORACLES.iter().filter(|oracle| case.is_within(oracle)) {
             (oracle.judge)(&case).map_err(|(at_ms, message)| Violation {
                 oracle: oracle.name,
                 rule: oracle.rule,
@@ -222,6 +222,21 @@ impl Case<'_> {
         let kept = lost.iter().zip(now).take_while(|(before, after)| before == after);
         let taken = lost.iter().skip(kept.count());
         taken.chain(now).map(|entry| &**entry)
+    }
+
+    /// Whether an oracle's promise is given after what a restore took from the attempt. Which of two executions of one call counted, and
+    /// whether the other one was undone, is lost with the journal. A key that another request has used since is that request's.
+    fn is_within(&self, oracle: &Oracle) -> bool {
+        let Some(lost) = self.lost else { return true };
+        let first = |record: &Record| record.entries().first().map(|entry| entry.fact.clone());
+        let now = self
+            .run
+            .journals()
+            .get(&self.id)
+            .and_then(|record| record.as_ref().ok());
+        let is_begun_anew = now.is_some() && now.and_then(first) != first(&lost.record);
+        let of_money = [one_effect::ORACLE, dispatches::ORACLE, declines::ORACLE];
+        !(self.has_extra || is_begun_anew) || of_money.iter().any(|known| known.name == oracle.name)
     }
 
     /// The last look, after healing.

@@ -86,7 +86,7 @@ fn is_amount(case: &Case<'_>) -> bool {
     let other_hold =
         case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
     // Of two amounts that were asked for, the one that was asked for first may have been taken, and its answer was a rejection.
-    let other_request = case.payment.rival_takes_half && is_second_answer(case);
+    let other_request = case.payment.rival_takes_half && (is_second_answer(case) || case.lost.is_some());
     case.captures_other() || by_hand || other_hold || other_request
 }
 
@@ -97,11 +97,15 @@ fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
         return Ok(false);
     };
     let world = &case.run.plan.world;
+    let mut first_sent = u64::MAX;
     let (mut begins, mut is_sent, mut is_restored, mut is_undoing) = (0, false, false, false);
     for entry in record.entries() {
         match &entry.fact {
-            Fact::Suspected { begins_ms, .. } => (begins, is_sent) = (begins_ms.get(), false),
-            Fact::Dispatched { .. } => is_sent = true,
+            Fact::Suspected { begins_ms, .. } => (begins, is_sent) = (begins_ms.get().min(first_sent), false),
+            Fact::Dispatched { sent_at_ms, .. } => {
+                is_sent = true;
+                first_sent = first_sent.min(sent_at_ms.get());
+            }
             // The key of a release tells nothing of a capture.
             Fact::Intended { operation, .. } => {
                 is_undoing = matches!(operation, Operation::Void | Operation::Refund);
