@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pay_once_core::{Config, Merchant, Millis, Operator, Psp, Role, SecretPlace, key_digest};
 
-use crate::settings::{fetch, from_file};
+use crate::config_source::{fetch, from_file};
 
 /// Checks a file as a start would. The text says what it means; no secret is in it.
 ///

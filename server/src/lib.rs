@@ -19,6 +19,7 @@ pub mod admin;
 pub mod bounds;
 pub mod commands;
 pub mod config_check;
+pub mod config_source;
 pub mod counters;
 pub mod door;
 pub mod front;

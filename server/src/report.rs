@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pay_once_core::{
-    Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, Response, TraceParent, Turn, UnixMillis, Write,
-    error_code,
+    Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, Response, TraceParent, Turn,
+    UnixMillis, Write, error_code,
 };
 use prometheus_client::registry::Registry;
 

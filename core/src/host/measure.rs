@@ -58,7 +58,10 @@ impl Measure {
         ),
         ("reversal", "a capture that the PSP or the issuer took back"),
         ("refused_record", "a record that could not be read"),
-        ("proof_held_back", "a read or look-up that showed nothing and proves nothing, since a clock is wrong (rule 6)"),
+        (
+            "proof_held_back",
+            "a read or look-up that showed nothing and proves nothing, since a clock is wrong (rule 6)",
+        ),
     ];
 
     /// A request was answered.
