@@ -1,4 +1,5 @@
 //! The binary under load, and a client that costs little.
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -25,7 +26,6 @@ pub(crate) struct Server {
 
 impl Server {
     /// With the sandbox inside, as the PSP of everybody.
-    #[allow(dead_code, reason = "not every benchmark has a sandbox")]
     pub(crate) fn start(latency: &str) -> Self {
         let mut command = command();
         command.args(["--sandbox-listen", "127.0.0.1:0", "--sandbox-latency-ms", latency]);
@@ -33,7 +33,6 @@ impl Server {
     }
 
     /// With the PSPs of a configuration file, through `script`, which ends with `exec "$0" "$@"`.
-    #[allow(dead_code, reason = "not every benchmark has a configuration")]
     pub(crate) fn configured(script: &str, config: &std::path::Path) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).arg(env!("CARGO_BIN_EXE_pay-once"));
