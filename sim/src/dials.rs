@@ -69,6 +69,8 @@ fn set_up(plan: &mut Plan, dial: &Dial) {
     // The rows are about one PSP each.
     plan.world.second = None;
     plan.world.lists_forbidden = false;
+    // An untruth is to do its harm unseen.
+    plan.world.dates = false;
     // Each row tells one untruth beside constants that are the same in all of them.
     for constants in [&mut plan.world.truth, &mut plan.world.declared] {
         if constants.skew_ms > SKEW_MS {
@@ -79,6 +81,7 @@ fn set_up(plan: &mut Plan, dial: &Dial) {
         !matches!(
             step.act,
             Act::AtSend { .. }
+                | Act::SetClock { .. }
                 | Act::ByHand { .. }
                 | Act::Foreign { .. }
                 | Act::Psp {

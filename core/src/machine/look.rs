@@ -178,10 +178,13 @@ impl StepBuilder<'_> {
     }
 
     /// Whether the clock that the look was asked for by was known to be right: it was not in doubt, what was sent by a wrong one has
-    /// landed since, and no `Date` of the look's answers contradicts it. To be asked of a look that proves absence otherwise.
+    /// landed since, it was not found to be wrong while the answer was awaited, and no `Date` of the look's answers contradicts it. To be
+    /// asked of a look that proves absence otherwise.
     fn is_clock_trusted(&mut self, psp: &Psp, look: Look<'_>) -> bool {
         let is_sure = look.asked.sure_for_ms >= due::landed_and_listed_ms(psp, look.by_lookup);
-        let is_trusted = is_sure && !look.is_contradicted;
+        // The time of the answer is that of the corrected clock, so that its `Date` contradicts nothing.
+        let is_same_clock = self.clock.trust.sure_for_ms >= look.asked.sure_for_ms;
+        let is_trusted = is_sure && is_same_clock && !look.is_contradicted;
         self.is_held_back |= !is_trusted;
         is_trusted
     }

@@ -292,6 +292,32 @@ fn rule_06_after_the_wall_clock_is_adopted_what_was_sent_lands_first() {
     }
 }
 
+/// What the simulator found: the answer's `Date` ends the doubt in favour of the wall clock, and then agrees with the time of the
+/// answer. The look was asked for by the wrong clock all the same.
+#[test]
+fn rule_06_a_clock_that_is_corrected_while_a_look_is_under_way_was_wrong_when_it_was_asked_for() {
+    for (wall_off_ms, is_proven) in [(0, true), (69_000, false)] {
+        let (mut world, id, mut machine, counts_ms) = lost();
+        machine.up_ms = counts_ms;
+        world.script.extend([Told::Hold, Told::Hold]);
+        world.seen = Some(machine.now());
+        world.drive(id, Input::Wake);
+        let (look, sent) = (world.held.pop().unwrap(), machine.reading());
+        machine.up_ms += 40;
+        machine.wall_off_ms = wall_off_ms;
+        let result = dated(
+            NOTHING,
+            (START_MS + machine.up_ms).saturating_add_signed(wall_off_ms),
+        );
+        let (ended, psp, money) = (machine.reading(), machine.psp.clone(), world.money_calls);
+        machine.clock.answered(&psp, &result, sent, ended);
+        assert!(!machine.clock.is_in_doubt());
+        world.seen = Some(machine.now());
+        world.outcome(look, result);
+        assert_eq!(world.money_calls > money, is_proven, "{wall_off_ms}");
+    }
+}
+
 #[test]
 fn rule_06_the_date_of_the_looks_own_answer_must_not_contradict_its_clock() {
     // An answer's `Date` is cut to the second: 2 s of skew and 1 s more of the past.

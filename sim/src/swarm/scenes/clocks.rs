@@ -83,6 +83,10 @@ const CORRECTED: Scene = Scene {
     classes: &[Class::Queryable, Class::Addressable],
     play: |stage| {
         stage.world.clocks_ms.truncate(1);
+        if stage.draw.chance(500) {
+            // So that a look is under way when the clock is set.
+            stage.world.psp_ms = (100, 800);
+        }
         let at_ms = stage.late();
         let behind_ms = i64::try_from(stage.draw.between(4_000, 120_000)).unwrap_or(4_000);
         stage.set_clock(0, 0, -behind_ms);
