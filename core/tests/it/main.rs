@@ -46,6 +46,7 @@ mod refusals;
 mod rejected;
 mod rejected_pauses;
 mod restored;
+mod restored_later;
 mod return_url;
 mod rules_calls;
 mod rules_compensation;
