@@ -129,6 +129,8 @@ fn world(code: &mut impl Coder, like: Option<&World>) -> World {
         refunds_fail_late: false,
         shape: Shape::Servers,
         deaths_permille: 0,
+        no_place_permille: 0,
+        dates: false,
         no_refund_updates: false,
         captures_once: false,
         min_minor: 0,
@@ -309,8 +311,8 @@ fn fault(code: &mut impl Coder, like: Option<&Act>, servers: usize) -> Act {
         Some(Act::Replay { .. }) => 6,
         Some(Act::Forge { .. }) => 7,
         Some(Act::Die { .. }) => 8,
-        // What another installation did is not written.
-        Some(Act::ByHand { .. } | Act::Foreign { .. }) => 7,
+        // What another installation or an operator did, and set clocks, are not written.
+        Some(Act::ByHand { .. } | Act::Foreign { .. } | Act::Restore { .. } | Act::SetClock { .. }) => 7,
     };
     match code.number(which, 0, 8) {
         0 => {
