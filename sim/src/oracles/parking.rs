@@ -83,8 +83,15 @@ fn is_amount(case: &Case<'_>) -> bool {
     let by_hand = steps.any(|step| {
         matches!(step.act, Act::ByHand { payment, hand: Hand::Capture(_), .. } if payment == case.payment.payment)
     });
-    let other_hold =
-        case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty();
+    // After a restore nobody knows whether another amount was asked for.
+    let record = case
+        .run
+        .journals()
+        .get(&case.id)
+        .and_then(|record| record.as_ref().ok());
+    let is_disputed = case.run.plan.world.installation.is_empty()
+        || record.is_some_and(|record| record.state().loss.is_some());
+    let other_hold = case.payment.token == Token::PartialApproval && is_disputed;
     // Of two amounts that were asked for, the one that was asked for first may have been taken, and its answer was a rejection.
     let other_request = case.payment.rival_takes_half && (is_second_answer(case) || case.lost.is_some());
     case.captures_other() || by_hand || other_hold || other_request
