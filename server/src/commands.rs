@@ -61,7 +61,7 @@ pub enum ConfigCommand {
 
 const CONFIG_HELP: &str = "\
 Run it in the server's environment, so that the secrets are found. No secret is shown.
-The exit code is 0 if the server would start with the file, and 1 if it would refuse it.
+The exit code is 0 if the file is in order, and 1 if a start would refuse it. The store is not looked at.
 
   pay-once config check pay-once.toml
   pay-once config check --without-secrets pay-once.toml   # before it is deployed";
@@ -85,9 +85,11 @@ What was written after the backup is missing from the restored store, and the PS
 notes this in restore.toml: from when to when writes may be missing, and the store's new epoch. The server then asks the
 PSP before it sends anything for a payment that may be missing.
 
-  systemctl stop pay-once
-  pay-once restore --data /var/lib/pay-once /mnt/backup/pay-once-1764496800.sqlite3
-  systemctl start pay-once";
+Without --force the directory must be empty. Stop the socket as well: a connection would start the service.
+
+  systemctl stop pay-once.socket pay-once.service
+  sudo -u pay-once pay-once restore --force --data /var/lib/pay-once /mnt/backup/pay-once-1764496800.sqlite3
+  systemctl start pay-once.socket pay-once.service";
 
 /// Runs a command on a data directory. Progress goes to standard error, the verdict to standard output.
 ///
@@ -141,7 +143,7 @@ pub fn run(command: &Command, data: &Path) -> Result<(), String> {
                 time(restored.note.loss_begins_at_ms),
                 time(restored.note.restored_at_ms),
                 place.restore_note().display(),
-                restored.note.epoch
+                restored.note.restored_at_ms
             ));
             Ok(())
         }

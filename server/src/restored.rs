@@ -21,6 +21,8 @@ pub struct LossShown {
     psp: String,
     loss_begins_at: String,
     restored_at: String,
+    /// What `--reconciled` takes to end the mode.
+    end_with: String,
     /// Until when an attempt that the store does not know may be one that it has lost.
     new_attempts_are_asked_for_until: String,
 }
@@ -33,17 +35,35 @@ impl Losses {
     pub fn of(place: &Place, config: &Config, said: &[Reconciled]) -> Result<Self, String> {
         if let Some(unknown) = said.iter().find(|said| !config.psps.contains_key(&said.psp)) {
             return Err(format!(
-                "--reconciled {}:{}: no psp of that name is configured",
-                unknown.psp, unknown.epoch
+                "--reconciled {unknown}: no psp of that name is configured"
             ));
         }
         let mut note = read_note(place)?;
-        if let Some(note) = &mut note {
-            let is_new = said
-                .iter()
-                .fold(false, |is_new, said| note.reconcile(said) | is_new);
-            if is_new {
-                write_note(place, note)?;
+        match (&mut note, said.first()) {
+            (None, Some(said)) => {
+                return Err(format!(
+                    "--reconciled {said}: no restore is noted in {}; leave the argument out",
+                    place.dir().display()
+                ));
+            }
+            (None, None) => {}
+            (Some(note), _) => {
+                let mut ended = Vec::new();
+                for said in said {
+                    if note.reconcile(said)? {
+                        ended.push(said);
+                    }
+                }
+                if !ended.is_empty() {
+                    write_note(place, note)?;
+                }
+                for Reconciled { psp, restored_at_ms } in ended {
+                    tracing::warn!(
+                        psp,
+                        restored_at_ms,
+                        "restore mode ends: the PSP's payments were compared"
+                    );
+                }
             }
         }
         Ok(Self { note })
@@ -59,20 +79,15 @@ impl Losses {
         }
     }
 
-    /// The epoch that `--reconciled` names.
-    fn epoch(&self) -> Option<u64> {
-        self.note.as_ref().map(|note| note.epoch)
-    }
-
     /// Tells the operators of the mode.
     pub fn log(&self, config: &Config) {
         for loss in shown(config) {
             tracing::warn!(
                 psp = loss.psp,
-                epoch = self.epoch(),
+                end_with = loss.end_with,
                 loss_begins_at = loss.loss_begins_at,
                 restored_at = loss.restored_at,
-                "restore mode: the store may lack payments of this time, and the PSP is asked before anything is sent for them; compare the PSP's payments with the store, and end the mode with --reconciled PSP:EPOCH"
+                "restore mode: the store may lack payments of this time, and the PSP is asked before anything is sent for them; compare the PSP's payments with the store, and end the mode with --reconciled"
             );
             if !can_be_asked(config, &loss.psp) {
                 tracing::warn!(
@@ -99,6 +114,7 @@ pub fn shown(config: &Config) -> Vec<LossShown> {
             psp: psp.clone(),
             loss_begins_at: time(loss.begins_ms),
             restored_at: time(loss.restored_ms),
+            end_with: format!("{psp}:{}", loss.restored_ms.get()),
             new_attempts_are_asked_for_until: time(loss.restored_ms + config.client_retry_horizon_ms),
         })
         .collect()

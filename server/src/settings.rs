@@ -88,13 +88,13 @@ pub struct Arguments {
     )]
     pub drain_timeout_ms: u64,
     /// Serves a store whose newest writes, since this time, may be missing (RFC 3339, for example 2026-11-29T10:00:00Z).
-    /// The store gets an epoch of its own, and restore.toml says what may be missing.
+    /// The store gets an epoch of its own, and restore.toml says what may be missing. For one loss: another loss is refused.
     #[arg(long, value_name = "TIME", value_parser = time_ms)]
     pub suspect_loss_since: Option<u64>,
-    /// Somebody has compared the PSP's payments of the time that restore.toml names with the store, up to the restore that began this
-    /// epoch: what the store does not know of this PSP is not asked for any more. May be given several times. restore.toml keeps it, and
-    /// a later restore is not meant by it.
-    #[arg(long, value_name = "PSP:EPOCH")]
+    /// Somebody has compared the PSP's payments with the store, up to the restore of this time (restored_at_ms in restore.toml; /status has
+    /// the whole argument as end_with): what the store does not know of this PSP is not asked for any more. May be given several times.
+    /// restore.toml keeps it.
+    #[arg(long, value_name = "PSP:RESTORED_AT_MS")]
     pub reconciled: Vec<Reconciled>,
     /// Starts without checking the database's pages, for a store so large that this takes too long (about 2 s a gigabyte): run
     /// `pay-once check` beside the server instead.

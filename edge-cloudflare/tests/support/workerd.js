@@ -10,6 +10,7 @@ const { port, directory, bindings, bare } = JSON.parse(process.argv[2]);
 
 const payOnce = {
   name: "pay-once",
+  compatibilityDate: "2026-07-01",
   modulesRoot: join(folder, "build"),
   modules: [
     { type: "ESModule", path: join(folder, "build/index.js") },
@@ -35,6 +36,7 @@ const measures = {
 };
 const other = {
   name: "bare",
+  compatibilityDate: "2026-07-01",
   modulesRoot: join(folder, "scripts"),
   modules: [{ type: "ESModule", path: join(folder, "scripts/bare.js") }],
   durableObjects: { BARE: { className: "Bare", useSQLite: true } },
@@ -46,7 +48,7 @@ const miniflare = new Miniflare({
   log: new Log(LogLevel.ERROR),
   durableObjectsPersist: join(directory, "objects"),
   kvPersist: join(directory, "kv"),
-  workers: (bare ? [other] : [payOnce, measures]).map((each) => ({ ...each, compatibilityDate: "2026-07-01" })),
+  workers: bare ? [other] : [payOnce, measures],
   handleRuntimeStdio(stdout, stderr) {
     for (const stream of [stdout, stderr]) {
       createInterface({ input: stream }).on("line", (line) => process.stdout.write(`${line}\n`));

@@ -27,13 +27,20 @@ pub struct RestoreNote {
     pub earlier: Vec<RestoreNote>,
 }
 
-/// What an operator says was done: the payments of a PSP were compared with the store, up to the restore that began an epoch.
+/// What an operator says was done: the payments of a PSP were compared with the store, up to a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconciled {
     /// The PSP's name in the configuration.
     pub psp: String,
-    /// The epoch that the restore began. A later restore is not meant.
-    pub epoch: u64,
+    /// [`RestoreNote::restored_at_ms`] of the restore. Its epoch would not name it: a backup that is restored into another directory
+    /// begins an epoch that there was before.
+    pub restored_at_ms: u64,
+}
+
+impl std::fmt::Display for Reconciled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.psp, self.restored_at_ms)
+    }
 }
 
 impl std::str::FromStr for Reconciled {
@@ -41,13 +48,14 @@ impl std::str::FromStr for Reconciled {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.rsplit_once(':').filter(|(psp, _)| !psp.is_empty());
-        let (psp, epoch) = parts.ok_or("write it as PSP:EPOCH, for example stripe:2")?;
-        let epoch = epoch
+        let (psp, restored_at_ms) =
+            parts.ok_or("write it as PSP:RESTORED_AT_MS, for example stripe:1796031000123")?;
+        let restored_at_ms = restored_at_ms
             .parse()
-            .map_err(|_| format!("'{epoch}' is not the number of an epoch"))?;
+            .map_err(|_| format!("'{restored_at_ms}' is not a restored_at_ms of restore.toml"))?;
         Ok(Self {
             psp: psp.to_owned(),
-            epoch,
+            restored_at_ms,
         })
     }
 }
@@ -99,16 +107,23 @@ impl RestoreNote {
         self.all().any(|note| note.loss_begins_at_ms == since_ms)
     }
 
-    /// Notes what was compared. Whether that is new.
-    pub fn reconcile(&mut self, said: &Reconciled) -> bool {
-        let mut is_new = false;
-        for note in std::iter::once(&mut *self).filter(|note| note.epoch <= said.epoch) {
+    /// Notes what was compared: up to the named restore, earlier ones included. Whether that is new.
+    ///
+    /// # Errors
+    /// A sentence that says what to do, if no such restore is noted.
+    pub fn reconcile(&mut self, said: &Reconciled) -> Result<bool, String> {
+        if !self.all().any(|note| note.restored_at_ms == said.restored_at_ms) {
+            return Err(format!(
+                "--reconciled {said}: restore.toml has no restore of that time; the last one is named {}:{}. Compare the PSP's payments up to that one, or leave the argument out",
+                said.psp, self.restored_at_ms
+            ));
+        }
+        let is_meant = |note: &Self| note.restored_at_ms <= said.restored_at_ms;
+        let mut is_new = is_meant(self) && self.reconciled.insert(said.psp.clone());
+        for note in self.earlier.iter_mut().filter(|note| is_meant(note)) {
             is_new |= note.reconciled.insert(said.psp.clone());
         }
-        for note in self.earlier.iter_mut().filter(|note| note.epoch <= said.epoch) {
-            is_new |= note.reconciled.insert(said.psp.clone());
-        }
-        is_new
+        Ok(is_new)
     }
 
     /// What may be missing of the payments of each of these PSPs, in one window a PSP.
@@ -187,12 +202,15 @@ mod tests {
     fn all_losses_that_are_open_are_one_window() {
         let mut note = note(3, 50, 60).behind(Some(note(2, 10, 20)));
         assert_eq!(window(&note, "p"), Some((10, 60)));
-        assert!(note.reconcile(&said("p:2")) && !note.reconcile(&said("p:2")));
+        assert_eq!(note.reconcile(&said("p:20")), Ok(true));
+        assert_eq!(note.reconcile(&said("p:20")), Ok(false));
+        let unknown = note.reconcile(&said("p:61")).unwrap_err();
+        assert!(unknown.contains("p:60"), "{unknown}");
         assert_eq!(
             (window(&note, "p"), window(&note, "q")),
             (Some((50, 60)), Some((10, 60)))
         );
-        note.reconcile(&said("q:3"));
+        assert_eq!(note.reconcile(&said("q:60")), Ok(true));
         assert_eq!((window(&note, "p"), window(&note, "q")), (Some((50, 60)), None));
         let again = note.clone().behind(Some(note.clone()));
         assert_eq!(again, note, "each loss is noted once");
@@ -204,13 +222,13 @@ mod tests {
         let text = "epoch = 2\nrestored_at_ms = 20\nloss_begins_at_ms = 10\ncommits = 1\n";
         assert_eq!(toml::from_str::<RestoreNote>(text).unwrap(), note(2, 10, 20));
         let mut both = note(3, 50, 60).behind(Some(note(2, 10, 20)));
-        both.reconcile(&said("p:2"));
-        both.reconcile(&said("q\"q:3"));
+        both.reconcile(&said("p:20")).unwrap();
+        both.reconcile(&said("q\"q:60")).unwrap();
         assert_eq!(toml::from_str::<RestoreNote>(&both.to_toml()).unwrap(), both);
     }
 
     #[test]
-    fn what_was_compared_names_a_psp_and_an_epoch() {
+    fn what_was_compared_names_a_psp_and_a_restore() {
         assert_eq!(said("a:b:7").psp, "a:b");
         for bad in ["2", "stripe", ":2", "stripe:", "stripe:x"] {
             assert!(bad.parse::<Reconciled>().is_err(), "{bad}");

@@ -74,6 +74,19 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
         (Some(loss), None) => return Err(refused(format!("{loss}. {}", advice()))),
         (None, None) => first_or(&found, known)?,
         (None, Some(since_ms)) if is_noted(place, since_ms)? => first_or(&found, known)?,
+        // The argument may have been left in the command line. It was meant for the loss before.
+        (Some(loss), Some(since_ms)) if is_noted(place, since_ms)? => {
+            return Err(refused(format!(
+                "{loss}. --suspect-loss-since has the time of an earlier loss, which restore.toml has noted: remove it, and then choose. {}",
+                advice()
+            )));
+        }
+        (_, Some(since_ms)) if since_ms > now_ms() => {
+            return Err(refused(
+                "--suspect-loss-since is later than now; give a time that is certainly before the loss"
+                    .to_owned(),
+            ));
+        }
         (_, Some(since_ms)) => {
             let epoch = known.iter().chain(&found).map(|position| position.epoch).max();
             let mut next = first_or(&found, known)?;

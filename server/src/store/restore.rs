@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -40,6 +41,7 @@ pub fn restore(
     progress: impl FnMut(u64, u64),
 ) -> Result<Restored, String> {
     let dir = place.dir().display();
+    is_of_owner(place)?;
     let _lock = DirLock::take(place).map_err(|why| match why {
         NotLocked::Held => {
             format!("a server is running in {dir}: stop it first, a restore replaces what it serves")
@@ -87,6 +89,23 @@ pub fn restore(
         note,
         replaced,
     })
+}
+
+/// Files of another user would be closed to the server, or a store of root's would be.
+fn is_of_owner(place: &Place) -> Result<(), String> {
+    let Ok(found) = fs::metadata(place.dir()) else {
+        return Ok(());
+    };
+    let user = rustix::process::geteuid().as_raw();
+    if found.uid() == user {
+        return Ok(());
+    }
+    Err(format!(
+        "{} belongs to user {}, and this is user {user}: run the command as that user, with sudo -u '#{}'",
+        place.dir().display(),
+        found.uid(),
+        found.uid()
+    ))
 }
 
 fn copy(file: &Path, draft: &Path, epoch: u64) -> Result<(), String> {

@@ -144,4 +144,13 @@ fn a_start_after_a_suspected_loss() {
     server.drop_arguments(2);
     server.restart();
     server.create("k10", "pm_card_visa");
+    server.kill();
+    // It was for one loss: another one is refused, whether the argument stays or names a time that has not come.
+    fs::remove_file(server.data().join(LOG)).unwrap();
+    let data = server.data().to_str().unwrap();
+    let stale = refused_start(data, &["--suspect-loss-since", "2026-11-29T10:00:00Z"]);
+    assert!(stale.contains("an earlier loss"), "{stale}");
+    let early = refused_start(data, &["--suspect-loss-since", "2999-01-01T00:00:00Z"]);
+    assert!(early.contains("later than now"), "{early}");
+    assert_eq!(note(&server), noted, "nothing is noted");
 }

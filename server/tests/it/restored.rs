@@ -211,6 +211,9 @@ fn the_mode_is_shown_and_ended() {
     done(&["restore", "--data", &data, first, "--force"]);
     let unknown = refused_start(&data, &["--reconciled", "adyen:2"]);
     assert!(unknown.contains("no psp of that name"), "{unknown}");
+    // Not the number of an epoch: those come again in other directories.
+    let unknown = refused_start(&data, &["--reconciled", "stripe:2"]);
+    assert!(unknown.contains("no restore of that time"), "{unknown}");
     server.restart();
     let shown = mode(&server);
     assert!(
@@ -223,7 +226,8 @@ fn the_mode_is_shown_and_ended() {
     done(&["backup", "--data", &data, second]);
     server.kill();
     // The word is kept, and may be given again.
-    server.add_arguments(&["--reconciled", "stripe:2"]);
+    let end_with = shown[0]["end_with"].as_str().unwrap();
+    server.add_arguments(&["--reconciled", end_with]);
     for _ in 0..2 {
         server.restart();
         assert_eq!(mode(&server), json!([]));
@@ -237,7 +241,7 @@ fn the_mode_is_shown_and_ended() {
     assert_eq!(server.counters()["psp_other_calls"], before);
     server.kill();
     // It says nothing of a later restore.
-    server.add_arguments(&["--reconciled", "stripe:2"]);
+    server.add_arguments(&["--reconciled", end_with]);
     done(&["restore", "--data", &data, second, "--force"]);
     server.restart();
     let again = mode(&server);
@@ -250,6 +254,13 @@ fn the_mode_is_shown_and_ended() {
     let empty = Dir::new();
     let to = empty.path().join("data");
     done(&["restore", "--data", to.to_str().unwrap(), second]);
+    // Nor in a directory that does not know of it.
+    let never = Dir::new();
+    let refused = refused_start(
+        never.path().join("data").to_str().unwrap(),
+        &["--reconciled", end_with],
+    );
+    assert!(refused.contains("no restore is noted"), "{refused}");
     let text = std::fs::read_to_string(to.join("restore.toml")).unwrap();
     assert!(
         text.contains("epoch = 3") && text.contains("[[earlier]]\nepoch = 2"),
