@@ -23,7 +23,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
         return Ok(());
     };
     // What differs in its amount cannot be told to be ours where the installation has no name.
-    if case.payment.token == Token::PartialApproval && case.run.plan.world.installation.is_empty() {
+    let is_disputed = case.run.plan.world.installation.is_empty() || case.lost.is_some();
+    if case.payment.token == Token::PartialApproval && is_disputed {
         return Ok(());
     }
     // What another installation made may be told of before the attempt is there.
@@ -79,7 +80,9 @@ fn kept_from_ms(case: &Case<'_>) -> u64 {
         .and_then(|record| record.as_ref().ok());
     let created = record.and_then(|record| record.entries().first());
     let created_ms = created.map_or(u64::MAX, |entry| since(entry.at_ms.get()));
-    lost.at_ms.max(created_ms + case.run.plan.world.truth.skew_ms)
+    // An answer that left before the restore may arrive after it.
+    let world = &case.run.plan.world;
+    (lost.at_ms + world.truth.max_in_flight_ms).max(created_ms + world.truth.skew_ms)
 }
 
 /// What was given back by hand, or is disputed, and was told by an acknowledged event, is in the journal.

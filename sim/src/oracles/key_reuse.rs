@@ -13,9 +13,8 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     for heard in case.heard.iter().filter(|heard| heard.ask.role == Role::Reuse) {
         let Some(told) = &heard.told else { continue };
         let refused = told.status == 409 && told.code.as_deref() == Some("IDEMPOTENCY_KEY_REUSE");
-        // What a restore has lost is not known by any key.
-        let is_lost = case.lost.is_some() && matches!(told.status, 404 | 409);
-        if !refused && told.status != 503 && !is_lost {
+        // A key that a restore has lost belongs to whoever uses it next.
+        if !refused && told.status != 503 && case.lost.is_none() {
             let what = format!(
                 "key {} was used for {} {} and answered {} {:?}",
                 heard.ask.key, heard.ask.target, heard.ask.body, told.status, told.code

@@ -65,7 +65,8 @@ fn is_left_to_operator(case: &Case<'_>) -> bool {
         .get(&case.id)
         .and_then(|record| record.as_ref().ok());
     let is_suspect = record.is_some_and(|record| record.state().loss.is_some());
-    is_suspect && matches!(case.class, Class::Blind | Class::Keyed)
+    let is_asked = !matches!(case.class, Class::Blind | Class::Keyed) && !case.run.plan.world.lists_forbidden;
+    is_suspect && !is_asked
 }
 
 fn judge(case: &Case<'_>) -> Result<(), Wrong> {

@@ -235,8 +235,10 @@ impl Case<'_> {
             .get(&self.id)
             .and_then(|record| record.as_ref().ok());
         let is_begun_anew = now.is_some() && now.and_then(first) != first(&lost.record);
-        let of_money = [one_effect::ORACLE, dispatches::ORACLE, declines::ORACLE];
-        !(self.has_extra || is_begun_anew) || of_money.iter().any(|known| known.name == oracle.name)
+        let of_money = [one_effect::ORACLE, dispatches::ORACLE];
+        let is_of_money = of_money.iter().any(|known| known.name == oracle.name);
+        let is_declines = oracle.name == declines::ORACLE.name;
+        is_of_money || !self.has_extra && (!is_begun_anew || is_declines)
     }
 
     /// The last look, after healing.
