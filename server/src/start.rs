@@ -104,6 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let losses = Losses::of(&place, &config, &arguments.reconciled)?;
     losses.tell(&mut config);
+    config.check()?;
     losses.log(&config);
     let health = store.health();
     let checks = vec![Check {
@@ -282,9 +283,14 @@ fn reload<C: Clock, S: Store, P: PspTransport>(
     arguments: &Arguments,
     losses: &Losses,
 ) {
-    match settings::reload(arguments, &server.config()) {
-        Ok(mut config) => {
-            losses.tell(&mut config);
+    let read = settings::reload(arguments, &server.config()).and_then(|mut config| {
+        losses.tell(&mut config);
+        config.check()?;
+        server.config().may_become(&config)?;
+        Ok(config)
+    });
+    match read {
+        Ok(config) => {
             let merchants: Vec<&String> = config.merchants.keys().collect();
             let psps: Vec<&String> = config.psps.keys().collect();
             tracing::info!(

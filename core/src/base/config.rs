@@ -273,6 +273,28 @@ impl Config {
         (now_ms < loss.restored_ms + self.client_retry_horizon_ms).then_some(*loss)
     }
 
+    /// Refuses a configuration that may not replace this one in a running deployment: a payment that a restored store has lost is looked
+    /// for at the PSP that its merchant has now (rule 16).
+    ///
+    /// # Errors
+    /// One sentence that says what to change.
+    pub fn may_become(&self, next: &Self) -> Result<(), String> {
+        let moved = self.merchants.iter().find(|(name, merchant)| {
+            let is_moved = next
+                .merchants
+                .get(*name)
+                .is_some_and(|next| next.psp != merchant.psp);
+            is_moved && self.losses.contains_key(&merchant.psp)
+        });
+        match moved {
+            Some((name, merchant)) => Err(format!(
+                "merchant \"{name}\" cannot leave psp \"{}\" in restore mode: its lost payments would be looked for elsewhere, and paid again; end the mode first",
+                merchant.psp
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Whether this operator has this role.
     #[must_use]
     pub fn allows(&self, operator: &str, role: Role) -> bool {

@@ -148,6 +148,27 @@ pub fn invalid_state(request: RequestKind, status: Status, view: AttemptView) ->
     error
 }
 
+/// The refusal of what the restored record does not allow, although it may have been done before: the record may lack entries.
+#[must_use]
+pub fn after_restore(request: RequestKind, status: Status, view: AttemptView) -> ApiError {
+    let (what, word) = (request.as_str(), serde_word(status));
+    let message = format!(
+        "The store was restored from a backup. It has the attempt as {word}, and this {what} may have been done before. Send the attempt's earlier requests again under their keys, and then this one."
+    );
+    let mut error = ApiError::new(Code::InvalidState, message).with_attempt(view);
+    error.retryable = Some(true);
+    error
+}
+
+/// The refusal of a command on an attempt that a restore may have lost.
+#[must_use]
+pub fn lost() -> ApiError {
+    let message = "There is no such attempt. The store was restored from a backup, which may lack it: send its create again under its key, then its other requests under theirs. If you never created it, check the attempt_id.";
+    let mut error = ApiError::new(Code::AttemptNotFound, message);
+    error.retryable = Some(true);
+    error
+}
+
 /// The answer of a key whose form the PSP refused: the attempt can go on with another amount, under another key.
 fn form_refused(refused: &FormRefused, view: AttemptView) -> ApiError {
     let said = match refused.message.trim_end_matches(['.', ' ']) {

@@ -31,6 +31,8 @@ use crate::psp::call::CallResult;
 
 /// Over how long the two clocks are compared, in milliseconds. A clock that is slewed by 500 ppm is off by 30 ms after it.
 const COMPARED_OVER_MS: Millis = Millis::new(60_000);
+/// How fast a clock may be slewed: one part in so many. NTP clients slew by 500 ppm at most.
+const DRIFT_PARTS: u32 = 1_000;
 /// How far the clocks of a deployment without PSPs may disagree, in milliseconds.
 const SKEW_MS: Millis = Millis::new(1_000);
 
@@ -164,6 +166,9 @@ impl Clock {
                 self.wall = wall;
                 let at_ms = wall.at(wall_ms);
                 if passed_ms >= COMPARED_OVER_MS {
+                    // The anchor follows a clock that is slewed, and no step: steps that are small add up to a large one.
+                    let most_ms = passed_ms / DRIFT_PARTS;
+                    let at_ms = at_ms.clamp(continued_ms - most_ms, continued_ms + most_ms);
                     self.anchor = Some(Anchor { since_boot_ms, at_ms });
                 }
                 at_ms
@@ -217,6 +222,11 @@ impl Clock {
         let agrees = |at_ms: UnixMillis| {
             date_ms + GRANULARITY_MS + skew_ms + took_ms >= at_ms && date_ms <= at_ms + skew_ms
         };
+        // A slow answer may agree with two times that are apart. The next one tells.
+        let is_between = agrees(now.at_ms) && agrees(ended.wall_ms);
+        if is_between && now.at_ms.abs_diff(ended.wall_ms) > skew_ms {
+            return;
+        }
         if agrees(now.at_ms) {
             self.wall = Wall::off(ended.wall_ms, now.at_ms);
             self.notes.push_back(ClockNote::Kept);

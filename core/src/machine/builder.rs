@@ -128,6 +128,11 @@ impl<'a> StepBuilder<'a> {
         Ok(())
     }
 
+    /// Whether what the record does not show may have been done before a restore.
+    pub(crate) fn may_lack_entries(&self) -> bool {
+        self.state().is_suspect || self.unnoted_loss().is_some()
+    }
+
     /// The loss that the record was last written before and does not know of.
     fn unnoted_loss(&self) -> Option<Loss> {
         let loss = *self.clock.config.losses.get(&*self.state().psp)?;

@@ -36,7 +36,7 @@ pub(crate) fn handle(
 ) -> Result<Step, RecordError> {
     match (&*pending.asked, record) {
         (_, Some(record)) if !pending.caller.sees(&record.state().merchant) => {
-            Ok(refuse(&attempt_not_found(), pending))
+            Ok(refuse(&not_there(clock, pending), pending))
         }
         (Asked::Read, Some(record)) => {
             let mut work = StepBuilder::on(clock, record);
@@ -68,7 +68,20 @@ pub(crate) fn handle(
                 ..
             },
             None,
-        ) => Ok(refuse(&attempt_not_found(), pending)),
+        ) => Ok(refuse(&not_there(clock, pending), pending)),
+    }
+}
+
+/// The refusal of a command on an attempt that is not there, or not this merchant's. A restore may have lost the attempt (rule 16).
+fn not_there(clock: StepContext<'_>, pending: &PendingRequest) -> ApiError {
+    let merchant = match (&*pending.asked, &pending.caller) {
+        (Asked::Command { .. }, Caller::Merchant(merchant)) => clock.config.merchants.get(&**merchant),
+        _ => None,
+    };
+    let loss = merchant.and_then(|merchant| clock.config.loss_of_absent(&merchant.psp, clock.now_ms));
+    match loss {
+        Some(_) => answer::lost(),
+        None => attempt_not_found(),
     }
 }
 
@@ -274,7 +287,7 @@ fn on_withdrawn(
 ) -> Result<Step, RecordError> {
     let Some((operation, amount_minor)) = asked_again(work.state(), command) else {
         // Another key's operation is under way; how that ends decides what this key is told for good.
-        let refusal = answer::invalid_state(command.kind(), work.state().status, view(&work));
+        let refusal = refusal_with_view(Refusal::State, command.kind(), &work);
         return Ok(refuse(&refusal, pending));
     };
     let now_ms = work.now_ms();
@@ -428,6 +441,9 @@ fn refuse(error: &ApiError, pending: &PendingRequest) -> Step {
 
 fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &StepBuilder<'_>) -> ApiError {
     match refusal {
+        Refusal::State if work.may_lack_entries() => {
+            answer::after_restore(request, work.state().status, view(work))
+        }
         Refusal::State => answer::invalid_state(request, work.state().status, view(work)),
         Refusal::Error(error) if error.code == Code::InvalidState => error.with_attempt(view(work)),
         Refusal::Error(error) => error,

@@ -3,7 +3,7 @@
 use crate::base::config::Psp;
 use crate::base::time::UnixMillis;
 use crate::journal::entry::Operation;
-use crate::journal::running::{CurrentOperation, DispatchedCall};
+use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::journal::state::State;
 use crate::recovery::due;
 
@@ -37,4 +37,17 @@ pub(crate) fn current(state: &State, running: &CurrentOperation, psp: &Psp, now_
 pub(crate) fn following(state: &State, running: &CurrentOperation) -> u16 {
     let used = state.generations_used(running.operation).max(running.generation);
     used.saturating_add(1)
+}
+
+/// Whether the number is known under which a restored store would have gone on: a rejection lets a later request have another number, if
+/// its terms differ or its key is forgotten (rule 16). A rejection that came after the restore moved nothing on before it.
+pub(crate) fn is_known(state: &State, running: &CurrentOperation) -> bool {
+    let Some(loss) = state.loss else { return true };
+    let is_before = |at_ms: UnixMillis| at_ms < loss.restored_ms;
+    let was_rejected = |call: &DispatchedCall| matches!(call.delivery, DeliveryState::Rejected { at_ms } if is_before(at_ms));
+    let is_noted = state
+        .rejections
+        .as_ref()
+        .is_some_and(|row| is_before(row.last_ms));
+    !is_noted && !running.calls.iter().any(was_rejected)
 }

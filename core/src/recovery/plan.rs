@@ -217,13 +217,13 @@ fn plan_refused(state: &State, running: &CurrentOperation, refused: &Refused, ps
 }
 
 /// Rule 16: before the first dispatch after a loss the PSP is asked, since a server whose dispatch is lost may have moved on to a later
-/// number. Where only a key can tell, the number that was next is sent: numbers move on only with a proof, which such a PSP never gives.
+/// number. Where only a key can tell, the number that was next is sent, unless a rejection may have moved it on meanwhile.
 fn plan_suspect(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> Plan {
     let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
     let at_ms = due_ms.max(now_ms);
     // A key tells nothing of a capture of that time, and some PSPs carry out the release of a capture as its refund.
     let is_undoing = matches!(running.operation, Operation::Void | Operation::Refund);
-    let may_send = !is_undoing && may_resend(running, psp, at_ms);
+    let may_send = !is_undoing && generation::is_known(state, running) && may_resend(running, psp, at_ms);
     let what = match look(state, psp) {
         Some(look) => look,
         None if may_send => RecoveryAction::Send {

@@ -17,15 +17,15 @@ const IN_FLIGHT_MS: u64 = 120_000;
 const HOLD_MS: u64 = SEND_WINDOW_MS + IN_FLIGHT_MS + SKEW_MS + LOOKUP_LAG_MS;
 
 /// A machine: how long it runs, and how far its wall clock is from the time that it started with.
-struct Machine {
-    clock: Clock,
-    psp: Psp,
-    up_ms: u64,
-    wall_off_ms: i64,
+pub(crate) struct Machine {
+    pub(crate) clock: Clock,
+    pub(crate) psp: Psp,
+    pub(crate) up_ms: u64,
+    pub(crate) wall_off_ms: i64,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let config = config(Kind::AcquirerQueryable);
         let mut machine = Self {
             clock: Clock::new(&config),
@@ -37,19 +37,19 @@ impl Machine {
         machine
     }
 
-    fn reading(&self) -> Reading {
+    pub(crate) fn reading(&self) -> Reading {
         Reading {
             wall_ms: UnixMillis::new((START_MS + self.up_ms).saturating_add_signed(self.wall_off_ms)),
             since_boot_ms: Some(Millis::new(self.up_ms)),
         }
     }
 
-    fn now(&mut self) -> Now {
+    pub(crate) fn now(&mut self) -> Now {
         self.clock.now(self.reading())
     }
 
     /// The time that it shows, from its start.
-    fn shows_ms(&mut self) -> i64 {
+    pub(crate) fn shows_ms(&mut self) -> i64 {
         let ms = i64::try_from(self.now().at_ms.get()).unwrap();
         ms - i64::try_from(START_MS).unwrap()
     }
@@ -63,12 +63,12 @@ impl Machine {
         self.clock.answered(&psp, &dated("{}", date_ms), sent, ended);
     }
 
-    fn notes(&mut self) -> Vec<ClockNote> {
+    pub(crate) fn notes(&mut self) -> Vec<ClockNote> {
         std::iter::from_fn(|| self.clock.take_note()).collect()
     }
 }
 
-fn dated(body: &str, date_ms: u64) -> CallResult {
+pub(crate) fn dated(body: &str, date_ms: u64) -> CallResult {
     with_date(body, &http_date::write(UnixMillis::new(date_ms)))
 }
 

@@ -28,8 +28,11 @@ const LOSSES: &str = "backup_losses";
 /// A backup that has been made, or is to be restored.
 #[derive(Debug)]
 pub struct BackupFile {
-    /// When its snapshot was taken, in milliseconds since the Unix epoch: every write acknowledged before is in it.
+    /// What was acknowledged before this time is in it, in milliseconds since the Unix epoch: when its snapshot was taken, or when its newest
+    /// entry was written, whichever is earlier.
     pub at_ms: u64,
+    /// When the newest entry in it was written, in milliseconds since the Unix epoch.
+    pub newest_ms: u64,
     /// Records in it.
     pub records: u64,
     /// Where the store was.
@@ -82,6 +85,7 @@ pub fn back_up(
 pub fn inspect(file: &Path, progress: impl FnMut(u64, u64)) -> Result<BackupFile, String> {
     let Report {
         records,
+        newest_ms,
         position,
         problems,
     } = database(file, progress)?;
@@ -99,14 +103,20 @@ pub fn inspect(file: &Path, progress: impl FnMut(u64, u64)) -> Result<BackupFile
     let losses = losses.map(|text| toml::from_str(&text)).transpose();
     let losses = losses.map_err(|error| cannot(&error))?;
     let at_ms = noted(TIME).map_err(|error| cannot(&error))?;
-    let at_ms = at_ms.and_then(|text| text.parse().ok()).ok_or_else(|| {
+    let at_ms = at_ms.and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| {
         format!(
             "{} was not made by `pay-once backup`: it does not say when it was taken. If it is a database file that was copied by hand, put it in place and start with --suspect-loss-since",
             file.display()
         )
     })?;
     Ok(BackupFile {
-        at_ms,
+        // The server's clock wrote the entries, and this machine's clock may have been ahead of it.
+        at_ms: if newest_ms > 0 {
+            at_ms.min(newest_ms)
+        } else {
+            at_ms
+        },
+        newest_ms,
         records,
         position,
         losses,

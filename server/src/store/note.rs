@@ -66,6 +66,15 @@ impl RestoreNote {
         std::iter::once(self).chain(&self.earlier)
     }
 
+    /// When the last of them was, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn last_ms(&self) -> u64 {
+        self.all()
+            .map(|note| note.restored_at_ms)
+            .max()
+            .unwrap_or_default()
+    }
+
     /// Puts the losses of another note behind this one, each once.
     #[must_use]
     pub fn behind(mut self, before: Option<Self>) -> Self {

@@ -63,16 +63,31 @@ pub fn restore(
         epoch,
         ..backup.position.clone()
     };
+    let restored_at_ms = now_ms();
+    let before = read_note(place)?;
+    let last_ms = [&before, &backup.losses]
+        .into_iter()
+        .flatten()
+        .map(RestoreNote::last_ms)
+        .max()
+        .unwrap_or_default();
+    // A restore that seems older than what it restores would leave records unasked (rule 16).
+    let known_ms = backup.newest_ms.max(last_ms);
+    if restored_at_ms <= known_ms {
+        return Err(format!(
+            "this machine's clock is behind: it shows {restored_at_ms}, and the backup or an earlier restore is of {known_ms} (milliseconds since 1970). Set it right first"
+        ));
+    }
     let note = RestoreNote {
         epoch,
-        restored_at_ms: now_ms(),
+        restored_at_ms,
         loss_begins_at_ms: backup.at_ms,
         commits: position.commits,
         reconciled: BTreeSet::new(),
         earlier: Vec::new(),
     };
     // What was lost before is as missing as it was, here and in the store that was backed up.
-    let note = note.behind(backup.losses.clone()).behind(read_note(place)?);
+    let note = note.behind(backup.losses.clone()).behind(before);
     let cannot = |error: &dyn std::fmt::Display| format!("the store in {dir} cannot be restored: {error}");
     let draft = place.dir().join("restoring.sqlite3");
     copy(file, &draft, epoch).map_err(|error| cannot(&error))?;
@@ -131,8 +146,23 @@ fn copy(file: &Path, draft: &Path, epoch: u64) -> Result<(), String> {
 
 /// Keeps the old database, with its log, under the name of the epoch that replaced it.
 fn set_aside(place: &Place, epoch: u64) -> io::Result<Option<PathBuf>> {
-    let kept = place.dir().join(format!("replaced-{epoch}.sqlite3"));
-    let kept_log = place.dir().join(format!("replaced-{epoch}.sqlite3-wal"));
+    let named = |nth: u32| {
+        let suffix = if nth == 1 {
+            String::new()
+        } else {
+            format!("-{nth}")
+        };
+        place.dir().join(format!("replaced-{epoch}{suffix}.sqlite3"))
+    };
+    // An epoch comes again if the mark is lost. What was kept then is the only copy of what it has.
+    let mut nth = 1;
+    while named(nth).exists() && place.database().exists() {
+        nth += 1;
+    }
+    let kept = named(nth);
+    let mut kept_log = kept.clone().into_os_string();
+    kept_log.push("-wal");
+    let kept_log = PathBuf::from(kept_log);
     // The log first: a database without its log would be served as what it is not.
     for (from, to) in [(place.log(), kept_log), (place.database(), kept.clone())] {
         match fs::rename(&from, &to) {

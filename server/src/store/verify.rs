@@ -98,6 +98,8 @@ pub(crate) fn at_start(connection: &Connection) -> Result<(), String> {
 pub struct Report {
     /// Records that were decoded.
     pub records: u64,
+    /// When the newest entry of them was written, in milliseconds since the Unix epoch. 0: there are none.
+    pub newest_ms: u64,
     /// Where in its life the store is.
     pub position: Position,
     /// What is wrong, one sentence each, the first ones of each kind.
@@ -133,15 +135,18 @@ pub fn database(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Repor
     let all = u64::try_from(all).unwrap_or_default();
     progress(0, all);
     let mut problems = structure(&snapshot).map_err(failed)?;
-    let (mut records, mut refused) = (0, 0);
+    let (mut records, mut refused, mut newest_ms) = (0, 0, 0);
     {
         let mut statement = snapshot.prepare(ALL_RECORDS).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            if let Err(why) = record(row).map_err(failed)? {
-                refused += 1;
-                if refused <= LISTED_MAX {
-                    problems.push(why);
+            match record(row).map_err(failed)? {
+                Ok(at_ms) => newest_ms = newest_ms.max(at_ms),
+                Err(why) => {
+                    refused += 1;
+                    if refused <= LISTED_MAX {
+                        problems.push(why);
+                    }
                 }
             }
             records += 1;
@@ -156,6 +161,7 @@ pub fn database(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Repor
     }
     Ok(Report {
         records,
+        newest_ms,
         position,
         problems,
     })
@@ -211,12 +217,15 @@ pub(crate) fn newer(form: i64) -> String {
 }
 
 /// What is wrong with the record of a row.
-fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<(), String>> {
+/// When the newest entry of a record was written, or what is wrong with the record.
+fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<u64, String>> {
     let id = AttemptId::from_bytes(row.get(0)?);
     let version = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
     let bytes: Vec<u8> = row.get(2)?;
     Ok(match Record::decode(id, &bytes) {
-        Ok(record) if record.version().get() == version => Ok(()),
+        Ok(record) if record.version().get() == version => {
+            Ok(record.entries().last().map_or(0, |entry| entry.at_ms.get()))
+        }
         Ok(record) => Err(format!(
             "record {id} is of version {}, and its row says {version}",
             record.version()
