@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::http::Answer;
-use crate::server::{Dir, Server};
+use crate::power::compiled;
+use crate::server::{Dir, Server, command};
 use crate::store::{refused_start, run};
 
 /// How long recovery may take in all: the sandbox declares that a request lands within 6 s and is listed within 1 s.
@@ -266,4 +267,49 @@ fn the_mode_is_shown_and_ended() {
         text.contains("epoch = 3") && text.contains("[[earlier]]\nepoch = 2"),
         "{text}"
     );
+}
+
+/// Backup and restore run beside the server, with the machine's wall clock and without the server's history of it.
+#[test]
+fn a_backup_and_a_restore_by_a_wrong_clock() {
+    let mut server = Server::fast("stripe");
+    server.create("early", "pm_card_visa");
+    let place = Dir::new();
+    let wall = place.path().join("wall");
+    let file = place.path().join("backup");
+    let (wall, file) = (wall.to_str().unwrap(), file.to_str().unwrap());
+    let data = server.data().to_str().unwrap().to_owned();
+    let run_at = |off_ms: i64, arguments: &[&str]| {
+        std::fs::write(wall, off_ms.to_ne_bytes()).unwrap();
+        command()
+            .args(arguments)
+            .env("LD_PRELOAD", compiled("clock"))
+            .env("CLOCK_FILE", wall)
+            .output()
+            .unwrap()
+    };
+    let hour_ms = 3_600_000;
+    // A clock that is ahead: the loss begins at the newest record all the same.
+    let made = run_at(hour_ms, &["backup", "--data", &data, file]);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    server.kill();
+    // One that is behind: the records of the backup would seem to be newer than the restore.
+    let refused = run_at(-hour_ms, &["restore", "--data", &data, file, "--force"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("clock is behind"),
+        "{refused:?}"
+    );
+    done(&["restore", "--data", &data, file, "--force"]);
+    let text = std::fs::read_to_string(server.data().join("restore.toml")).unwrap();
+    let note: pay_once::store::note::RestoreNote = toml::from_str(&text).unwrap();
+    assert!(note.loss_begins_at_ms < note.restored_at_ms, "{note:?}");
+    // What a restore replaces is kept, also if its epoch comes again because the mark is lost.
+    std::fs::remove_file(server.data().join("pay-once.mark")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    done(&["restore", "--data", &data, file, "--force"]);
+    let kept = |name: &str| server.data().join(name).exists();
+    assert!(kept("replaced-2.sqlite3") && kept("replaced-2-2.sqlite3"));
+    server.restart();
+    assert_eq!(server.post_wait("/charge", "new", &body(1)).status, 200);
 }
