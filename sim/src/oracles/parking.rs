@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::journal::entry::{Conclusion, Fact, Operation};
+use pay_once_core::journal::evidence::Signal;
 use pay_once_core::limits::{GENERATIONS_PER_OPERATION_MAX, OUTCOME_RETRY_MS, RESENDS_MAX};
 use pay_once_sandbox::LedgerEvent;
 use pay_once_sandbox::tokens::Operation as PspOperation;
@@ -106,12 +107,17 @@ fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
     let world = &case.run.plan.world;
     let mut first_sent = u64::MAX;
     let (mut begins, mut is_sent, mut is_restored, mut is_undoing) = (0, false, false, false);
+    // What was rejected before the restore may have gone out under another number since.
+    let mut was_rejected = false;
     for entry in record.entries() {
         match &entry.fact {
             Fact::Suspected { begins_ms, .. } => (begins, is_sent) = (begins_ms.get().min(first_sent), false),
             Fact::Dispatched { sent_at_ms, .. } => {
                 is_sent = true;
                 first_sent = first_sent.min(sent_at_ms.get());
+            }
+            Fact::Observed { evidence, .. } => {
+                was_rejected |= begins == 0 && matches!(evidence.signal, Signal::Rejected { .. });
             }
             // The key of a release tells nothing of a capture.
             Fact::Intended { operation, .. } => {
@@ -124,7 +130,7 @@ fn is_restored(case: &Case<'_>) -> Result<bool, Wrong> {
                 let margin_ms = 2 * (world.declared.max_in_flight_ms + world.declared.skew_ms);
                 let known_ms = begins + world.declared.horizon_ms.saturating_sub(margin_ms);
                 let is_told = case.class == Class::Keyed && entry.at_ms.get() < known_ms;
-                if is_restored && is_told && !is_sent && !is_undoing {
+                if is_restored && is_told && !is_sent && !is_undoing && !was_rejected {
                     let at_ms = entry.at_ms.get().saturating_sub(EPOCH_MS);
                     let what = "parked after a restore while the key could still tell".to_owned();
                     return Err((at_ms, what));
