@@ -136,6 +136,7 @@ impl State {
     /// that time is the attempt's own.
     fn suspect(&mut self, at_ms: UnixMillis, loss: Loss) {
         self.loss = Some(loss);
+        self.had_object_at_loss = self.object.is_some() && (self.had_object_at_loss || !self.is_suspect);
         self.is_suspect = true;
         self.expect_object(loss.begins_ms, loss.restored_ms);
         if let Some(running) = &mut self.running {

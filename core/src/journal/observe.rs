@@ -276,7 +276,10 @@ impl State {
             .filter(|r| r.operation == Operation::Authorize);
         let lost_ms = authorize
             .and_then(|running| running.lost)
-            .map(|lost| lost.loss.begins_ms);
+            .map(|lost| lost.loss)
+            // Its dispatch may be lost, and nothing of it asked for since.
+            .or(self.loss.filter(|_| self.is_suspect))
+            .map(|loss| loss.begins_ms);
         let sent = authorize.into_iter().flat_map(|running| running.calls.iter());
         let effective = sent.filter(|call| {
             call.step == CallStep::Execute && !matches!(call.delivery, DeliveryState::NotSent { .. })

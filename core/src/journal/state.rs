@@ -73,6 +73,8 @@ pub struct State {
     pub loss: Option<Loss>,
     /// Whether something may have been sent in the time of that loss that no look has shown or excluded yet (rule 16).
     pub is_suspect: bool,
+    /// Whether the object was known before that loss. One that came to be known later need not be the one that was acted on then.
+    pub had_object_at_loss: bool,
     /// Highest generation used, by operation (rule 3).
     pub(crate) generations_used: BTreeMap<Operation, u16>,
     /// Generation of every call that was dispatched.
@@ -278,6 +280,7 @@ impl State {
             proposal: None,
             loss: None,
             is_suspect: false,
+            had_object_at_loss: false,
             generations_used: BTreeMap::new(),
             generation_of_call: BTreeMap::new(),
             void_cause: Cause::Client,

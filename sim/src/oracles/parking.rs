@@ -95,6 +95,9 @@ fn is_amount(case: &Case<'_>) -> bool {
     let other_hold = case.payment.token == Token::PartialApproval && is_disputed;
     // Of two amounts that were asked for, the one that was asked for first may have been taken, and its answer was a rejection.
     let other_request = case.payment.rival_takes_half && (is_second_answer(case) || case.lost.is_some());
+    // A key that the restore has forgotten is no longer refused with another amount.
+    let is_restored = record.is_some_and(|record| record.state().loss.is_some());
+    let other_request = other_request || case.payment.reuse && is_restored;
     case.captures_other() || by_hand || other_hold || other_request
 }
 
