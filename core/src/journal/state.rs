@@ -223,6 +223,15 @@ pub struct Action {
 }
 
 impl State {
+    /// Whether an authorization that may be lost need not be of the object that is known: the object came to be known after the loss.
+    pub(crate) fn may_have_another_object(&self) -> bool {
+        let authorize = self
+            .running
+            .as_ref()
+            .filter(|running| running.operation == Operation::Authorize);
+        authorize.is_some_and(CurrentOperation::is_suspect) && !self.had_object_at_loss
+    }
+
     /// Folds a journal, or a prefix of one. `None` if it does not begin with `Created`.
     #[must_use]
     pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {

@@ -453,8 +453,7 @@ fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     // What was acted on is what must be looked at: a later object may have come to be known meanwhile.
     let acted_on = running.current().rev().find_map(|call| call.target.as_deref());
     let reference = running.target.as_deref().or(acted_on).or(state.own_reference());
-    let is_of_loss = running.is_suspect() && acted_on.is_none() && !state.had_object_at_loss;
-    match reference.filter(|_| psp.capabilities.addressable && !is_of_loss) {
+    match reference.filter(|_| psp.capabilities.addressable && !state.may_have_another_object()) {
         Some(reference) => Some(RecoveryAction::Read {
             reference: reference.to_owned(),
         }),
