@@ -115,7 +115,7 @@ fn times_go_with_the_constants() {
 
 #[test]
 fn a_plan_is_its_text_and_each_psp_has_its_turn() {
-    let two = text(STRIPE) + "[psps.q]\nface = \"acquirer\"\nbase_url = \"http://q\"\napi_key_env = \"Q\"\n";
+    let two = text(STRIPE) + "[psps.q]\nface = \"acquirer\"\nbase_url = \"https://q\"\napi_key_env = \"Q\"\n";
     let deployment = Deployment::from_text(&two).unwrap();
     let names: Vec<&str> = (0..4).map(|seed| deployment.psp_of(seed).name.as_str()).collect();
     assert_eq!(names, ["p", "q", "p", "q"]);
