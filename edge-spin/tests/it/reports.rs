@@ -17,6 +17,7 @@ fn place() -> (Scripted, World, Host) {
     let psp = Scripted::start();
     let mut world = World::new(Mode::Sqlite);
     world.pay_at(&psp.address);
+    world.variables.insert("measures".to_owned(), "log".to_owned());
     let host = world.host();
     (psp, world, host)
 }

@@ -116,7 +116,7 @@ impl World {
             ("config", config.to_string().as_str()),
             ("store", store),
             ("finals", "fallback"),
-            ("measures", "log"),
+            ("measures", "off"),
             ("sweep_key_sha256", &digest(SWEEP_KEY)),
             (&environment::PSP_KEY_ENV.to_lowercase(), environment::PSP_KEY),
             (
