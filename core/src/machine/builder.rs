@@ -128,19 +128,21 @@ impl<'a> StepBuilder<'a> {
         Ok(())
     }
 
-    /// Whether what the record does not show may have been done before a restore.
+    /// Whether what the record does not show may have been done before a restore. An attempt that had ended stays as it was.
     pub(crate) fn may_lack_entries(&self) -> bool {
-        self.state().is_suspect || self.unnoted_loss().is_some()
+        !self.state().status.is_final() && (self.state().is_suspect || self.unnoted_loss().is_some())
     }
 
-    /// The loss that the record was last written before and does not know of.
+    /// The loss that the record was last written before and does not know of. A record that was made in the restore mode notes the loss as
+    /// it is made ([`StepBuilder::suspect_absent`]), so that no other comparison of clocks is needed.
     fn unnoted_loss(&self) -> Option<Loss> {
-        let loss = *self.clock.config.losses.get(&*self.state().psp)?;
-        let skew_ms = self.psp()?.timing.max_clock_skew_ms;
+        let loss = self
+            .clock
+            .config
+            .loss_of_absent(&self.state().psp, self.state().created_at_ms)?;
         let is_noted = |noted: Loss| noted.restored_ms >= loss.restored_ms;
-        let written_ms = self.record.entries().last()?.at_ms;
-        let is_old = self.expected_version.is_some() && written_ms < loss.restored_ms + skew_ms;
-        (is_old && !self.state().loss.is_some_and(is_noted)).then_some(loss)
+        let is_stored = self.expected_version.is_some();
+        (is_stored && !self.state().loss.is_some_and(is_noted)).then_some(loss)
     }
 
     /// Notes what may have been lost of an attempt that the store does not have.

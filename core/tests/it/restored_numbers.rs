@@ -101,3 +101,38 @@ fn another_merchants_attempt_looks_like_one_that_is_lost() {
     let theirs = text(&world.send("POST", &target, &headers, b""));
     assert_eq!(theirs, absent);
 }
+
+/// What had ended before the loss stays as it was, so that its refusal is the usual one.
+#[test]
+fn a_final_attempt_of_the_backup_is_refused_as_final() {
+    let mut world = World::new(Kind::Stripe);
+    let id = world.authorized();
+    assert_eq!(world.op(id, "void", "k3").status, 200);
+    let backup = back_up(&world);
+    restore(&mut world, &backup, HOUR_MS);
+    let said = text(&world.op(id, "capture", "k4"));
+    assert!(said.contains("which is final"), "{said}");
+    assert!(
+        said.contains("\"retryable\":false") && said.contains("\"safe_new_key\":true"),
+        "{said}"
+    );
+}
+
+/// Whatever the clocks of the machines showed: the loss is noted by the first write of a record that does not know of it, and once.
+#[test]
+fn a_restore_by_a_clock_that_is_behind_leaves_no_record_unasked() {
+    let mut world = World::new(Kind::AcquirerQueryable);
+    let id = world.create();
+    let backup = back_up(&world);
+    assert_eq!(world.op(id, "authorize", "k2").status, 200);
+    assert_eq!(world.op(id, "capture", "k3").status, 200);
+    restore(&mut world, &backup, HOUR_MS);
+    for loss in world.config.losses.values_mut() {
+        loss.restored_ms = pay_once_core::UnixMillis::new(backup.at_ms - HOUR_MS);
+        loss.begins_ms = loss.restored_ms;
+    }
+    world.op(id, "authorize", "k2");
+    rest(&mut world, id);
+    let found = (world.ledger.authorizations(), world.ledger.captures());
+    assert_eq!(found, (1, 1), "{:#?}", world.story(id));
+}
