@@ -1,5 +1,7 @@
 //! From a plan's world to what core and the sandbox PSP are told.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use pay_once_core::{
     Capabilities, Config, Connector, Merchant, Millis, Operator, Psp, Role as CoreRole, Secret, Timing,
     key_digest,
@@ -273,4 +275,10 @@ pub fn turn(dials: &mut Dials, fault: PspFault, permille: u16) {
         }
     };
     *dial = permille;
+}
+
+/// The `Date` of an answer that leaves the PSP so many milliseconds from the start (RFC 9110, §5.6.7).
+#[must_use]
+pub fn date(at_ms: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(EPOCH_MS + at_ms))
 }

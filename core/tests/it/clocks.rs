@@ -1,6 +1,7 @@
 //! `docs/rules.md`, rules 1, 6 and 11, where clocks are set: what time it is, and what a look by such a clock proves.
 
-use pay_once_core::base::http_date;
+use std::time::{Duration, UNIX_EPOCH};
+
 use pay_once_core::{
     AttemptId, Call, CallResult, Clock, ClockNote, Input, Millis, Now, Outcome, Psp, Reading, Routed,
     UnixMillis,
@@ -69,7 +70,8 @@ impl Machine {
 }
 
 pub(crate) fn dated(body: &str, date_ms: u64) -> CallResult {
-    with_date(body, &http_date::write(UnixMillis::new(date_ms)))
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(date_ms));
+    with_date(body, &date)
 }
 
 fn with_date(body: &str, date: &str) -> CallResult {

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use pay_once_core::base::http_date;
-use pay_once_core::{ANSWER_HEADERS, AttemptId, Call, CallResult, UnixMillis};
+use pay_once_core::{ANSWER_HEADERS, AttemptId, Call, CallResult};
 use pay_once_sandbox::{Answer, Method, Reaction, Request, Timed, Webhook};
 
 use super::{Event, Http, PSP_URL, ReplyTo, Sim};
@@ -11,7 +10,7 @@ use crate::met::Sometimes;
 use crate::plan::{Host, PspFault};
 use crate::seen::PspCall;
 use crate::trace::Kind;
-use crate::world::{EPOCH_MS, dials, turn};
+use crate::world::{EPOCH_MS, date, dials, turn};
 
 /// How long a PSP waits for the answer to a webhook, in milliseconds.
 const WEBHOOK_TIMEOUT_MS: u64 = 5_000;
@@ -105,8 +104,11 @@ impl Sim<'_> {
             .headers
             .iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
-        let date = || http_date::write(UnixMillis::new(EPOCH_MS + leaves_ms));
-        let date = self.plan.world.dates.then(|| ("date".to_owned(), date()));
+        let date = self
+            .plan
+            .world
+            .dates
+            .then(|| ("date".to_owned(), date(leaves_ms)));
         named
             .chain(date)
             .filter(|(name, _)| ANSWER_HEADERS.contains(&name.as_str()))

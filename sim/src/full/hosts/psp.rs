@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use pay_once_core::UnixMillis;
-use pay_once_core::base::http_date;
 use pay_once_sandbox::{Answer, LedgerEvent, Method, Reaction, Request, Sandbox, Timed, Webhook};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
@@ -19,7 +17,7 @@ use crate::plan::{Host, PspFault, World};
 use crate::rng::{Concern, Draw};
 use crate::seen::PspCall;
 use crate::trace::Kind;
-use crate::world::{EPOCH_MS, dials, psp_settings, turn};
+use crate::world::{EPOCH_MS, date, dials, psp_settings, turn};
 
 /// Where webhooks go: the load balancer.
 const WEBHOOKS: &str = "http://balancer";
@@ -161,9 +159,8 @@ async fn serve(stage: &Rc<Stage>, pool: &Rc<Pool>, mut stream: TcpStream) -> std
         stage.note(Host::Psp, Kind::Note, || {
             format!("{attempt}: answers {}", answer.status)
         });
-        let date = http_date::write(UnixMillis::new(EPOCH_MS + stage.now_ms()));
-        let date = stage.plan.world.dates.then_some(date.as_str());
-        stream.write_all(&write(&answer, date)).await?;
+        let date = stage.plan.world.dates.then(|| date(stage.now_ms()));
+        stream.write_all(&write(&answer, date.as_deref())).await?;
         if answer.cut_at_bytes.is_some() {
             return Ok(());
         }
