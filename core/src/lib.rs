@@ -104,7 +104,7 @@ pub mod recovery;
 pub use base::clock::{Now, Reading};
 pub use base::config::{
     Capabilities, Config, Connector, Merchant, Named, Operator, Psp, Role, Secret, TIME_BUDGET_MS, Timing,
-    key_digest,
+    key_digest, read_key_digest,
 };
 pub use base::config_file::{ConfigFile, SecretPlace, without_values};
 pub use base::http::{Request, Response};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pay_once_core::{Config, ConfigFile, SecretPlace, without_values};
+use pay_once_core::{Config, ConfigFile, SecretPlace, read_key_digest, without_values};
 
 use crate::ports::{FinalsWhen, MeasuresTo};
 
@@ -112,7 +112,10 @@ impl Deployment {
             },
             sweep_digest: match variables.sweep_key_sha256.as_str() {
                 "" => None,
-                hex => Some(digest(hex).ok_or("the variable sweep_key_sha256 is not 64 hexadecimal digits")?),
+                hex => Some(
+                    read_key_digest(hex)
+                        .ok_or("the variable sweep_key_sha256 is not 64 hexadecimal digits")?,
+                ),
             },
         })
     }
@@ -123,18 +126,6 @@ fn variable(place: SecretPlace<'_>) -> Result<String, String> {
         SecretPlace::Environment(name) => Ok(name.to_ascii_lowercase()),
         SecretPlace::File(_) => Err("a component has no files; name a variable with …_env".to_owned()),
     }
-}
-
-/// 32 bytes from 64 hexadecimal digits.
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let digits: Option<Vec<u8>> = hex
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits: [u8; 64] = digits?.try_into().ok()?;
-    let (pairs, _) = digits.as_chunks::<2>();
-    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-    bytes.try_into().ok()
 }
 
 #[cfg(test)]

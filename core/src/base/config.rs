@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+use crate::base::hex;
 use crate::base::loss::Loss;
 use crate::base::time::{Millis, UnixMillis};
 
@@ -233,6 +234,12 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// Reads a digest that is written down: 64 hexadecimal digits. `None`: it is anything else.
+#[must_use]
+pub fn read_key_digest(digits: &str) -> Option<[u8; 32]> {
+    hex::read(digits)
 }
 
 /// The digest under which a merchant's API key is kept.

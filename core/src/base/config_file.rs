@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::base::config::{
     CLIENT_RETRY_HORIZON_MS, Capabilities, Config, Connector, Merchant, Operator, Psp, Role, Secret,
-    TIME_BUDGET_MS, Timing,
+    TIME_BUDGET_MS, Timing, read_key_digest,
 };
 use crate::base::limits::INSTALLATION_BYTES_MAX;
 use crate::base::loss::Loss;
@@ -213,8 +213,8 @@ fn digests(
         texts.extend(found.filter(|text| !text.is_empty()).map(str::to_owned));
     }
     // The text itself is not shown: it may be the key, put there by mistake.
-    let digests = texts.iter().zip(1..).map(|(hex, nth)| {
-        digest(hex).ok_or_else(|| {
+    let digests = texts.iter().zip(1..).map(|(text, nth)| {
+        read_key_digest(text).ok_or_else(|| {
             format!(
                 "digest {nth} is not 64 hexadecimal digits; make it with: printf %s KEY | pay-once --hash-key"
             )
@@ -299,22 +299,6 @@ impl TimingEntry {
     }
 }
 
-/// 32 bytes from 64 hexadecimal digits.
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let bytes: Option<Vec<u8>> = hex
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| {
-            std::str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        })
-        .collect();
-    bytes
-        .filter(|_| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
-        .and_then(|b| b.try_into().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,20 +354,6 @@ mod tests {
             config.merchants["shop"].key_digests,
             [[0; 32], [0x11; 32], [0x22; 32]]
         );
-    }
-
-    #[test]
-    fn a_digest_is_64_hexadecimal_digits() {
-        assert_eq!(digest(&"aB".repeat(32)), Some([0xab; 32]));
-        for bad in [
-            "f".repeat(63),
-            "f".repeat(65),
-            "+f".repeat(32),
-            "é".repeat(32),
-            String::new(),
-        ] {
-            assert_eq!(digest(&bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod config_file;
 pub mod fingerprint;
+pub mod hex;
 pub mod http;
 pub mod http_date;
 pub mod id;

@@ -4,10 +4,11 @@
 //! that it causes, with a new parent id for each call. `tracestate` is not passed on: a PSP is not part of the caller's system. A
 //! trace decides nothing, and no record has one.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::hex;
 use super::http::Request;
 
 /// The header, in lower case.
@@ -41,10 +42,13 @@ impl TraceParent {
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let (known, rest) = value.split_at_checked(LENGTH)?;
+        if known.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return None;
+        }
         let mut fields = known.split('-');
-        let [version] = bytes(fields.next()?)?;
-        let (trace_id, parent_id) = (bytes(fields.next()?)?, bytes(fields.next()?)?);
-        let [flags] = bytes(fields.next()?)?;
+        let [version] = hex::read(fields.next()?)?;
+        let (trace_id, parent_id) = (hex::read(fields.next()?)?, hex::read(fields.next()?)?);
+        let [flags] = hex::read(fields.next()?)?;
         let is_whole = fields.next().is_none()
             && match version {
                 0 => rest.is_empty(),
@@ -62,7 +66,7 @@ impl TraceParent {
     /// The id of the whole trace, in 32 hexadecimal digits, for log lines.
     #[must_use]
     pub fn trace_id(&self) -> String {
-        hex(&self.trace_id)
+        hex::write(&self.trace_id)
     }
 
     /// The same trace, seen by whom a call goes to. `call` tells the calls of a trace apart.
@@ -87,7 +91,7 @@ impl TraceParent {
 /// The header's value, in version 00.
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (trace_id, parent_id) = (hex(&self.trace_id), hex(&self.parent_id));
+        let (trace_id, parent_id) = (hex::write(&self.trace_id), hex::write(&self.parent_id));
         write!(f, "00-{trace_id}-{parent_id}-{:02x}", self.flags)
     }
 }
@@ -96,34 +100,6 @@ impl fmt::Debug for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TraceParent({self})")
     }
-}
-
-fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
-    let digits = digits.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        for digit in pair {
-            let value = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return None,
-            };
-            *byte = *byte << 4 | value;
-        }
-    }
-    Some(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing into a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

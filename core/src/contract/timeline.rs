@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::base::hex;
 use crate::base::time::rfc3339_ms;
 use crate::journal::entry::{CallStep, Cause, Conclusion, Entry, EntryKind, Fact, Source};
 use crate::journal::evidence::{EffectKind, Evidence, Signal};
@@ -34,7 +35,7 @@ pub fn timeline(record: &Record) -> Vec<Line> {
             knowing: entry.fact.kind(),
             event: event(&entry.fact),
             details: details(entry),
-            hash: hex(link),
+            hash: hex::write(link),
         })
         .collect()
 }
@@ -249,14 +250,5 @@ fn observed(source: &Source, call: Option<String>, evidence: &Evidence) -> Value
         "message": words,
         "operator": operator,
         "reason": reason,
-    })
-}
-
-fn hex(link: &[u8]) -> String {
-    link.iter().fold(String::with_capacity(64), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-        text
     })
 }
