@@ -6,6 +6,7 @@ use pay_once_core::{Loss, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::store::files::{Place, replace};
+use crate::store::health::now_ms;
 
 /// Writes that may be missing from the store, since a backup was restored or an operator said so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,14 +62,43 @@ impl std::str::FromStr for Reconciled {
 }
 
 impl RestoreNote {
+    /// A loss that is noted now, with those before it behind it: this directory's, and a backup's. `newest_ms`: when the newest entry that
+    /// is known was written.
+    ///
+    /// # Errors
+    /// This machine's clock is behind what is known. A loss is named by its time, and a later one must not seem to be earlier.
+    pub fn begin(
+        (epoch, commits): (u64, u64),
+        loss_begins_at_ms: u64,
+        newest_ms: u64,
+        before: [Option<Self>; 2],
+    ) -> Result<Self, String> {
+        let restored_at_ms = now_ms();
+        let noted_ms = before.iter().flatten().map(Self::last_ms).max();
+        let known_ms = newest_ms.max(noted_ms.unwrap_or_default());
+        if restored_at_ms <= known_ms {
+            return Err(format!(
+                "this machine's clock is behind: it shows {restored_at_ms}, and the newest record or the last restore is of {known_ms} (milliseconds since 1970). Set it right first"
+            ));
+        }
+        let note = Self {
+            epoch,
+            restored_at_ms,
+            loss_begins_at_ms,
+            commits,
+            reconciled: BTreeSet::new(),
+            earlier: Vec::new(),
+        };
+        Ok(before.into_iter().fold(note, Self::behind))
+    }
+
     /// It, and every earlier one.
     fn all(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.earlier)
     }
 
     /// When the last of them was, in milliseconds since the Unix epoch.
-    #[must_use]
-    pub fn last_ms(&self) -> u64 {
+    fn last_ms(&self) -> u64 {
         self.all()
             .map(|note| note.restored_at_ms)
             .max()
@@ -76,8 +106,7 @@ impl RestoreNote {
     }
 
     /// Puts the losses of another note behind this one, each once.
-    #[must_use]
-    pub fn behind(mut self, before: Option<Self>) -> Self {
+    fn behind(mut self, before: Option<Self>) -> Self {
         let Some(mut before) = before else { return self };
         let earlier = std::mem::take(&mut before.earlier);
         for note in std::iter::once(before).chain(earlier) {

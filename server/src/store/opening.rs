@@ -1,7 +1,5 @@
 //! Whether a data directory may be served: the database against its high-water mark, and what an operator says of a loss.
 
-use std::collections::BTreeSet;
-
 use rusqlite::Connection;
 
 use crate::store::files::{Place, open_private};
@@ -94,15 +92,8 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
             if found.is_none() {
                 next.commits = 0;
             }
-            let note = RestoreNote {
-                epoch: next.epoch,
-                restored_at_ms: now_ms(),
-                loss_begins_at_ms: since_ms,
-                commits: next.commits,
-                reconciled: BTreeSet::new(),
-                earlier: Vec::new(),
-            };
-            let note = note.behind(read_note(place)?);
+            let before = [read_note(place)?, None];
+            let note = RestoreNote::begin((next.epoch, next.commits), since_ms, 0, before)?;
             write_note(place, &note)?;
             tracing::warn!(
                 epoch = next.epoch,

@@ -1,7 +1,6 @@
 //! A backup becomes the store of a data directory. What was written after the backup is missing then, and the directory says
 //! so: in the store's epoch, and in `restore.toml`.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +10,6 @@ use rusqlite::Connection;
 
 use crate::store::backup::{BackupFile, inspect};
 use crate::store::files::{DirLock, NotLocked, Place, open_private};
-use crate::store::health::now_ms;
 use crate::store::mark::{Mark, Position};
 use crate::store::note::{RestoreNote, read_note, write_note};
 use crate::store::schema::set_epoch;
@@ -63,31 +61,13 @@ pub fn restore(
         epoch,
         ..backup.position.clone()
     };
-    let restored_at_ms = now_ms();
-    let before = read_note(place)?;
-    let last_ms = [&before, &backup.losses]
-        .into_iter()
-        .flatten()
-        .map(RestoreNote::last_ms)
-        .max()
-        .unwrap_or_default();
-    // A restore that seems older than what it restores would leave records unasked (rule 16).
-    let known_ms = backup.newest_ms.max(last_ms);
-    if restored_at_ms <= known_ms {
-        return Err(format!(
-            "this machine's clock is behind: it shows {restored_at_ms}, and the backup or an earlier restore is of {known_ms} (milliseconds since 1970). Set it right first"
-        ));
-    }
-    let note = RestoreNote {
-        epoch,
-        restored_at_ms,
-        loss_begins_at_ms: backup.at_ms,
-        commits: position.commits,
-        reconciled: BTreeSet::new(),
-        earlier: Vec::new(),
-    };
-    // What was lost before is as missing as it was, here and in the store that was backed up.
-    let note = note.behind(backup.losses.clone()).behind(before);
+    let note = RestoreNote::begin(
+        (epoch, position.commits),
+        backup.at_ms,
+        backup.newest_ms,
+        // What was lost before is as missing as it was, here and in the store that was backed up.
+        [backup.losses.clone(), read_note(place)?],
+    )?;
     let cannot = |error: &dyn std::fmt::Display| format!("the store in {dir} cannot be restored: {error}");
     let draft = place.dir().join("restoring.sqlite3");
     copy(file, &draft, epoch).map_err(|error| cannot(&error))?;

@@ -16,7 +16,7 @@ use crate::store::{refusal, refused_start, run};
 const NAME: &str = "pay-once.sqlite3";
 
 /// Runs a command that must succeed, and gives what it said.
-fn done(arguments: &[&str]) -> String {
+pub(crate) fn done(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     String::from_utf8(output.stdout).unwrap()

@@ -5,21 +5,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::backup::done;
 use crate::http::Answer;
 use crate::power::compiled;
 use crate::server::{Dir, Server, command};
-use crate::store::{refused_start, run};
+use crate::store::refused_start;
 
 /// How long recovery may take in all: the sandbox declares that a request lands within 6 s and is listed within 1 s.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Payments of each kind.
 const PAYMENTS: usize = 5;
-
-fn done(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 fn body(n: usize) -> Value {
     json!({"order_id": format!("order-{n}"), "amount": 2599, "currency": "GBP", "payment_method": "pm_card_visa"})
