@@ -54,8 +54,10 @@ pub enum Concern {
     Clocks = 22,
     /// Whether a backup of the store is restored.
     Restore = 23,
-    /// Whether a server has a place for a call, and how often it has none.
+    /// How often a server has no place for a call.
     Places = 24,
+    /// At which calls it has none.
+    NoPlace = 25,
 }
 
 /// A stream of draws.

@@ -38,8 +38,6 @@ use store::Store;
 
 /// Most events of a run, some hundred times what a run of days has. What needs more never rests.
 const EVENTS_MAX: u64 = 1_500_000;
-/// Tells the draws of a run from those of its plan.
-const PLACES_SEED: u64 = 1 << 63;
 /// Base of the PSP's addresses.
 const PSP_URL: &str = "http://psp";
 
@@ -117,7 +115,7 @@ impl<'a> Sim<'a> {
             net_draw: Draw::new(seed, Concern::Network),
             balancer_draw: Draw::new(seed, Concern::Balancer),
             deaths: Draw::new(seed, Concern::Deaths),
-            places: Draw::new(seed ^ PLACES_SEED, Concern::Places),
+            places: Draw::new(seed, Concern::NoPlace),
             faults: Faults::default(),
             servers,
             store: Store::default(),
