@@ -21,9 +21,8 @@ use pay_once_core::key_digest;
 use serde_json::json;
 
 mod support;
-use support::{Client, Server, join_all, percentiles};
+use support::{CHARGE, Client, Server, join_all, percentiles};
 
-const CHARGE: &str = r#"{"amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 const RATE: f64 = 50.0;
 /// Connections of each merchant: at 50 payments a second and an answer after 150 ms at the latest, eight are in use at a time.
 const CONNECTIONS: usize = 32;

@@ -18,9 +18,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 mod support;
-use support::{Client, Server, join_all, percentiles};
+use support::{CHARGE, Client, Server, join_all, percentiles};
 
-const CHARGE: &str = r#"{"amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 /// How many charges are under way at a time while the capacity is measured.
 const IN_FLIGHT: usize = 64;
 

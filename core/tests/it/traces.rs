@@ -160,3 +160,14 @@ fn what_happens_to_a_payment_is_counted() {
         ]
     );
 }
+
+#[test]
+fn the_documented_measures_are_the_ones_that_are_reported() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let (_, edge) = text.split_once("## At the edge").unwrap();
+    let (section, _) = edge.split_once("## Traces").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let documented: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+    assert_eq!(documented, Measure::NAMES);
+}

@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// The body of a charge.
+pub(crate) const CHARGE: &str = r#"{"amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
+
 const LISTEN: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
 
 fn command() -> Command {
