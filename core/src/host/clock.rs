@@ -13,12 +13,13 @@
 //! | the wall clock was wrong, and was set right | the wall clock | wrong | the wall clock is adopted. What was dispatched may be younger than its entry says: nothing is proven absent until all of it has landed and is listed, counted from the adoption. Objects are looked for in a window that is wider by the difference |
 //! | the machine stood still and its monotonic clock did not count it, then the wall clock was set right | the wall clock | wrong since then | as above |
 //! | both are wrong, or the PSP's clock is | neither | unknown | the doubt stays |
+//! | the answer was so slow that its `Date` may be of either time | both, which are apart | unknown | the doubt stays until another answer |
 //! | nothing can be told: answers have no `Date` | | unknown | the doubt stays until the process is started again |
 //!
 //! A wall clock that is set back to where it was agrees again, and the doubt stays all the same until a `Date` ends it.
 //!
-//! The two are compared over a minute at least, so that a clock that is slewed does not add up to a step, and many small steps in a row
-//! do. A process that has just started has no history: its wall clock is taken for right. A look that it asks for counts only if the
+//! The two are compared over a minute at least. The time that is compared with follows the wall clock by one part in a thousand at most:
+//! a clock that is slewed never adds up to a step, and many small steps in a row do. A process that has just started has no history: its wall clock is taken for right. A look that it asks for counts only if the
 //! `Date` of its answer does not contradict it (`machine/look.rs`).
 
 use std::collections::VecDeque;
