@@ -73,22 +73,22 @@ The exit code is 0 if the store is sound, and 1 if it is damaged or cannot be re
   pay-once check --data /var/lib/pay-once";
 
 const BACKUP_HELP: &str = "\
-The database file must not be copied with cp while a server runs: its newest records are in the log beside it.
-A backup is one consistent moment. It is checked record by record before it gets its name, and has mode 0600.
-Run it as the server's user, often, and keep the file on another machine: what is written after the backup is what a
-restore loses.
+The database file must not be copied with cp while a server runs: its newest records are in the log beside it. \
+A backup is one consistent moment. It is checked record by record before it gets its name, and has mode 0600. \
+Run it as the server's user, often, and keep the file on another machine: what is written after the backup is what a restore loses.
 
   pay-once backup --data /var/lib/pay-once /mnt/backup/pay-once-$(date +%s).sqlite3";
 
 const RESTORE_HELP: &str = "\
-What was written after the backup is missing from the restored store, and the PSP may hold money for it. The restore
-notes this in restore.toml: from when to when writes may be missing, and the store's new epoch. The server then asks the
-PSP before it sends anything for a payment that may be missing.
+What was written after the backup is missing from the restored store, and the PSP may hold money for it. \
+The restore notes this in restore.toml: from when to when writes may be missing, and the store's new epoch. \
+The server then asks the PSP before it sends anything for a payment that may be missing.
 
 Without --force the directory must be empty. Stop the socket as well: a connection would start the service.
 
   systemctl stop pay-once.socket pay-once.service
-  sudo -u pay-once pay-once restore --force --data /var/lib/pay-once /mnt/backup/pay-once-1764496800.sqlite3
+  sudo -u pay-once pay-once restore --force --data /var/lib/pay-once \\
+    /mnt/pay-once.sqlite3
   systemctl start pay-once.socket pay-once.service";
 
 /// Runs a command on a data directory. Progress goes to standard error, the verdict to standard output.
