@@ -1,4 +1,5 @@
-//! What must not stand, as far as the journal tells (rules 8 and 14).
+//! Unwanted effects and captured amounts that differ from the request, as far as the journal shows them
+//! (rules 8 and 14).
 
 use std::collections::BTreeSet;
 
@@ -9,8 +10,8 @@ use crate::journal::state::State;
 use crate::journal::status::Status;
 
 impl State {
-    /// Rule 14: whether an observation shows another captured amount or currency than was asked for. Each capture is found out
-    /// once: `None` if it was before.
+    /// Rule 14: the difference, if an observation shows another captured amount or currency than was asked for. An
+    /// attempt reports one difference only: `None` if one was found before.
     #[must_use]
     pub(crate) fn capture_mismatch(&self, seen: &[Effect]) -> Option<Conclusion> {
         let capture = self.capture.as_ref()?;
@@ -18,7 +19,7 @@ impl State {
         if self.mismatch_shown.is_some() {
             return None;
         }
-        // Of several captures all but one are undone (rule 8); the one that stays is judged.
+        // If there are several captures, all but one are undone (rule 8). Only the one that stays is compared.
         let is_only = self.knowledge.distinct(EffectKind::Capture).len() < 2;
         let is_kept = |effect: &&Effect| {
             effect.kind == EffectKind::Capture && (is_only || effect.id == capture.psp_reference)
@@ -40,7 +41,8 @@ impl State {
         })
     }
 
-    /// Effects that must not stand and still do (rules 8 and 10): first authorizations, then captures.
+    /// Unwanted effects that still exist (rules 8 and 10): authorizations first, then captures. For each, the operation
+    /// that undoes it, its id at the PSP, and the amount in minor units.
     #[must_use]
     pub fn pending_compensations(&self) -> Vec<(Operation, String, u64)> {
         let kept_auth = self.authorization.as_ref().map(|a| a.psp_reference.as_str());
@@ -48,7 +50,8 @@ impl State {
         let released = matches!(self.status, Status::Voided | Status::Declined | Status::Expired);
         let at_most_one = |kind| self.knowledge.of_kind(kind).nth(1).is_none();
         if !released && at_most_one(EffectKind::Authorize) && at_most_one(EffectKind::Capture) {
-            // The usual attempt: what there is is its own. A capture that is seen while nothing is final makes it CAPTURED.
+            // The usual attempt: the one authorization and the one capture are its own. The capture cannot be unwanted,
+            // because a capture that is seen before the attempt is final makes it CAPTURED.
             return Vec::new();
         }
         let mut found = Vec::new();
@@ -81,7 +84,7 @@ impl State {
             .collect()
     }
 
-    /// The amount that an effect was seen to have, in minor units.
+    /// The amount with which an effect was seen, in minor units.
     pub(super) fn seen_minor(&self, kind: EffectKind, id: &str) -> Option<u64> {
         let mut seen = self.knowledge.of_kind(kind);
         seen.find(|(known, _)| *known == id)
@@ -103,11 +106,12 @@ impl State {
     }
 }
 
-/// Which of several certain effects is the attempt's own: the one already shown to the client, else the first.
+/// Which of several distinct effects is the attempt's own: the one that the client was shown, or else the first.
 fn keep<'a>(shown: Option<&'a str>, ids: &BTreeSet<&'a str>) -> Option<&'a str> {
     match shown {
         Some(id) if ids.contains(id) => Some(id),
-        // Shown under another name than the listing's: the listing's first stands for it.
+        // The client was shown another id than these, such as one that the PSP's list does not have. The first of these
+        // stands for it.
         _ => ids.first().copied(),
     }
 }

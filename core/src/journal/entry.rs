@@ -1,8 +1,10 @@
-//! The journal: an append-only list of facts, each with its kind of knowledge (`docs/store.md`, “The record”). It *is* the
-//! record, and the timeline that a merchant reads is the same list in words.
+//! The entries of a journal. A journal is an append-only list of facts, each with its kind of knowledge
+//! (`docs/store.md`, “The record”). The journal *is* the record. The timeline that a merchant reads is the same list in
+//! words.
 //!
-//! Entries are postcard bytes under version [`crate::journal::record::VERSION`]: members and variants are only ever appended,
-//! anything else is a new version.
+//! Entries are encoded with postcard, under version [`crate::journal::record::VERSION`]. Postcard stores a variant by
+//! its index and members without names, so a build reads existing entries only if the sole change is a variant that was
+//! appended to an enum. Every other change needs a new version.
 
 use std::collections::BTreeMap;
 
@@ -19,30 +21,30 @@ use crate::journal::evidence::Evidence;
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When the writer's clock said it happened, in milliseconds since the Unix epoch.
+    /// When the entry was made, by the clock of its writer, in milliseconds since the Unix epoch.
     pub at_ms: UnixMillis,
-    /// What happened.
+    /// The fact that it records.
     pub fact: Fact,
 }
 
-/// The kind of knowledge an entry is (`docs/store.md`, “The record”).
+/// Which kind of knowledge an entry is (`docs/store.md`, “The record”).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
     /// A client or an operator asked for it.
     Requested,
-    /// We mean to do it.
+    /// The machine decided to do it.
     Intended,
-    /// We may have sent it: from here on the outcome is unknown until evidence says otherwise.
+    /// A call may have been sent. From here on its outcome is unknown until evidence shows it.
     Dispatched,
-    /// The PSP, or an operator, said so.
+    /// The PSP or an operator reported it.
     Observed,
-    /// We concluded it from what is above.
+    /// The machine concluded it.
     Inferred,
 }
 
 impl EntryKind {
-    /// Every one.
+    /// All kinds.
     pub const ALL: [EntryKind; 5] = [
         EntryKind::Requested,
         EntryKind::Intended,
@@ -52,14 +54,14 @@ impl EntryKind {
     ];
 }
 
-/// What an entry says.
+/// What an entry records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// Requested: the attempt was created.
     Created {
-        /// Owner.
+        /// The merchant that owns the attempt, by its name in the configuration.
         merchant: String,
-        /// Create key; the attempt's id is its digest.
+        /// The create key. The attempt's id is a digest of the installation, the merchant and this key.
         key: String,
         /// Digest of the create request.
         fingerprint: Fingerprint,
@@ -69,97 +71,99 @@ pub enum Fact {
         terms: Terms,
         /// Name of the PSP in the configuration. An attempt never changes its PSP.
         psp: String,
-        /// How that PSP is spoken to.
+        /// The connector of that PSP.
         connector: Connector,
     },
-    /// Requested: a client asked for an operation under a key.
+    /// Requested: a client asked for an operation under a key, or an operator for a resolution.
     Requested {
-        /// The key.
+        /// The idempotency key.
         key: String,
         /// Digest of the request.
         fingerprint: Fingerprint,
         /// The operation.
         request: RequestKind,
-        /// PSP token, when it came with authorize.
+        /// The PSP's token for the payment method that the authorize named, or else the merchant's default. `None` if
+        /// there is neither, and for other requests.
         payment_method: Option<String>,
     },
     /// Intended: an operation was begun.
     Intended {
-        /// Which.
+        /// The operation.
         operation: Operation,
-        /// On whose behalf.
+        /// On whose behalf it runs.
         cause: Cause,
-        /// Minor units.
+        /// The amount, in minor units of the attempt's currency.
         amount_minor: u64,
-        /// The PSP object or effect that it is aimed at, when it is not the attempt's own authorization.
+        /// The PSP's id of the object or effect that it acts on. `None`: the attempt's own object or authorization.
         target: Option<String>,
     },
     /// Dispatched: one PSP call may be sent, by the writer of this entry only, until `send_by_ms` (rule 1).
     Dispatched {
-        /// Names the call; unique, so that a writer whose swap had an unknown end can tell its own entry.
+        /// The name of the call. It is unique, so that a writer whose swap ended unknown recognizes its own entry.
         call: LocalId,
-        /// Which operation.
+        /// The operation that the call belongs to.
         operation: Operation,
-        /// Makes the object (no money), or acts on it.
+        /// Whether the call makes the object (no money moves) or acts on it.
         step: CallStep,
         /// Generation (rule 3).
         generation: u16,
         /// The PSP key (rule 3).
         psp_key: String,
-        /// The object or effect addressed, once known (rule 12).
+        /// The PSP's id of the object or effect that the call addresses, if one is known (rule 12).
         target: Option<String>,
-        /// When the request is sent, at the earliest.
+        /// The earliest time at which the request is sent, in milliseconds since the Unix epoch.
         sent_at_ms: UnixMillis,
-        /// When it may be sent at the latest.
+        /// The latest time at which the request may be sent, in milliseconds since the Unix epoch.
         send_by_ms: UnixMillis,
     },
-    /// Observed: something the PSP (or an operator) let us see. Order and repetition do not matter (rule 7).
+    /// Observed: evidence from the PSP or from an operator. Neither order nor repetition matters (rule 7).
     Observed {
-        /// By which way it came.
+        /// Where the evidence came from.
         source: Source,
-        /// The call it answers, if it answers one.
+        /// The call that the evidence answers, if it answers one.
         call: Option<LocalId>,
-        /// Becomes the `auth_…` or `cap_…` of what is seen here first.
+        /// The id of whatever is seen here first: it becomes the `auth_…` or `cap_…` of that effect.
         id: LocalId,
-        /// What was seen.
+        /// The evidence.
         evidence: Evidence,
     },
     /// Inferred: a conclusion.
     Inferred {
-        /// Which.
+        /// The conclusion.
         conclusion: Conclusion,
     },
-    /// Requested: where the customer goes once a 3-D Secure is over. Beside the request that said so; a journal has one.
+    /// Requested: the address to which the customer is sent after a 3-D Secure. The entry belongs to the request that
+    /// named the address. A journal has at most one such entry.
     ReturnTo {
-        /// The shop's address.
+        /// The URL at the merchant.
         url: String,
     },
-    /// Requested: the installation that made the attempt, whose name is part of the attempt's id. Right behind `Created`; a
-    /// journal without it belongs to the installation `""`.
+    /// Requested: the installation that made the attempt. Its name is part of what the attempt's id is a digest of. The
+    /// entry stands directly after `Created`. A journal without it belongs to the installation `""`.
     Installation {
         /// Its name.
         name: String,
     },
-    /// Intended: the wire form of all dispatches that follow, until another one is named. A journal that names none has
-    /// dispatches of form 0.
+    /// Intended: the wire form of all dispatches that follow, until another entry names another form. Dispatches before
+    /// the first such entry have form 0.
     WireForm {
-        /// The form: see [`super::wire_form::WireForm`].
+        /// The number of the form: see [`super::wire_form::WireForm`].
         form: u16,
     },
-    /// Requested: a client asked again, under its key, for what the PSP had rejected.
+    /// Requested: a client asked again, under its key, for an operation that the PSP had rejected.
     Resumed {
-        /// The key.
+        /// The idempotency key.
         key: String,
     },
-    /// Requested: an operator proposed a resolution, which another operator has to agree with.
+    /// Requested: an operator proposed a resolution. Another operator has to agree with it.
     Proposed {
-        /// The key of the request.
+        /// The idempotency key of the request.
         key: String,
-        /// What is proposed.
+        /// The proposed resolution.
         proposal: Proposal,
     },
-    /// Inferred: the store was restored, and this record may lack what was written to it between these times. Requests of the
-    /// operation that is under way, or of the next one, may have been sent.
+    /// Inferred: the store was restored, and this record may lack what was written to it between these times (rule 16).
+    /// Requests of the operation that is under way, or of the next one, may have been sent in that time.
     Suspected {
         /// From when on writes may be missing, in milliseconds since the Unix epoch.
         begins_ms: UnixMillis,
@@ -168,25 +172,25 @@ pub enum Fact {
     },
 }
 
-/// A resolution that one operator proposed. It has no effect before another operator asks for the same.
+/// A resolution that one operator proposed. It has no effect until another operator asks for the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
-    /// Name of the credential.
+    /// The operator, by its name in the configuration.
     pub operator: String,
-    /// Why.
+    /// The reason that the operator gave.
     pub reason: String,
     /// The parked operation.
     pub operation: Operation,
-    /// Which parking of it ([`crate::journal::running::Parking::version`]).
+    /// Which parking of it: see [`crate::journal::running::Parking::version`].
     pub version: RecordVersion,
-    /// What the PSP's books show.
+    /// Whether the operation happened, according to the PSP's books.
     pub happened: bool,
     /// The PSP's id of what happened, if it was given.
     pub psp_reference: Option<String>,
 }
 
 impl Proposal {
-    /// Whether both say the same of the same parking, whoever says it and why.
+    /// Whether both state the same outcome of the same parking. The operators and their reasons may differ.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
         (self.operation, self.version, self.happened, &self.psp_reference)
@@ -199,7 +203,7 @@ impl Proposal {
     }
 }
 
-/// What a client can ask for.
+/// What a client or an operator can request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestKind {
@@ -217,17 +221,17 @@ pub enum RequestKind {
     Resolve,
 }
 
-/// What we can ask of a PSP.
+/// What the machine can request from a PSP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Reserve funds (and, for `automatic`, take them in the same call where the PSP can).
+    /// Reserves funds. For `automatic` it also captures them in the same call, if the PSP can do that.
     Authorize,
-    /// Take reserved funds.
+    /// Captures reserved funds.
     Capture,
-    /// Release reserved funds.
+    /// Releases reserved funds.
     Void,
-    /// Give back taken funds; only ever as compensation (rule 8).
+    /// Returns captured funds. It is only used as compensation (rule 8).
     Refund,
 }
 
@@ -249,31 +253,32 @@ pub enum CallStep {
 pub enum Cause {
     /// A client's request.
     Client,
-    /// `capture_method: automatic` at a PSP that could not do both at once.
+    /// The automatic capture (`capture_method: automatic`) of an authorization that the PSP did not capture in the same
+    /// call.
     Automatic,
-    /// Nobody captured in time, or nobody finished 3-D Secure (rule 10).
+    /// Nobody captured the authorization in time, or nobody finished the 3-D Secure in time (rule 10).
     Expiry,
-    /// An effect that must not stand (rules 8 and 10).
+    /// An unwanted effect has to be undone (rules 8 and 10).
     Compensation,
 }
 
-/// By which way evidence came (rule 7: all three are one type).
+/// Where evidence came from. Evidence from each of these has the same type (rule 7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
-    /// The answer to our call.
+    /// The answer to a dispatched call.
     Response,
-    /// The PSP's own message.
+    /// A webhook of the PSP.
     Webhook,
     /// The answer to a read or a look-up.
     Lookup,
-    /// A named person.
+    /// The resolution of a named operator.
     Operator {
-        /// Who.
+        /// The operator, by its name in the configuration.
         operator: String,
-        /// Why; kept in the timeline.
+        /// The reason that the operator gave. The timeline shows it.
         reason: String,
     },
-    /// The answer to our call, with the name that the PSP gave to the exchange: what its support asks for.
+    /// The answer to a dispatched call, together with the PSP's id of the request. The PSP's support asks for that id.
     NamedResponse {
         /// The PSP's `Request-Id`.
         request_id: String,
@@ -281,7 +286,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether it is the answer to a call of ours.
+    /// Whether the evidence is the answer to a dispatched call.
     #[must_use]
     pub fn is_response(&self) -> bool {
         match self {
@@ -291,47 +296,47 @@ impl Source {
     }
 }
 
-/// A conclusion that was drawn.
+/// A conclusion of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Conclusion {
-    /// This generation did not happen and no longer can (rules 3 and 6).
+    /// The effect of this generation did not happen and no longer can (rules 3 and 6).
     NoEffect {
-        /// Which operation.
+        /// The operation.
         operation: Operation,
-        /// Which generation.
+        /// The generation.
         generation: u16,
     },
-    /// The operation ended without an effect, proven, and is not tried again.
+    /// The operation has ended. It is proven that it had no effect, and it is not tried again.
     NotCarriedOut {
-        /// Which operation.
+        /// The operation.
         operation: Operation,
-        /// Stable word.
+        /// A stable code, for programs.
         code: String,
-        /// For people.
+        /// An explanation, for people.
         message: String,
     },
-    /// Nothing but a webhook or an operator can end this unknown (class `blind`).
+    /// The operation is parked: only further evidence or an operator can end it.
     Parked {
-        /// Which operation.
+        /// The operation.
         operation: Operation,
-        /// Why.
+        /// Why it is parked. Answers show this text (`operation.reason`).
         reason: String,
     },
-    /// An effect that must not stand was seen (rule 8).
+    /// An unwanted effect was seen (rule 8).
     Unwanted {
-        /// What undoes it.
+        /// The operation that undoes it.
         operation: Operation,
-        /// Its id at the PSP.
+        /// The effect's id at the PSP.
         reference: String,
     },
-    /// The PSP rejected a client's operation, which is proven to have had no effect: the attempt is back in the status before
-    /// it, and only the client's retry sends it again.
+    /// The PSP rejected a client's operation, and it is proven that the operation had no effect. The attempt is back in
+    /// its previous status. The operation is sent again only when a client asks for it again.
     Withdrawn {
-        /// Which operation.
+        /// The operation.
         operation: Operation,
-        /// Which generation.
+        /// The generation.
         generation: u16,
-        /// The PSP's code.
+        /// The PSP's code of the rejection.
         code: String,
     },
     /// An object carries this attempt's reference and was not made by this installation (rule 13). It is left alone.
@@ -345,7 +350,7 @@ pub enum Conclusion {
         reference: String,
         /// What was asked for, in minor units of the attempt's currency.
         asked_minor: u64,
-        /// What the PSP says that it captured.
+        /// The captured amount, as the PSP reports it.
         captured: Money,
     },
 }
@@ -353,15 +358,15 @@ pub enum Conclusion {
 /// What is to be paid, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The merchant's order.
+    /// The merchant's id of the order.
     pub order_id: Option<String>,
-    /// How much.
+    /// The amount and its currency.
     pub money: Money,
-    /// Capture by a call of its own, or with the authorization.
+    /// Whether the funds are captured by a call of their own, or with the authorization.
     pub capture_method: CaptureMethod,
-    /// PSP token.
+    /// The PSP's token for the payment method. `None` until a request names one.
     pub payment_method: Option<String>,
-    /// The merchant's own small notes.
+    /// The merchant's metadata, shown in answers.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -369,14 +374,14 @@ pub struct Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureMethod {
-    /// By `/capture`.
+    /// When the client asks for it with `/capture`.
     Manual,
     /// As soon as they are authorized.
     Automatic,
 }
 
 impl Fact {
-    /// The kind of knowledge.
+    /// The kind of knowledge that the entry is.
     #[must_use]
     pub fn kind(&self) -> EntryKind {
         match self {
@@ -395,7 +400,7 @@ impl Fact {
 }
 
 impl RequestKind {
-    /// The word in messages and in the timeline.
+    /// The name in messages and in the timeline.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -408,7 +413,7 @@ impl RequestKind {
         }
     }
 
-    /// Whether a client's request of this kind sets the operation going.
+    /// Whether a client's request of this kind begins the operation.
     pub(crate) fn asks_for(self, operation: Operation) -> bool {
         match operation {
             Operation::Authorize => matches!(self, Self::Authorize | Self::Charge),
@@ -420,10 +425,10 @@ impl RequestKind {
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
 
-    /// The word in messages, PSP keys and the timeline.
+    /// The name in messages, in PSP keys and in the timeline.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

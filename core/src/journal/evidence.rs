@@ -1,6 +1,7 @@
-//! Evidence: what a response, a webhook, a look-up or an operator lets us see. One type for all (rule 7).
+//! Evidence: what a response, a webhook, a look-up or an operator shows. All of them have one type (rule 7).
 //!
-//! [`Knowledge`] is the join of all evidence: a set that only grows, so that merging commutes and repeats do nothing.
+//! [`Knowledge`] is the join of all evidence. It is a set that only grows, so that merging is commutative and repeated
+//! evidence changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,29 +15,31 @@ use crate::base::time::UnixMillis;
 pub struct Evidence {
     /// Effects that exist at the PSP.
     pub effects: Vec<Effect>,
-    /// Whether this was all there was to see: an effect that is not listed was not there when the PSP looked.
+    /// Whether the observation is complete. If it is, an effect that it does not list did not exist when the PSP
+    /// answered.
     pub complete: bool,
-    /// When an authorization seen here lapses, in milliseconds since the Unix epoch, where the PSP says so.
+    /// When an authorization that is seen here lapses, in milliseconds since the Unix epoch, if the PSP says so.
     pub capture_before_ms: Option<UnixMillis>,
-    /// What else it says.
+    /// What the observation says besides effects.
     pub signal: Signal,
 }
 
 /// Something that happened at the PSP.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Effect {
-    /// What.
+    /// The kind of effect.
     pub kind: EffectKind,
-    /// The PSP's id for it.
+    /// The PSP's id of the effect.
     pub id: String,
-    /// The id of the effect that it undoes or builds on, where the PSP says so.
+    /// The id of the effect that it undoes or builds on, if the PSP says so.
     pub of: Option<String>,
-    /// Minor units.
+    /// The amount, in minor units.
     pub amount_minor: u64,
-    /// ISO 4217 code, upper case, where the PSP says so.
+    /// ISO 4217 code, upper case, if the PSP says so.
     pub currency: Option<String>,
-    /// Whether `id` comes from the PSP's one namespace of effects: two such ids are two effects. An acquirer's
-    /// *answer* may name an effect otherwise than its *listing* does, and that alone must not look like a duplicate.
+    /// Whether `id` comes from the PSP's one namespace of effects, in which two ids are two effects. The *answer* of an
+    /// acquirer may give an effect another id than the acquirer's *list* does. That alone must not count as a
+    /// duplicate.
     pub listed: bool,
 }
 
@@ -68,57 +71,58 @@ pub enum Signal {
     None,
     /// The object exists and has not been acted on.
     Prepared {
-        /// Its id.
+        /// The object's id.
         reference: String,
     },
-    /// The customer has to do something (3-D Secure).
+    /// The customer has to finish an action (3-D Secure).
     ActionRequired {
         /// The object's or effect's id.
         reference: String,
-        /// Where the customer does it.
+        /// The page for the customer. Empty: the PSP named no page.
         url: String,
     },
-    /// A definite no (rule 9).
+    /// A refusal that decides on the operation (rule 9).
     Refused {
         /// The PSP's code.
         code: String,
-        /// The PSP's words.
+        /// The PSP's message.
         message: String,
     },
-    /// The call's outcome is not known (rule 9: 429, 5xx, broken or unparsable answers, timeouts).
+    /// The outcome of the call is unknown (rule 9: 429, 5xx, broken or unparsable answers, timeouts).
     Unknown {
-        /// Why not.
+        /// Why it is unknown.
         reason: String,
     },
-    /// No byte of the request can have left: the call itself had no effect.
+    /// No byte of the request can have left this machine. The call had no effect.
     NotSent {
-        /// Why not.
+        /// Why it was not sent.
         reason: String,
     },
-    /// The PSP rejects our credentials, our account or our request: nothing is said of the payment. The PSP's own words are
-    /// left out, since the timeline is a merchant's to read and the words may quote our key.
+    /// The PSP rejects this server's credentials, account or request. That says nothing of the payment. The PSP's
+    /// message is left out: merchants read the timeline, and the message may quote this server's API key.
     Rejected {
         /// HTTP status.
         status: u16,
-        /// The PSP's code, or its type of error.
+        /// The PSP's code of the error, or its type.
         code: String,
-        /// Whether the call that was rejected is proven to have had no effect, if no other sending under its key may have left.
+        /// Whether the rejection proves that the call had no effect, provided that no other sending under the same key
+        /// may have left.
         is_conclusive: bool,
     },
-    /// The PSP refuses what the client's terms ask for, before it asked anybody for money: an amount below its minimum, a
-    /// payment method that it does not know.
+    /// The PSP refuses the client's terms before it asks anybody for money: for example, an amount below its minimum,
+    /// or a payment method that it does not know.
     FormRefused {
         /// The PSP's code.
         code: String,
-        /// The PSP's words.
+        /// The PSP's message.
         message: String,
         /// The member of the client's request that is at fault.
         field: String,
     },
-    /// The outcome is unknown, and the same key can never tell it: the PSP knows the key with another request, or says that
-    /// sending it again is no use.
+    /// The outcome is unknown, and no further sending under the same key can show it. The PSP knows the key with
+    /// another request, or says that it is of no use to send it again.
     KeyUseless {
-        /// Why.
+        /// Why no sending under the key can show the outcome.
         reason: String,
     },
 }
@@ -138,7 +142,7 @@ impl Evidence {
         Self::signal(Signal::Unknown { reason: clip(reason) })
     }
 
-    /// Whether it lets us see anything of the PSP's own state.
+    /// Whether the evidence shows anything of the PSP's own state.
     #[must_use]
     pub fn is_informative(&self) -> bool {
         self.complete
@@ -153,28 +157,31 @@ impl Evidence {
             )
     }
 
-    /// Whether it shows an action that the customer has not finished: no effect yet, and one at any time.
+    /// Whether the evidence shows an action that the customer has not finished. It has no effect yet, and may have one
+    /// at any time.
     #[must_use]
     pub fn shows_open_action(&self) -> bool {
         matches!(self.signal, Signal::ActionRequired { .. })
     }
 }
 
-/// One object of a PSP as a webhook or a look-up shows it. Whose object it is, the machine decides (rule 13).
+/// One object of a PSP, as a webhook or a look-up shows it. `recovery/ownership.rs` decides whose object it is
+/// (rule 13).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    /// The PSP's id of the object. An effect that builds on another one belongs to the object of that one.
+    /// The PSP's id of the object. An effect that builds on another effect belongs to the object of that other effect.
     pub object: String,
-    /// When the PSP made it, in milliseconds since the Unix epoch, where it says so. PSPs count in whole seconds.
+    /// When the PSP made it, in milliseconds since the Unix epoch, if the PSP says so. PSPs count in whole seconds.
     pub created_ms: Option<UnixMillis>,
-    /// The amount and currency that the object is about, where it says so: minor units, ISO 4217 code.
+    /// The amount and the currency of the object, if the PSP states them: minor units, ISO 4217 code.
     pub amount: Option<(u64, Option<String>)>,
-    /// What it shows.
+    /// What the object shows.
     pub evidence: Evidence,
 }
 
 impl Signal {
-    /// How much it leaves open, where several objects of one attempt are seen at once.
+    /// How much the signal leaves open. If several objects of one attempt are seen at once, the most open signal
+    /// counts.
     fn openness(&self) -> u8 {
         match self {
             Self::None => 0,
@@ -196,46 +203,48 @@ impl Evidence {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        // The signal that leaves most open wins, whichever part it came in.
+        // The signal that leaves more open is kept, whichever part it came in.
         if other.signal.openness() > self.signal.openness() {
             self.signal = other.signal;
         }
     }
 }
 
-/// Cuts a text from a PSP to its bound, at a character.
+/// Cuts a text from a PSP to [`PSP_TEXT_BYTES_MAX`] bytes or fewer, between two characters.
 pub(crate) fn clip(text: impl Into<String>) -> String {
     let mut text = text.into();
     text.truncate(text.floor_char_boundary(PSP_TEXT_BYTES_MAX));
     text
 }
 
-/// The address of a PSP's page: whole, or none.
+/// The address of a PSP's page. One of more than [`PSP_PAGE_BYTES_MAX`] bytes is left out, since a part of it leads
+/// nowhere.
 pub(crate) fn page(url: Option<String>) -> String {
     url.filter(|url| url.len() <= PSP_PAGE_BYTES_MAX)
         .unwrap_or_default()
 }
 
-/// All that has been seen of an attempt at the PSP: a join-semilattice under [`Knowledge::merge`].
+/// Everything that was seen of an attempt at the PSP. It is a join-semilattice under [`Knowledge::merge`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Knowledge {
     effects: BTreeMap<(EffectKind, String), Seen>,
-    /// Earliest lapse that any observation named.
+    /// The earliest lapse that any observation named, in milliseconds since the Unix epoch.
     pub capture_before_ms: Option<UnixMillis>,
 }
 
-/// What is known of one effect. Conflicting reports are joined by their maximum, which commutes.
+/// What is known of one effect. If reports conflict, the maximum is kept: taking the maximum is commutative.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The effect that it undoes or builds on.
+    /// The id of the effect that it undoes or builds on.
     pub of: Option<String>,
-    /// Minor units.
+    /// The amount, in minor units.
     pub amount_minor: u64,
     /// ISO 4217 code.
     pub currency: Option<String>,
     /// See [`Effect::listed`].
     pub listed: bool,
-    /// Generations of the calls whose answers named it (rule 3): what answers to two numbers name is two effects.
+    /// Generations of the calls whose answers named it (rule 3). Two ids that answers to different generations named
+    /// are two effects.
     pub answers_to: BTreeSet<u16>,
 }
 
@@ -244,13 +253,13 @@ pub struct Seen {
 pub struct Answered<'a> {
     /// Its generation (rule 3).
     pub generation: u16,
-    /// What it was aimed at: an answer need not repeat it.
+    /// The id of what the call acted on. An answer need not repeat it.
     pub of: Option<&'a str>,
 }
 
 impl Knowledge {
-    /// Takes evidence in, with the call that it answers, if it answers one.
-    /// Commutative, associative, idempotent (property-tested).
+    /// Merges evidence. `answered` is the call that the evidence answers, if it answers one. Merging is commutative,
+    /// associative and idempotent (rule 7; property-tested).
     pub fn merge(&mut self, evidence: &Evidence, answered: Option<Answered<'_>>) {
         for effect in &evidence.effects {
             let seen = self.effects.entry((effect.kind, effect.id.clone())).or_default();
@@ -268,7 +277,7 @@ impl Knowledge {
         };
     }
 
-    /// Effects of one kind, by id.
+    /// The effects of one kind, in the order of their ids.
     pub fn of_kind(&self, kind: EffectKind) -> impl Iterator<Item = (&str, &Seen)> {
         self.effects
             .iter()
@@ -282,8 +291,9 @@ impl Knowledge {
         self.of_kind(kind).next().is_some()
     }
 
-    /// Ids of one kind that are certainly different effects: the listed ones; or, where they are more, those that
-    /// answers to different generations named; or, before either, one.
+    /// The ids of one kind that are certainly different effects (rule 8). These are the listed ids, or the ids that
+    /// answers to different generations named, whichever are more. If there are neither, it is one of the ids that were
+    /// seen.
     #[must_use]
     pub fn distinct(&self, kind: EffectKind) -> BTreeSet<&str> {
         let listed: BTreeSet<&str> = self
@@ -307,8 +317,8 @@ impl Knowledge {
         }
     }
 
-    /// Whether the authorization `id` no longer holds funds: voided, lapsed, or used by a capture. An undoing that
-    /// does not say of what counts for `own`, the attempt's own authorization.
+    /// Whether the authorization `id` no longer holds funds because it was voided, lapsed or captured. A void, lapse or
+    /// capture that does not say of what counts for `own`, the attempt's own authorization.
     #[must_use]
     pub fn is_spent(&self, id: &str, own: Option<&str>) -> bool {
         [EffectKind::Void, EffectKind::Lapse, EffectKind::Capture]
@@ -317,7 +327,7 @@ impl Knowledge {
             .any(|(by, seen)| by == id || seen.of.as_deref().map_or(own == Some(id), |of| of == id))
     }
 
-    /// Whether an object or effect of this id was seen, or one that builds on it.
+    /// Whether an effect of this id was seen, or an effect that builds on it.
     #[must_use]
     pub fn names(&self, id: &str) -> bool {
         self.effects
@@ -325,8 +335,9 @@ impl Knowledge {
             .any(|((_, known), seen)| known == id || seen.of.as_deref() == Some(id))
     }
 
-    /// How much of the capture `id`, of `amount_minor`, is still to be given back. A void of it gives all back; refunds and
-    /// reversals add up; a refund that failed later does not count.
+    /// How much of the capture `id` is still to be given back, in minor units, if the capture is of `amount_minor`. A
+    /// void of the capture gives all of it back. Refunds and reversals add up. A refund that failed later does not
+    /// count.
     #[must_use]
     pub fn left_to_refund_minor(&self, id: &str, amount_minor: u64) -> u64 {
         let is_of = |seen: &Seen| seen.of.as_deref() == Some(id);
@@ -353,14 +364,14 @@ impl Knowledge {
         self.effects.contains_key(&(EffectKind::Authorize, id.to_owned()))
     }
 
-    /// The currency that an effect was reported in, where it was.
+    /// The currency in which an effect was reported. `None`: no report of it named a currency.
     #[must_use]
     pub fn currency_of(&self, kind: EffectKind, id: &str) -> Option<&str> {
         let seen = self.effects.get(&(kind, id.to_owned()))?;
         seen.currency.as_deref().filter(|currency| !currency.is_empty())
     }
 
-    /// How much of the capture `id` the PSP or the issuer took back.
+    /// How much of the capture `id` the PSP or the issuer took back, in minor units.
     #[must_use]
     pub fn reversed_minor(&self, id: &str) -> u64 {
         let reversals = self.of_kind(EffectKind::Reversal);
@@ -368,11 +379,11 @@ impl Knowledge {
         of.fold(0, |sum, (_, seen)| sum.saturating_add(seen.amount_minor))
     }
 
-    /// Whether the capture `id` was given back whole.
+    /// Whether the whole capture `id` was given back.
     #[must_use]
     pub fn is_refunded(&self, id: &str) -> bool {
         let captured = self.of_kind(EffectKind::Capture).find(|(known, _)| *known == id);
-        // What was captured before its amount was known is taken to be refunded by any refund.
+        // If the captured amount is not known, any refund is taken to be of the whole amount.
         let amount_minor = captured.map_or(1, |(_, seen)| seen.amount_minor.max(1));
         self.left_to_refund_minor(id, amount_minor) == 0
     }

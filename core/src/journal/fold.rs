@@ -1,4 +1,4 @@
-//! The fold: what one more entry does to the state. The only place where a state changes.
+//! The fold: how one more entry changes the state. A state changes only here and in `observe.rs`.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::journal::state::{BoundKey, Creation, Mismatch, Rejections, State};
 use crate::journal::status::{Event, Status};
 
 impl State {
-    /// Takes one more entry in.
+    /// Applies one more entry, which is at `index` of the journal.
     pub fn apply(&mut self, index: usize, entry: &Entry) {
         match &entry.fact {
-            // A journal has one beginning; `Record` refuses a second.
+            // A journal has one `Created`, which is its first entry. `Record` refuses a second one.
             Fact::Created { .. } => {}
             Fact::Requested {
                 key,
@@ -122,7 +122,7 @@ impl State {
         self.finalize_keys(index, &entry.fact);
     }
 
-    /// A request that makes the attempt's object at the PSP may be on its way.
+    /// Notes that a request that makes the attempt's object at the PSP may be sent in this window.
     fn expect_object(&mut self, sent_at_ms: UnixMillis, send_by_ms: UnixMillis) {
         let known = self.creation.get_or_insert(Creation {
             first_sent_ms: sent_at_ms,
@@ -132,8 +132,8 @@ impl State {
         known.last_send_by_ms = known.last_send_by_ms.max(send_by_ms);
     }
 
-    /// Rule 16: what is under way may have been sent in the time of the loss, and so may what begins next. An object that was made in
-    /// that time is the attempt's own.
+    /// Rule 16: the operation that is under way may have been sent in the time of the loss, and so may the one that
+    /// begins next. An object that was made in that time is the attempt's own.
     fn suspect(&mut self, at_ms: UnixMillis, loss: Loss) {
         self.loss = Some(loss);
         self.had_object_at_loss = self.object.is_some() && (self.had_object_at_loss || !self.is_suspect);
@@ -144,7 +144,8 @@ impl State {
                 loss,
                 since_ms: at_ms,
             });
-            // The proof is older than what may have followed from it.
+            // A proof of absence from before the restore does not hold any more: the next generation may have been sent
+            // since.
             running.proven_absent = false;
         }
     }
@@ -158,7 +159,7 @@ impl State {
         at_ms: UnixMillis,
     ) {
         let event = match (operation, cause) {
-            // Compensation runs beside the status: the attempt's own story is over, or goes on undisturbed.
+            // A compensation does not change the status. The attempt has ended, or goes on independently of it.
             (_, Cause::Compensation) | (Operation::Refund, _) => None,
             (Operation::Authorize, _) => Some(Event::BeganAuthorize),
             (Operation::Capture, _) => Some(Event::BeganCapture),
@@ -203,8 +204,8 @@ impl State {
                     running.refused = None;
                     running.parked = None;
                     running.lost = None;
-                    // All that was sent in the time of the loss has landed, and what there is was seen. A look at the target of a
-                    // compensation shows nothing else.
+                    // The proof shows that everything that was sent in the time of the loss has landed and was seen.
+                    // For a compensation, the read or look-up shows its target only, so that the record stays suspect.
                     self.is_suspect &= running.target.is_some();
                 }
             }
@@ -213,7 +214,7 @@ impl State {
                 code,
                 message,
             } => {
-                // 3-D Secure that nobody finished in time: nothing was held, so nothing was to be released.
+                // Nobody finished the 3-D Secure in time. Nothing was reserved, so that nothing had to be released.
                 if self.is_unfinished_action() {
                     self.status = self.status.next(self.seen_void());
                 } else {
@@ -228,7 +229,7 @@ impl State {
                     });
                 }
             }
-            // For the timeline and the count; what is to be undone follows from the knowledge.
+            // This conclusion is for the timeline and the count. What is to be undone follows from the knowledge.
             Conclusion::Unwanted { .. } => {}
             Conclusion::Withdrawn { operation, .. } => self.withdraw(at_ms, *operation),
             Conclusion::Foreign { reference } => {
@@ -252,7 +253,7 @@ impl State {
         }
     }
 
-    /// A client's operation is over without an effect, and may be asked for again.
+    /// Ends a client's operation that had no effect. A client may ask for it again.
     fn withdraw(&mut self, at_ms: UnixMillis, operation: Operation) {
         let event = match operation {
             Operation::Authorize => Event::WithdrewAuthorize,
@@ -264,9 +265,10 @@ impl State {
             return;
         };
         let before = self.rejections.take().filter(|row| row.operation == operation);
-        // What a look has proven without effect goes out under the next number.
+        // If a client asks again, the first call of the current generation is sent again under its key. If a read or
+        // look-up has proven that generation absent, the next generation is sent instead.
         let first = rejected.current().min_by_key(|call| call.sent_at_ms);
-        // However often it is rejected, its key is as old as its first sending (rule 5).
+        // The age of the key counts from its first sending, however often it was rejected since (rule 5).
         let since_ms = rejected.first_send_ms();
         let first = first.map(|call| DispatchedCall {
             sent_at_ms: since_ms.unwrap_or(call.sent_at_ms),
@@ -286,7 +288,7 @@ impl State {
         }
     }
 
-    /// Ends the running operation once the status or the knowledge says that it is over.
+    /// Ends the operation under way if the status or the knowledge shows that it is over.
     fn end_if_done(&mut self) {
         let Some(running) = &self.running else { return };
         let done = match (running.operation, running.cause) {
@@ -324,7 +326,8 @@ impl State {
                 RequestKind::Authorize | RequestKind::Charge | RequestKind::Capture | RequestKind::Void => {
                     status.is_final()
                 }
-                // What was proposed has an end once nothing is parked any more, also if evidence came before a second operator.
+                // A proposal ends once nothing is parked any more, even if evidence ended the parking before a second
+                // operator agreed.
                 RequestKind::Resolve if bound.proposed_by.is_some() => !is_parked,
                 RequestKind::Resolve => resolved,
             };

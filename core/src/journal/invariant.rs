@@ -1,5 +1,5 @@
-//! What must hold of every record, whatever happened. One definition of correct, shared by debug assertions, fuzzing,
-//! simulation and adapters (`docs/store.md`, “The record”). Each names its rule, or its page of `docs/`.
+//! What must hold of every record, whatever happened. Debug assertions, fuzzing, the simulator and adapters share this
+//! one definition (`docs/store.md`, “The record”). Each check names its rule, or its page of `docs/`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::journal::record::Record;
 use crate::journal::state::State;
 use crate::journal::status::Status;
 
-/// A broken invariant: which, and a sentence.
+/// A broken invariant: its name, and what was found.
 pub type Broken = (&'static str, String);
 
 /// Checks every invariant of one record.
 ///
 /// # Errors
-/// The first that does not hold.
+/// The first invariant that does not hold.
 pub fn check(record: &Record) -> Result<(), Broken> {
     bounds(record)?;
     keys_are_unique(record.state())?;
@@ -57,7 +57,7 @@ fn keys_are_unique(state: &State) -> Result<(), Broken> {
     )
 }
 
-/// No CAPTURED without what was captured from, and no capture shown in any other status.
+/// An attempt has a capture if and only if it is CAPTURED. AUTHORIZED, CAPTURING and CAPTURED need an authorization.
 fn capture_needs_authorization(state: &State) -> Result<(), Broken> {
     let captured = state.status == Status::Captured;
     ensure(
@@ -76,7 +76,8 @@ fn capture_needs_authorization(state: &State) -> Result<(), Broken> {
     )
 }
 
-/// `docs/promise.md`, “Safety”: of at most the authorized amount. (An amount that the PSP took of itself is shown as it is.)
+/// `docs/promise.md`, “Safety”: a capture asks for at most the authorized amount. (An amount that the PSP captured on
+/// its own is shown as it is.)
 fn capture_within_authorized(state: &State) -> Result<(), Broken> {
     let intended = state
         .running
@@ -95,7 +96,7 @@ fn capture_within_authorized(state: &State) -> Result<(), Broken> {
     )
 }
 
-/// Rule 1: a dispatch names its call.
+/// Rule 1: each dispatch names a call of its own, and its `send_by` is not before its `sent_at`.
 fn calls_are_unique(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     let mut seen: BTreeSet<LocalId> = BTreeSet::new();
     for entry in entries {
@@ -117,8 +118,8 @@ fn calls_are_unique(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Rule 3: the generation moves on only with proof that the one before had no effect, or with an operation of
-/// its own.
+/// Rule 3: within one operation, a generation is followed by the next number, and only with proof that it had no
+/// effect.
 fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     let mut proven: BTreeSet<(Operation, u16)> = BTreeSet::new();
     let mut current: Option<(Operation, u16)> = None;
@@ -170,7 +171,8 @@ fn effect_moves_only_with_proof(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Rule 3: where the customer returns to is part of what is sent under the PSP's key, so it does not come, or change, later.
+/// Rule 3: the return address is part of what is sent under the PSP's key. It is therefore named at most once, and not
+/// after a dispatch.
 fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     let mut addresses = 0;
     let mut is_sent = false;
@@ -182,7 +184,7 @@ fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
                 is_late |= is_sent;
             }
             Fact::Dispatched { .. } => is_sent = true,
-            // What was rejected had no effect: the next request is another one.
+            // A withdrawn operation had no effect, so that the next request may differ.
             Fact::Inferred {
                 conclusion: Conclusion::Withdrawn { .. },
             } => is_sent = false,
@@ -203,7 +205,7 @@ fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     })
 }
 
-/// Rule 10 and “status never goes back for any reader”: checked on every prefix.
+/// Rule 10, and “status never goes back for any reader”. It is checked on every prefix of the journal.
 fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
     let mut entries = record.entries().iter().enumerate();
     let Some(mut state) = entries
@@ -231,7 +233,8 @@ fn never_goes_back(statuses: impl Iterator<Item = Status>) -> Result<(), Broken>
     Ok(())
 }
 
-/// `docs/http.md`, “Replays”: a finalized key points at a prefix in which its answer was final.
+/// `docs/http.md`, “Replays”: in the state as of the entry that finalized a key, the key is already finalized by that
+/// entry.
 fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
     for bound in &record.state().keys {
         let Some(index) = bound.finalized_at else { continue };
@@ -246,7 +249,7 @@ fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
     Ok(())
 }
 
-/// `docs/http.md`, “Statuses”: of a manual payment that is CREATED nothing was asked yet.
+/// `docs/http.md`, “Statuses”: a manual payment that is CREATED has no operation under way.
 fn created_means_idle(state: &State) -> Result<(), Broken> {
     let fresh = state.status == Status::Created && state.terms.capture_method == CaptureMethod::Manual;
     ensure(
@@ -260,7 +263,8 @@ fn ensure(holds: bool, which: &'static str, what: impl FnOnce() -> String) -> Re
     if holds { Ok(()) } else { Err((which, what())) }
 }
 
-/// What no journal can bring about, since the fold keeps it: `core/tests/it/invariants.rs` has what a journal can.
+/// What no journal can contain, because the fold prevents it. `core/tests/it/invariants.rs` tests what a journal can
+/// contain.
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

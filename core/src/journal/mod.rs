@@ -1,4 +1,5 @@
-//! What happened to an attempt, and what follows from it alone: entries, the state that they fold to, the record.
+//! The journal of an attempt: its entries, the state that is folded from them, and the record that stores them. The
+//! state depends on nothing else.
 
 pub(crate) mod compensation;
 pub mod entry;

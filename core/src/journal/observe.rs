@@ -1,4 +1,4 @@
-//! What evidence does to the state: the part of the fold that takes in what was seen.
+//! How evidence changes the state: the part of the fold that applies observations.
 
 use crate::base::id::LocalId;
 use crate::base::time::UnixMillis;
@@ -21,7 +21,7 @@ impl State {
             .running
             .as_mut()
             .and_then(|running| running.answer(call, at_ms, &evidence.signal));
-        // An answer to a call that is history says nothing of what is parked.
+        // The answer to a call of an earlier operation says nothing about the operation that is parked.
         if answered.is_some_and(|answer| answer.is_new)
             && matches!(evidence.signal, Signal::NotSent { .. } | Signal::Rejected { .. })
         {
@@ -45,9 +45,10 @@ impl State {
             of: aimed_at.as_deref(),
         });
         self.knowledge.merge(evidence, answers);
-        // One order for the effects of one observation, whatever order the PSP lists them in.
+        // The effects of one observation are applied in a fixed order, whatever order the PSP lists them in.
         let mut effects: Vec<&Effect> = evidence.effects.iter().collect();
-        // A capture as it was asked for comes first: it is the one that stays (rules 8 and 14).
+        // A capture of the amount that was asked for comes first, because the first capture is the one that stays
+        // (rules 8 and 14).
         let asked_minor = self.asked_to_capture_minor();
         effects.sort_by_key(|effect| {
             let is_other = effect.kind == EffectKind::Capture
@@ -72,7 +73,8 @@ impl State {
                     self.refuse_form(operation, code, message, field);
                 }
             }
-            // What is acted on, or was, stays the attempt's object: word of a preparation may come late, and twice.
+            // The object that is or was acted on stays the attempt's object. Evidence of its preparation may come late,
+            // and twice.
             Signal::Prepared { .. } if self.authorization.is_some() || self.acts_on_object() => {}
             Signal::Prepared { reference } if is_current => {
                 self.object = Some(reference.clone());
@@ -80,12 +82,14 @@ impl State {
             }
             Signal::Prepared { .. } if self.object_is_answered => {}
             Signal::Prepared { reference } => self.object = self.object.take().max(Some(reference.clone())),
-            // The number of that call was proven without effect: its challenge is over, and another one may have been begun since.
+            // The call's generation was proven to have had no effect. Its 3-D Secure is over, and another one may have
+            // begun since.
             Signal::ActionRequired { .. } if answered.is_some_and(|answer| !answer.is_current) => {}
             Signal::ActionRequired { reference, url } => {
                 self.status = self.status.next(Event::ActionRequired);
                 if self.status == Status::RequiresAction {
-                    // The answer to our own call knows best which page is our customer's.
+                    // If reports name different objects, the answer to the current call decides which page is for this
+                    // customer.
                     let is_other = |action: &Action| is_current && action.reference != *reference;
                     if self.action.as_ref().is_some_and(is_other) {
                         self.action = None;
@@ -95,7 +99,7 @@ impl State {
                         url: url.clone(),
                         since_ms: at_ms,
                     });
-                    // Who was heard first need not have known the page (rule 7).
+                    // The first report may have lacked the page (rule 7).
                     if action.url.is_empty() && action.reference == *reference {
                         action.url.clone_from(url);
                     }
@@ -104,7 +108,8 @@ impl State {
             Signal::Refused { code, message } => {
                 let whose = match (answered, source) {
                     (Some(answer), _) if answer.is_current => Some(answer.operation),
-                    // An answer to a call that is history: its generation was already proven absent.
+                    // The answer to an earlier call decides nothing: its generation was proven absent, or its operation
+                    // has ended.
                     (Some(_), _) | (None, Source::Response | Source::NamedResponse { .. }) => None,
                     (None, Source::Webhook | Source::Lookup) => Some(Operation::Authorize),
                     (None, Source::Operator { .. }) => self.running.as_ref().map(|r| r.operation),
@@ -116,20 +121,21 @@ impl State {
         }
     }
 
-    /// An unknown that was parked is none if it turns out that nothing ever left: the operation goes on by itself
-    /// (`docs/promise.md`, “Liveness”; found by `explore`).
+    /// Ends the parking if it turns out that no call with an effect can have been executed. The outcome is then not
+    /// unknown, and the operation goes on by itself (`docs/promise.md`, “Liveness”; found by `explore`).
     pub(super) fn unpark(&mut self) {
         let Some(running) = self.running.as_mut().filter(|running| running.parked.is_some()) else {
             return;
         };
-        // What was refused was sent, and what was lost may have been.
+        // A call that was refused was sent. A call whose dispatch is lost may have been sent.
         if running.is_suspect() || running.maybe_sent().any(|call| call.step == CallStep::Execute) {
             return;
         }
         running.parked = None;
     }
 
-    /// An answer that is no rejection ends a row of them.
+    /// Ends a row of rejections if the answer to a call is no rejection. A call that was not sent, or whose outcome is
+    /// unknown, does not end the row.
     fn note_rejections(&mut self, is_answer: bool, source: &Source, signal: &Signal) {
         let goes_on = matches!(
             signal,
@@ -143,8 +149,8 @@ impl State {
         }
     }
 
-    /// The PSP refused what the client's terms ask for. A capture's amount can be another one under another key; all other terms
-    /// can never change, so that their refusal ends the attempt.
+    /// Applies a refusal of the client's terms. A client can capture another amount under another key. All other terms
+    /// can never change, so that their refusal is a refusal of the operation.
     fn refuse_form(&mut self, operation: Operation, code: &str, message: &str, field: &str) {
         let cause = self.running.as_ref().map(|running| running.cause);
         let is_of_client = cause == Some(Cause::Client);
@@ -166,7 +172,8 @@ impl State {
         }
     }
 
-    /// `is_taken` says that it comes with a capture, in an answer to a call of ours.
+    /// Applies one effect. `is_taken` says that the effect came together with a capture, in the answer to a call of the
+    /// operation under way.
     fn see(&mut self, at_ms: UnixMillis, id: LocalId, effect: &Effect, is_taken: bool) {
         match effect.kind {
             EffectKind::Authorize => self.see_authorization(at_ms, id, effect, is_taken),
@@ -194,7 +201,8 @@ impl State {
             }
             EffectKind::Void if self.is_own(effect) => self.status = self.status.next(self.seen_void()),
             EffectKind::Lapse if self.is_own(effect) => self.status = self.status.next(Event::SeenLapse),
-            // Somebody else's release (a duplicate that was compensated), and what becomes of taken money, do not move the status.
+            // These do not change the status: the release of another effect (a duplicate that was compensated), and
+            // what happens to captured funds later.
             EffectKind::Void
             | EffectKind::Lapse
             | EffectKind::Refund
@@ -203,10 +211,10 @@ impl State {
         }
     }
 
-    /// What a capture that is seen now was asked to be.
+    /// The amount that was asked for of a capture that is seen now, in minor units. `None`: no capture was asked for.
     fn asked_to_capture_minor(&self) -> Option<u64> {
         let Some(running) = &self.running else {
-            // What was rejected was asked for as well.
+            // An operation that the PSP rejected was asked for as well.
             let rejected = self.rejections.as_ref()?;
             return match rejected.operation {
                 Operation::Capture => Some(rejected.amount_minor),
@@ -221,7 +229,7 @@ impl State {
         }
     }
 
-    /// A client's void ends in VOIDED, nobody's in EXPIRED.
+    /// The event for a void that is seen. A void that was begun for expiry leads to EXPIRED, a client's void to VOIDED.
     pub(super) fn seen_void(&self) -> Event {
         if self.void_cause == Cause::Client {
             Event::SeenVoid
@@ -230,7 +238,8 @@ impl State {
         }
     }
 
-    /// After a rejection the status moved on by evidence: what was asked for happened after all.
+    /// Evidence after a rejection moved the status on: the rejected operation happened after all. Its keys wait for its
+    /// end again.
     fn go_on(&mut self, before: Status) {
         let operation = match (before, self.status) {
             (Status::Created, status) if status != Status::Created => Operation::Authorize,
@@ -248,7 +257,7 @@ impl State {
     fn see_authorization(&mut self, at_ms: UnixMillis, id: LocalId, effect: &Effect, is_taken: bool) {
         let asked = &self.terms.money;
         let as_asked = !asked.differs_from(effect.amount_minor, effect.currency.as_deref());
-        // What was taken along with it is judged as a capture (rule 14).
+        // If funds were captured together with it, the captured amount is checked instead (rule 14).
         if !as_asked && self.authorization.is_none() && !is_taken {
             let message =
                 "The PSP authorized another amount or currency than was asked for; it is being released.";
@@ -267,8 +276,9 @@ impl State {
         }
     }
 
-    /// From when on an authorization that is seen now may have been held: its PSP counts from the effect, which an unknown
-    /// hides for as long as it lasts (found by the simulator: the hold lapsed before it was to be released).
+    /// From when on an authorization that is seen now may have been held, in milliseconds since the Unix epoch. The PSP
+    /// counts the life of an authorization from the effect, and an unknown outcome may hide the effect for long (found
+    /// by the simulator: an authorization lapsed before it was to be released).
     fn first_asked_ms(&self, seen_ms: UnixMillis) -> UnixMillis {
         let authorize = self
             .running
@@ -277,7 +287,7 @@ impl State {
         let lost_ms = authorize
             .and_then(|running| running.lost)
             .map(|lost| lost.loss)
-            // Its dispatch may be lost, and nothing of it asked for since.
+            // The dispatch of an authorize may be lost even if none was begun since.
             .or(self.loss.filter(|_| self.is_suspect))
             .map(|loss| loss.begins_ms);
         let sent = authorize.into_iter().flat_map(|running| running.calls.iter());
@@ -294,7 +304,7 @@ impl State {
 
     /// Whether a release is of the attempt's own authorization.
     fn is_own(&self, effect: &Effect) -> bool {
-        // A compensation of another effect may be answered without saying of what.
+        // The answer to a compensation of another effect may not say of which effect it is.
         if self
             .running
             .as_ref()
@@ -303,14 +313,15 @@ impl State {
         {
             return self.own_reference() == Some(effect.id.as_str());
         }
-        // A repeated report may leave out what the first one said.
+        // A repeated report may leave out what an earlier report said, so that the merged knowledge is used.
         let of = self
             .knowledge
             .of_kind(effect.kind)
             .find(|(id, _)| *id == effect.id)
             .and_then(|(_, seen)| seen.of.as_deref());
         match self.own_reference() {
-            // Nothing of the attempt's own is known: a release is its own if it names nothing, or is of the very object.
+            // No reference of the attempt is known. A release is then the attempt's own if it names no effect, its own
+            // id, or an authorization that was seen.
             None => of.is_none_or(|of| of == effect.id || self.knowledge.is_authorization(of)),
             Some(own) => effect.id == own || of.is_none_or(|of| of == own),
         }

@@ -1,11 +1,13 @@
-//! Record bytes: the journal of one attempt, hash-chained, versioned and bounded (`docs/store.md`, “The record”).
+//! The bytes of a record: the journal of one attempt, hash-chained, versioned and bounded (`docs/store.md`, “The
+//! record”). Numbers in parentheses are sizes in bytes.
 //!
 //! ```text
 //! "payonce" version(1) attempt(16) | count(2) { length(2) entry }* | head(32)
 //! h(0)   = SHA-256("payonce" version attempt)
 //! h(n+1) = SHA-256(h(n) length entry)          head = h(count)
 //! ```
-//! All integers big-endian; an entry is postcard bytes of [`Entry`]. A flipped bit anywhere breaks the head.
+//! All integers are big-endian. An entry is the postcard encoding of [`Entry`]. A bit that is changed anywhere is
+//! detected when the record is decoded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,14 +28,14 @@ const MAGIC: &[u8; 7] = b"payonce";
 const HEADER_BYTES: usize = 7 + 1 + 16;
 const HEAD_BYTES: usize = 32;
 
-/// A link of the hash chain.
+/// A link of the hash chain: a SHA-256 digest.
 pub type Link = [u8; 32];
 
-/// The journal of one attempt with its state. Immutable: appending makes a new one.
+/// The journal of one attempt with its state. Entries are appended and never changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     id: AttemptId,
-    /// Shared, so that a step copies none of what it does not change.
+    /// Entries are shared, so that a step does not copy those that it does not change.
     entries: Vec<Arc<Entry>>,
     links: Vec<Link>,
     /// Header and entries as written, without count and head.
@@ -41,7 +43,7 @@ pub struct Record {
     state: Arc<State>,
 }
 
-/// Why bytes are not a record. They are left as they are.
+/// Why bytes are refused as a record, or why an entry is refused. The stored bytes are left as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -50,30 +52,31 @@ pub enum RecordError {
         /// Its size, in bytes.
         bytes: usize,
     },
-    /// Does not begin like a record.
+    /// The bytes do not begin like a record.
     NotARecord,
-    /// Written by another version of this software.
+    /// The record has a version that this build does not read.
     UnknownVersion {
-        /// Which.
+        /// The version in the bytes.
         version: u8,
     },
-    /// The record of another attempt.
+    /// It is the record of another attempt.
     WrongAttempt {
-        /// The one asked for.
+        /// The attempt whose record was asked for.
         expected: AttemptId,
     },
-    /// Ends early, or has bytes too many.
+    /// The bytes end too early, or there are too many.
     WrongLength,
-    /// An entry cannot be read.
+    /// An entry cannot be read: it is damaged, or a newer build wrote it.
     BadEntry {
-        /// Its place, from 0.
+        /// The index of the entry, from 0.
         index: usize,
     },
     /// The hash chain does not end in the stored head: the bytes were changed.
     ChainBroken,
-    /// The entries are no journal: it must begin with one `Created` whose key is its address.
+    /// The entries are not a journal of the attempt: a journal begins with its only `Created`, and the key of that
+    /// entry gives the attempt's id.
     NotAJournal,
-    /// No room for more entries.
+    /// There is no space for another entry.
     Full,
 }
 
@@ -113,10 +116,11 @@ impl fmt::Display for RecordError {
 impl std::error::Error for RecordError {}
 
 impl Record {
-    /// Begins a journal in this installation.
+    /// Begins a journal in the installation of this name; `""` for one without a name.
     ///
     /// # Errors
     /// [`RecordError::NotAJournal`] unless `first` is `Created` and `id` is the address of its key in the installation.
+    /// [`RecordError::Full`] if the entries do not fit.
     pub fn begin(id: AttemptId, first: Entry, installation: &str) -> Result<Self, RecordError> {
         let state = Arc::new(State::fold([&first]).ok_or(RecordError::NotAJournal)?);
         let second = (!installation.is_empty()).then(|| Entry {
@@ -148,7 +152,8 @@ impl Record {
     /// Appends an entry.
     ///
     /// # Errors
-    /// [`RecordError::Full`] past the bounds, [`RecordError::NotAJournal`] for a second beginning.
+    /// [`RecordError::Full`] past the bounds. [`RecordError::NotAJournal`] for an entry that cannot stand at this
+    /// index, such as a second `Created`.
     pub fn append(&mut self, entry: Entry) -> Result<(), RecordError> {
         if !is_in_place(self.entries.len(), &entry) {
             return Err(RecordError::NotAJournal);
@@ -162,7 +167,8 @@ impl Record {
         Ok(())
     }
 
-    /// [`Record::append`] for a caller that has applied the entry to the state already.
+    /// Appends an entry like [`Record::append`]. `state` is the state to which the caller has already applied the
+    /// entry.
     pub(crate) fn append_folded(&mut self, entry: Entry, state: State) -> Result<(), RecordError> {
         if self.entries.len() >= ENTRIES_MAX {
             return Err(RecordError::Full);
@@ -173,10 +179,10 @@ impl Record {
         Ok(())
     }
 
-    /// Reads the bytes of the record of `expected`, checking the whole chain.
+    /// Decodes the record of the attempt `expected`, and checks the whole hash chain.
     ///
     /// # Errors
-    /// Everything that [`RecordError`] names; the bytes are not touched.
+    /// Every [`RecordError`] but [`RecordError::Full`]. The bytes are not changed.
     pub fn decode(expected: AttemptId, bytes: &[u8]) -> Result<Self, RecordError> {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLarge { bytes: bytes.len() });
@@ -208,7 +214,8 @@ impl Record {
             link = next_link(&link, body);
             let (entry, left) =
                 postcard::take_from_bytes(body).map_err(|_| RecordError::BadEntry { index })?;
-            // A wire form of a newer build cannot be written here, so what it dispatched cannot be sent again.
+            // This build could not send the dispatches of a newer wire form again byte for byte (rule 15), so that it
+            // refuses the record.
             if !left.is_empty() || is_of_newer_build(&entry) {
                 return Err(RecordError::BadEntry { index });
             }
@@ -261,26 +268,27 @@ impl Record {
         self.encoded.len() + 2 + HEAD_BYTES
     }
 
-    /// Whose record it is.
+    /// The attempt whose record it is.
     #[must_use]
     pub fn id(&self) -> AttemptId {
         self.id
     }
 
-    /// Number of entries: the version that a compare-and-swap compares. Journals only grow, so it never repeats.
+    /// The number of entries. It is the version that a compare-and-swap compares. It never repeats, because journals
+    /// only grow.
     #[must_use]
     pub fn version(&self) -> RecordVersion {
         RecordVersion::of_entries(self.entries.len())
     }
 
-    /// Whether the attempt has ended (rule 10): its answers are finalized for good, and a copy of the record is worth keeping
-    /// where reads are cheap.
+    /// Whether the attempt has ended (rule 10). Its final answers do not change any more, so that a copy of the record
+    /// is worth keeping where reads are cheap.
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.state().status.is_final()
     }
 
-    /// Its status, and what it waits for: for metrics.
+    /// The attempt's status and what it waits for, for metrics.
     #[must_use]
     pub fn standing(&self) -> Standing {
         Standing::of(self.state())
@@ -292,25 +300,25 @@ impl Record {
         &self.entries
     }
 
-    /// The chain's link after each entry.
+    /// The link of the hash chain after each entry.
     #[must_use]
     pub fn links(&self) -> &[Link] {
         &self.links
     }
 
-    /// The last link.
+    /// The last link of the hash chain. The stored bytes end with it.
     #[must_use]
     pub fn head(&self) -> Link {
         self.links.last().copied().unwrap_or_default()
     }
 
-    /// The state now.
+    /// The current state.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The state as of the entry at `index`; the state now if there is none.
+    /// The state as of the entry at `index`. If there is no such entry, it is the current state.
     #[must_use]
     pub fn state_at(&self, index: usize) -> Arc<State> {
         if index + 1 >= self.entries.len() {
@@ -320,7 +328,7 @@ impl Record {
         State::fold(prefix).map_or_else(|| Arc::clone(&self.state), Arc::new)
     }
 
-    /// Whether this journal has grown out of `other`: every entry of `other` is in it, at its place.
+    /// Whether this journal begins with all entries of `other`, or is equal to it.
     #[must_use]
     pub fn grew_from(&self, other: &Record) -> bool {
         self.id == other.id
@@ -328,11 +336,12 @@ impl Record {
             && self.links.get(other.links.len() - 1) == other.links.last()
     }
 
-    /// Whether this record, read back after a swap of `written` onto `expected_version` ended unknown, proves that the
-    /// swap was this writer's ([`crate::host::store::Swapped::read_back`]). Then, and only then, the writer carries out what it
-    /// dispatched; otherwise the input is handled again. Without a dispatch there is nothing to carry out and nothing that
-    /// tells two writers apart: two servers that created one attempt in the same millisecond wrote the same bytes (found
-    /// by the simulator).
+    /// Whether this record proves that a swap was this writer's. The record was read back after a swap of `written`
+    /// onto `expected_version` ended unknown ([`crate::host::store::Swapped::read_back`]). Only with this proof does
+    /// the writer carry out what it dispatched. Otherwise the input is handled again.
+    ///
+    /// The proof needs a dispatch. Without one there is nothing to carry out, and nothing distinguishes two writers:
+    /// two servers that created one attempt in the same millisecond wrote the same bytes (found by the simulator).
     pub(crate) fn proves_swap_of(&self, written: &Record, expected_version: Option<RecordVersion>) -> bool {
         let from = expected_version.map_or(0, RecordVersion::entries);
         let mut added = written.entries.iter().skip(from);
@@ -379,7 +388,8 @@ fn take_u16(bytes: &[u8]) -> Result<(usize, &[u8]), RecordError> {
     Ok((usize::from(u16::from_be_bytes(*head)), rest))
 }
 
-/// The address of a journal follows from its first entry, and from the one behind it if that names the installation.
+/// Checks that `id` is the address of the journal. The address follows from the first entry, and from the second if
+/// that one names the installation.
 fn check_address(id: AttemptId, first: &Entry, second: Option<&Entry>) -> Result<(), RecordError> {
     let installation = match second.map(|entry| &entry.fact) {
         Some(Fact::Installation { name }) => name,
@@ -395,7 +405,7 @@ fn is_of_newer_build(entry: &Entry) -> bool {
     matches!(entry.fact, Fact::WireForm { form } if form > WireForm::CURRENT.number())
 }
 
-/// Whether an entry can stand at this place, and is of a kind that this build understands whole.
+/// Whether an entry of this kind can stand at this index.
 fn is_in_place(index: usize, entry: &Entry) -> bool {
     match &entry.fact {
         Fact::Created { .. } => index == 0,

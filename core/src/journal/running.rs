@@ -12,44 +12,45 @@ use crate::journal::evidence::Signal;
 /// An operation that was intended and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CurrentOperation {
-    /// Which.
+    /// The operation.
     pub operation: Operation,
-    /// On whose behalf.
+    /// On whose behalf it runs.
     pub cause: Cause,
-    /// Minor units.
+    /// The amount, in minor units of the attempt's currency.
     pub amount_minor: u64,
-    /// What it is aimed at, when not at the attempt's own authorization.
+    /// The PSP's id of the object or effect that it acts on. `None`: the attempt's own object or authorization.
     pub target: Option<String>,
     /// When it was intended, in milliseconds since the Unix epoch.
     pub since_ms: UnixMillis,
     /// Current generation; 0 before the first dispatch.
     pub generation: u16,
-    /// Whether the current generation was proven not to have happened (rule 3).
+    /// Whether it is proven that the effect of the current generation did not happen (rule 3).
     pub proven_absent: bool,
-    /// Set once the PSP refused it for good, until another try is begun.
+    /// Set once the PSP has refused a void or refund, until the current generation is proven to have had no effect.
     pub refused: Option<Refused>,
     /// Whether the last answer to a call of the current generation was a rejection.
     pub was_rejected: bool,
-    /// Whether the current PSP key can tell nothing more: it is not sent again.
+    /// Whether sending the current PSP key again can show nothing more. The key is then not sent again.
     pub key_is_useless: bool,
-    /// When the current generation was sent first, if that was by an earlier request that the PSP rejected, in milliseconds since
-    /// the Unix epoch.
+    /// When the current generation was first sent, in milliseconds since the Unix epoch, if that was by an earlier
+    /// request that the PSP rejected.
     pub key_used_since_ms: Option<UnixMillis>,
-    /// Set while nothing more is tried and an operator is waited for.
+    /// Set while the operation is parked: nothing more is tried, and an operator is waited for.
     pub parked: Option<Parking>,
     /// Its calls, oldest first.
     pub calls: Vec<DispatchedCall>,
-    /// Set while requests of it may have been sent whose dispatches are lost (rule 16): one more sending of the current generation, of
-    /// unknown outcome.
+    /// Set while requests of it may have been sent whose dispatches are lost (rule 16). They count as one more sending
+    /// of the current generation, whose outcome is unknown.
     pub lost: Option<LostSending>,
 }
 
-/// Requests that may have been sent, and of which the journal lacks the dispatches.
+/// Requests that may have been sent although the journal lacks their dispatches (rule 16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostSending {
-    /// When they may have been sent.
+    /// The loss. The requests may have been sent in its time.
     pub loss: Loss,
-    /// When this was noted, in milliseconds since the Unix epoch.
+    /// When the operation became suspect, in milliseconds since the Unix epoch: when the loss was noted or, for an
+    /// operation that began after that, when the operation began.
     pub since_ms: UnixMillis,
 }
 
@@ -58,12 +59,12 @@ pub struct LostSending {
 pub struct Parking {
     /// Why nothing more is tried.
     pub reason: String,
-    /// The record's version as of the entry that parked it. A `resolve` names it, so that it is about this parking and no other
-    /// one (`docs/http.md`, “Resolve”).
+    /// The record's version as of the entry that parked the operation. A `resolve` names the version, so that it
+    /// applies to this parking and to no other (`docs/http.md`, “Resolve”).
     pub version: RecordVersion,
 }
 
-/// A void or refund that the PSP refused: what it should release may still be held, or come to be held.
+/// A refusal of a void or refund. What it should release may still be held, or may be held later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The PSP's code.
@@ -75,62 +76,64 @@ pub struct Refused {
 /// One dispatched call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DispatchedCall {
-    /// Its name.
+    /// The name of the call. It is unique.
     pub id: LocalId,
-    /// Makes the object, or acts.
+    /// Whether the call makes the object or acts.
     pub step: CallStep,
-    /// Generation.
+    /// Generation (rule 3).
     pub generation: u16,
-    /// PSP key.
+    /// The PSP key (rule 3).
     pub psp_key: Arc<str>,
-    /// The object or effect that it addressed.
+    /// The PSP's id of the object or effect that the call addressed, if one was known.
     pub target: Option<String>,
-    /// Sent at, earliest, in milliseconds since the Unix epoch.
+    /// The earliest time at which it was sent, in milliseconds since the Unix epoch.
     pub sent_at_ms: UnixMillis,
-    /// Sent by, latest, in milliseconds since the Unix epoch.
+    /// The latest time at which it may be sent, in milliseconds since the Unix epoch.
     pub send_by_ms: UnixMillis,
-    /// The wire form that it was written in: sent again, it is written in the same.
+    /// The number of the wire form in which it was written. If it is sent again, it is written in the same form
+    /// (rule 15).
     pub wire_form: u16,
-    /// What it asks for, in minor units: sent again, it asks for the same.
+    /// The amount that it asks for, in minor units. If it is sent again, it asks for the same amount (rule 3).
     pub amount_minor: u64,
-    /// What became of it.
+    /// What is known of its delivery.
     pub delivery: DeliveryState,
 }
 
-/// What became of a call.
+/// What is known of the delivery of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Nothing is known. Its owner may be about to send it, until `send_by_ms`.
+    /// Nothing is known. The writer of the dispatch may still send the call, until `send_by_ms`.
     Pending,
-    /// It was sent and its outcome is unknown.
+    /// The call was sent, and its outcome is unknown.
     Unknown {
-        /// When that was seen.
+        /// When that was noted, in milliseconds since the Unix epoch.
         at_ms: UnixMillis,
     },
-    /// Nothing of it left.
+    /// No byte of the call left.
     NotSent {
-        /// When that was seen.
+        /// When that was noted, in milliseconds since the Unix epoch.
         at_ms: UnixMillis,
     },
     /// The PSP answered it.
     Answered {
-        /// When that was seen.
+        /// When that was noted, in milliseconds since the Unix epoch.
         at_ms: UnixMillis,
     },
-    /// The PSP rejected it without executing it: our credentials, our account or our request, not the payment.
+    /// The PSP rejected the call without executing it. The rejection is about this server's credentials, account or
+    /// request, not about the payment.
     Rejected {
-        /// When that was seen.
+        /// When that was noted, in milliseconds since the Unix epoch.
         at_ms: UnixMillis,
     },
 }
 
-/// Which of an operation's calls an answer is to.
+/// The call of an operation that an answer belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerTo {
     pub(crate) operation: Operation,
     /// Whether the call is of the current generation.
     pub(crate) is_current: bool,
-    /// Whether it changed what is known of the call.
+    /// Whether the answer changed what is known of the call's delivery.
     pub(crate) is_new: bool,
 }
 
@@ -160,7 +163,7 @@ impl CurrentOperation {
         }
     }
 
-    /// Notes the answer to one of its calls. `None` if it is not one of its calls.
+    /// Notes the answer to a call of this operation. `None`: the call is not of this operation.
     pub(crate) fn answer(
         &mut self,
         call: Option<LocalId>,
@@ -185,12 +188,12 @@ impl CurrentOperation {
             | Signal::Refused { .. }
             | Signal::FormRefused { .. } => DeliveryState::Answered { at_ms },
         };
-        // A later, better answer replaces an unknown; nothing replaces an answer, and what may have been sent is
-        // never taken back.
+        // A later and better answer replaces an unknown outcome. Nothing replaces an answer. A call that may have been
+        // sent never becomes one that was not sent.
         let before = track.delivery;
         track.delivery = match (track.delivery, now) {
             (DeliveryState::Answered { at_ms }, _) => DeliveryState::Answered { at_ms },
-            // Told twice, it is as it was told first.
+            // A repeated report keeps the time of the first one.
             (
                 DeliveryState::Unknown { at_ms },
                 DeliveryState::Unknown { .. }
@@ -241,7 +244,7 @@ impl CurrentOperation {
         })
     }
 
-    /// Whether requests of it may have been sent whose dispatches are lost (rule 16).
+    /// Whether requests of it may have been sent although their dispatches are lost (rule 16).
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.lost.is_some()
@@ -260,8 +263,8 @@ impl CurrentOperation {
         last.is_some_and(|call| matches!(call.delivery, DeliveryState::Rejected { .. }))
     }
 
-    /// How many calls since the last one that was answered otherwise were rejected, whatever their number. A call that was lost
-    /// says nothing of the PSP's mind.
+    /// How many calls were rejected since the last call that was answered otherwise, in any generation. A call without
+    /// an answer does not end the row.
     #[must_use]
     pub fn rejections_in_a_row(&self) -> usize {
         let is_rejected = |call: &&DispatchedCall| matches!(call.delivery, DeliveryState::Rejected { .. });
@@ -274,22 +277,25 @@ impl CurrentOperation {
             .count()
     }
 
-    /// The end of the last time to send that a call of the current generation had, whatever became of it: a rejected call counts, which
-    /// has had no effect.
+    /// The latest `send_by_ms` of the calls of the current generation, in milliseconds since the Unix epoch. Every call
+    /// counts, including one that was rejected and had no effect.
     #[must_use]
     pub fn last_dispatch_ms(&self) -> Option<UnixMillis> {
         self.current().map(|call| call.send_by_ms).max()
     }
 
-    /// The last moment at which any call of the current generation may have been sent (rule 6).
+    /// The last moment, in milliseconds since the Unix epoch, at which those calls of the current generation may have
+    /// been sent that may have been executed (rule 6). A call whose dispatch is lost may have been sent until the
+    /// restore (rule 16).
     #[must_use]
     pub fn last_send_ms(&self) -> Option<UnixMillis> {
         let lost_ms = self.lost.map(|lost| lost.loss.restored_ms);
         self.maybe_sent().map(|call| call.send_by_ms).chain(lost_ms).max()
     }
 
-    /// The first moment at which the current PSP key may have been used (rule 5). A call that was rejected has used it as well: it
-    /// is sent again under the same key, and what a PSP kept of it is forgotten in the same time.
+    /// The first moment at which the current PSP key may have been used (rule 5), in milliseconds since the Unix epoch.
+    /// A rejected call has used the key as well: it is sent again under the same key, and the PSP forgets what it kept
+    /// of the call after the same time.
     #[must_use]
     pub fn first_send_ms(&self) -> Option<UnixMillis> {
         let used = self

@@ -1,4 +1,4 @@
-//! What operators watch of an attempt: its status, and what it waits for since when.
+//! What operators watch of an attempt: its status, what it waits for, and since when.
 
 use super::running::CurrentOperation;
 use super::state::State;
@@ -12,14 +12,14 @@ pub enum WaitsFor {
     Sending,
     /// A call was sent, and its outcome is not known. It is in flight for some milliseconds, and in doubt after that.
     Psp,
-    /// The customer has a 3-D Secure to finish.
+    /// The customer has to finish a 3-D Secure.
     Customer,
-    /// It is parked: an operator has to find out what happened.
+    /// The operation is parked: an operator has to find out what happened.
     Operator,
 }
 
 impl WaitsFor {
-    /// Every one.
+    /// All of them.
     pub const ALL: [Self; 4] = [Self::Sending, Self::Psp, Self::Customer, Self::Operator];
 
     /// Its name in metrics.
@@ -34,17 +34,18 @@ impl WaitsFor {
     }
 }
 
-/// Where an attempt stands.
+/// The status of an attempt and what the attempt waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Its status.
     pub status: Status,
-    /// What it waits for, and since when. `None`: nothing but its merchant's next request.
+    /// What it waits for, and since when, in milliseconds since the Unix epoch. `None`: only its merchant's next
+    /// request.
     pub waits: Option<(WaitsFor, UnixMillis)>,
 }
 
 impl Standing {
-    /// Whether anything is left to happen: a final attempt may still wait, for a compensation or an operator.
+    /// Whether something is left to happen. A final attempt may still wait for a compensation or for an operator.
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.status.is_final() || self.waits.is_some()

@@ -1,5 +1,5 @@
-//! State: the fold of a journal. Nothing is stored that the journal does not say, and folding any prefix gives the
-//! state as it was then: that is how a replay gives the same bytes for ever (`docs/http.md`, “Replays”).
+//! The state: the fold of a journal. Everything in it follows from the journal. The fold of a prefix gives the state as
+//! it was then. A replay therefore gives the same bytes at any time (`docs/http.md`, “Replays”).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,44 +18,44 @@ use crate::journal::evidence::{EffectKind, Knowledge};
 use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::journal::status::Status;
 
-/// An attempt, as its journal tells it.
+/// An attempt, as its journal shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Owner.
+    /// The merchant that owns the attempt, by its name in the configuration.
     pub merchant: Arc<str>,
     /// What is to be paid, and how.
     pub terms: Arc<Terms>,
-    /// Where the customer goes once a 3-D Secure is over.
+    /// Where the customer is sent after a 3-D Secure.
     pub return_url: Option<Arc<str>>,
     /// Name of the PSP in the configuration.
     pub psp: Arc<str>,
-    /// How that PSP is spoken to.
+    /// The connector of that PSP.
     pub connector: Connector,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_at_ms: UnixMillis,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// Keys bound to it, in order; the first is the create key.
+    /// Keys bound to it, in the order of binding. The first is the create key.
     pub keys: Vec<BoundKey>,
-    /// The one authorization that counts.
+    /// The attempt's own authorization, once it was seen.
     pub authorization: Option<Authorization>,
-    /// The one capture that counts.
+    /// The attempt's own capture, once it was seen.
     pub capture: Option<Capture>,
-    /// Why it was declined.
+    /// Why it was declined, if it was.
     pub decline: Option<Decline>,
-    /// What the customer has to do.
+    /// The 3-D Secure that the PSP required of the customer, if it required one.
     pub action: Option<Action>,
     /// The PSP's object, once its id is in the journal (rule 12).
     pub object: Option<String>,
-    /// Whether an answer to a dispatch named it: nobody else's word replaces that.
+    /// Whether an answer to a dispatch named `object`. Evidence from elsewhere does not replace it then.
     pub(crate) object_is_answered: bool,
     /// The operation under way.
     pub running: Option<CurrentOperation>,
-    /// All that was seen at the PSP of objects of our own.
+    /// Everything that was seen at the PSP of the attempt's own objects.
     pub knowledge: Knowledge,
     /// The installation that made the attempt; `""` for one without a name.
     pub installation: Arc<str>,
-    /// The wire form of the dispatches that follow.
+    /// The number of the wire form of the dispatches that follow.
     pub wire_form: u16,
     /// When the requests that make an object at the PSP were sent, if any was dispatched.
     pub creation: Option<Creation>,
@@ -63,46 +63,51 @@ pub struct State {
     pub foreign: BTreeSet<String>,
     /// Consecutive rejections of a client's operation, if its last try was rejected.
     pub rejections: Option<Rejections>,
-    /// The capture that differs from what was asked for, until an operator has seen to it (rule 14).
+    /// The capture that differs from what was asked for, until an operator has resolved the difference (rule 14).
     pub mismatch: Option<Mismatch>,
-    /// The same, for good: answers show it.
+    /// The same difference, also after it was resolved. Answers show it.
     pub mismatch_shown: Option<Mismatch>,
-    /// The last resolution that was proposed. It is about one parking, and says nothing of another one.
+    /// The last resolution that was proposed. It is about one parking, and has no meaning for any other.
     pub proposal: Option<Proposal>,
-    /// The last loss that the record was told of (rule 16).
+    /// The last loss that the journal notes (rule 16).
     pub loss: Option<Loss>,
-    /// Whether something may have been sent in the time of that loss that no look has shown or excluded yet (rule 16).
+    /// Whether something may have been sent in the time of that loss that no read or look-up has shown or excluded yet
+    /// (rule 16).
     pub is_suspect: bool,
-    /// Whether the object was known before that loss. One that came to be known later need not be the one that was acted on then.
+    /// Whether the object was known before that loss. An object that became known later may not be the one that was
+    /// acted on in that time.
     pub had_object_at_loss: bool,
     /// Highest generation used, by operation (rule 3).
     pub(crate) generations_used: BTreeMap<Operation, u16>,
     /// Generation of every call that was dispatched.
     pub(crate) generation_of_call: BTreeMap<LocalId, u16>,
-    /// Whether a void under way ends in VOIDED (a client's) or EXPIRED (nobody's).
+    /// The cause of the last void that was no compensation. A client's void leads to VOIDED, a void for expiry to
+    /// EXPIRED.
     pub(crate) void_cause: Cause,
 }
 
-/// A key and what it was used for.
+/// A key that is bound to the attempt, and its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundKey {
-    /// The key.
+    /// The idempotency key.
     pub key: Arc<str>,
     /// Digest of the request.
     pub fingerprint: Fingerprint,
-    /// What was asked.
+    /// What was requested under it.
     pub request: RequestKind,
-    /// Index of the entry by which it was asked for: for the first time, or again after a rejection.
+    /// Index of the entry that requested it: for the first time, or again after a rejection.
     pub asked_at: usize,
-    /// Index of the entry by which its answer became final; the answer is the state as of there.
+    /// Index of the entry that made its answer final. The answer is the state as of that entry.
     pub finalized_at: Option<usize>,
-    /// Set while the PSP has rejected what was asked under it: nothing is under way for it until its client asks again.
+    /// Set while the PSP has rejected what was requested under it. Nothing is under way for it until its client asks
+    /// again.
     pub is_withdrawn: bool,
-    /// Whether another key has since requested the same operation; its result does not finalize this key.
+    /// Whether another key has since requested the same operation. The result of that operation is not the answer to
+    /// this key.
     pub is_superseded: bool,
-    /// The operator who proposed a resolution under it, which another operator has to agree with.
+    /// The operator who proposed a resolution under it. Another operator has to agree with the proposal.
     pub proposed_by: Option<Arc<str>>,
-    /// Set once the PSP has refused the form of what was asked under it: that is its answer.
+    /// Set once the PSP has refused the terms of the request. This refusal is the key's answer.
     pub form_refused: Option<FormRefused>,
 }
 
@@ -122,18 +127,18 @@ impl BoundKey {
     }
 }
 
-/// What the PSP refused of a client's terms.
+/// The PSP's refusal of a client's terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormRefused {
     /// The PSP's code.
     pub code: String,
-    /// The PSP's words.
+    /// The PSP's message.
     pub message: String,
-    /// The member at fault.
+    /// The member of the request that is at fault.
     pub field: String,
 }
 
-/// When an attempt's object can have been made.
+/// When the attempt's object may have been made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Creation {
     /// When the first request that makes one was dispatched, in milliseconds since the Unix epoch.
@@ -142,24 +147,25 @@ pub struct Creation {
     pub last_send_by_ms: UnixMillis,
 }
 
-/// Rejections in a row of what a client asked for.
+/// Consecutive rejections of a client's operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejections {
-    /// Of which operation.
+    /// The operation that was rejected.
     pub operation: Operation,
-    /// How many.
+    /// How many rejections there were.
     pub count: u32,
-    /// The first of the calls that were rejected: it is sent again as it was, if it is sent again under its key.
+    /// The first call that was rejected. If the operation is sent again under the key of this call, the same request is
+    /// sent.
     pub call: Option<DispatchedCall>,
-    /// Minor units that were asked for.
+    /// The amount that was asked for, in minor units.
     pub amount_minor: u64,
-    /// Whether a return address had been given by then.
+    /// Whether the return address was known by then.
     pub had_return_url: bool,
     /// When the last one was seen, in milliseconds since the Unix epoch.
     pub last_ms: UnixMillis,
 }
 
-/// A capture that is not what was asked for.
+/// A capture that differs from what was asked for (rule 14).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// The capture's id at the PSP.
@@ -174,7 +180,7 @@ pub struct Mismatch {
     pub version: RecordVersion,
 }
 
-/// The authorization that counts.
+/// The attempt's own authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
     /// `auth_…`.
@@ -183,11 +189,12 @@ pub struct Authorization {
     pub psp_reference: String,
     /// When it was first seen, in milliseconds since the Unix epoch.
     pub authorized_at_ms: UnixMillis,
-    /// From when on it may have been held at the PSP, in milliseconds since the Unix epoch: when it was first asked for.
+    /// From when on it may have been held at the PSP, in milliseconds since the Unix epoch: when it was first asked
+    /// for.
     pub held_since_ms: UnixMillis,
 }
 
-/// The capture that counts.
+/// The attempt's own capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// `cap_…`.
@@ -196,34 +203,35 @@ pub struct Capture {
     pub psp_reference: String,
     /// When it was first seen, in milliseconds since the Unix epoch.
     pub captured_at_ms: UnixMillis,
-    /// Minor units.
+    /// The captured amount, in minor units.
     pub amount_minor: u64,
-    /// What we had asked for, in minor units; `None` if we had not asked, as with a capture by hand at the PSP.
+    /// The amount that we had asked for, in minor units. `None`: we had not asked, as for a capture by hand at the PSP.
     pub asked_minor: Option<u64>,
 }
 
-/// A definite no.
+/// Why an attempt was declined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decline {
-    /// The PSP's code, or one of ours.
+    /// The PSP's code, or one of Pay Once's own codes.
     pub code: String,
-    /// Words for people.
+    /// An explanation, for people.
     pub message: String,
 }
 
-/// 3-D Secure, waiting for the customer.
+/// A 3-D Secure that waits for the customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// The PSP's object.
+    /// The PSP's id of the object.
     pub reference: String,
-    /// Where the customer goes.
+    /// The page to which the customer is sent. Empty: the PSP named no page.
     pub url: String,
-    /// Since when, in milliseconds since the Unix epoch.
+    /// When it was first seen, in milliseconds since the Unix epoch.
     pub since_ms: UnixMillis,
 }
 
 impl State {
-    /// Whether an authorization that may be lost need not be of the object that is known: the object came to be known after the loss.
+    /// Whether an authorization whose dispatch is lost may be of another object than the one that is known, because
+    /// that object became known after the loss.
     pub(crate) fn may_have_another_object(&self) -> bool {
         let authorize = self
             .running
@@ -244,7 +252,7 @@ impl State {
         Some(state)
     }
 
-    /// The state that a first entry makes.
+    /// The state after the first entry. `None` if that is not `Created`.
     fn from_first(entry: &Entry) -> Option<Self> {
         let Fact::Created {
             merchant,
@@ -296,13 +304,14 @@ impl State {
         })
     }
 
-    /// The bound key of this name.
+    /// The bound key of this name, if there is one.
     #[must_use]
     pub fn bound(&self, key: &str) -> Option<&BoundKey> {
         self.keys.iter().find(|bound| *bound.key == *key)
     }
 
-    /// The operation that waits for an operator, and which parking of it.
+    /// The operation that is parked, and the version of its parking. A captured amount that differs counts as a parked
+    /// capture.
     #[must_use]
     pub fn parking(&self) -> Option<(Operation, RecordVersion)> {
         match (&self.running, &self.mismatch) {
@@ -315,7 +324,7 @@ impl State {
         }
     }
 
-    /// The resolution that is proposed for what is parked now.
+    /// The resolution that is proposed for the present parking.
     #[must_use]
     pub fn open_proposal(&self) -> Option<&Proposal> {
         let proposal = self.proposal.as_ref()?;
@@ -335,19 +344,19 @@ impl State {
         self.terms.capture_method == CaptureMethod::Automatic
     }
 
-    /// Whether anything was ever seen to be reserved.
+    /// Whether an authorization was ever seen.
     #[must_use]
     pub fn holds_something(&self) -> bool {
         self.authorization.is_some() || self.knowledge.has(EffectKind::Authorize)
     }
 
-    /// Whether a 3-D Secure is being given up that, as far as is known, nobody has finished.
+    /// Whether a 3-D Secure is being released that nobody has finished, as far as is known.
     #[must_use]
     pub fn is_unfinished_action(&self) -> bool {
         self.status == Status::Voiding && self.action.is_some() && !self.holds_something()
     }
 
-    /// The PSP's id of the attempt's own authorization or object, once known.
+    /// The PSP's id of the attempt's own authorization, action or object, once one is known.
     #[must_use]
     pub fn own_reference(&self) -> Option<&str> {
         self.authorization
@@ -363,7 +372,8 @@ impl State {
         current.any(|call| call.step == CallStep::Execute && call.target.is_some())
     }
 
-    /// Whether the journal names the object as the attempt's own: an answer to a dispatch named it, or a dispatch addressed it.
+    /// Whether the journal names the object as the attempt's own: an answer to a dispatch or other evidence of the
+    /// attempt's own objects named it, or a dispatch of the operation under way addressed it.
     #[must_use]
     pub fn names(&self, object: &str) -> bool {
         let addressed = |running: &CurrentOperation| {
@@ -387,21 +397,23 @@ impl State {
             || self.running.as_ref().is_some_and(addressed)
     }
 
-    /// The wire form of a dispatch.
+    /// The number of the wire form of a dispatch. For a call that is not of the operation under way, it is the present
+    /// form.
     pub(crate) fn wire_form_of(&self, call: LocalId) -> u16 {
         let running = self.running.as_ref();
         let known = running.and_then(|running| running.calls.iter().find(|track| track.id == call));
         known.map_or(self.wire_form, |track| track.wire_form)
     }
 
-    /// Whether another sending than `call` under the same key may have had its effect.
+    /// Whether another sending under the same key than `call` may have had an effect. A sending whose dispatch is lost
+    /// counts (rule 16).
     pub(crate) fn may_have_sent_besides(&self, call: LocalId) -> bool {
         if self.running.as_ref().is_some_and(CurrentOperation::is_suspect) {
             return true;
         }
         let may_have_acted = |other: &DispatchedCall| match other.delivery {
             DeliveryState::Pending | DeliveryState::Unknown { .. } => true,
-            // Its answer began the 3-D Secure that the customer may finish.
+            // Its answer began the 3-D Secure, which the customer may still finish.
             DeliveryState::Answered { .. } => self.status == Status::RequiresAction,
             DeliveryState::NotSent { .. } | DeliveryState::Rejected { .. } => false,
         };
@@ -409,14 +421,15 @@ impl State {
         sent.any(|other| other.id != call && other.step == CallStep::Execute && may_have_acted(other))
     }
 
-    /// What a dispatch of this generation asks for, in minor units: what it asked for before, or, of a refund under a new number,
-    /// what is left to be given back.
+    /// The amount that a dispatch of this generation asks for, in minor units. It is what an earlier dispatch of the
+    /// generation asked for. A refund under a new generation asks for what is left to be given back.
     pub(crate) fn amount_to_ask_minor(&self, generation: u16) -> u64 {
         let Some(running) = &self.running else { return 0 };
         let sent_before = running.calls.iter().find(|call| call.generation == generation);
         match (sent_before, &running.target) {
             (Some(call), _) => call.amount_minor,
-            // Of the whole capture: refunds that had gone through when this one was intended may have failed since.
+            // The rest is counted from the whole capture: refunds that had succeeded when this one was intended may
+            // have failed since.
             (None, Some(target)) if running.operation == Operation::Refund => {
                 let captured_minor = self.seen_minor(EffectKind::Capture, target);
                 let whole_minor = captured_minor.filter(|minor| *minor > 0);
@@ -427,7 +440,8 @@ impl State {
         }
     }
 
-    /// The call that was rejected and is to be sent again as it was: under its own key, where the same is asked for.
+    /// The rejected call that is to be sent again unchanged, under its own key. `None`: there is none, or something
+    /// else is asked for.
     pub(crate) fn rejected_call(&self, operation: Operation, amount_minor: u64) -> Option<&DispatchedCall> {
         let row = self.rejections.as_ref()?;
         let is_same = row.operation == operation
@@ -436,7 +450,7 @@ impl State {
         row.call.as_ref().filter(|_| is_same)
     }
 
-    /// When this number was sent first, if the PSP rejected it then, in milliseconds since the Unix epoch.
+    /// When this generation was first sent, in milliseconds since the Unix epoch, if the PSP rejected it then.
     pub(crate) fn rejected_number_since_ms(
         &self,
         operation: Operation,

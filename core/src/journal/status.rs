@@ -1,11 +1,11 @@
-//! The transition table: every status against every event, with no wildcard arm (`docs/http.md`, “Statuses”).
+//! The transition table: every status and every event, without a wildcard arm (`docs/http.md`, “Statuses”).
 
 use serde::{Serialize, Serializer};
 
-/// Where an attempt stands (`docs/http.md`, “Statuses”). Derived from the journal, never stored.
+/// The status of an attempt (`docs/http.md`, “Statuses”). It is derived from the journal and never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// Nothing was asked of the PSP yet.
+    /// Nothing was sent to the PSP, or what was sent was rejected without effect.
     Created,
     /// An authorization was dispatched.
     Authorizing,
@@ -21,13 +21,13 @@ pub enum Status {
     Voiding,
     /// Funds were released. Final.
     Voided,
-    /// The PSP said no. Final.
+    /// The payment was declined, or its authorization ended without money. Final.
     Declined,
-    /// The authorization lapsed, or was released because nobody used it in time. Final.
+    /// The authorization lapsed, or was released because it was not used in time. Final.
     Expired,
 }
 
-/// What can happen to a status.
+/// An event that may change a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An authorize was begun.
@@ -50,11 +50,11 @@ pub enum Event {
     RefusedCapture,
     /// The void was refused for good: what it should release may still be held.
     RefusedVoid,
-    /// 3-D Secure was asked for.
+    /// The PSP requires a 3-D Secure.
     ActionRequired,
-    /// The PSP rejected the client's authorize, which is proven to have had no effect.
+    /// The PSP rejected the client's authorize, and it is proven that it had no effect.
     WithdrewAuthorize,
-    /// The client's capture is proven to have had no effect: the PSP rejected it, or refused its form.
+    /// It is proven that the client's capture had no effect: the PSP rejected it, or refused its form.
     WithdrewCapture,
 }
 
@@ -122,8 +122,8 @@ impl Status {
         }
     }
 
-    /// How far along it is: no transition leads to a lower rank (“status never goes back for any reader”), but for the two of
-    /// [`Status::may_follow`].
+    /// How far the attempt has come, from 0 to 5. No transition leads to a lower rank (“status never goes back for any
+    /// reader”), except the two that [`Status::may_follow`] allows.
     #[must_use]
     pub fn rank(self) -> u8 {
         match self {
@@ -136,8 +136,9 @@ impl Status {
         }
     }
 
-    /// Whether a reader may see `self` after `before`: nothing goes back, and what is final stays. Two exceptions, both proven to
-    /// have had no effect: a rejected authorize leads back to CREATED, a rejected or refused capture to AUTHORIZED.
+    /// Whether a reader may see `self` after `before`. No status goes back, and a final status stays. There are two
+    /// exceptions, both proven to have had no effect: a rejected authorize leads back to CREATED, and a rejected or
+    /// refused capture leads back to AUTHORIZED.
     #[must_use]
     pub fn may_follow(self, before: Status) -> bool {
         let is_exception = matches!(
@@ -147,8 +148,8 @@ impl Status {
         is_exception || (self.rank() >= before.rank() && (!before.is_final() || self == before))
     }
 
-    /// The table. A pair that changes nothing is written out as such: evidence comes late, twice and in any order
-    /// (rule 7), and final is final (rule 10).
+    /// The transition table. A pair that changes nothing is written out too, because evidence comes late, twice and in
+    /// any order (rule 7), and because a final status never changes (rule 10).
     #[must_use]
     pub fn next(self, event: Event) -> Status {
         use Event as E;
@@ -167,7 +168,8 @@ impl Status {
             (S::Authorizing | S::RequiresAction | S::Authorized | S::Capturing | S::Voiding, E::SeenLapse) => {
                 S::Expired
             }
-            // CREATED only after a rejection: nothing else of an attempt that was only created is evidence (rule 13).
+            // CREATED is here for refusals after a rejection only. Before that, nothing is evidence for an attempt that
+            // was only created (rule 13).
             (S::Created | S::Authorizing | S::RequiresAction, E::RefusedAuthorize) => S::Declined,
             (S::Capturing, E::RefusedCapture) => S::Declined,
             (S::Authorizing, E::ActionRequired) => S::RequiresAction,

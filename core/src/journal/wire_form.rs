@@ -1,8 +1,8 @@
-//! The form of what was sent, which a record keeps by its number.
+//! The wire form of requests. A record keeps it by its number (rule 15).
 
-/// How requests are written, in full: paths, members, their order, and headers. A PSP that honours keys refuses another request
-/// under a key that is in use, so what was dispatched in one form is sent again in the same one, by any later build
-/// (`core/tests/golden/wire/`). A change of what is written is a new form.
+/// How requests are written: paths, members, their order, and headers. A PSP that honours keys refuses a different
+/// request under a used key. A request that was dispatched in one form is therefore sent again in the same form, by any
+/// later build (rule 15; `core/tests/golden/wire/`). Every change of what is written is a new form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WireForm {
     /// No `Stripe-Version`, amounts in ISO 4217's minor units, refunds without metadata.
@@ -27,8 +27,8 @@ impl WireForm {
         }
     }
 
-    /// The form of a number in the journal. A number that this build does not know reads as the newest one that it does: such a
-    /// record is refused before (`Record::decode`).
+    /// The form of a number in the journal. An unknown number reads as the newest known form. It does not occur,
+    /// because [`crate::journal::record::Record::decode`] refuses a record with such a number.
     #[must_use]
     pub fn of(number: u16) -> Self {
         match number {

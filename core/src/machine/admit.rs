@@ -14,13 +14,14 @@ use crate::journal::entry::RequestKind;
 pub struct Admitted {
     /// The account that the work counts for: the merchant or operator of the key, or the PSP that the webhook names.
     pub account: Account,
-    /// Most bytes of its body that are taken: one more is read at most, so that [`super::route::route`] can refuse it.
+    /// The largest body that is taken, in bytes. At most one byte more is read, so that [`super::route::route`] can
+    /// refuse it.
     pub body_bytes_max: usize,
     /// Whether it begins a payment. Under load, requests that continue a payment are preferred.
     pub is_new: bool,
 }
 
-/// Whose work it is.
+/// The account that work counts for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Account {
     /// A merchant, by its id.
@@ -40,7 +41,8 @@ pub fn admit(config: &Config, request: &Request<'_>) -> Result<Admitted, Respons
     read(config, request).map_err(|refusal| refuse(&refusal, request))
 }
 
-/// The answer to a request that arrives while there is more to do than can be answered in time. Nothing of it was begun.
+/// The answer to a request that arrives while there is more to do than can be answered in time. Nothing was begun for
+/// it.
 #[must_use]
 pub fn overloaded(request: &Request<'_>) -> Response {
     let message = "This server has more to do than it can answer in time, so nothing was begun for this request. Retry it with the same Idempotency-Key, not before Retry-After.";

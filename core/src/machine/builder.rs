@@ -1,4 +1,4 @@
-//! A step in the making: what a decision may use, what it appends, and what follows from it.
+//! Builds a step: what a decision may use, what it appends to the journal, and which calls follow from it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -33,20 +33,20 @@ use crate::recovery::{self, RecoveryAction};
 pub(crate) struct StepContext<'a> {
     pub(crate) config: &'a Config,
     pub(crate) now_ms: UnixMillis,
-    /// How well that time is known.
+    /// How well the time is known.
     pub(crate) trust: Trust,
     pub(crate) entropy: Entropy,
 }
 
-/// A step in the making: the record as it will be, and the calls that follow.
+/// A step that is being built: the record with the entries that were appended so far, and the calls that follow.
 pub(crate) struct StepBuilder<'a> {
     pub(super) clock: StepContext<'a>,
     pub(crate) record: Cow<'a, Record>,
     expected_version: Option<RecordVersion>,
     pub(super) calls: Vec<Call>,
-    /// What the answer that is handled says of its PSP.
+    /// What the answer that is being handled shows of its PSP, for operators.
     pub(crate) report: Option<PspReport>,
-    /// Whether a read or look-up that would have proven absence does not, since its clock may have been wrong (rule 6).
+    /// Whether a read or look-up proves no absence only because its clock may have been wrong (rule 6).
     pub(crate) is_held_back: bool,
     ids_made: u8,
 }
@@ -103,8 +103,8 @@ impl<'a> StepBuilder<'a> {
         self.append(fact)
     }
 
-    /// Rule 16: the first write after a restore notes what the record may lack, before anything follows from the record. Whether it was
-    /// noted now.
+    /// Rule 16: the first write after a restore notes what the record may lack, before anything follows from the
+    /// record. Returns whether that was noted now.
     pub(crate) fn suspect(&mut self) -> Result<bool, RecordError> {
         let Some(loss) = self.unnoted_loss() else {
             return Ok(false);
@@ -119,7 +119,7 @@ impl<'a> StepBuilder<'a> {
             restored_ms: loss.restored_ms,
         })?;
         let state = self.state();
-        // What was made in that time was written as an authorization is written that begins now.
+        // An authorization that was sent in that time was written in the form in which a new authorization is written.
         let form = WireForm::CURRENT.number();
         let is_unsent = state.generation_of_call.is_empty() && state.wire_form != form;
         if is_unsent && is_expressible(state) {
@@ -128,13 +128,15 @@ impl<'a> StepBuilder<'a> {
         Ok(())
     }
 
-    /// Whether what the record does not show may have been done before a restore. An attempt that had ended stays as it was.
+    /// Whether something may have been done before a restore that the record does not show. An attempt that had ended
+    /// stays as it was.
     pub(crate) fn may_lack_entries(&self) -> bool {
         !self.state().status.is_final() && (self.state().is_suspect || self.unnoted_loss().is_some())
     }
 
-    /// The loss that the record was last written before and does not know of. A record that was made in the restore mode notes the loss as
-    /// it is made ([`StepBuilder::suspect_absent`]), so that no other comparison of clocks is needed.
+    /// The loss that is not noted in the record, if the record may be from before the restore. A record that is created
+    /// in the restore mode notes the loss when it is created ([`StepBuilder::suspect_absent`]), so that no other
+    /// comparison of clocks is needed.
     fn unnoted_loss(&self) -> Option<Loss> {
         let loss = self
             .clock
@@ -145,7 +147,7 @@ impl<'a> StepBuilder<'a> {
         (is_stored && !self.state().loss.is_some_and(is_noted)).then_some(loss)
     }
 
-    /// Notes what may have been lost of an attempt that the store does not have.
+    /// Notes what may have been lost of an attempt that the store does not have (rule 16).
     pub(crate) fn suspect_absent(&mut self) -> Result<(), RecordError> {
         match self
             .clock
@@ -164,7 +166,8 @@ impl<'a> StepBuilder<'a> {
         })
     }
 
-    /// The first address that is given stays: it is part of what is sent under the PSP's key (rule 3).
+    /// Notes the return address. The first address stays, because it is part of what is sent under the PSP's key
+    /// (rule 3).
     pub(crate) fn remember_return(&mut self, url: Option<&str>) -> Result<(), RecordError> {
         match url {
             Some(url) if self.state().return_url.is_none() => {
@@ -179,7 +182,7 @@ impl<'a> StepBuilder<'a> {
         LocalId::new(self.clock.now_ms, self.clock.entropy, self.ids_made)
     }
 
-    /// Takes evidence in, if it says anything new, and whatever follows from it (rule 7).
+    /// Applies evidence, if it shows anything new, and does what follows from it (rule 7).
     pub(crate) fn apply_evidence(
         &mut self,
         source: Source,
@@ -192,7 +195,7 @@ impl<'a> StepBuilder<'a> {
         Ok(())
     }
 
-    /// Appends evidence if it says anything new. Whether it did.
+    /// Appends evidence, if it shows anything new. Returns whether it did.
     pub(crate) fn note(
         &mut self,
         source: Source,
@@ -222,11 +225,12 @@ impl<'a> StepBuilder<'a> {
         Ok(is_new)
     }
 
-    /// Makes every move that is due. One that sends or asks ends it: what comes next depends on the answer.
+    /// Carries out every action that is due. An action that makes a call is the last: what comes next depends on the
+    /// answer.
     pub(crate) fn advance(&mut self) -> Result<(), RecordError> {
         let Some(psp) = self.psp() else { return Ok(()) };
-        // A move either waits for an answer or brings the attempt nearer to its end; the bound only guards against
-        // a mistake in the plan.
+        // Every action either waits for an answer or brings the attempt nearer to its end. The bound only guards
+        // against a mistake in the plan.
         for _ in 0..8 {
             let now_ms = self.clock.now_ms;
             let Some(plan) = recovery::plan(self.state(), psp, now_ms).filter(|plan| plan.due_ms <= now_ms)
@@ -253,7 +257,7 @@ impl<'a> StepBuilder<'a> {
                 target,
                 amount_minor,
             } => {
-                // Releasing the attempt's own authorization after a refused capture undoes nothing unwanted.
+                // The release of the attempt's own authorization after a refused capture undoes no unwanted effect.
                 let own = self
                     .state()
                     .authorization
@@ -327,7 +331,8 @@ impl<'a> StepBuilder<'a> {
         })
     }
 
-    /// Notes that objects carry the attempt's reference which this installation did not make: each once, and a bounded number.
+    /// Notes objects that carry the attempt's reference and were not made by this installation (rule 13): each once,
+    /// and [`FOREIGN_OBJECTS_MAX`] at most.
     pub(crate) fn note_foreign(&mut self, objects: &BTreeSet<String>) -> Result<(), RecordError> {
         for reference in objects {
             let known = &self.state().foreign;
@@ -343,20 +348,20 @@ impl<'a> StepBuilder<'a> {
         Ok(())
     }
 
-    /// Only an operator can say whose these objects are: the authorization that they may be is parked. Where none is under way,
-    /// they are left alone.
+    /// Handles objects whose owner only an operator can determine. The authorization to which they may belong is
+    /// parked. If no authorization is under way, they are left alone.
     pub(crate) fn dispute(&mut self, objects: &BTreeSet<String>) -> Result<(), RecordError> {
         let Some(reference) = objects.first() else {
             return Ok(());
         };
         if self.state().own_reference().is_some() {
-            // Its own is known, so that this one is not it.
+            // The attempt's own object is known, so that these are not its own.
             return self.note_foreign(objects);
         }
         let running = self.state().running.as_ref();
         let Some(psp) = self.psp() else { return Ok(()) };
         match running.filter(|running| running.operation == Operation::Authorize) {
-            // The same key tells which one is ours.
+            // A request under the same key shows which object is ours.
             Some(running)
                 if !running.is_suspect() && recovery::may_resend(running, psp, self.clock.now_ms) =>
             {
@@ -371,7 +376,7 @@ impl<'a> StepBuilder<'a> {
         }
     }
 
-    /// What must not stand is counted once, however often its undoing is taken up (rule 8).
+    /// Counts an unwanted effect. Each is counted once, even if its compensation begins again (rule 8).
     fn count_unwanted(&mut self, operation: Operation, reference: &str) -> Result<(), RecordError> {
         let is_same = |conclusion: &Conclusion| matches!(conclusion, Conclusion::Unwanted { reference: known, .. } if known == reference);
         let is_counted =
@@ -394,7 +399,7 @@ impl<'a> StepBuilder<'a> {
         })
     }
 
-    /// Closes the step. `arm` says whether the timer is to be set anew.
+    /// Completes the step. `arm`: whether the timer is to be set even if the record has not changed.
     pub(crate) fn finish(self, reply: Reply, arm: bool) -> Step {
         let changed = self.has_changed();
         let wake_at_ms = if arm || changed {
@@ -425,17 +430,17 @@ impl<'a> StepBuilder<'a> {
         }
     }
 
-    /// The 202 of this moment.
+    /// The 202 for the present state.
     pub(crate) fn under_way(&self, context: &answer::ReplyContext) -> Response {
         answer::under_way(self.record.id(), self.state(), &self.outlook(), context)
     }
 
-    /// What lies ahead.
+    /// What is known of the operation under way, and when the machine has to act on it.
     pub(crate) fn outlook(&self) -> recovery::Outlook {
         match self.psp() {
             Some(psp) => recovery::outlook(self.state(), psp, self.clock.now_ms),
-            // A deployment without this PSP can do nothing; the next one may have it again, and a timer that was spent on
-            // this one must not be the last.
+            // Without this PSP in its configuration, a deployment can do nothing. A later configuration may have the
+            // PSP again. The timer is therefore set again, so that the attempt is not forgotten.
             None => recovery::Outlook {
                 doubt: recovery::OperationState::InDoubt,
                 wake_at_ms: self
@@ -445,14 +450,14 @@ impl<'a> StepBuilder<'a> {
         }
     }
 
-    /// Whether there may be something to do without being asked.
+    /// Whether there may be something to do that no request asks for.
     fn is_unfinished(&self) -> bool {
         let state = self.state();
         state.running.is_some() || !(state.status.is_final() || state.status == Status::Created)
     }
 
-    /// Whether nothing but the customer or an operator can bring the answer on: waiting for it is no use. A client that asks anew
-    /// about an open 3-D Secure waits for the read that it causes, where there is one.
+    /// Whether only the customer or an operator can bring the answer on, so that it is of no use to wait for it. A
+    /// client that asks anew about an open 3-D Secure waits for the read that it causes, if there is one.
     pub(crate) fn waits_for_people(&self, pending: &PendingRequest) -> bool {
         let state = self.state();
         let parked = state
@@ -462,7 +467,7 @@ impl<'a> StepBuilder<'a> {
         parked || (state.status == Status::RequiresAction && !self.expects_read(pending))
     }
 
-    /// Whether the pending request waits for the read of an open 3-D Secure: its question has caused one, or causes it now.
+    /// Whether the pending request waits for the read of an open 3-D Secure that it has caused, or causes now.
     pub(crate) fn expects_read(&self, pending: &PendingRequest) -> bool {
         let is_new = !pending.has_waited && pending.asked_at.is_none();
         let is_readable = self.psp().is_some_and(|psp| psp.capabilities.addressable);
@@ -471,7 +476,8 @@ impl<'a> StepBuilder<'a> {
     }
 }
 
-/// Whether the PSP has the attempt's amount: an older build took some that it has not, and sent them as they were.
+/// Whether the PSP can express the attempt's amount. An older build took amounts that a PSP cannot express, and sent
+/// them unchanged.
 pub(super) fn is_expressible(state: &State) -> bool {
     let units = Units::new(state.connector, WireForm::CURRENT);
     units.to_wire(&state.terms.money).is_ok()

@@ -1,4 +1,4 @@
-//! Requests of clients against a record: idempotency, the operations' own conditions, and who is told what
+//! Requests of clients against a record: idempotency, the conditions of each operation, and the answer to each client
 //! (`docs/http.md`).
 
 use crate::base::fingerprint::Fingerprint;
@@ -25,7 +25,7 @@ use crate::machine::route::attempt_not_found;
 use crate::machine::step::{Reply, Step};
 use crate::recovery::due;
 
-/// Entries kept free for evidence.
+/// Most entries of a record with which it takes another request. The rest is kept for evidence.
 const ENTRIES_FOR_REQUESTS_MAX: usize = ENTRIES_MAX / 2;
 
 pub(crate) fn handle(
@@ -72,7 +72,7 @@ pub(crate) fn handle(
     }
 }
 
-/// The refusal of a command on an attempt that is not there, or not this merchant's. A restore may have lost the attempt (rule 16).
+/// The refusal of a command on an attempt that is absent or another merchant's. A restore may have lost it (rule 16).
 fn not_there(clock: StepContext<'_>, pending: &PendingRequest) -> ApiError {
     let merchant = match (&*pending.asked, &pending.caller) {
         (Asked::Command { .. }, Caller::Merchant(merchant)) => clock.config.merchants.get(&**merchant),
@@ -85,7 +85,7 @@ fn not_there(clock: StepContext<'_>, pending: &PendingRequest) -> ApiError {
     }
 }
 
-/// The first write of an attempt: a swap of nothing for `Created`, with the dispatch of a charge beside it.
+/// The first write of an attempt: a swap that expects no record. A charge begins its authorization in it as well.
 fn create(
     clock: StepContext<'_>,
     id: AttemptId,
@@ -147,7 +147,7 @@ fn on_known(
             return on_withdrawn(work, pending, key, command);
         }
         let reply = answer_bound(&work, pending, key);
-        // Whoever looks at what is under way sees to its end: the server that began it may be gone (rule 11).
+        // A request for what is under way arms the timer for it: the server that began it may be gone (rule 11).
         let is_open = work.state().running.is_some();
         let mut work = work;
         if !pending.has_waited {
@@ -252,7 +252,7 @@ fn on_known(
     Ok(answer_first(work, pending))
 }
 
-/// Binds a lost key to what was done under it.
+/// Binds a key that a restore has lost to what was done under it (rule 16).
 fn answer_lost(
     mut work: StepBuilder<'_>,
     pending: &PendingRequest,
@@ -277,8 +277,8 @@ fn is_of_another_operator(bound: &BoundKey, command: &Command) -> bool {
     }
 }
 
-/// A key under which the PSP rejected what was asked. Nothing is under way for it; its client's retry sends it again, with growing
-/// pauses in between.
+/// Handles a key whose request the PSP rejected. Nothing is under way for it. A retry of its client sends the request
+/// again, with growing pauses between such retries.
 fn on_withdrawn(
     mut work: StepBuilder<'_>,
     pending: &PendingRequest,
@@ -286,7 +286,7 @@ fn on_withdrawn(
     command: &Command,
 ) -> Result<Step, RecordError> {
     let Some((operation, amount_minor)) = asked_again(work.state(), command) else {
-        // Another key's operation is under way; how that ends decides what this key is told for good.
+        // The operation of another key is under way. Its end decides the final answer of this key.
         let refusal = refusal_with_view(Refusal::State, command.kind(), &work);
         return Ok(refuse(&refusal, pending));
     };
@@ -309,11 +309,11 @@ fn on_withdrawn(
     };
     work.push(Fact::Resumed { key: key.to_owned() })?;
     work.begin(psp, operation, Cause::Client, amount_minor, None)?;
-    // No request had this answer before.
+    // The answer is no replay: no request had it before.
     Ok(answer_first(work, pending))
 }
 
-/// When an operation that the PSP has rejected may be asked for again, if that is not yet: another key does not shorten the pause.
+/// When a rejected operation may be asked for again, if that is later than now. Another key does not shorten the pause.
 fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<UnixMillis> {
     let Accepted::Operation { operation, .. } = begun else {
         return None;
@@ -326,7 +326,7 @@ fn too_soon(work: &StepBuilder<'_>, begun: &Accepted) -> Option<UnixMillis> {
     Some(due::ask_again_ms(rejections)).filter(|again_ms| work.now_ms() < *again_ms)
 }
 
-/// What a withdrawn request asks for, if the attempt is where it was then.
+/// The operation of a withdrawn request and its amount in minor units, if the attempt is in the same status as then.
 fn asked_again(state: &State, command: &Command) -> Option<(Operation, u64)> {
     let full_minor = state.terms.money.amount_minor;
     match (command, state.status) {
@@ -340,7 +340,7 @@ fn asked_again(state: &State, command: &Command) -> Option<(Operation, u64)> {
     }
 }
 
-/// The reply to the pending request that brought its key into the journal.
+/// The reply to the pending request that added its key to the journal.
 fn answer_first(work: StepBuilder<'_>, pending: &PendingRequest) -> Step {
     let reply = match &*pending.asked {
         Asked::Command { key, .. } => {
@@ -356,7 +356,7 @@ fn answer_first(work: StepBuilder<'_>, pending: &PendingRequest) -> Step {
     work.finish(reply, true)
 }
 
-/// The reply to a pending request whose key is bound: final, or 202, or worth waiting for.
+/// The reply to a pending request whose key is bound: the final answer, a rejection, a 202, or to wait.
 fn answer_bound(work: &StepBuilder<'_>, pending: &PendingRequest, key: &str) -> Reply {
     let Some(bound) = work.state().bound(key) else {
         return Reply::Now(show(work, &pending.context));
@@ -384,7 +384,7 @@ fn answer_bound(work: &StepBuilder<'_>, pending: &PendingRequest, key: &str) -> 
     }
 }
 
-/// The answer of a key that was finalized at this entry.
+/// The answer of a key that was finalized by the entry at `index`.
 fn finalized_at(record: &Record, index: usize, bound: &BoundKey, pending: &PendingRequest) -> Response {
     let context = ReplyContext {
         replayed: pending.asked_at != Some(bound.asked_at),
@@ -393,7 +393,7 @@ fn finalized_at(record: &Record, index: usize, bound: &BoundKey, pending: &Pendi
     answer::finalized(record.id(), bound, &record.state_at(index), &context)
 }
 
-/// See [`crate::machine::step::finalized`].
+/// See [`crate::machine::handle::finalized`].
 pub(crate) fn finalized(id: AttemptId, record: &Record, pending: &PendingRequest) -> Option<Response> {
     let state = record.state();
     if !pending.caller.sees(&state.merchant) {
@@ -419,7 +419,7 @@ pub(crate) fn finalized(id: AttemptId, record: &Record, pending: &PendingRequest
     }
 }
 
-/// See [`crate::machine::step::may_be_finalized`].
+/// See [`crate::machine::handle::may_be_finalized`].
 pub(crate) fn may_be_finalized(pending: &PendingRequest) -> bool {
     match &*pending.asked {
         Asked::Read => true,
@@ -450,7 +450,7 @@ fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &StepBuilder<
     }
 }
 
-/// Why the record has no room for another request that binds so many keys. A void finds room for longer than the others.
+/// Why the record has no space for a request that binds `keys` more keys. A void is taken for longer than the others.
 fn no_room(record: &Record, keys: usize, is_void: bool) -> Option<ApiError> {
     if record.state().keys.len() + keys > KEYS_PER_ATTEMPT_MAX {
         let message = format!(

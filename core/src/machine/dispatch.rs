@@ -1,4 +1,4 @@
-//! Calls to the PSP: what is journaled before one leaves, and how it is addressed (rules 1 and 3).
+//! Calls to the PSP: what is journaled before a call leaves, and how it is addressed (rules 1 and 3).
 
 use super::builder::{StepBuilder, is_expressible};
 use crate::base::config::Psp;
@@ -18,8 +18,8 @@ use crate::recovery;
 use crate::recovery::{due, generation};
 
 impl StepBuilder<'_> {
-    /// Begins an operation and dispatches its first call, in one write. What may have been sent before a restore is asked for first
-    /// (rule 16).
+    /// Begins an operation and dispatches its first call, in one write. If it may have been sent before a restore, the
+    /// PSP is asked first (rule 16).
     pub(crate) fn begin(
         &mut self,
         psp: &Psp,
@@ -39,7 +39,7 @@ impl StepBuilder<'_> {
             return Ok(());
         };
         if operation == Operation::Refund && generation > GENERATIONS_PER_OPERATION_MAX {
-            // Its refunds fail again and again, each after it had gone through.
+            // Refunds of this capture have failed again and again, each after it had gone through.
             let reason = "refunds of it have failed too often".to_owned();
             return self.conclude(|operation| Conclusion::Parked { operation, reason });
         }
@@ -54,7 +54,8 @@ impl StepBuilder<'_> {
         self.dispatch(psp, step, generation)
     }
 
-    /// Tries what is proven absent once more, also where recovery's own tries are spent: an operator's word is worth one.
+    /// Tries once more what is proven absent, even if recovery has used all of its own tries. An operator's resolution
+    /// permits one more try.
     pub(crate) fn try_once_more(&mut self) -> Result<(), RecordError> {
         let proven = |running: &&CurrentOperation| running.proven_absent;
         let (Some(psp), Some(running)) = (self.psp(), self.state().running.as_ref().filter(proven)) else {
@@ -65,7 +66,7 @@ impl StepBuilder<'_> {
         self.dispatch(psp, step, generation)
     }
 
-    /// Rule 1: the dispatch entry, and the call that it names.
+    /// Rule 1: appends the dispatch entry, and adds the call that it names.
     pub(super) fn dispatch(&mut self, psp: &Psp, step: CallStep, generation: u16) -> Result<(), RecordError> {
         let call = self.new_id();
         let state = self.state();
@@ -74,7 +75,8 @@ impl StepBuilder<'_> {
         };
         let operation = running.operation;
         let amount_minor = state.amount_to_ask_minor(generation);
-        // One PSP key, one request (rule 3): what was learned since the first sending must not change it.
+        // All requests under one PSP key are the same request (rule 3). What became known since the first sending must
+        // not change it.
         let sent_before = running
             .calls
             .iter()
@@ -137,12 +139,12 @@ impl StepBuilder<'_> {
         Ok(())
     }
 
-    /// Asks for one page of a look-up.
+    /// Requests one page of a look-up.
     pub(crate) fn look_up(&mut self, psp: &Psp, page: Lookup) {
         let state = self.state();
-        // The object is looked for in the time in which the request that makes it can have landed, however long ago that is: a
-        // window that grew towards now would hold ever more of a busy account's other objects. It is wider where the times in
-        // the journal may be those of a clock that was wrong.
+        // The object is looked up in the time in which the request that makes it can have landed, however long ago that
+        // is. A window that grew towards now would hold more and more of a busy account's other objects. The window is
+        // wider if the times in the journal may come from a clock that was wrong.
         let first_ms = state
             .creation
             .as_ref()
@@ -163,7 +165,8 @@ impl StepBuilder<'_> {
         self.ask(psp, http, Purpose::Lookup(page), None);
     }
 
-    /// Reads the object of an open 3-D Secure for a client that asks, unless that was done a moment ago.
+    /// Reads the object of an open 3-D Secure for a client that asks, unless its process did so within
+    /// [`ACTION_READ_EVERY_MS`].
     pub(crate) fn read_open_action(&mut self) {
         let Some(psp) = self.psp().filter(|psp| psp.capabilities.addressable) else {
             return;
@@ -185,7 +188,7 @@ impl StepBuilder<'_> {
         }
     }
 
-    /// What is asked for in this step is asked for now.
+    /// The time of what is requested in this step, and how well its clock is known.
     pub(crate) fn asked_now(&self) -> Asked {
         Asked {
             at_ms: self.clock.now_ms,
@@ -193,7 +196,7 @@ impl StepBuilder<'_> {
         }
     }
 
-    /// A question moves nothing and carries no key, so it needs no entry.
+    /// Adds a read or look-up. It moves no money and has no PSP key, so that it needs no entry (rule 1).
     fn ask(&mut self, psp: &Psp, http: HttpCall, purpose: Purpose, skip_within_ms: Option<Millis>) {
         self.calls.push(Call {
             attempt: Some(self.record.id()),
@@ -209,8 +212,8 @@ impl StepBuilder<'_> {
     }
 }
 
-/// The wire form of a dispatch. What was sent under the same key goes out in the same form; a new object is made in the newest;
-/// what acts on an object is written as the object was.
+/// The wire form of a dispatch (rule 15). What was sent under the same key is sent again in the same form. A new object
+/// is made in the newest form. A call that acts on an object is written in the form of the object.
 fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, generation: u16) -> WireForm {
     let sent_before = running.calls.iter().find(|call| call.generation == generation);
     match sent_before {
@@ -222,7 +225,8 @@ fn wire_form(state: &State, running: &CurrentOperation, operation: Operation, ge
     }
 }
 
-/// Rule 3: one key per (attempt, operation, generation). It names the attempt, so that a PSP's own log can be read.
+/// Rule 3: one key for each attempt, operation, call step and generation. The key contains the attempt's id, so that it
+/// can be recognized in the PSP's log.
 fn psp_key(id: AttemptId, operation: Operation, step: CallStep, generation: u16) -> String {
     match step {
         CallStep::CreateObject => format!("{id}-prepare-{generation}"),

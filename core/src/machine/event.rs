@@ -1,4 +1,4 @@
-//! From a webhook to the attempt that it concerns, also where its object has to be read first.
+//! Finds the attempt that a webhook concerns. If the webhook names an object and no attempt, the object is read first.
 
 use super::routed::{EventRead, Routed};
 use super::step::Input;
@@ -14,8 +14,9 @@ use crate::psp::event::Next;
 use crate::psp::report::{CallKind, PspReport};
 use crate::psp::webhook::{self, WebhookError, WebhookEvent, WebhookNext};
 
-/// What came of reading the object of an event: the answer to whoever sent the event, or the attempt that it concerns, or one more
-/// read. A PSP that did not answer the read is asked to send the event again.
+/// What follows from the read of an event's object: the answer to whoever sent the event, or the attempt that it
+/// concerns, or one more read. If the PSP did not answer the read, the answer asks it to send the event again. If it
+/// did answer, there is also a report for operators.
 #[must_use]
 pub fn event_read(
     config: &Config,

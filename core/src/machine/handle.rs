@@ -1,7 +1,7 @@
-//! The one entry point: `handle(record, input, now, entropy)` decides, and does nothing (`ARCHITECTURE.md`, “The loop”).
+//! The entry point of the machine. [`handle`] decides, and does nothing else (`ARCHITECTURE.md`, “The loop”).
 //!
-//! The adapter carries the step out in this order: *persist* (compare-and-swap; on conflict load and handle again),
-//! *call the PSP* and *arm the timer*, feed results back, *reply*.
+//! The adapter carries the step out in this order: *persist* (compare-and-swap; on a conflict load and handle again),
+//! *call the PSP* and *arm the timer*, *reply*. It hands the results of calls in as new inputs.
 
 use super::builder::{StepBuilder, StepContext};
 use super::client;
@@ -24,11 +24,11 @@ use crate::psp::report::PspReport;
 use crate::psp::webhook::WebhookEvent;
 use crate::recovery::ownership;
 
-/// Decides. `record` is what the store holds for `id` now; `entropy` is fresh for every call.
+/// Decides about `input`. `record` is what the store holds for `id` now. `entropy` must be fresh for every call.
 ///
 /// # Errors
-/// [`RecordError::Full`] if evidence finds no room, which the bounds make unreachable for an honest PSP. Nothing is
-/// to be written then.
+/// [`RecordError::Full`] if there is no space for evidence. The bounds make this unreachable for an honest PSP. Nothing
+/// may be written then.
 pub fn handle(
     config: &Config,
     id: AttemptId,
@@ -46,7 +46,7 @@ pub fn handle(
     };
     match (input, record) {
         (Input::Request(pending), _) => client::handle(clock, id, record, pending),
-        // Our own PSP account, but no attempt of ours.
+        // The event is of our own PSP account, and of no attempt of ours.
         (Input::Webhook(_), None) => Ok(Step::reply(answer::received())),
         (Input::Webhook(event), Some(record)) => on_webhook(StepBuilder::on(clock, record), event),
         (Input::Outcome(outcome), Some(record)) => on_outcome(StepBuilder::on(clock, record), outcome),
@@ -55,7 +55,7 @@ pub fn handle(
             work.advance()?;
             Ok(work.finish(Reply::Nothing, true))
         }
-        // Nothing is ever dispatched before its record is durable, and records are never deleted.
+        // This does not occur: nothing is dispatched before its record is durable, and records are never deleted.
         (Input::Outcome(_) | Input::Wake, None) => Ok(Step {
             write: None,
             calls: Vec::new(),
@@ -67,11 +67,11 @@ pub fn handle(
     }
 }
 
-/// The answer that `record` gives to `input` for good, if it has one: the replay of a finalized key, or a read of a final
-/// attempt (rule 10). Any copy of the record may give it, however old, so a cache of copies is never the authority
-/// (`docs/store.md`, “Copies”). `None` sends the adapter to the store.
+/// The answer that `record` gives to `input` for good, if it has one: the replay of a finalized key, or a read of a
+/// final attempt (rule 10) without an open operation. Any copy of the record may give this answer, however old it is. A
+/// cache of copies is never the authority (`docs/store.md`, “Copies”). `None`: the adapter has to ask the store.
 ///
-/// The one thing that the copy of a final attempt can lack is evidence that came after the end (rule 8): it shows in the
+/// The copy of a final attempt can only lack evidence that came after the end (rule 8). That evidence is in the
 /// timeline once the copy is renewed, which [`super::step::Write::is_final`] asks for.
 #[must_use]
 pub fn finalized(id: AttemptId, record: &Record, input: &Input) -> Option<Response> {
@@ -81,9 +81,10 @@ pub fn finalized(id: AttemptId, record: &Record, input: &Input) -> Option<Respon
     }
 }
 
-/// Whether a look at a copy is worth its price before `input` goes to the store: where [`finalized`] could answer, and likely
-/// does. A create is repeated within seconds if at all, when its attempt has not ended and there is no copy: each would pay
-/// for a look, and hardly one be spared anything.
+/// Whether it is worthwhile to read a copy before `input` goes to the store: [`finalized`] could answer from the copy,
+/// and is likely to. A create is not worth it. If it is repeated at all, it is repeated within seconds, when its
+/// attempt has not ended and there is no copy. Every create would cost one more read, and hardly any would be answered
+/// from a copy.
 #[must_use]
 pub fn may_be_finalized(input: &Input) -> bool {
     match input {
@@ -93,11 +94,12 @@ pub fn may_be_finalized(input: &Input) -> bool {
 }
 
 fn on_webhook(mut work: StepBuilder<'_>, event: &WebhookEvent) -> Result<Step, RecordError> {
-    // A PSP vouches for its own payments only.
+    // A PSP's evidence counts for attempts at that PSP only.
     let vouches = |state: &State| *state.psp == *event.psp;
     let psp = work.psp().filter(|_| vouches(work.state()));
     if let Some(psp) = psp {
-        // Before it is decided whose the objects are: one of the lost time is the attempt's own.
+        // The loss is noted before the objects are sorted by owner: an object from the time of the loss is the
+        // attempt's own (rule 16).
         work.suspect()?;
         let form = work.state().wire_form;
         let sightings = event.sightings(Units::new(psp.connector, WireForm::of(form)));
@@ -152,14 +154,14 @@ fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, Reco
             work.apply_read(psp, *asked, is_contradicted, &answer)?;
         }
         Purpose::Lookup(page) => work.apply_page(psp, page, answer, &outcome.result)?,
-        // Reads of events are answered where they were asked (`Routed::Read`).
+        // The result of such a read is handed to `event::event_read` (`Routed::Read`).
         Purpose::Event => {}
     }
     Ok(work.finish(Reply::Nothing, true))
 }
 
-/// A refusal that speaks of one sending only, where another one under the same key may have had its effect: the outcome of
-/// the operation is not known from it (rule 9).
+/// Weakens a refusal that is about one sending only, for the case that another sending under the same key may have had
+/// its effect. The outcome of the operation is not known from such a refusal (rule 9).
 fn of_this_sending_only(mut evidence: Evidence) -> Evidence {
     match &mut evidence.signal {
         Signal::FormRefused { code, .. } => {

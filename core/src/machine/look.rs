@@ -1,4 +1,5 @@
-//! What a look at the PSP proves, and what follows from one that failed (rule 6).
+//! What a look at the PSP proves, and what follows from one that failed (rule 6). A *look* is a read by id, or a
+//! look-up by the attempt's reference.
 
 use crate::base::config::Psp;
 use crate::base::http_date;
@@ -21,14 +22,14 @@ use crate::recovery::{self, ABANDONED, RecoveryAction};
 #[derive(Clone, Copy)]
 struct Look<'a> {
     asked: Asked,
-    /// Whether the `Date` of an answer shows that the clock was wrong when it was asked for.
+    /// Whether the `Date` of an answer shows that the clock was wrong when the look was requested.
     is_contradicted: bool,
     by_lookup: bool,
     evidence: &'a Evidence,
 }
 
 impl StepBuilder<'_> {
-    /// Takes in what a read by id showed.
+    /// Applies what a read by id showed.
     pub(crate) fn apply_read(
         &mut self,
         psp: &Psp,
@@ -50,8 +51,8 @@ impl StepBuilder<'_> {
         )
     }
 
-    /// Takes in one page of a look-up. The last page tells what the whole look-up showed; all pages count as asked when the first
-    /// one was.
+    /// Applies one page of a look-up. Evidence is taken from all pages together, once the last page is there. All pages
+    /// count as requested when the first one was.
     pub(crate) fn apply_page(
         &mut self,
         psp: &Psp,
@@ -88,8 +89,9 @@ impl StepBuilder<'_> {
             sorted.ours.signal,
             crate::journal::evidence::Signal::Unknown { .. }
         ) || sorted.ours.shows_open_action();
-        // A list that shows anything that is not ours, or is still open, proves no absence. Of what is done to the attempt's own
-        // object, once that is known, another object says nothing.
+        // A list proves no absence if it shows anything that is not ours, or that is still open. Exception: if the
+        // operation acts on the attempt's own object, and that is known, other objects do not prevent the proof
+        // (rule 13).
         let is_of_own = self.is_done_to_own_object() && !sorted.is_unclear;
         let shows_all = sorted.is_all_ours() || is_of_own;
         sorted.ours.complete = shows_all && !is_open;
@@ -105,14 +107,14 @@ impl StepBuilder<'_> {
         self.park_if_not_ours(psp, look, &sorted)
     }
 
-    /// Whether the operation under way acts on an object that is known to be the attempt's own: a capture, a release, a refund.
+    /// Whether the operation under way acts on a known object of the attempt's own: a capture, a release, a refund.
     fn is_done_to_own_object(&self) -> bool {
         let state = self.state();
         let acts_on_it = |running: &CurrentOperation| running.operation != Operation::Authorize;
         state.own_reference().is_some() && state.running.as_ref().is_some_and(acts_on_it)
     }
 
-    /// Takes in what a read or a look-up showed, absence included.
+    /// Applies what a read or a look-up showed, absence included.
     fn apply_lookup(&mut self, psp: &Psp, look: Look<'_>) -> Result<(), RecordError> {
         let Look { evidence, .. } = look;
         if !evidence.is_informative() {
@@ -152,7 +154,7 @@ impl StepBuilder<'_> {
             let again = recovery::send_rejected_again(self.state(), running, psp);
             return self.make(psp, again);
         }
-        // The same look once more, at once, would show the same.
+        // The same look, requested again at once, would show the same.
         match recovery::plan(self.state(), psp, self.now_ms()) {
             Some(plan)
                 if !matches!(plan.what, RecoveryAction::Read { .. } | RecoveryAction::Lookup) && is_new =>
@@ -163,7 +165,7 @@ impl StepBuilder<'_> {
         }
     }
 
-    /// Journals the evidence behind a conclusion even if it repeats earlier evidence.
+    /// Journals the evidence of a conclusion, even if it repeats earlier evidence.
     fn keep_ground(&mut self, is_new: bool, evidence: &Evidence) -> Result<(), RecordError> {
         if is_new {
             return Ok(());
@@ -177,20 +179,22 @@ impl StepBuilder<'_> {
         })
     }
 
-    /// Whether the clock that the look was asked for by was known to be right: it was not in doubt, what was sent by a wrong one has
-    /// landed since, it was not found to be wrong while the answer was awaited, and no `Date` of the look's answers contradicts it. To be
-    /// asked of a look that proves absence otherwise.
+    /// Whether the clock by which the look was requested is known to have been right (rule 6). It was not in doubt, and
+    /// what was sent by a wrong clock has landed since. It was not found to be wrong while the answer was awaited. No
+    /// `Date` of the look's answers contradicts it. This is only to be asked of a look that proves absence otherwise,
+    /// because a denial is reported to operators.
     fn is_clock_trusted(&mut self, psp: &Psp, look: Look<'_>) -> bool {
         let is_sure = look.asked.sure_for_ms >= due::landed_and_listed_ms(psp, look.by_lookup);
-        // The time of the answer is that of the corrected clock, so that its `Date` contradicts nothing.
+        // If the clock was corrected meanwhile, the time of the answer is by the corrected clock, which its `Date` does
+        // not contradict.
         let is_same_clock = self.clock.trust.sure_for_ms >= look.asked.sure_for_ms;
         let is_trusted = is_sure && is_same_clock && !look.is_contradicted;
         self.is_held_back |= !is_trusted;
         is_trusted
     }
 
-    /// Whether the `Date` of an answer differs by more than the skew from the time between `asked` and now. An answer without a `Date`
-    /// contradicts nothing.
+    /// Whether the `Date` of an answer is more than the skew outside the time between `asked` and now. An answer
+    /// without a `Date` contradicts nothing.
     pub(crate) fn contradicts(&self, psp: &Psp, asked: Asked, date_ms: Option<UnixMillis>) -> bool {
         let skew_ms = psp.timing.max_clock_skew_ms;
         date_ms.is_some_and(|date_ms| {
@@ -199,22 +203,22 @@ impl StepBuilder<'_> {
         })
     }
 
-    /// Whether the look proves that the effect of the current number did not happen and no longer can.
+    /// Whether the look proves that the effect of the current generation did not happen and no longer can.
     fn proves_no_effect(&self, psp: &Psp, look: Look<'_>) -> bool {
         let state = self.state();
         let Some(running) = &state.running else {
             return false;
         };
-        // An action that the customer has not finished is no effect yet, and may become one at any time. Of its release an open
-        // action says that there was none.
+        // An action that the customer has not finished has no effect yet, and may have one at any time. For its
+        // release, an open action shows that it did not happen.
         let waits_for_customer = running.operation == Operation::Authorize
             && (look.evidence.shows_open_action() || state.status == Status::RequiresAction);
         let shows_no_release = running.operation == Operation::Void
             && state.is_unfinished_action()
             && look.evidence.shows_open_action();
         let counts = look.asked.at_ms >= due::proof_counts_at_ms(state, running, psp, look.by_lookup);
-        // A release that was refused is repeated for an action that shows itself open. Where nothing shows, the PSP may list no
-        // unfinished action: the time of the action ends it (`is_abandoned`).
+        // A refused release is repeated for an action that is shown as open. If the look shows nothing, the PSP may be
+        // one that does not list unfinished actions. The end of the action's time then ends it (`is_abandoned`).
         let waits_for_time =
             running.refused.is_some() && state.is_unfinished_action() && !look.evidence.shows_open_action();
         (look.evidence.complete || shows_no_release)
@@ -225,15 +229,15 @@ impl StepBuilder<'_> {
             && running.parked.is_none()
     }
 
-    /// Whether the look is the last one at a 3-D Secure whose time is over: it is given up now.
+    /// Whether the look is the last one of a 3-D Secure whose time is over. The 3-D Secure is then released.
     fn is_last_look(&self, psp: &Psp, look: Look<'_>) -> bool {
         let state = self.state();
         let is_over = look.asked.at_ms >= due::action_last_look_ms(state, psp, self.now_ms(), look.by_lookup);
         state.status == Status::RequiresAction && is_over
     }
 
-    /// Whether the look proves that nobody finished the 3-D Secure that is being released: its time was over when it was asked
-    /// for, and it shows neither an effect nor an open action.
+    /// Whether the look proves that nobody finished the 3-D Secure that is being released: its time was over when the
+    /// look was requested, and the look shows neither an effect nor an open action.
     fn is_abandoned(&self, psp: &Psp, look: Look<'_>) -> bool {
         let state = self.state();
         let is_over =
@@ -245,7 +249,7 @@ impl StepBuilder<'_> {
         state.is_unfinished_action() && is_open && look.evidence.complete && is_over
     }
 
-    /// A look that failed shows nothing, not even that nothing is there.
+    /// Handles a look that failed. It shows nothing, and proves no absence.
     fn look_failed(&mut self, psp: &Psp) -> Result<(), RecordError> {
         match recovery::after_failed_look(self.state(), psp, self.now_ms()) {
             Some(what) => self.make(psp, what),
@@ -267,11 +271,11 @@ impl StepBuilder<'_> {
         self.read(psp, &reference, None);
     }
 
-    /// A look that counts and still shows what is not ours cannot end the operation, now or ever: an operator has to say whose
-    /// it is.
+    /// Parks the operation if a look that counts still shows what is not ours. No look can end the operation then, now
+    /// or later: an operator has to say whose the object is.
     fn park_if_not_ours(&mut self, psp: &Psp, look: Look<'_>, sorted: &Sorted) -> Result<(), RecordError> {
         if self.state().own_reference().is_some() {
-            // Its own object is known: another one says nothing of it.
+            // The attempt's own object is known. Another object says nothing about it.
             return Ok(());
         }
         let Some(running) = self

@@ -1,4 +1,4 @@
-//! The machine: it decides about one record at a time.
+//! The machine. It decides about one record at a time.
 
 pub mod admit;
 pub(crate) mod builder;

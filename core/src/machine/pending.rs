@@ -1,4 +1,4 @@
-//! A request on its way: what a client asks for, and until when it waits.
+//! A pending request: what a client asks for, and until when it waits for an answer.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use crate::base::time::UnixMillis;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::Command;
 
-/// A request that concerns one attempt, checked as far as it can be without the attempt. Adapters carry it, and
-/// present it again after a conflict or a change of the record; they do not look inside.
+/// A request that concerns one attempt, checked as far as it can be without the attempt. Adapters keep it, and hand it
+/// in again after a conflict or a change of the record. They do not look inside.
 #[derive(Clone, Debug)]
 pub struct PendingRequest {
     pub(crate) caller: Caller,
-    /// Shared: a pending request is copied whenever it has to wait.
+    /// It is shared, because a pending request is copied whenever it has to wait.
     pub(crate) asked: Arc<Asked>,
     /// When an answer is due, in milliseconds since the Unix epoch.
     pub(crate) answer_by_ms: UnixMillis,
     pub(crate) context: ReplyContext,
-    /// Whether the pending request has waited for its answer: it is no new question.
+    /// Whether the request has already waited for its answer. It then causes no further read and no further sending.
     pub(crate) has_waited: bool,
-    /// Whether it waits for the read of an open 3-D Secure that its question has caused.
+    /// Whether it waits for the read of an open 3-D Secure that it has caused.
     pub(crate) expects_read: bool,
-    /// Index of the entry by which this very pending request asked, if it brought one into the journal. Its answer is no replay, unless
-    /// somebody asked again under the key since.
+    /// Index of the entry by which this request asked, if it added one to the journal. Its answer is then no replay,
+    /// unless the key was asked for again since.
     pub(crate) asked_at: Option<usize>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// Whether an attempt of this merchant is there for the caller.
+    /// Whether the caller may see attempts of this merchant.
     pub(crate) fn sees(&self, merchant: &str) -> bool {
         match self {
             Self::Merchant(own) => **own == *merchant,
@@ -57,7 +57,7 @@ pub(crate) enum Asked {
 }
 
 impl PendingRequest {
-    /// The context of an answer that comes before its time and is not final: a `Prefer: wait` was not applied.
+    /// The context of an answer that is not final and comes before its time. A `Prefer: wait` was then not applied.
     pub(crate) fn early(&self) -> ReplyContext {
         ReplyContext {
             waited_s: None,
@@ -65,15 +65,15 @@ impl PendingRequest {
         }
     }
 
-    /// The pending request as it waits: presented again, it is the same question.
+    /// The pending request while it waits. When it is handed in again, it counts as the same question.
     pub(crate) fn waiting(&self) -> Self {
         let mut pending = self.clone();
         pending.has_waited = true;
         pending
     }
 
-    /// When an answer is due, in milliseconds since the Unix epoch. An adapter that cannot finish by then presents
-    /// the pending request once more and gets a 202.
+    /// When an answer is due, in milliseconds since the Unix epoch. An adapter that has no final answer by then hands
+    /// the pending request in once more, and gets a 202.
     #[must_use]
     pub fn answer_by_ms(&self) -> UnixMillis {
         self.answer_by_ms

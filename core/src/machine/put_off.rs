@@ -1,4 +1,5 @@
-//! What becomes of a step that would call a PSP which takes no more calls at present. Nothing of it is written yet.
+//! What happens to a step that would call a PSP which takes no more calls at present. Nothing of the step is written
+//! yet.
 
 use super::step::Input;
 use crate::base::http::Response;
@@ -6,12 +7,14 @@ use crate::contract::answer;
 use crate::contract::error::{ApiError, Code};
 
 impl Input {
-    /// Whether its step can be put off. Evidence from a PSP is always stored, and the calls that follow from it wait for a place.
+    /// Whether the step on this input can be put off. Evidence from a PSP is always stored, and the calls that follow
+    /// from it wait for a place.
     pub(crate) fn can_be_put_off(&self) -> bool {
         matches!(self, Self::Request(_) | Self::Wake)
     }
 
-    /// The answer to a client whose request needs a PSP that takes no more calls at present. `None`: the input has no client.
+    /// The answer to a client whose request needs a PSP that takes no more calls at present. `pause_s` is the
+    /// `Retry-After` in seconds, at least 1. `None`: the input has no client.
     #[must_use]
     pub fn psp_unavailable(&self, pause_s: u64) -> Option<Response> {
         let Self::Request(pending) = self else { return None };

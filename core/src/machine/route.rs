@@ -1,5 +1,5 @@
-//! From an HTTP request to a pending one: paths, methods, merchants, keys, bodies (`docs/http.md`). Nothing here needs a record,
-//! and nothing here changes one.
+//! Makes a pending request of an HTTP request: paths, methods, merchants, keys, bodies (`docs/http.md`). Routing needs
+//! no record and changes none.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::contract::json::Body;
 use crate::contract::key::idempotency_key;
 use crate::journal::entry::RequestKind;
 
-/// Reads a request: either an answer at once, or the attempt that it concerns.
+/// Reads a request. The result is an answer, or the attempt that it concerns, or a read that finds the attempt.
 #[must_use]
 pub fn route(config: &Config, request: &Request<'_>, now_ms: UnixMillis) -> Routed {
     let mut context = ReplyContext {
@@ -33,8 +33,8 @@ pub fn route(config: &Config, request: &Request<'_>, now_ms: UnixMillis) -> Rout
     }
 }
 
-/// Most bytes of a body that this path takes. An adapter need not read further than one more; what is larger is refused by
-/// [`route`].
+/// The largest body that this path takes, in bytes. An adapter need not read more than one byte beyond that. [`route`]
+/// refuses a larger body.
 #[must_use]
 pub fn body_bytes_max(target: &str) -> usize {
     match path(target.split('?').next().unwrap_or_default()) {
@@ -50,7 +50,7 @@ pub fn body_did_not_arrive() -> Response {
     unread(Code::InvalidJson, message)
 }
 
-/// The answer when an adapter has to end a request without knowing what became of it.
+/// The answer if an adapter has to end a request without knowing whether it took effect.
 #[must_use]
 pub fn not_answered() -> Response {
     let message = "It is not known whether this request took effect. Retry it with the same Idempotency-Key.";
@@ -63,7 +63,7 @@ pub fn not_configured(message: &'static str) -> Response {
     unread(Code::NotConfigured, message)
 }
 
-/// The answer to a request of which nothing is known but that it came.
+/// The answer to a request of which nothing was read.
 fn unread(code: Code, message: &'static str) -> Response {
     answer::error(&ApiError::new(code, message), &ReplyContext::default())
 }
@@ -85,15 +85,15 @@ fn read(
 ) -> Result<Routed, ApiError> {
     let path = path_of(request)?;
     if let Path::Webhook(psp) = path {
-        // Before the signature. Bytes that were compressed after they were signed do not match it; bytes that were compressed
-        // before match it and cannot be read: neither refusal would name the cause. Only a header is looked at, so whoever
-        // has no secret learns nothing.
+        // This comes before the check of the signature. Bytes that were compressed after they were signed do not match
+        // the signature. Bytes that were compressed before match it, and cannot be read. Neither refusal would name the
+        // cause. Only a header is read, so that a sender without a secret learns nothing.
         refuse_encoded(request)?;
         return event::route(config, psp, request, context.clone(), now_ms);
     }
     let named = named(config, request)?;
     may(config, named, &path)?;
-    // Before the size: the limit is on the body as it is without a coding.
+    // This comes before the check of the size, because the limit is for the body without a content coding.
     refuse_encoded(request)?;
     if request.body.len() > BODY_BYTES_MAX {
         return Err(ApiError::new(
@@ -164,10 +164,10 @@ fn read_attempt(
     })
 }
 
-/// The path of a request, if it has the request's method.
+/// The path of a request, if the path has the request's method.
 pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
     let path = path(request.path())?;
-    // HEAD is GET, whose body an adapter's HTTP library leaves out (RFC 9110 §9.3.2).
+    // HEAD is handled as GET. An adapter's HTTP library leaves out the answer's body (RFC 9110 §9.3.2).
     let allowed: &[&str] = match path {
         Path::Attempt(_) => &["GET", "HEAD"],
         Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
@@ -184,7 +184,7 @@ pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
 }
 
 fn path(path: &str) -> Result<Path<'_>, ApiError> {
-    // Looked at first: `/attempts/` would be the path of an attempt with an empty id.
+    // This is checked first, because `/attempts/` would be the path of an attempt with an empty id.
     let shorter = path.strip_suffix('/').filter(|shorter| !shorter.ends_with('/'));
     if shorter.and_then(known).is_some() {
         return Err(ApiError::new(
@@ -223,7 +223,8 @@ fn not_found(_path: &str) -> ApiError {
     )
 }
 
-/// A body is read as it was sent: no content coding is undone (RFC 9110 §8.4). Where there is no body, nothing is encoded.
+/// Refuses a body with a content coding: a body is read as it was sent (RFC 9110 §8.4). A request without a body has no
+/// coding.
 fn refuse_encoded(request: &Request<'_>) -> Result<(), ApiError> {
     let mut codings = request
         .header_values("content-encoding")
@@ -239,7 +240,7 @@ fn refuse_encoded(request: &Request<'_>) -> Result<(), ApiError> {
     ))
 }
 
-/// The error for an attempt that is not there, or not this merchant's: the two must look the same.
+/// The error for an attempt that does not exist, or is another merchant's. The two must not be distinguishable.
 pub(crate) fn attempt_not_found() -> ApiError {
     ApiError::new(
         Code::AttemptNotFound,
@@ -314,7 +315,7 @@ pub(crate) fn wants_problem_json(request: &Request<'_>) -> bool {
         })
 }
 
-/// `Prefer: wait=N` (RFC 7240), at most [`PREFER_WAIT_S_MAX`].
+/// `Prefer: wait=N` (RFC 7240), in seconds, at most [`PREFER_WAIT_S_MAX`].
 fn prefer_wait_s(request: &Request<'_>) -> Option<u64> {
     request
         .header_values("prefer")

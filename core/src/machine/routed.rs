@@ -1,4 +1,4 @@
-//! Where a request goes.
+//! Where a request is routed to.
 
 use super::step::Input;
 use crate::base::http::Response;
@@ -19,15 +19,15 @@ pub enum Routed {
         /// What to hand over.
         input: Input,
     },
-    /// A webhook names an object and not its attempt: perform the read, and hand what comes of it to
-    /// [`super::event::event_read`], which says how it goes on.
+    /// A webhook names an object and not its attempt. Perform the read, and hand its result to
+    /// [`super::event::event_read`], which decides what follows.
     Read(Box<EventRead>),
 }
 
-/// An event that says of which object it is, and not of which attempt: the object is read first, and names it.
+/// An event that names its object and not its attempt. The object is read first, and names the attempt.
 #[derive(Clone, Debug)]
 pub struct EventRead {
-    /// The read. Perform it, and hand what comes of it to [`super::event::event_read`].
+    /// The read. Perform it, and hand its result to [`super::event::event_read`].
     pub call: Call,
     /// What is read, and what else the event said.
     pub(crate) about: About,

@@ -1,4 +1,4 @@
-//! What the machine is handed, and what it gives back.
+//! The input of the machine, and its output.
 
 use std::sync::Arc;
 
@@ -15,41 +15,42 @@ use crate::psp::call::{Call, CallResult};
 use crate::psp::report::PspReport;
 use crate::psp::webhook::WebhookEvent;
 
-/// What happened.
+/// An input of the machine.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A client asks for something, or is still waiting for its answer.
     Request(Box<PendingRequest>),
-    /// A PSP told us something.
+    /// A PSP sent a webhook.
     Webhook(Box<WebhookEvent>),
-    /// Something came of a call.
+    /// The result of a call.
     Outcome(Box<Outcome>),
     /// A timer fired, or the record was found with a due time in the past.
     Wake,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The call, as it was given out.
     pub call: Call,
-    /// What came of it.
+    /// The result, as the adapter saw it.
     pub result: CallResult,
 }
 
-/// What is to be done, in this order.
+/// What the adapter has to do, in this order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Step {
     /// Persist first. Nothing below may happen before this is durable (rules 1 and 2).
     pub write: Option<Write>,
-    /// Then perform these.
+    /// Then perform these calls.
     pub calls: Vec<Call>,
-    /// And wake the machine at this time, in milliseconds since the Unix epoch. `None` leaves timers as they are.
+    /// Then set the timer, so that the machine is woken at this time, in milliseconds since the Unix epoch. `None`
+    /// leaves the timer as it is.
     pub wake_at_ms: Option<UnixMillis>,
-    /// What an answer said of its PSP as such: for the deployment's operators, whatever becomes of the write.
+    /// What an answer showed of the PSP itself, for operators. It is reported whatever becomes of the write.
     pub report: Option<PspReport>,
-    /// Whether a read or look-up would have proven absence by a clock that can be trusted (rule 6): for operators.
+    /// Whether a read or look-up proves no absence only because its clock cannot be trusted (rule 6), for operators.
     pub is_held_back: bool,
     /// Then reply.
     pub reply: Reply,
@@ -61,9 +62,10 @@ pub struct Step {
 pub struct Write {
     /// The version that must be there; `None` if no record may be there.
     pub expected_version: Option<RecordVersion>,
-    /// What to put there. Shared: the swap, the host's copy and the log line have it at the same time.
+    /// The record to store. It is shared, because the swap, the host's copy and the log line have it at the same time.
     pub record: Arc<Record>,
-    /// When the machine wants to be woken if nothing else happens: kept beside the record, so that a restart finds it.
+    /// When the machine has to be woken if nothing else happens, in milliseconds since the Unix epoch. It is kept
+    /// beside the record, so that a restart finds it.
     pub wake_at_ms: Option<UnixMillis>,
 }
 
@@ -73,32 +75,33 @@ impl Write {
         self.record.entries().iter().skip(from).map(|entry| &entry.fact)
     }
 
-    /// What it adds to the journal, in the timeline's words, for log lines. No secrets are in it.
+    /// What the write adds to the journal, in the words of the timeline, for log lines. It contains no secret.
     #[must_use]
     pub fn events(&self) -> Vec<String> {
         self.new_facts().map(timeline::event).collect()
     }
 
-    /// Where the attempt stands once it is durable.
+    /// The attempt's status once the write is durable.
     #[must_use]
     pub fn status(&self) -> Status {
         self.record.state().status
     }
 
-    /// Name of the PSP that the attempt goes to.
+    /// Name of the attempt's PSP.
     #[must_use]
     pub fn psp(&self) -> &str {
         &self.record.state().psp
     }
 
-    /// Whether the attempt has ended: from here on its answers are [`super::handle::finalized`], and a copy of the record is worth keeping
-    /// where reads are cheap.
+    /// Whether the attempt has ended once the write is durable. Its answers are then [`super::handle::finalized`], and
+    /// a copy of the record is worth keeping where reads are cheap.
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.record.is_final()
     }
 
-    /// How many effects it notes that must not stand (rule 8), captures that differ from what was asked for included (rule 14).
+    /// How many unwanted effects the write notes (rule 8), including captures that differ from what was asked for
+    /// (rule 14).
     #[must_use]
     pub fn unwanted_effects(&self) -> usize {
         self.concluded(|conclusion| {
@@ -109,13 +112,13 @@ impl Write {
         })
     }
 
-    /// How many objects it notes that carry the attempt's reference and are not its own (rule 13).
+    /// How many objects the write notes that carry the attempt's reference and are not its own (rule 13).
     #[must_use]
     pub fn foreign_objects(&self) -> usize {
         self.concluded(|conclusion| matches!(conclusion, Conclusion::Foreign { .. }))
     }
 
-    /// How many captures it notes that were taken back by the PSP or the issuer.
+    /// How many reversals the write notes: the PSP or the issuer took captured funds back.
     #[must_use]
     pub fn reversals(&self) -> usize {
         let reversals = |fact: &Fact| match fact {
@@ -128,7 +131,7 @@ impl Write {
         self.new_facts().map(reversals).sum()
     }
 
-    /// How many declines it notes: definite refusals of an operation by the PSP or the issuer.
+    /// How many declines the write notes: refusals that decide on an operation, an operator's resolution included.
     #[must_use]
     pub fn declines(&self) -> usize {
         let is_decline = |fact: &&Fact| matches!(fact, Fact::Observed { evidence, .. } if matches!(evidence.signal, Signal::Refused { .. }));
@@ -141,12 +144,12 @@ impl Write {
     }
 }
 
-/// What to tell whoever asked.
+/// The reply to whoever handed the input in.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// Nobody is waiting.
     Nothing,
-    /// Send this.
+    /// Send this response.
     Now(Response),
     /// Hand the pending request in again when the record has changed, and at `until_ms` at the latest.
     Wait {

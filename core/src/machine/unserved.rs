@@ -1,4 +1,4 @@
-//! What whoever asked is told when an input could not be handled, as the store or the record is not to be had.
+//! Answers to inputs that could not be handled, because the store or the record cannot be used.
 
 use super::step::Input;
 use crate::base::http::Response;
@@ -8,7 +8,8 @@ use crate::contract::error::{ApiError, Code};
 use crate::journal::record::RecordError;
 
 impl Input {
-    /// What to tell whoever asked when the store cannot be reached: whether the input took effect is not known.
+    /// The answer if the store cannot be reached. It is not known whether the input took effect. `None`: nobody waits
+    /// for an answer.
     #[must_use]
     pub fn store_unavailable(&self) -> Option<Response> {
         let (message, context) = match self {
@@ -28,7 +29,7 @@ impl Input {
         ))
     }
 
-    /// What to tell whoever asked when the store failed its probe: it was not asked, so nothing took effect.
+    /// The answer if the store failed its probe. The store was not used, so that nothing took effect.
     #[must_use]
     pub fn store_unsafe(&self, why: &str) -> Option<Response> {
         let context = match self {
@@ -43,7 +44,7 @@ impl Input {
         ))
     }
 
-    /// What to tell whoever asked when the stored record cannot be used. Nothing was overwritten.
+    /// The answer if the stored record cannot be used. The record was left as it is.
     #[must_use]
     pub fn record_refused(&self, why: &RecordError) -> Option<Response> {
         let context = match self {

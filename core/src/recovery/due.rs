@@ -1,5 +1,6 @@
-//! When: from when on something may be done, counts or comes again (`docs/rules.md`, rules 4–6, 10). What is done then is
-//! `recovery`'s. A pure function of the state, the PSP's declared constants and the time: a restart forgets nothing.
+//! The times of recovery: from when on something may be done, counts, or is repeated (`docs/rules.md`, rules 4–6, 10).
+//! `plan.rs` decides what is done then. The times are pure functions of the state, the PSP's declared constants and the
+//! present time, so that a restart forgets nothing.
 
 use crate::base::config::Psp;
 use crate::base::limits::{
@@ -13,23 +14,25 @@ use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::journal::state::{Creation, Rejections, State};
 use crate::journal::status::Status;
 
-/// Shortest pause between two looks at an unfinished 3-D Secure, in milliseconds.
+/// Shortest pause between two reads or look-ups of an unfinished 3-D Secure, in milliseconds.
 const ACTION_POLL_FIRST_MS: Millis = Millis::new(2_000);
-/// Longest such pause, in milliseconds: an end is seen so late at most where no webhook tells of it.
+/// Longest such pause, in milliseconds. If no webhook reports the end of a 3-D Secure, the end is seen this much later
+/// at most.
 const ACTION_POLL_MAX_MS: Millis = Millis::new(120_000);
-/// Longest pause between the first tries to release a 3-D Secure that is given up, in milliseconds; later ones are half of the time
-/// that has passed.
+/// Longest pause between tries to release an unfinished 3-D Secure, in milliseconds. Later the longest pause is half of
+/// the time that has passed.
 const ACTION_RELEASE_PAUSE_MS: Millis = Millis::new(300_000);
 
-/// For how long the last look at a 3-D Secure whose time is over is tried before it is given up unseen, in milliseconds.
+/// How long the last read or look-up of a 3-D Secure is tried once its time is over, in milliseconds. After that it is
+/// released without one.
 const ACTION_LAST_LOOK_MS: Millis = Millis::new(60_000);
-/// Most doublings of the pause before another generation: the pauses outlast a day long before.
+/// Most doublings of the pause before another generation. The pauses are longer than a day long before this bound.
 const GENERATION_PAUSE_DOUBLINGS_MAX: u32 = 20;
 
-/// From when on the running operation may be taken further.
+/// From when on the next action for the operation under way may be carried out.
 pub(crate) fn ready_at_ms(running: &CurrentOperation, psp: &Psp) -> UnixMillis {
-    // An object that was made is acted on at once, however many tries to make it were lost (found with localstripe: eight
-    // of them kept the next call for a minute).
+    // Once the object is made, the call that acts on it is not delayed by the tries to make it, however many were lost
+    // (found with localstripe: eight of them delayed the next call by a minute).
     let is_made = |call: &DispatchedCall| {
         call.step == CallStep::CreateObject && matches!(call.delivery, DeliveryState::Answered { .. })
     };
@@ -48,14 +51,15 @@ pub(crate) fn ready_at_ms(running: &CurrentOperation, psp: &Psp) -> UnixMillis {
             DeliveryState::Unknown { at_ms }
             | DeliveryState::NotSent { at_ms }
             | DeliveryState::Answered { at_ms } => at_ms + backoff_ms(tries),
-            // A PSP that rejects us does not mind under which number: the pauses go on growing from one to the next.
+            // A PSP that rejects this server does so under any generation. The pauses go on growing from one generation
+            // to the next.
             DeliveryState::Rejected { at_ms } => at_ms + backoff_ms(tries.max(running.rejections_in_a_row())),
         })
         .max()
         .unwrap_or_default()
 }
 
-/// From when on the owner of a call must have its answer, or has lost it.
+/// From when on a call counts as unanswered (rule 4): its owner has the answer by then, or has lost it.
 pub(crate) fn silent_from_ms(call: &DispatchedCall, psp: &Psp) -> UnixMillis {
     call.send_by_ms + psp.timing.call_timeout_ms
 }
@@ -80,8 +84,8 @@ pub(crate) fn is_key_known(psp: &Psp, first_ms: UnixMillis, at_ms: UnixMillis) -
     at_ms + psp.timing.landed_after_ms() < first_ms + horizon_ms
 }
 
-/// `due_ms`, or the last moment at which the key may be sent again, if a pause would outlast that (rule 5): a try that is
-/// let pass is an unknown that may have to be parked.
+/// `due_ms`, or the last moment at which the key may be sent again, if `due_ms` is later than that (rule 5). If the
+/// last try under a key is missed, the outcome may stay unknown and the operation may have to be parked.
 pub(crate) fn within_key_ms(running: &CurrentOperation, psp: &Psp, due_ms: UnixMillis) -> UnixMillis {
     let (Some(horizon_ms), Some(first_ms)) = (psp.capabilities.keyed_horizon_ms, running.first_send_ms())
     else {
@@ -102,11 +106,11 @@ pub(crate) fn within_key_ms(running: &CurrentOperation, psp: &Psp, due_ms: UnixM
     }
 }
 
-/// Until when a new authorization may be sent for its customer.
+/// Until when a new authorization may be sent. After that its customer is assumed to have left.
 pub(crate) fn authorize_until_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMillis {
     let lag_ms = psp.capabilities.lookup_lag_ms.unwrap_or_default();
     let landed_ms = lag_ms + psp.timing.max_in_flight_ms + psp.timing.max_clock_skew_ms;
-    // Right after a restore none can be sent before absence counts.
+    // Right after a restore no authorization can be sent before absence counts. Its time begins then.
     let is_meant = |loss: &Loss| {
         running.since_ms >= loss.restored_ms
             && running
@@ -121,8 +125,9 @@ pub(crate) fn authorize_until_ms(state: &State, running: &CurrentOperation, psp:
     running.since_ms.max(first_ms) + psp.timing.authorize_retry_ms
 }
 
-/// From when on a look that shows nothing is a proof: rule 6, and not before another try may follow. What is proven is tried
-/// anew in the same step, so that no try rests on a look that is older than it.
+/// From when on a read or look-up that shows nothing proves absence: not before it counts by rule 6, and not before
+/// another try may follow. The next try is sent in the step that proves absence, so that no try is based on an older
+/// read or look-up.
 pub(crate) fn proof_counts_at_ms(
     state: &State,
     running: &CurrentOperation,
@@ -132,27 +137,29 @@ pub(crate) fn proof_counts_at_ms(
     absence_counts_at_ms(running, psp, by_lookup).max(next_try_ms(state, running, psp))
 }
 
-/// Rule 6: from when on “not found” counts. Reads by id have no look-up lag.
+/// Rule 6: from when on “not found” counts. A read by id has no look-up lag.
 fn absence_counts_at_ms(running: &CurrentOperation, psp: &Psp, by_lookup: bool) -> UnixMillis {
     let lag_ms = if by_lookup {
         psp.capabilities.lookup_lag_ms.unwrap_or_default()
     } else {
         Millis::ZERO
     };
-    // An owner may send as late as `send_by`, by a clock that may be behind by the skew.
+    // The owner of a call may send it as late as `send_by`, by a clock that may be behind by the skew.
     let sent_ms = running.last_send_ms().unwrap_or(running.since_ms);
     sent_ms + psp.timing.max_in_flight_ms + lag_ms + psp.timing.max_clock_skew_ms
 }
 
-/// How long a clock must have been right, by the monotonic clock, before a look that it was asked for by proves absence: until then
-/// what was sent by the wrong one may land, and be listed (rule 6).
+/// How long, by the monotonic clock, a clock must have been right before a read or look-up that was requested by it
+/// proves absence (rule 6). Until then, what was sent by the wrong clock may still land and be listed.
 pub(crate) fn landed_and_listed_ms(psp: &Psp, by_lookup: bool) -> Millis {
     let lag_ms = psp.capabilities.lookup_lag_ms.filter(|_| by_lookup);
     psp.timing.landed_after_ms() + lag_ms.unwrap_or_default()
 }
 
-/// An authorization's tries are bounded by its customer's patience; those of the others have a day, or an outage of minutes
-/// would use their generations up (it did, in 17). The second comes as soon as it may.
+/// From when on the next generation may be sent, as far as its pauses are concerned. The tries of an authorization have
+/// no such pauses, because its customer waits and its time is bounded. The tries of other operations are spread over a
+/// day. Otherwise an outage of minutes would use up their generations (an outage of 17 minutes did). The second
+/// generation is sent as soon as it may be.
 fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMillis {
     let used = generations_used(running);
     if running.operation == Operation::Authorize || used < 2 || is_spent(state, running) {
@@ -161,17 +168,19 @@ fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMill
     let sent_ms = running.last_dispatch_ms().unwrap_or(running.since_ms);
     let doublings = u32::from(2 * (used - 2)).min(GENERATION_PAUSE_DOUBLINGS_MAX);
     let mut due_ms = sent_ms + GENERATION_PAUSE_FIRST_MS.doubled(doublings);
-    // A PSP that rejects us goes on doing so under the next number.
+    // A PSP that rejects this server goes on doing so under the next generation.
     if running.was_rejected {
         due_ms = due_ms.max(sent_ms + backoff_ms(running.rejections_in_a_row()));
     }
-    // Nor may a pause outlast what there is to act on: the tries that are left are spread over what is left of its life.
+    // A pause must not outlast the authorization that is to be captured. The remaining tries are spread over the rest
+    // of its life.
     let last_ms = if running.operation == Operation::Capture {
         let tries_left = GENERATIONS_PER_OPERATION_MAX.saturating_sub(used).max(1);
         let left_ms = lapses_soon_ms(state, psp) - sent_ms;
         sent_ms + left_ms / u32::from(tries_left)
     } else if state.is_unfinished_action() {
-        // Its customer can finish it as long as it is open: the pauses grow slowly, with the time that has passed.
+        // The customer can finish the 3-D Secure as long as it is open. The pauses therefore grow slowly, with the time
+        // that has passed.
         let passed_ms = sent_ms - running.since_ms;
         sent_ms + ACTION_RELEASE_PAUSE_MS.max(passed_ms / 2)
     } else {
@@ -180,30 +189,31 @@ fn next_try_ms(state: &State, running: &CurrentOperation, psp: &Psp) -> UnixMill
     due_ms.min(last_ms)
 }
 
-/// Whether all tries that recovery has of itself were made. An action that is still open is released twice as often, over more
-/// than a day: its customer can finish it at any time.
+/// Whether recovery has used all of its own tries. The release of a 3-D Secure that may still be open has twice as
+/// many, over more than a day, because its customer can finish it at any time.
 pub(crate) fn is_spent(state: &State, running: &CurrentOperation) -> bool {
     let factor: u16 = if state.is_unfinished_action() { 2 } else { 1 };
     running.calls.len() >= RESENDS_MAX * usize::from(factor)
         || generations_used(running) >= GENERATIONS_PER_OPERATION_MAX * factor
 }
 
-/// From when on a look that failed is followed by another sending under the same key: pauses grow with the sendings.
+/// From when on the same key may be sent again after a read or look-up that failed. The pauses grow with the number of
+/// sendings.
 pub(crate) fn resend_after_failed_look_ms(running: &CurrentOperation, psp: &Psp) -> UnixMillis {
     ready_at_ms(running, psp)
 }
 
-/// From when on an operation whose looks fail is given to an operator, if its key cannot be sent again.
+/// From when on an operation whose reads and look-ups fail is parked, if its key cannot be sent again.
 pub(crate) fn looks_given_up_ms(running: &CurrentOperation) -> UnixMillis {
     let since_ms = match running.lost {
-        // However long ago the loss began, the looks began when it was noted.
+        // The reads and look-ups began when the loss was noted, however long ago the loss began.
         Some(lost) => lost.since_ms,
         None => running.first_send_ms().unwrap_or(running.since_ms),
     };
     since_ms + LOOKS_FAILED_MAX_MS
 }
 
-/// How long the client of a rejected operation is to wait before it may ask for it again, in milliseconds.
+/// From when on the client of a rejected operation may ask for it again.
 pub(crate) fn ask_again_ms(rejections: &Rejections) -> UnixMillis {
     let doublings = rejections.count.saturating_sub(1).min(20);
     let pause_ms = REJECTED_PAUSE_FIRST_MS
@@ -212,12 +222,12 @@ pub(crate) fn ask_again_ms(rejections: &Rejections) -> UnixMillis {
     rejections.last_ms + pause_ms
 }
 
-/// The last moment at which the requests that make the attempt's object can have landed, by any clock (rule 6).
+/// The last moment, by any clock, at which the requests that make the attempt's object can have landed (rule 6).
 pub(crate) fn creation_landed_ms(creation: &Creation, psp: &Psp) -> UnixMillis {
     creation.last_send_by_ms + psp.timing.max_in_flight_ms + psp.timing.max_clock_skew_ms
 }
 
-/// How many generations the operation has used.
+/// How many generations the operation has used, counted from its first dispatch.
 fn generations_used(running: &CurrentOperation) -> u16 {
     running
         .generation
@@ -229,7 +239,7 @@ fn first_generation(running: &CurrentOperation) -> u16 {
     running.calls.first().map_or(1, |call| call.generation)
 }
 
-/// When what is left of an authorization's life is no more than its margin.
+/// When the authorization will lapse, less the margin (rule 10).
 pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> UnixMillis {
     let authorized_at_ms = state
         .authorization
@@ -239,7 +249,8 @@ pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> UnixMillis {
         .knowledge
         .capture_before_ms
         .unwrap_or(authorized_at_ms + psp.timing.authorization_lifetime_ms);
-    // A margin longer than a tenth of a short life would leave nothing to capture in.
+    // The margin is at most a tenth of the life. Otherwise it would leave no time to capture an authorization of a
+    // short life.
     let margin_ms = psp
         .timing
         .capture_margin_ms
@@ -247,14 +258,14 @@ pub(crate) fn lapses_soon_ms(state: &State, psp: &Psp) -> UnixMillis {
     lapse_ms - margin_ms
 }
 
-/// When an unfinished 3-D Secure is looked at for the first time, if nothing is heard of it.
+/// When an unfinished 3-D Secure is read or looked up for the first time, if no evidence about it arrives.
 pub(crate) fn action_look_ms(state: &State, psp: &Psp, now_ms: UnixMillis, by_lookup: bool) -> UnixMillis {
     let look_ms = action_since_ms(state, now_ms) + ACTION_POLL_FIRST_MS;
     look_ms.min(action_last_look_ms(state, psp, now_ms, by_lookup))
 }
 
-/// When an unfinished 3-D Secure is looked at for the last time before it is given up: what its customer did in time shows
-/// from then on.
+/// When an unfinished 3-D Secure is read or looked up for the last time before it is released. From then on, what its
+/// customer did in time can be seen.
 pub(crate) fn action_last_look_ms(
     state: &State,
     psp: &Psp,
@@ -269,7 +280,7 @@ pub(crate) fn action_last_look_ms(
     action_over_ms(state, psp, now_ms) + lag_ms
 }
 
-/// When an unfinished 3-D Secure is given up though the last look at it fails.
+/// When an unfinished 3-D Secure is released although the last read or look-up of it fails.
 pub(crate) fn action_given_up_ms(
     state: &State,
     psp: &Psp,
@@ -279,7 +290,8 @@ pub(crate) fn action_given_up_ms(
     action_last_look_ms(state, psp, now_ms, by_lookup) + ACTION_LAST_LOOK_MS
 }
 
-/// From when on a look that shows neither an effect nor an open action proves that a 3-D Secure was never finished.
+/// From when on a read or look-up that shows neither an effect nor an open action proves that a 3-D Secure was never
+/// finished.
 pub(crate) fn action_proof_counts_ms(
     state: &State,
     psp: &Psp,
@@ -289,7 +301,7 @@ pub(crate) fn action_proof_counts_ms(
     action_last_look_ms(state, psp, now_ms, by_lookup) + psp.timing.max_clock_skew_ms
 }
 
-/// When the time to finish a 3-D Secure is over.
+/// When the customer's time to finish a 3-D Secure is over.
 pub(crate) fn action_over_ms(state: &State, psp: &Psp, now_ms: UnixMillis) -> UnixMillis {
     action_since_ms(state, now_ms) + psp.timing.action_timeout_ms
 }
@@ -298,24 +310,25 @@ fn action_since_ms(state: &State, now_ms: UnixMillis) -> UnixMillis {
     state.action.as_ref().map_or(now_ms, |action| action.since_ms)
 }
 
-/// When to look again after a look at `now_ms` that decided nothing: pauses grow with the time that has passed.
+/// When to read or look up again, if one at `now_ms` decided nothing. The pauses grow with the time that has passed.
 pub(crate) fn poll_again_ms(state: &State, psp: &Psp, now_ms: UnixMillis, by_lookup: bool) -> UnixMillis {
     let Some(running) = &state.running else {
         return now_ms + BACKOFF_MAX_MS;
     };
     if let (Status::RequiresAction, Some(action)) = (state.status, &state.action) {
-        // Half of what has passed: whoever comes back from the bank after a minute waits half a minute more at most.
+        // The pause is half of the time that has passed: a customer who returns from the bank after a minute waits half
+        // a minute more at most.
         let pause_ms = ((now_ms - action.since_ms) / 2).clamp(ACTION_POLL_FIRST_MS, ACTION_POLL_MAX_MS);
         let last_ms = action_last_look_ms(state, psp, now_ms, by_lookup);
         if now_ms < last_ms {
             return (now_ms + pause_ms).min(last_ms);
         }
-        // The last look has not been answered yet.
+        // The last read or look-up has not been answered yet.
         let given_up_ms = action_given_up_ms(state, psp, now_ms, by_lookup);
         return (now_ms + ACTION_POLL_FIRST_MS).min(given_up_ms.max(now_ms));
     }
     let last_ms = running.last_send_ms().unwrap_or(running.since_ms);
-    // After a restore the looks begin when it is noted.
+    // After a restore the reads and look-ups begin when the loss is noted.
     let last_ms = running.lost.map_or(last_ms, |lost| last_ms.max(lost.since_ms));
     let next_ms = now_ms + (now_ms - last_ms).clamp(BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
     let mut counts_ms = proof_counts_at_ms(state, running, psp, by_lookup);

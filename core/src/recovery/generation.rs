@@ -1,4 +1,4 @@
-//! Under which number an operation is sent (rule 3).
+//! The generation under which an operation is sent (rule 3).
 
 use crate::base::config::Psp;
 use crate::base::time::UnixMillis;
@@ -7,8 +7,9 @@ use crate::journal::running::{CurrentOperation, DeliveryState, DispatchedCall};
 use crate::journal::state::State;
 use crate::recovery::due;
 
-/// The generation of an operation that begins at `now_ms`. What the PSP rejected goes out under the number that it had, where the PSP
-/// honours its key: should the rejection have been the answer to a second delivery, the first one is found and not repeated.
+/// The generation of an operation that begins at `now_ms`. An operation that the PSP rejected keeps its generation
+/// while the PSP knows the key. The rejection may have answered a second delivery of the request. The PSP then finds
+/// the first delivery under the key and does not repeat it.
 pub(crate) fn first(
     state: &State,
     psp: &Psp,
@@ -24,7 +25,7 @@ pub(crate) fn first(
     }
 }
 
-/// The current generation of an operation; its first one, if nothing was dispatched yet.
+/// The current generation of an operation. If nothing was dispatched yet, it is the generation of the first dispatch.
 pub(crate) fn current(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> u16 {
     match running.generation {
         0 => first(state, psp, running.operation, running.amount_minor, now_ms),
@@ -32,15 +33,17 @@ pub(crate) fn current(state: &State, running: &CurrentOperation, psp: &Psp, now_
     }
 }
 
-/// The generation that follows the current one, once that is proven absent. What was proven absent before anything was dispatched has
-/// no number of its own; the numbers of the operations before it are used.
+/// The generation that follows the current one, once the current one is proven absent. If absence was proven before
+/// anything was dispatched, the operation has no generation of its own. The result then follows the generations of the
+/// earlier operations of the same kind.
 pub(crate) fn following(state: &State, running: &CurrentOperation) -> u16 {
     let used = state.generations_used(running.operation).max(running.generation);
     used.saturating_add(1)
 }
 
-/// Whether the number is known under which a restored store would have gone on: a rejection lets a later request have another number, if
-/// its terms differ or its key is forgotten (rule 16). A rejection that came after the restore moved nothing on before it.
+/// Whether it is known which generation would have been sent next when the store was lost (rule 16). A rejection from
+/// before the restore makes it unknown: a later request with other terms, or one whose key is forgotten, has the next
+/// generation. A rejection from after the restore changed nothing before it.
 pub(crate) fn is_known(state: &State, running: &CurrentOperation) -> bool {
     let Some(loss) = state.loss else { return true };
     let is_before = |at_ms: UnixMillis| at_ms < loss.restored_ms;

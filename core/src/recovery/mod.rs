@@ -1,4 +1,4 @@
-//! What to do next, and when.
+//! Recovery: what is done next for an attempt (`plan`), when (`due`), under which generation, and with whose objects.
 
 pub(crate) mod due;
 pub(crate) mod generation;

@@ -1,17 +1,17 @@
-//! Rule 13: whose an object is that carries an attempt's reference. Another installation on the same PSP account, or a test run of
-//! last year, may have used the same one; what it made is none of ours, whatever it shows.
+//! Rule 13: who owns an object that carries an attempt's reference. Another installation on the same PSP account, or an
+//! old test run, may have used the same reference. What it made is not the attempt's own, whatever it shows.
 //!
-//! The first row that fits decides.
+//! The first row that applies decides.
 //!
 //! | the object | is |
 //! | --- | --- |
-//! | is named by the journal: an answer to a dispatch of ours named it, or a dispatch addressed it | ours, with all that was done to it |
-//! | was seen before, and was foreign | foreign |
-//! | any, where nothing that makes objects was dispatched | foreign |
+//! | is named by the journal: an answer to a dispatch of ours named it, or a dispatch addressed it | ours, with everything that was done to it |
+//! | was seen before and was foreign, or shows an effect on a foreign object | foreign |
+//! | any, if no request that makes objects was dispatched | foreign |
 //! | was made before the first such dispatch (less clock skew and one unit of the PSP's time) | foreign |
 //! | has another amount or currency, and the installation has no name | disputed: an operator decides |
-//! | has another amount or currency, and was perhaps asked for so in the time of a loss (rule 16) | disputed: an operator decides |
-//! | has another amount or currency, and holds or took something | ours, and is released |
+//! | has another amount or currency, and may have been requested so in the time of a loss (rule 16) | disputed: an operator decides |
+//! | has another amount or currency, and holds or took funds | ours, and is released |
 //! | has another amount or currency, and holds nothing yet | not acted on: it is neither confirmed nor shown to a customer |
 //! | is not shown itself, but only what was done to it (a refund, a void, a reversal) | ignored until it is seen |
 //! | any other | ours |
@@ -26,14 +26,14 @@ use crate::journal::state::State;
 /// Resolution of a PSP's timestamps: one second, in milliseconds.
 const PSP_TIME_UNIT_MS: Millis = Millis::new(1_000);
 
-/// What a webhook or a look-up shows, sorted by whose it is.
+/// What a webhook or a look-up shows, sorted by owner.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
     /// Evidence from the attempt's own objects. The caller decides whether it is complete.
     pub(crate) ours: Evidence,
     /// Ids of foreign objects.
     pub(crate) foreign: BTreeSet<String>,
-    /// Ids of objects of which only an operator can say whose they are.
+    /// Ids of objects whose owner only an operator can determine.
     pub(crate) disputed: BTreeSet<String>,
     /// Whether something was shown whose owner is not known yet; it is ignored for now.
     pub(crate) is_unclear: bool,
@@ -46,10 +46,11 @@ impl Sorted {
     }
 }
 
-/// Sorts what was seen at once.
+/// Sorts the objects of one observation by owner.
 pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
     let mut sorted = Sorted::default();
-    // An object is foreign as a whole: a capture of last minute belongs to the authorization of last year.
+    // An object is foreign with everything that was done to it: a new capture of an old foreign authorization is
+    // foreign.
     let mut unclear = BTreeSet::new();
     for sighting in sightings {
         let object = sighting.object.clone();
@@ -78,7 +79,7 @@ pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
         if is_in(&sorted.foreign, sighting) || is_in(&sorted.disputed, sighting) {
             continue;
         }
-        // What was done to an object that nobody has shown does not make it ours.
+        // An effect on an object that was not shown itself does not make the object ours.
         let is_unfounded =
             builds_on(sighting) && !state.names(&sighting.object) && !seen.contains(sighting.object.as_str());
         if is_unfounded || is_in(&unclear, sighting) {
@@ -93,9 +94,9 @@ pub(crate) fn sort(state: &State, psp: &Psp, sightings: &[Sighting]) -> Sorted {
     sorted
 }
 
-/// Whether it is a refusal of a try that was proven to have had no effect: it names no object, and came about before the try that is
-/// under way (found by the simulator: the event of a declined try, whose answer was lost, ended a payment that was approved at
-/// the next one).
+/// Whether it is the refusal of an earlier try that was proven to have had no effect. Such a refusal names no object,
+/// and is older than the current generation (found by the simulator: the event of a declined try, whose answer was
+/// lost, ended a payment that was approved at the next try).
 fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
     let is_refusal = matches!(sighting.evidence.signal, Signal::Refused { .. });
     let Some(running) = state
@@ -112,8 +113,8 @@ fn is_of_earlier_try(state: &State, psp: &Psp, sighting: &Sighting) -> bool {
     running.generation > 1 && created_ms < earliest_ms(psp, first_sent_ms)
 }
 
-/// The earliest time that a PSP can give to what a request of ours brought about, by when that was sent: clocks differ, and the PSP
-/// counts in whole seconds.
+/// The earliest time that a PSP can state for the effect of a request that was sent at `sent_ms`. Clocks differ, and
+/// the PSP counts in whole seconds.
 fn earliest_ms(psp: &Psp, sent_ms: UnixMillis) -> UnixMillis {
     sent_ms - psp.timing.max_clock_skew_ms - PSP_TIME_UNIT_MS
 }
@@ -125,7 +126,7 @@ enum Whose {
     Unclear,
 }
 
-/// Whether all that is shown was done to an object that is not shown itself.
+/// Whether everything that is shown was done to an object that is not shown itself.
 fn builds_on(sighting: &Sighting) -> bool {
     let effects = &sighting.evidence.effects;
     let is_on = |effect: &Effect| effect.id != sighting.object && effect.kind != EffectKind::Authorize;
@@ -163,7 +164,8 @@ fn whose(state: &State, psp: &Psp, sighting: &Sighting) -> Whose {
     }
 }
 
-/// Whether the object, or an authorization shown here, has another amount or currency than the attempt asks for.
+/// Whether the object, or an authorization that is shown with it, has another amount or currency than the attempt asks
+/// for.
 fn is_of_other_terms(state: &State, sighting: &Sighting) -> bool {
     let asked = &state.terms.money;
     let of_object = sighting.amount.as_ref();
@@ -176,7 +178,7 @@ fn is_of_other_terms(state: &State, sighting: &Sighting) -> bool {
         || authorizations.any(|effect| asked.differs_from(effect.amount_minor, effect.currency.as_deref()))
 }
 
-/// Why an operation is parked over an object that cannot be told to be ours.
+/// Why an operation is parked if it cannot be determined whether an object is ours.
 pub(crate) fn not_ours(reference: &str) -> String {
     format!(
         "the PSP shows {reference}, which carries this attempt's reference and was not made by it as far as is known: say whether it is this payment"

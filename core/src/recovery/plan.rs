@@ -1,5 +1,5 @@
-//! What comes next: re-sends, reads, look-ups, proofs, parking, expiry, compensation (`docs/rules.md`, rules 3–6, 8–12); when,
-//! is `due`'s. A pure function of the state, the PSP's declared constants and the time: a restart forgets nothing.
+//! What is done next (`docs/rules.md`, rules 3–6, 8–12): re-sends, reads, look-ups, proofs, parking, expiry,
+//! compensation. It follows from the state, the PSP's constants and the time alone, so that a restart forgets nothing.
 
 use serde::Serialize;
 
@@ -14,20 +14,20 @@ use crate::psp;
 use crate::psp::call::{Asked, Lookup};
 use crate::recovery::{due, generation};
 
-/// How well the operation under way is known.
+/// What is known of the outcome of the operation under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationState {
     /// Its answer may still come.
     InFlight,
-    /// Its answer was lost; its outcome is unknown and is being found out.
+    /// Its answer was lost. Its outcome is unknown, and is being determined.
     InDoubt,
-    /// Only a webhook or an operator can end it.
+    /// Only evidence that comes by itself, such as a webhook, or an operator can end it.
     Parked,
 }
 
 impl OperationState {
-    /// Every one.
+    /// All of them.
     pub const ALL: [OperationState; 3] = [
         OperationState::InFlight,
         OperationState::InDoubt,
@@ -35,16 +35,16 @@ impl OperationState {
     ];
 }
 
-/// What lies ahead of an attempt.
+/// What is known of the operation under way, and when the machine has to act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outlook {
-    /// How well the operation under way is known.
+    /// What is known of the outcome of the operation under way.
     pub doubt: OperationState,
-    /// When the machine wants to be woken, in milliseconds since the Unix epoch.
+    /// When the machine has to be woken, in milliseconds since the Unix epoch. `None`: nothing is due by time.
     pub wake_at_ms: Option<UnixMillis>,
 }
 
-/// The next thing to do.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RecoveryAction {
     /// Begin an operation that no client asked for.
@@ -56,17 +56,17 @@ pub(crate) enum RecoveryAction {
     },
     /// Dispatch a call of the running operation.
     Send { step: CallStep, generation: u16 },
-    /// Read the object.
+    /// Read the object by its id.
     Read { reference: String },
-    /// Look for effects by our reference.
+    /// Look up effects by the attempt's reference.
     Lookup,
-    /// Give the unknown to an operator.
+    /// Park the operation for an operator.
     Park { reason: &'static str },
-    /// Conclude that the current generation did not happen: the PSP refused it for good.
+    /// Conclude that the current generation had no effect: the PSP refused it for good.
     Disprove,
-    /// Take a client's operation back: the PSP rejected it, which is proven to have had no effect.
+    /// Take back a client's operation that the PSP rejected and that is proven to have had no effect.
     Withdraw,
-    /// End the operation: it had no effect, and will not be tried again.
+    /// End the operation: it had no effect, and is not tried again.
     End {
         code: &'static str,
         message: &'static str,
@@ -80,7 +80,7 @@ pub(crate) struct Plan {
     pub(crate) what: RecoveryAction,
 }
 
-/// What lies ahead, for answers and timers.
+/// The outlook at `now_ms`, for answers and timers.
 #[must_use]
 pub fn outlook(state: &State, psp: &Psp, now_ms: UnixMillis) -> Outlook {
     let doubt = match &state.running {
@@ -92,7 +92,7 @@ pub fn outlook(state: &State, psp: &Psp, now_ms: UnixMillis) -> Outlook {
         Some(_) | None => OperationState::InFlight,
     };
     let wake_at_ms = plan(state, psp, now_ms).map(|plan| match plan.what {
-        // A look that is due has just been taken, or is being taken: the next one comes later.
+        // A read or look-up that is due has just been made, or is being made. The time is that of the next one.
         RecoveryAction::Read { .. } | RecoveryAction::Lookup if plan.due_ms <= now_ms => {
             due::poll_again_ms(state, psp, now_ms, plan.what == RecoveryAction::Lookup)
         }
@@ -101,7 +101,7 @@ pub fn outlook(state: &State, psp: &Psp, now_ms: UnixMillis) -> Outlook {
     Outlook { doubt, wake_at_ms }
 }
 
-/// The next move, if the attempt wants one.
+/// The next action, if there is one.
 pub(crate) fn plan(state: &State, psp: &Psp, now_ms: UnixMillis) -> Option<Plan> {
     match &state.running {
         Some(running) if running.parked.is_some() => unparked(state, running),
@@ -119,7 +119,7 @@ pub(crate) fn plan(state: &State, psp: &Psp, now_ms: UnixMillis) -> Option<Plan>
     }
 }
 
-/// What takes up again what is parked: a void was refused when nothing was known to be held, and something is now.
+/// The action for a parked operation: a release was refused while nothing was known to be held, and something is now.
 fn unparked(state: &State, running: &CurrentOperation) -> Option<Plan> {
     let refused = running.refused.as_ref().filter(|_| !running.is_suspect())?;
     (!refused.held && state.holds_something()).then_some(Plan {
@@ -163,7 +163,7 @@ fn plan_idle(state: &State, psp: &Psp) -> Option<Plan> {
     })
 }
 
-/// Rule 10: what nobody uses in time is released.
+/// Rule 10: an authorization or 3-D Secure that is not used in time is released.
 pub(crate) fn give_up(state: &State) -> RecoveryAction {
     let amount_minor = state.terms.money.amount_minor;
     RecoveryAction::Begin {
@@ -174,8 +174,8 @@ pub(crate) fn give_up(state: &State) -> RecoveryAction {
     }
 }
 
-/// A 3-D Secure whose time is over is looked at once more: its customer may have finished just in time. Where no look can be
-/// had, it is given up unseen; the release then tells.
+/// When the time of a 3-D Secure is over, it is read or looked up once more, since its customer may have finished just
+/// in time. If that is impossible or fails, it is released, and the PSP's answer to the release shows what happened.
 fn plan_action(state: &State, psp: &Psp, now_ms: UnixMillis) -> Plan {
     let Some(what) = look(state, psp) else {
         return Plan {
@@ -197,11 +197,11 @@ fn plan_action(state: &State, psp: &Psp, now_ms: UnixMillis) -> Plan {
     }
 }
 
-/// A void or refund that the PSP refused. What it should release may have gone by itself, or may come yet: that is
-/// looked for where it can be; where it cannot, an operator has to.
+/// A void or refund that the PSP refused. What it should release may have ended by itself, or may still come about. It
+/// is read or looked up if that is possible. Otherwise an operator has to find out.
 fn plan_refused(state: &State, running: &CurrentOperation, refused: &Refused, psp: &Psp) -> Plan {
     if !refused.held && state.holds_something() {
-        // Something to release has come to be known since: the refusal proves the try before without effect.
+        // Something to release became known since. The refusal proves that the refused try had no effect.
         return Plan {
             due_ms: UnixMillis::EPOCH,
             what: RecoveryAction::Disprove,
@@ -216,12 +216,12 @@ fn plan_refused(state: &State, running: &CurrentOperation, refused: &Refused, ps
     }
 }
 
-/// Rule 16: before the first dispatch after a loss the PSP is asked, since a server whose dispatch is lost may have moved on to a later
-/// number. Where only a key can tell, the number that was next is sent, unless a rejection may have moved it on meanwhile.
+/// Rule 16: before the first dispatch after a loss the PSP is asked, as a lost dispatch may be of a later generation.
+/// If only the key can tell, the generation that was next is sent, unless a rejection may have moved it on.
 fn plan_suspect(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> Plan {
     let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
     let at_ms = due_ms.max(now_ms);
-    // A key tells nothing of a capture of that time, and some PSPs carry out the release of a capture as its refund.
+    // The key shows nothing of a capture of that time, and some PSPs execute the release of a capture as its refund.
     let is_undoing = matches!(running.operation, Operation::Void | Operation::Refund);
     let may_send = !is_undoing && generation::is_known(state, running) && may_resend(running, psp, at_ms);
     let what = match look(state, psp) {
@@ -238,7 +238,7 @@ fn plan_suspect(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: Un
 /// Why an operation is parked that may have been sent before a restore.
 const SUSPECT: &str = "the store was restored from a backup, this operation may have been sent before, and this PSP offers no way to find out: look for the attempt in the PSP's books";
 
-/// How an attempt ends whose 3-D Secure nobody finished, once a look has proven that (`due::action_proof_counts_ms`).
+/// How an attempt ends if it is proven that nobody finished its 3-D Secure (`due::action_proof_counts_ms`).
 pub(crate) const ABANDONED: RecoveryAction = RecoveryAction::End {
     code: "abandoned",
     message: "Nobody finished 3-D Secure in its time, so nothing was reserved.",
@@ -246,7 +246,7 @@ pub(crate) const ABANDONED: RecoveryAction = RecoveryAction::End {
 
 fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: UnixMillis) -> Plan {
     let due_ms = due::within_key_ms(running, psp, due::ready_at_ms(running, psp));
-    // The move is made at `due_ms` or later; what the clock allows must hold then.
+    // The action is carried out at `due_ms` or later. What depends on time has to hold then.
     let at_ms = due_ms.max(now_ms);
     let is_stale =
         running.operation == Operation::Authorize && at_ms > due::authorize_until_ms(state, running, psp);
@@ -254,7 +254,7 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: Un
     let is_of_client = running.cause == Cause::Client
         && matches!(state.status, Status::Authorizing | Status::Capturing)
         && matches!(running.operation, Operation::Authorize | Operation::Capture);
-    // Rejected and without effect, by the rejection itself or by a look since: a client's operation waits for its client.
+    // Rejected, and proven to have had no effect by that or by a later look: a client's operation waits for its client.
     let is_without_effect = running.proven_absent || (no_act_left && running.is_rejected());
     let is_withdrawn = running.was_rejected && is_without_effect
         || no_act_left && !running.proven_absent && is_rejected_key_forgotten(running, psp, at_ms);
@@ -284,7 +284,7 @@ fn plan_running(state: &State, running: &CurrentOperation, psp: &Psp, now_ms: Un
     Plan { due_ms, what }
 }
 
-/// Whether a request was rejected under the current number, and its key is too old to be sent.
+/// Whether a request of the current generation was rejected, and its key is too old to be sent again.
 fn is_rejected_key_forgotten(running: &CurrentOperation, psp: &Psp, at_ms: UnixMillis) -> bool {
     let is_keyed = psp.capabilities.keyed_horizon_ms.is_some();
     let is_rejected = |call: &DispatchedCall| matches!(call.delivery, DeliveryState::Rejected { .. });
@@ -292,9 +292,9 @@ fn is_rejected_key_forgotten(running: &CurrentOperation, psp: &Psp, at_ms: UnixM
     is_keyed && was_rejected && !due::within_horizon(running, psp, at_ms)
 }
 
-/// An operation without a waiting client stays open while the PSP rejects it. It is sent again with growing pauses: under its key
-/// within the horizon, and under a new number after a look has proven that it had no effect. An unfinished 3-D Secure is looked at
-/// before it is released again, because its customer may have finished meanwhile.
+/// An operation that no client waits for stays open while the PSP rejects it. It is sent again with growing pauses:
+/// under its key within the horizon, and under a new generation once a look has proven that it had no effect. An
+/// unfinished 3-D Secure is looked at before it is released again, as its customer may have finished meanwhile.
 fn plan_rejected(
     state: &State,
     running: &CurrentOperation,
@@ -321,7 +321,7 @@ pub(crate) fn send_rejected_again(state: &State, running: &CurrentOperation, psp
     retry(state, running, psp, false, running.generation.max(1))
 }
 
-/// Whether a rejected release of an unfinished 3-D Secure has just been looked at, and is to be sent again.
+/// Whether a rejected release of an unfinished 3-D Secure, which was just looked at, is to be sent again.
 pub(crate) fn releases_again(
     state: &State,
     running: &CurrentOperation,
@@ -336,7 +336,7 @@ pub(crate) fn releases_again(
         && now_ms >= due::ready_at_ms(running, psp)
 }
 
-/// Rule 4: an expired lease means reconcile. Re-sending is right only where the PSP promised to know the key.
+/// Rule 4: an expired lease means reconcile. The request is sent again only while the PSP knows its key (rule 5).
 fn reconcile(
     state: &State,
     running: &CurrentOperation,
@@ -351,7 +351,7 @@ fn reconcile(
         step: CallStep::Execute,
         generation: running.generation,
     };
-    // A PSP that goes on rejecting us tells nothing of what it did before.
+    // A PSP that goes on rejecting this server shows nothing of what it did before.
     let goes_on = running.rejections_in_a_row() >= RESENDS_BEFORE_LOOKUP;
     let tells = may_resend && !is_stale && !goes_on && resends < RESENDS_BEFORE_LOOKUP;
     match look {
@@ -373,13 +373,13 @@ fn resends(running: &CurrentOperation) -> usize {
         .saturating_sub(1)
 }
 
-/// Whether the current PSP key may be sent again at `at_ms`, and can tell something.
+/// Whether the current PSP key may be sent again at `at_ms`, and can show the outcome.
 pub(crate) fn may_resend(running: &CurrentOperation, psp: &Psp, at_ms: UnixMillis) -> bool {
     due::within_horizon(running, psp, at_ms) && resends(running) < RESENDS_MAX && !running.key_is_useless
 }
 
-/// What follows from a look that failed: while looks fail, the same key is sent again now and then; once it cannot be, and
-/// looks have failed for a day, an operator has to decide. A look that answered is repeated until it counts.
+/// What follows from a read or look-up that failed. The same key is sent again now and then. If it cannot be sent, and
+/// reads and look-ups have failed for a day, the operation is parked. An answered one is repeated until it counts.
 pub(crate) fn after_failed_look(state: &State, psp: &Psp, now_ms: UnixMillis) -> Option<RecoveryAction> {
     let running = state
         .running
@@ -433,7 +433,7 @@ fn retry(
     }
 }
 
-/// The first call of a generation: makes the object where the class has one and it is not made yet (rule 12).
+/// The first call of a generation. It makes the object if the PSP's class prepares one and none is made yet (rule 12).
 pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -> CallStep {
     let is_made = state.object.is_some();
     if running.operation == Operation::Authorize && psp.capabilities.prepares() && !is_made {
@@ -443,14 +443,14 @@ pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -
     }
 }
 
-/// The way to look at the PSP's own state, if there is one: by id where it is known (rule 12), else by reference.
+/// A look at the PSP's own state, if there is a way: a read if the id is known (rule 12), otherwise a look-up.
 fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     let running = state.running.as_ref()?;
     if lists_refund(running, psp) {
         let is_listed = psp.capabilities.addressable || psp.capabilities.lookup_lag_ms.is_some();
         return is_listed.then_some(RecoveryAction::Lookup);
     }
-    // What was acted on is what must be looked at: a later object may have come to be known meanwhile.
+    // The object that was acted on must be read. Another object may have become known meanwhile.
     let acted_on = running.current().rev().find_map(|call| call.target.as_deref());
     let reference = running.target.as_deref().or(acted_on).or(state.own_reference());
     match reference.filter(|_| psp.capabilities.addressable && !state.may_have_another_object()) {
@@ -461,12 +461,12 @@ fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     }
 }
 
-/// Whether a list tells of the operation, as the object that it is of does not.
+/// Whether the operation is a refund that is shown by a list and not by its object.
 fn lists_refund(running: &CurrentOperation, psp: &Psp) -> bool {
     running.operation == Operation::Refund && psp::driver_capabilities(psp.connector).lists_refunds
 }
 
-/// The first page of the look-up that tells of the operation under way.
+/// The first page of the look-up for the operation under way.
 pub(crate) fn first_page(state: &State, psp: &Psp, asked: Asked) -> Lookup {
     let refunded = state
         .running
