@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use pay_once_core::{Config, Merchant, Millis, Operator, Psp, Role, SecretPlace, key_digest};
+use pay_once_core::{Config, Merchant, Millis, Operator, Psp, Role, SecretPlace, Timing, key_digest};
 
 use crate::config_source::{fetch, from_file};
 
@@ -23,7 +23,18 @@ pub fn config_check(file: &Path, without_secrets: bool) -> Result<String, String
     let config = if without_secrets {
         from_file(file, placeholder)?
     } else {
-        from_file(file, fetch)?
+        // All that is missing is named at once.
+        let mut missing = Vec::new();
+        let fetched = from_file(file, |place| {
+            fetch(place).or_else(|why| {
+                missing.push(why);
+                placeholder(place)
+            })
+        });
+        if !missing.is_empty() {
+            return Err(missing.join("; "));
+        }
+        fetched?
     };
     config.check()?;
     Ok(described(file, &config, without_secrets))
@@ -45,9 +56,23 @@ fn described(file: &Path, config: &Config, without_secrets: bool) -> String {
     }
     for (name, psp) in &config.psps {
         line(format!("psp            {name}: {}", psp_line(psp)));
+        line(format!("               {name}: {}", timing_line(&psp.timing)));
     }
     for (name, operator) in &config.operators {
         line(format!("operator       {name}: {}", operator_line(operator)));
+    }
+    if config.resolve_needs > 1 {
+        line(format!(
+            "resolve        needs {} operators who agree",
+            config.resolve_needs
+        ));
+    }
+    for (name, loss) in &config.losses {
+        line(format!(
+            "loss           {name}: writes from {} to {} may be lost (milliseconds since 1970)",
+            loss.begins_ms.get(),
+            loss.restored_ms.get()
+        ));
     }
     for note in notes(config) {
         line(format!("note           {note}"));
@@ -98,6 +123,18 @@ fn psp_line(psp: &Psp) -> String {
     format!(
         "{} ({:?}), {secrets}; an unknown outcome is {ways}",
         psp.base_url, psp.connector
+    )
+}
+
+/// The assumptions about time that absence and lapse are concluded from.
+fn timing_line(timing: &Timing) -> String {
+    format!(
+        "a call is answered within {}, has its effect within {}; clocks differ by {} at most; an authorization lives {}; a customer has {}",
+        duration(timing.call_timeout_ms),
+        duration(timing.max_in_flight_ms),
+        duration(timing.max_clock_skew_ms),
+        duration(timing.authorization_lifetime_ms),
+        duration(timing.action_timeout_ms),
     )
 }
 

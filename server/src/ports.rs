@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use pay_once_core::{AttemptId, Call, CallResult, Entropy, Millis, Reading, UnixMillis};
 pub use pay_once_core::{Swap, Swapped};
@@ -21,6 +22,10 @@ pub trait Clock: 'static {
 pub trait Store: 'static {
     /// Whether nobody else can write to it. Only then may a server answer from records that it holds in memory.
     fn is_exclusive(&self) -> bool;
+    /// How long the store's last commit took, without its wait for other commits.
+    fn commit_time(&self) -> Duration {
+        Duration::ZERO
+    }
     /// The bytes of a record, if there is one.
     fn load(&self, id: AttemptId) -> impl Future<Output = Result<Option<Vec<u8>>, Unavailable>>;
     /// Puts `swap` in place if the version that it expects is there.

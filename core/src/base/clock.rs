@@ -12,6 +12,22 @@ pub struct Reading {
     pub since_boot_ms: Option<Millis>,
 }
 
+impl Reading {
+    /// What both clocks will show in `ms`, if nobody sets the wall clock.
+    pub(crate) fn after(self, ms: Millis) -> Self {
+        Self {
+            wall_ms: self.wall_ms + ms,
+            since_boot_ms: self.since_boot_ms.map(|since_boot_ms| since_boot_ms + ms),
+        }
+    }
+
+    /// Whether neither clock has passed what it shows in `by`.
+    pub(crate) fn is_by(self, by: Self) -> bool {
+        let is_by = |(at_ms, by_ms)| at_ms <= by_ms;
+        self.wall_ms <= by.wall_ms && self.since_boot_ms.zip(by.since_boot_ms).is_none_or(is_by)
+    }
+}
+
 /// The time of a moment, and how well it is known.
 ///
 /// A host without a monotonic clock gives the time of its wall clock (`From<UnixMillis>`): it is taken for right, and only the `Date`
@@ -26,8 +42,8 @@ pub struct Now {
 /// How well a time is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trust {
-    /// What the wall clock showed.
-    pub(crate) wall_ms: UnixMillis,
+    /// What the clocks showed.
+    pub(crate) reading: Reading,
     /// How long ago, on the monotonic clock, the last time was taken that may have been wrong. Zero while the clock is in doubt.
     pub(crate) sure_for_ms: Millis,
     /// By how much the times that were taken before that may be wrong.
@@ -52,7 +68,10 @@ impl From<UnixMillis> for Now {
         Self {
             at_ms,
             trust: Trust {
-                wall_ms: at_ms,
+                reading: Reading {
+                    wall_ms: at_ms,
+                    since_boot_ms: None,
+                },
                 sure_for_ms: Millis::MAX,
                 corrected_ms: Millis::ZERO,
             },

@@ -189,18 +189,18 @@ impl Clock {
         };
         Now {
             at_ms,
-            trust: self.trust(wall_ms, since_boot_ms),
+            trust: self.trust(reading, since_boot_ms),
         }
     }
 
-    fn trust(&self, wall_ms: UnixMillis, since_boot_ms: Millis) -> Trust {
+    fn trust(&self, reading: Reading, since_boot_ms: Millis) -> Trust {
         let sure_for_ms = match self.adopted {
             _ if self.is_in_doubt => Millis::ZERO,
             Some((adopted_ms, _)) => since_boot_ms - adopted_ms,
             None => Millis::MAX,
         };
         Trust {
-            wall_ms,
+            reading,
             sure_for_ms,
             corrected_ms: self.adopted.map_or(Millis::ZERO, |(_, off_ms)| off_ms),
         }

@@ -53,7 +53,7 @@ fn routed(psp: &Psp, name: &str, next: WebhookNext, now_ms: UnixMillis, context:
                 psp: name.to_owned(),
                 http: about.write(psp),
                 send_by_ms: now_ms + psp.timing.send_window_ms,
-                send_by_wall_ms: None,
+                send_by: None,
                 timeout_ms: psp.timing.call_timeout_ms,
                 moves_money: false,
                 skip_within_ms: None,

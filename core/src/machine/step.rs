@@ -7,7 +7,7 @@ use crate::base::http::Response;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::contract::timeline;
-use crate::journal::entry::{Conclusion, Fact};
+use crate::journal::entry::{Conclusion, Fact, Source};
 use crate::journal::evidence::{EffectKind, Signal};
 use crate::journal::record::Record;
 use crate::journal::status::Status;
@@ -131,10 +131,15 @@ impl Write {
         self.new_facts().map(reversals).sum()
     }
 
-    /// How many declines the write notes: refusals that decide on an operation, an operator's resolution included.
+    /// How many declines by the PSP or the issuer the write notes. An operator's resolution is not one.
     #[must_use]
     pub fn declines(&self) -> usize {
-        let is_decline = |fact: &&Fact| matches!(fact, Fact::Observed { evidence, .. } if matches!(evidence.signal, Signal::Refused { .. }));
+        let is_decline = |fact: &&Fact| match fact {
+            Fact::Observed { source, evidence, .. } => {
+                matches!(evidence.signal, Signal::Refused { .. }) && !matches!(source, Source::Operator { .. })
+            }
+            _ => false,
+        };
         self.new_facts().filter(is_decline).count()
     }
 

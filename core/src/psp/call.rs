@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::report::CallKind;
-use crate::base::clock::Now;
+use crate::base::clock::{Now, Reading};
 use crate::base::config::Secret;
 use crate::base::http_date;
 use crate::base::id::{AttemptId, LocalId};
@@ -48,8 +48,8 @@ pub struct Call {
     pub http: HttpCall,
     /// When it may be sent at the latest, in milliseconds since the Unix epoch (rule 1).
     pub send_by_ms: UnixMillis,
-    /// The same moment as the wall clock counts. `None`: nothing depends on when it leaves.
-    pub(crate) send_by_wall_ms: Option<UnixMillis>,
+    /// The same moment as the host's clocks show it. `None`: nothing depends on when it leaves.
+    pub(crate) send_by: Option<Reading>,
     /// How long to wait for the whole answer.
     pub timeout_ms: Millis,
     /// Whether money can move by it (prepare calls, reads and look-ups move none).
@@ -62,13 +62,14 @@ pub struct Call {
 
 impl Call {
     /// Rule 1: check again right before sending. An owner that was paused past `send_by_ms` must not send: others
-    /// may have drawn conclusions from its silence. The moment must not have passed by either clock of the host: the wall clock
-    /// may have been set back meanwhile, and a clock that stood still with a paused machine does not know of the pause.
+    /// may have drawn conclusions from its silence. The moment must not have passed by either clock of the host, nor by the time
+    /// that follows from both. The wall clock may have been set back meanwhile. A monotonic clock that stood still with a paused
+    /// machine does not know of the pause. A time that was ahead at the dispatch, and was corrected since, would leave a late
+    /// `send_by_ms`.
     #[must_use]
     pub fn may_send(&self, now: impl Into<Now>) -> bool {
         let now = now.into();
-        let is_in_time = |by_ms: UnixMillis| now.trust.wall_ms <= by_ms;
-        now.at_ms <= self.send_by_ms && self.send_by_wall_ms.is_none_or(is_in_time)
+        now.at_ms <= self.send_by_ms && self.send_by.is_none_or(|by| now.trust.reading.is_by(by))
     }
 
     /// The trace that the call is sent in, for log lines.

@@ -63,7 +63,7 @@ mod tests {
                 body: Vec::new(),
             },
             send_by_ms: UnixMillis::EPOCH,
-            send_by_wall_ms: None,
+            send_by: None,
             timeout_ms: Millis::ZERO,
             moves_money,
             skip_within_ms,

@@ -419,6 +419,16 @@ fn rule_01_the_time_to_send_must_not_have_passed_by_either_clock() {
     machine.wall_off_ms = 3_600_000;
     let call = dispatched(&mut machine);
     assert!(machine.clock.is_in_doubt() && call.may_send(machine.now()));
+    // The time was ahead at the dispatch and is corrected: the call does not gain the difference.
+    let mut machine = Machine::new();
+    machine.clock = Clock::new(&config(Kind::AcquirerQueryable));
+    machine.wall_off_ms = 3_600_000;
+    let call = dispatched(&mut machine);
+    machine.wall_off_ms = 0;
+    machine.answered(0);
+    assert!(!machine.clock.is_in_doubt() && call.may_send(machine.now()));
+    machine.up_ms += 2_001;
+    assert!(machine.now().at_ms < call.send_by_ms && !call.may_send(machine.now()));
 }
 
 /// An authorization that the machine is about to send.

@@ -1,7 +1,7 @@
 //! Which requests are taken on. A request is *open* from its admission to its answer, and *in work* while it is not waiting for a PSP:
 //! then it waits for the store or the processor, and every other one waits for it.
 //!
-//! How many may be in work follows from how long durable writes take: as in CoDel, the shortest of an interval tells a standing
+//! How many may be in work follows from how long durable writes wait: as in CoDel, the shortest of an interval tells a standing
 //! queue from a burst, and the bound is lowered by a share and raised by steps. Each account has an equal share of it, and more where
 //! others leave some.
 
@@ -69,7 +69,7 @@ pub struct AdmissionState {
 }
 
 impl Admission {
-    /// At most `open_max` open requests, and `work_max` in work while writes take no longer than `delay`.
+    /// At most `open_max` open requests, and `work_max` in work while writes wait no longer than `delay`.
     #[must_use]
     pub fn new(open_max: usize, work_max: usize, delay: Duration) -> Self {
         Self {
@@ -125,11 +125,11 @@ impl Admission {
         Some(permit)
     }
 
-    /// Records the duration of a durable write, including the time that it waited for its turn.
-    pub fn wrote(&self, took: Duration) {
+    /// Records how long a durable write waited, beside the commits that every write waits for.
+    pub fn wrote(&self, waited: Duration) {
         let now = Instant::now();
         let mut inner = self.inner.borrow_mut();
-        let shortest = inner.interval.shortest.map_or(took, |before| before.min(took));
+        let shortest = inner.interval.shortest.map_or(waited, |before| before.min(waited));
         inner.interval.shortest = Some(shortest);
         if now.saturating_duration_since(inner.interval.since) < INTERVAL {
             return;
@@ -138,7 +138,7 @@ impl Admission {
         inner.interval = Interval::since(now);
     }
 
-    /// The new bound, given the shortest write of the last interval.
+    /// The new bound, given the shortest wait of the last interval.
     fn bound_after(&self, bound: usize, shortest: Duration, was_full: bool) -> usize {
         if shortest > self.delay {
             return (bound - bound / 5).max(WORK_MIN).min(self.work_max);

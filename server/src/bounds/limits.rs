@@ -44,8 +44,8 @@ pub struct Limits {
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000)
     )]
     pub work: usize,
-    /// How long a durable write may take, its wait included, before fewer requests are taken on, in milliseconds.
-    #[arg(long, env = "PAY_ONCE_WORK_DELAY_MS", default_value = "30", value_name = "MS")]
+    /// How long a durable write may wait, beside two commits, before fewer requests are taken on, in milliseconds.
+    #[arg(long, env = "PAY_ONCE_WORK_DELAY_MS", default_value = "5", value_name = "MS")]
     pub work_delay_ms: u64,
 }
 
@@ -64,7 +64,7 @@ pub struct Budget {
     pub requests: usize,
     /// Requests that wait for the store or the processor.
     pub work: usize,
-    /// How long a durable write may take before fewer requests are taken on.
+    /// How long a durable write may wait, beside two commits, before fewer requests are taken on.
     pub work_delay: Duration,
 }
 

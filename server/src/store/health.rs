@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A data directory with less free space than this is not ready for payments, in bytes: about a day of one payment a second.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
@@ -15,6 +15,7 @@ pub struct Health {
     dir: PathBuf,
     failure: OnceLock<String>,
     last_commit_ms: AtomicU64,
+    last_commit_took_us: AtomicU64,
     commits: AtomicU64,
     failed_commits: AtomicU64,
     failed_in_a_row: AtomicU64,
@@ -51,6 +52,7 @@ impl Health {
             dir: dir.to_owned(),
             failure: OnceLock::new(),
             last_commit_ms: AtomicU64::new(now_ms()),
+            last_commit_took_us: AtomicU64::default(),
             commits: AtomicU64::default(),
             failed_commits: AtomicU64::default(),
             failed_in_a_row: AtomicU64::default(),
@@ -72,11 +74,19 @@ impl Health {
         }
     }
 
-    /// A commit succeeded.
-    pub fn committed(&self) {
+    /// A commit succeeded, within `took`.
+    pub fn committed(&self, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.last_commit_took_us.store(took_us, Ordering::Relaxed);
         self.last_commit_ms.store(now_ms(), Ordering::Relaxed);
         self.failed_in_a_row.store(0, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long the last commit that succeeded took.
+    #[must_use]
+    pub fn commit_time(&self) -> Duration {
+        Duration::from_micros(self.last_commit_took_us.load(Ordering::Relaxed))
     }
 
     /// A commit failed.
@@ -158,7 +168,7 @@ mod tests {
     #[test]
     fn a_failed_commit_is_forgotten_and_a_failure_is_not() {
         let health = Health::new(Path::new("/"));
-        health.committed();
+        health.committed(Duration::ZERO);
         health.commit_failed();
         let now = health.snapshot();
         assert_eq!((now.commits, now.failed_commits, now.failed_in_a_row), (1, 1, 1));
@@ -168,7 +178,7 @@ mod tests {
                 .is_ready()
                 .is_err_and(|why| why.contains("last 1 commits failed"))
         );
-        health.committed();
+        health.committed(Duration::ZERO);
         assert_eq!(health.snapshot().failed_in_a_row, 0);
         health.fail("first".to_owned());
         health.fail("second".to_owned());
@@ -179,7 +189,7 @@ mod tests {
     fn a_damaged_read_is_not_forgotten() {
         let health = Health::new(Path::new("/"));
         health.damaged();
-        health.committed();
+        health.committed(Duration::ZERO);
         assert!(health.is_ready().is_err_and(|why| why.contains("pay-once check")));
     }
 }

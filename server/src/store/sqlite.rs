@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use pay_once_core::{AttemptId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -132,6 +133,10 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     fn is_exclusive(&self) -> bool {
         true
+    }
+
+    fn commit_time(&self) -> Duration {
+        self.shared.health.commit_time()
     }
 
     async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, Unavailable> {

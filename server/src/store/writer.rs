@@ -13,7 +13,7 @@ use crate::ports::{Swap, Swapped};
 use crate::store::files::OpenFiles;
 use crate::store::health::Health;
 use crate::store::mark::{Mark, Position};
-use crate::store::schema::{COUNT_COMMIT, INSERT, INSERT_ID, TAKE_BACK, UPDATE};
+use crate::store::schema::{COMMITS, COUNT_COMMIT, INSERT, INSERT_ID, TAKE_BACK, UPDATE};
 
 /// Most swaps in one commit.
 const GROUP_MAX: usize = 256;
@@ -92,7 +92,8 @@ fn write(
     let outcome = commit(connection, group, &shared.health);
     shared.counters.add(Count::Commit);
     let metrics = &shared.counters.metrics;
-    metrics.commit_seconds.observe(begin.elapsed().as_secs_f64());
+    let took = begin.elapsed();
+    metrics.commit_seconds.observe(took.as_secs_f64());
     #[allow(clippy::cast_precision_loss)]
     metrics.commit_records.observe(group.len() as f64);
     match outcome {
@@ -105,7 +106,7 @@ fn write(
             if let Err(error) = shared.mark.write(position) {
                 shared.mark_failed(&error);
             }
-            shared.health.committed();
+            shared.health.committed(took);
             results
         }
         Err(error) => {
@@ -144,8 +145,9 @@ fn commit(
         .iter()
         .map(|job| apply(&transaction, &job.swap, health))
         .collect::<rusqlite::Result<Vec<_>>>()?;
+    transaction.prepare_cached(COUNT_COMMIT)?.execute([])?;
     let commits: i64 = transaction
-        .prepare_cached(COUNT_COMMIT)?
+        .prepare_cached(COMMITS)?
         .query_row([], |row| row.get(0))?;
     transaction.commit()?;
     Ok((results, u64::try_from(commits).unwrap_or_default()))
