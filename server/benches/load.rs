@@ -1,4 +1,4 @@
-//! Load against the real binary: `cargo bench -p pay-once --bench load [-- closed|open|baseline|all] [--seconds N]`.
+//! Load against the real binary: `cargo bench -p pay-once --bench load [-- closed|open|baseline|all] [--seconds N] [--in-flight N]`.
 //!
 //! *closed*: a 0 ms PSP without webhooks, a fixed number of payments in flight, a payment being create, authorize, capture and one
 //! replay of each. *open*: 100 payments a second against a PSP of 100–800 ms, every single call timed.
@@ -39,7 +39,11 @@ fn main() {
         println!(
             "closed loop, PSP 0 ms without webhooks; a payment is create, authorize, capture and one replay of each"
         );
-        for in_flight in [1, 16, 64] {
+        let only = arguments
+            .iter()
+            .position(|a| a == "--in-flight")
+            .and_then(|at| arguments[at + 1].parse().ok());
+        for in_flight in only.map_or(vec![1, 16, 64], |only| vec![only]) {
             let length = Duration::from_secs(seconds.unwrap_or(10));
             runtime.block_on(closed(in_flight, length, bare_commits));
         }

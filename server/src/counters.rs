@@ -1,10 +1,13 @@
 //! What was done, counted. The operators' listener shows it; tests and benchmarks assert it (performance is counted, not felt).
 
+use std::time::Duration;
+
+use pay_once_core::{Response, error_code};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-use crate::metrics::Metrics;
+use crate::metrics::{ByCode, ByStatus, Metrics};
 
 /// Counters of one process since its start.
 #[derive(Debug, Default)]
@@ -119,6 +122,17 @@ impl Counters {
             Count::ProofHeldBack => &self.proofs_held_back,
         };
         counter.inc();
+    }
+
+    /// A request was answered with this status, refusals of the front door included.
+    pub fn answered(&self, response: &Response, took: Duration) {
+        self.add(Count::Request);
+        let (metrics, status) = (&self.metrics, response.status);
+        if let Some(code) = error_code(response) {
+            metrics.errors.get_or_create(&ByCode { code }).inc();
+        }
+        metrics.answers.get_or_create(&ByStatus { status }).inc();
+        metrics.answer_seconds.observe(took.as_secs_f64());
     }
 
     /// All values now.

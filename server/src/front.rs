@@ -3,12 +3,14 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{DATE, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,8 +22,7 @@ use pay_once_core::{
 use tokio::time::Instant;
 
 use crate::bounds::connections::Connection;
-use crate::ports::{Clock, PspTransport, Store};
-use crate::server::Server;
+use crate::intake::Intake;
 
 /// So many zeros are as much too large as what was sent in their place: core refuses both alike.
 static TOO_LARGE: [u8; PSP_ANSWER_BYTES_MAX + 1] = [0; PSP_ANSWER_BYTES_MAX + 1];
@@ -39,42 +40,51 @@ const HEADER_TIMEOUT_S: u64 = 30;
 /// How long a client may take to send its body, in seconds.
 const BODY_TIMEOUT_S: u64 = 30;
 
+/// What serves the connections of one thread.
+#[derive(Clone)]
+pub struct Front {
+    intake: Arc<Intake>,
+    now: Rc<dyn Fn() -> UnixMillis>,
+}
+
+impl Front {
+    /// Requests go to `intake`; `now` is the time that answers state.
+    #[must_use]
+    pub fn new(intake: Arc<Intake>, now: Rc<dyn Fn() -> UnixMillis>) -> Self {
+        Self { intake, now }
+    }
+}
+
 /// Serves one connection until it ends, or until `shutdown` and the request under way have.
 ///
 /// # Errors
 /// What hyper says of a broken connection.
-pub async fn serve_connection<I, C, S, P>(
+pub async fn serve_connection<I>(
     io: I,
-    server: Rc<Server<C, S, P>>,
+    front: Front,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), hyper::Error>
 where
     I: Read + Write + Unpin + 'static,
-    C: Clock,
-    S: Store,
-    P: PspTransport,
 {
-    serve(io, server, None, shutdown).await
+    serve(io, front, None, shutdown).await
 }
 
 /// Serves a connection as [`serve_connection`] does, or until its place is taken by another one.
 ///
 /// # Errors
 /// What hyper says of a broken connection.
-pub async fn serve_in_place<I, C, S, P>(
+pub async fn serve_in_place<I>(
     io: I,
-    server: Rc<Server<C, S, P>>,
+    front: Front,
     place: Connection,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), hyper::Error>
 where
     I: Read + Write + Unpin + 'static,
-    C: Clock,
-    S: Store,
-    P: PspTransport,
 {
     let place = Rc::new(place);
-    let served = serve(io, server, Some(Rc::clone(&place)), shutdown);
+    let served = serve(io, front, Some(Rc::clone(&place)), shutdown);
     tokio::select! {
         biased;
         () = place.displaced() => Ok(()),
@@ -82,21 +92,18 @@ where
     }
 }
 
-async fn serve<I, C, S, P>(
+async fn serve<I>(
     io: I,
-    server: Rc<Server<C, S, P>>,
+    front: Front,
     place: Option<Rc<Connection>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), hyper::Error>
 where
     I: Read + Write + Unpin + 'static,
-    C: Clock,
-    S: Store,
-    P: PspTransport,
 {
     let service = service_fn(move |request| {
-        let (server, place) = (Rc::clone(&server), place.clone());
-        async move { Ok::<_, Infallible>(answer(&server, place.as_deref(), request).await) }
+        let (front, place) = (front.clone(), place.clone());
+        async move { Ok::<_, Infallible>(answer(&front, place.as_deref(), request).await) }
     });
     let connection = http1::Builder::new()
         .auto_date_header(false)
@@ -114,71 +121,73 @@ where
     connection.await
 }
 
-async fn answer<C: Clock, S: Store, P: PspTransport>(
-    server: &Rc<Server<C, S, P>>,
+async fn answer(
+    front: &Front,
     place: Option<&Connection>,
     request: hyper::Request<Incoming>,
 ) -> hyper::Response<Full<Bytes>> {
-    let began_ms = server.now_ms();
+    let arrived = Instant::now();
     if request.uri().path() == "/healthz" {
-        return healthz(began_ms);
+        return healthz((front.now)());
     }
-    let response = decide(server, place, request).await;
-    let took = server.now_ms() - began_ms;
-    server.report().answered(&response, took);
-    translate(response, began_ms)
+    let response = decide(&front.intake, place, request).await;
+    if response.status == NOT_FOUND {
+        tokio::time::sleep_until(arrived + Duration::from_millis(NOT_FOUND_AFTER_MS)).await;
+    }
+    front.intake.counters.answered(&response, arrived.elapsed());
+    translate(response, (front.now)())
 }
 
-async fn decide<C: Clock, S: Store, P: PspTransport>(
-    server: &Rc<Server<C, S, P>>,
-    place: Option<&Connection>,
-    request: hyper::Request<Incoming>,
-) -> Response {
-    let arrived = Instant::now();
+async fn decide(intake: &Intake, place: Option<&Connection>, request: hyper::Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
-    let headers: Vec<(&str, &[u8])> = head
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect();
-    let mut request = Request {
-        method: head.method.as_str(),
-        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-        headers: &headers,
-        body: b"",
+    let admitted = {
+        let headers = header_lines(&head);
+        let request = self::request(&head, &headers, b"");
+        match admit(&intake.config(), &request) {
+            // Before the body is read: what is not taken on takes no memory.
+            Ok(admitted) if intake.admission.has_room(&admitted) => admitted,
+            Ok(_) => return overloaded(&request),
+            Err(response) => return response,
+        }
     };
-    let admitted = match admit(&server.config(), &request) {
-        Ok(admitted) => admitted,
-        Err(response) => return response,
-    };
-    let admission = &server.bounds().admission;
-    // Before the body is read: what is not taken on takes no memory.
-    if !admission.has_room(&admitted) {
-        return overloaded(&request);
-    }
+    let refused = || overloaded(&self::request(&head, &header_lines(&head), b""));
     let body = match read_body(place, body, &admitted).await {
         Body::Whole(body) => body,
         Body::TooLarge => Bytes::from_static(TOO_LARGE.get(..=admitted.body_bytes_max).unwrap_or(&TOO_LARGE)),
         Body::NoPlace => {
-            admission.refused_body();
-            return overloaded(&request);
+            intake.admission.refused_body();
+            return refused();
         }
         Body::Cut => return body_did_not_arrive(),
     };
-    request.body = &body;
-    let Some(permit) = admission.enter(admitted) else {
-        return overloaded(&request);
+    let Some(permit) = intake.admission.enter(admitted) else {
+        return refused();
     };
-    let busy = place.map(Connection::busy);
-    let response = server
-        .respond(&request, permit)
-        .await
-        .unwrap_or_else(not_answered);
-    drop(busy);
-    if response.status == NOT_FOUND {
-        tokio::time::sleep_until(arrived + Duration::from_millis(NOT_FOUND_AFTER_MS)).await;
+    let _busy = place.map(Connection::busy);
+    let response = intake.respond(head, body, permit).await;
+    response.unwrap_or_else(not_answered)
+}
+
+/// The headers of a request, as core reads them.
+pub(crate) fn header_lines(head: &Parts) -> Vec<(&str, &[u8])> {
+    let headers = head.headers.iter();
+    headers
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
+}
+
+/// A request, as core reads it.
+pub(crate) fn request<'a>(
+    head: &'a Parts,
+    headers: &'a [(&'a str, &'a [u8])],
+    body: &'a [u8],
+) -> Request<'a> {
+    Request {
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        headers,
+        body,
     }
-    response
 }
 
 /// What came of a request's body.

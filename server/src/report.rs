@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pay_once_core::{
-    Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, Response, TraceParent, Turn,
-    UnixMillis, Write, error_code,
+    Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, TraceParent, Turn, UnixMillis, Write,
 };
 use prometheus_client::registry::Registry;
 
 use crate::bounds::BoundsState;
 use crate::counters::{Count, Counters};
-use crate::metrics::{ByAttemptStatus, ByCode, ByPsp, ByStatus, text};
+use crate::metrics::{ByAttemptStatus, ByPsp, text};
 use crate::standings::Standings;
 
 /// Everything that is reported of one server.
@@ -60,17 +59,6 @@ impl Report {
     #[must_use]
     pub fn psp_problems(&self) -> Vec<PspProblem> {
         self.problems.borrow().open().cloned().collect()
-    }
-
-    /// A request was answered with this status, refusals of the front door included.
-    pub fn answered(&self, response: &Response, took: Millis) {
-        self.counters.add(Count::Request);
-        let (metrics, status) = (&self.counters.metrics, response.status);
-        if let Some(code) = error_code(response) {
-            metrics.errors.get_or_create(&ByCode { code }).inc();
-        }
-        metrics.answers.get_or_create(&ByStatus { status }).inc();
-        metrics.answer_seconds.observe(seconds(took));
     }
 
     /// A PSP call begins.

@@ -1,4 +1,5 @@
-//! What the loop of core ([`Turn`]) asks for, on tokio. `Server::run` carries a turn out.
+//! What the loop of core ([`Turn`]) asks for, on tokio. `Server::run` carries a turn out. One thread does all of it; threads in front
+//! of it ([`crate::fronts`]) hand it requests.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,18 +9,20 @@ use std::time::Duration;
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
     Action, AttemptId, Call, CallResult, ClockNote, Config, Input, Millis, Now, Questions, Record,
-    RecordError, Request, Response, TraceParent, Turn, UnixMillis, Write,
+    RecordError, Response, TraceParent, Turn, UnixMillis, Write,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::bounds::Bounds;
-use crate::bounds::admission::Permit;
+use crate::bounds::admission::Queue;
 use crate::bounds::psp_places::{Health, Place};
 use crate::counters::{Count, Counters};
+use crate::front::{header_lines, request};
 use crate::hold::Hold;
 use crate::hub::Hub;
+use crate::intake::{Intake, TakenOn, TakenOnRequests};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::report::Report;
@@ -27,7 +30,8 @@ use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
 
 /// One server process: any number of them may share a store.
 pub struct Server<C, S, P> {
-    config: RefCell<Rc<Config>>,
+    intake: Arc<Intake>,
+    requests: RefCell<Option<TakenOnRequests>>,
     clock: C,
     store: S,
     psp: P,
@@ -37,8 +41,6 @@ pub struct Server<C, S, P> {
     report: Report,
     calls_under_way: Cell<usize>,
     call_ended: Notify,
-    requests_under_way: Cell<usize>,
-    request_ended: Notify,
     questions: RefCell<Questions>,
     time: RefCell<pay_once_core::Clock>,
     bounds: Bounds,
@@ -65,10 +67,14 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         counters: Arc<Counters>,
         bounds: Bounds,
     ) -> Rc<Self> {
+        let report = Report::new(Arc::clone(&counters), config.psps.keys());
+        let time = RefCell::new(pay_once_core::Clock::new(&config));
+        let (intake, requests) = Intake::new(config, &bounds, counters);
         Rc::new(Self {
-            report: Report::new(counters, config.psps.keys()),
-            time: RefCell::new(pay_once_core::Clock::new(&config)),
-            config: RefCell::new(Rc::new(config)),
+            report,
+            time,
+            intake,
+            requests: RefCell::new(Some(requests)),
             clock,
             store,
             psp,
@@ -77,8 +83,6 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             timers: Timers::default(),
             calls_under_way: Cell::new(0),
             call_ended: Notify::new(),
-            requests_under_way: Cell::new(0),
-            request_ended: Notify::new(),
             questions: RefCell::default(),
             bounds,
         })
@@ -124,15 +128,20 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     }
 
     /// The configuration in force.
-    pub fn config(&self) -> Rc<Config> {
-        Rc::clone(&self.config.borrow())
+    pub fn config(&self) -> Arc<Config> {
+        self.intake.config()
+    }
+
+    /// The way in, for threads in front of this one.
+    pub fn intake(&self) -> &Arc<Intake> {
+        &self.intake
     }
 
     /// Puts another configuration in force, as a restart would. [`Config::check`] is the caller's to have passed; the
     /// installation must be the same.
     pub fn reconfigure(&self, config: Config) {
         self.time.borrow_mut().reconfigured(&config);
-        self.config.replace(Rc::new(config));
+        self.intake.reconfigure(config);
     }
 
     /// What operators are told.
@@ -145,30 +154,54 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         &self.bounds
     }
 
-    /// Answers one request that was taken on. Once accepted, the work goes on though the client may hang up.
-    pub async fn respond(self: &Rc<Self>, request: &Request<'_>, permit: Permit) -> Option<Response> {
-        let _under_way = UnderWay::begin(self);
-        let config = self.config();
-        let mut turn = Turn::request(&config, request, self.now_ms());
-        let (mut hold, mut reply) = (Hold::of(permit), None);
-        let send = |response| reply = Some(response);
-        if self.run(&config, &mut turn, &mut hold, true, send).await {
-            return reply;
+    /// Answers requests and fires timers, for ever. What was in doubt when the process last ended is due at once.
+    pub async fn work(self: Rc<Self>) {
+        tokio::join!(Rc::clone(&self).run_timers(), self.take_requests());
+    }
+
+    async fn take_requests(self: Rc<Self>) {
+        // One caller has them.
+        let Some(mut requests) = self.requests.take() else {
+            return;
+        };
+        while let Some(request) = requests.recv().await {
+            spawn_local(Rc::clone(&self).respond(request));
         }
-        // From the first swap on it is a task of its own: this future is dropped if the client hangs up.
-        let (answer, answered) = oneshot::channel();
-        let server = Rc::clone(self);
-        spawn_local(async move {
-            let mut answer = Some(answer);
-            let send = |response| {
-                // Whoever asked may be gone.
-                answer.take().map(|answer| answer.send(response));
-            };
-            server.run(&config, &mut turn, &mut hold, false, send).await;
-        });
-        match reply {
-            Some(response) => Some(response),
-            None => answered.await.ok(),
+    }
+
+    /// Answers one request that was taken on. Once its first write has begun, the work goes on though the client may hang up.
+    async fn respond(self: Rc<Self>, taken_on: TakenOn) {
+        let TakenOn {
+            head,
+            body,
+            permit,
+            mut reply,
+            since,
+        } = taken_on;
+        // Its task has waited for its turn by now as well.
+        self.bounds.admission.waited(Queue::Loop, since.elapsed());
+        let config = self.config();
+        let mut turn = {
+            let headers = header_lines(&head);
+            Turn::request(&config, &request(&head, &headers, &body), self.now_ms())
+        };
+        let (mut hold, mut first) = (Hold::of(permit), None);
+        let send = |response| first = Some(response);
+        let is_over = tokio::select! {
+            biased;
+            is_over = self.run(&config, &mut turn, &mut hold, true, send) => is_over,
+            () = reply.closed() => return,
+        };
+        let mut reply = Some(reply);
+        let mut send = |response| {
+            // Whoever asked may be gone.
+            reply.take().map(|reply| reply.send(response));
+        };
+        if let Some(response) = first {
+            send(response);
+        }
+        if !is_over {
+            self.run(&config, &mut turn, &mut hold, false, send).await;
         }
     }
 
@@ -284,7 +317,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         let swapped = self.store.swap(Swap::from(write)).await;
         // A write waits at least for the commit that is under way when it comes, and then for its own.
         let commits = self.store.commit_time() * 2;
-        self.bounds.admission.wrote(begun.elapsed().saturating_sub(commits));
+        let waited = begun.elapsed().saturating_sub(commits);
+        self.bounds.admission.waited(Queue::Store, waited);
         if swapped != Swapped::Applied {
             self.recent.forget(write.record.id());
         }
@@ -348,7 +382,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         place.told(Health::of(&result, was_late.get(), took_all));
         let took_ms = Millis::new(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         self.report.call_ended(call, &result, took_ms);
-        if let Some(psp) = self.config.borrow().psps.get(&call.psp) {
+        if let Some(psp) = self.config().psps.get(&call.psp) {
             let ended = self.clock.reading();
             self.time.borrow_mut().answered(psp, &result, sent, ended);
         }
@@ -378,8 +412,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    /// Fires timers, for ever. What was in doubt when the process last ended is due at once.
-    pub async fn run_timers(self: Rc<Self>) {
+    async fn run_timers(self: Rc<Self>) {
         let mut scan_at_ms = UnixMillis::EPOCH;
         loop {
             let now_ms = self.now_ms();
@@ -420,29 +453,5 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         while self.calls_under_way.get() > 0 {
             self.call_ended.notified().await;
         }
-    }
-
-    /// Returns once no request is being answered.
-    pub async fn answered(&self) {
-        while self.requests_under_way.get() > 0 {
-            self.request_ended.notified().await;
-        }
-    }
-}
-
-/// A request that is being answered, until its answer is there or its client is gone.
-struct UnderWay<C, S, P>(Rc<Server<C, S, P>>);
-
-impl<C, S, P> UnderWay<C, S, P> {
-    fn begin(server: &Rc<Server<C, S, P>>) -> Self {
-        server.requests_under_way.set(server.requests_under_way.get() + 1);
-        Self(Rc::clone(server))
-    }
-}
-
-impl<C, S, P> Drop for UnderWay<C, S, P> {
-    fn drop(&mut self) {
-        self.0.requests_under_way.set(self.0.requests_under_way.get() - 1);
-        self.0.request_ended.notify_waiters();
     }
 }

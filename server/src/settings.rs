@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -70,6 +71,9 @@ pub struct Arguments {
     /// Least level of log lines on standard error: error, warn, info or off.
     #[arg(long, env = "PAY_ONCE_LOG", default_value = "info", value_name = "LEVEL")]
     pub log: tracing_subscriber::filter::LevelFilter,
+    /// Threads that read requests and write answers, beside the one that decides. Without it: one for each processor but one, four at most.
+    #[arg(long, env = "PAY_ONCE_FRONT_THREADS", value_name = "N")]
+    pub front_threads: Option<NonZeroUsize>,
     /// How long a start waits for a predecessor that is still ending in the same data directory, in milliseconds.
     #[arg(
         long,

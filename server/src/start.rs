@@ -8,22 +8,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use pay_once_sandbox::server::{Options, serve as serve_sandbox};
 use pay_once_sandbox::{Dials, RangeMs, Settings as SandboxOptions};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet, spawn_local};
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::admin::{self, Check};
 use crate::bounds::Bounds;
 use crate::bounds::limits::Budget;
-use crate::bounds::stream::{ClientStream, WRITE_PROGRESS};
 use crate::counters::Counters;
 use crate::door::{Entered, Wanted, enter};
-use crate::front::serve_in_place;
+use crate::fronts::{self, Fronts};
 use crate::ports::{Clock, PspTransport, Store};
 use crate::psp_client::{HttpPsp, TcpConnect};
 use crate::restored::Losses;
@@ -34,9 +31,6 @@ use crate::store::files::Place;
 use crate::store::opening::Opening;
 use crate::store::sqlite::SqliteStore;
 use crate::system::SystemClock;
-
-/// How long answers that are there may take to be written when the server ends, in milliseconds.
-const LAST_BYTES_MS: u64 = 250;
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -136,13 +130,11 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         // Whoever started us may have closed our standard output; payments do not depend on it.
         tracing::warn!(%error, "standard output is closed");
     }
-    LocalSet::new()
-        .block_on(&runtime, async {
-            count_open(&server, &arguments.data);
-            spawn_local(serve_operators(admin_listener, Rc::clone(&server), checks));
-            serve(server, listener, signals, arguments, &losses).await
-        })
-        .map_err(|error| error.to_string())
+    LocalSet::new().block_on(&runtime, async {
+        count_open(&server, &arguments.data);
+        spawn_local(serve_operators(admin_listener, Rc::clone(&server), checks));
+        serve(server, listener, signals, arguments, &losses).await
+    })
 }
 
 /// What the limit of open files leaves room for, once it is as high as it may be.
@@ -204,20 +196,20 @@ fn count_open<C: Clock, S: Store, P: PspTransport>(server: &Rc<Server<C, S, P>>,
     });
 }
 
-/// Accepts until a signal, then lets what is under way end.
+/// Serves until a signal, then lets what is under way end.
 async fn serve<C: Clock, S: Store, P: PspTransport>(
     server: Rc<Server<C, S, P>>,
     listener: StdListener,
     mut signals: Signals,
     arguments: &Arguments,
     losses: &Losses,
-) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let (stop, stopping) = watch::channel(false);
-    let mut connections = JoinSet::new();
-    spawn_local(Rc::clone(&server).run_timers());
-    tracing::info!("serving");
+) -> Result<(), String> {
+    let threads = fronts::threads(arguments.front_threads);
+    let mut fronts = Fronts::start(&listener, threads, server.intake())?;
+    // The threads have clones: the socket is closed with the last of them.
+    drop(listener);
+    spawn_local(Rc::clone(&server).work());
+    tracing::info!(threads, "serving");
     loop {
         tokio::select! {
             biased;
@@ -225,49 +217,15 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
                 Order::Stop => break,
                 Order::Reload => reload(&server, arguments, losses),
             },
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    let Some(place) = server.bounds().connections.open(peer.ip()) else {
-                        continue;
-                    };
-                    if let Err(error) = stream.set_nodelay(true) {
-                        // The client is gone already; others are not.
-                        tracing::debug!(%error, "a connection broke");
-                        continue;
-                    }
-                    let (server, mut stopping) = (Rc::clone(&server), stopping.clone());
-                    connections.spawn_local(async move {
-                        let shutdown = async move {
-                            // A sender that is gone means the same.
-                            let _ = stopping.wait_for(|stop| *stop).await;
-                        };
-                        let io = TokioIo::new(ClientStream::new(stream, WRITE_PROGRESS));
-                        if let Err(error) = serve_in_place(io, server, place, shutdown).await {
-                            tracing::debug!(%error, "a connection broke");
-                        }
-                    });
-                    // One that was displaced is closed before another one is taken.
-                    tokio::task::yield_now().await;
-                }
-                Err(error) => {
-                    // Out of file descriptors, usually: others will be closed soon.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = fronts.one_ended() => {
+                return Err("a thread that serves clients ended; the log says why".to_owned());
+            }
         }
     }
     tracing::info!("stopping: no new connections; waiting for what is under way");
-    // Refused from here on: nobody waits at a door that does not open again.
-    drop(listener);
-    let _ = stop.send(true);
+    fronts.stop();
     let ended = async {
-        server.answered().await;
-        let last_bytes = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(Duration::from_millis(LAST_BYTES_MS), last_bytes).await;
-        // What is left has sent no whole request: nothing was begun for it, and nothing is to be begun any more.
-        connections.abort_all();
+        fronts.ended().await;
         server.quiet().await;
     };
     let bound = Duration::from_millis(arguments.drain_timeout_ms);

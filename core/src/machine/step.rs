@@ -136,7 +136,8 @@ impl Write {
     pub fn declines(&self) -> usize {
         let is_decline = |fact: &&Fact| match fact {
             Fact::Observed { source, evidence, .. } => {
-                matches!(evidence.signal, Signal::Refused { .. }) && !matches!(source, Source::Operator { .. })
+                matches!(evidence.signal, Signal::Refused { .. })
+                    && !matches!(source, Source::Operator { .. })
             }
             _ => false,
         };

@@ -1,13 +1,12 @@
 //! Which requests are taken on. A request is *open* from its admission to its answer, and *in work* while it is not waiting for a PSP:
 //! then it waits for the store or the processor, and every other one waits for it.
 //!
-//! How many may be in work follows from how long durable writes wait: as in CoDel, the shortest of an interval tells a standing
-//! queue from a burst, and the bound is lowered by a share and raised by steps. Each account has an equal share of it, and more where
+//! How many may be in work follows from how long requests wait for the loop, and durable writes for the store: as in CoDel, the
+//! shortest wait of an interval tells a standing queue from a burst, and the bound is lowered by a share and raised by steps. Each account has an equal share of it, and more where
 //! others leave some.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pay_once_core::{Account, Admitted};
@@ -22,10 +21,19 @@ const WORK_MIN: usize = 64;
 /// Initial value of the bound.
 const WORK_FIRST: usize = 256;
 
+/// What work waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Requests that were taken on wait for the loop.
+    Loop,
+    /// Durable writes wait for the store. The wait is counted without the two commits that a write may wait for in any case.
+    Store,
+}
+
 /// Limits the requests that one process works on.
 #[derive(Debug)]
 pub struct Admission {
-    inner: RefCell<Inner>,
+    inner: Mutex<Inner>,
     open_max: usize,
     work_max: usize,
     delay: Duration,
@@ -51,7 +59,8 @@ struct Held {
 #[derive(Clone, Copy, Debug)]
 struct Interval {
     since: Instant,
-    shortest: Option<Duration>,
+    /// The shortest wait in each queue.
+    shortest: [Option<Duration>; 2],
     was_full: bool,
 }
 
@@ -69,11 +78,11 @@ pub struct AdmissionState {
 }
 
 impl Admission {
-    /// At most `open_max` open requests, and `work_max` in work while writes wait no longer than `delay`.
+    /// At most `open_max` open requests, and `work_max` in work while neither queue is longer than `delay`.
     #[must_use]
     pub fn new(open_max: usize, work_max: usize, delay: Duration) -> Self {
         Self {
-            inner: RefCell::new(Inner {
+            inner: Mutex::new(Inner {
                 accounts: BTreeMap::new(),
                 all: Held::default(),
                 work_bound: work_max.min(WORK_FIRST),
@@ -90,55 +99,63 @@ impl Admission {
     #[must_use]
     pub fn unbounded() -> Self {
         let admission = Self::new(usize::MAX, usize::MAX, Duration::MAX);
-        admission.inner.borrow_mut().work_bound = usize::MAX / 2;
+        admission.inner().work_bound = usize::MAX / 2;
         admission
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Counts that a panic left are still the best that there are.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request would be admitted now. If not, it is counted as refused.
     pub fn has_room(&self, request: &Admitted) -> bool {
-        let mut inner = self.inner.borrow_mut();
-        let has_room = inner.has_room(request, self.open_max);
-        if !has_room {
-            inner.refused += 1;
-            inner.interval.was_full = true;
-        }
-        has_room
+        self.inner().has_room_or_counts(request, self.open_max)
     }
 
     /// Counts a request that was refused because too many large bodies were being read.
     pub fn refused_body(&self) {
-        self.inner.borrow_mut().refused += 1;
+        self.inner().refused += 1;
     }
 
     /// Admits a request if the limits permit it.
-    pub fn enter(self: &Rc<Self>, request: Admitted) -> Option<Permit> {
-        if !self.has_room(&request) {
+    pub fn enter(self: &Arc<Self>, request: Admitted) -> Option<Permit> {
+        // One lock: two threads must not both take the last place.
+        let mut inner = self.inner();
+        if !inner.has_room_or_counts(&request, self.open_max) {
             return None;
         }
-        let mut permit = Permit {
-            admission: Rc::clone(self),
+        inner.change(&request.account, |held| {
+            held.open += 1;
+            held.in_work += 1;
+        });
+        Some(Permit {
+            admission: Arc::clone(self),
             account: request.account,
-            is_in_work: false,
-        };
-        self.change(&permit.account, |held| held.open += 1);
-        permit.resume();
-        Some(permit)
+            is_in_work: true,
+        })
     }
 
-    /// Records how long a durable write waited, beside the commits that every write waits for.
-    pub fn wrote(&self, waited: Duration) {
+    /// Records how long something waited in a queue.
+    pub fn waited(&self, queue: Queue, waited: Duration) {
         let now = Instant::now();
-        let mut inner = self.inner.borrow_mut();
-        let shortest = inner.interval.shortest.map_or(waited, |before| before.min(waited));
-        inner.interval.shortest = Some(shortest);
+        let mut inner = self.inner();
+        let [of_loop, of_store] = &mut inner.interval.shortest;
+        let shortest = match queue {
+            Queue::Loop => of_loop,
+            Queue::Store => of_store,
+        };
+        *shortest = Some(shortest.map_or(waited, |before| before.min(waited)));
         if now.saturating_duration_since(inner.interval.since) < INTERVAL {
             return;
         }
-        inner.work_bound = self.bound_after(inner.work_bound, shortest, inner.interval.was_full);
+        let longer = inner.interval.shortest.into_iter().flatten().max();
+        let longer = longer.unwrap_or_default();
+        inner.work_bound = self.bound_after(inner.work_bound, longer, inner.interval.was_full);
         inner.interval = Interval::since(now);
     }
 
-    /// The new bound, given the shortest wait of the last interval.
+    /// The new bound, given the shortest wait of the last interval in the longer queue.
     fn bound_after(&self, bound: usize, shortest: Duration, was_full: bool) -> usize {
         if shortest > self.delay {
             return (bound - bound / 5).max(WORK_MIN).min(self.work_max);
@@ -153,7 +170,7 @@ impl Admission {
     /// A snapshot.
     #[must_use]
     pub fn state(&self) -> AdmissionState {
-        let inner = self.inner.borrow();
+        let inner = self.inner();
         AdmissionState {
             open: inner.all.open,
             in_work: inner.all.in_work,
@@ -163,21 +180,33 @@ impl Admission {
     }
 
     fn change(&self, account: &Account, change: impl Fn(&mut Held)) {
-        let mut inner = self.inner.borrow_mut();
-        change(&mut inner.all);
-        match inner.accounts.get_mut(account) {
-            Some(held) => {
-                change(held);
-                if held.open == 0 {
-                    inner.accounts.remove(account);
-                }
-            }
-            None => change(inner.accounts.entry(account.clone()).or_default()),
-        }
+        self.inner().change(account, change);
     }
 }
 
 impl Inner {
+    fn change(&mut self, account: &Account, change: impl Fn(&mut Held)) {
+        change(&mut self.all);
+        match self.accounts.get_mut(account) {
+            Some(held) => {
+                change(held);
+                if held.open == 0 {
+                    self.accounts.remove(account);
+                }
+            }
+            None => change(self.accounts.entry(account.clone()).or_default()),
+        }
+    }
+
+    fn has_room_or_counts(&mut self, request: &Admitted, open_max: usize) -> bool {
+        let has_room = self.has_room(request, open_max);
+        if !has_room {
+            self.refused += 1;
+            self.interval.was_full = true;
+        }
+        has_room
+    }
+
     fn has_room(&self, request: &Admitted, open_max: usize) -> bool {
         let mine = self.accounts.get(&request.account).copied().unwrap_or_default();
         // What goes on with a payment comes before what begins one: it has cost work already.
@@ -197,7 +226,7 @@ impl Interval {
     fn since(since: Instant) -> Self {
         Self {
             since,
-            shortest: None,
+            shortest: [None; 2],
             was_full: false,
         }
     }
@@ -206,7 +235,7 @@ impl Interval {
 /// An admitted request. Dropping it ends the admission.
 #[derive(Debug)]
 pub struct Permit {
-    admission: Rc<Admission>,
+    admission: Arc<Admission>,
     account: Account,
     is_in_work: bool,
 }
@@ -250,7 +279,7 @@ mod tests {
 
     #[test]
     fn what_is_one_too_many_is_refused_and_counted() {
-        let admission = Rc::new(Admission::new(100, 4, DELAY));
+        let admission = Arc::new(Admission::new(100, 4, DELAY));
         let mut held: Vec<Permit> = (0..4)
             .filter_map(|_| admission.enter(request("a", true)))
             .collect();
@@ -275,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_merchant_that_fills_the_bound_leaves_others_their_share() {
-        let admission = Rc::new(Admission::new(100, 8, DELAY));
+        let admission = Arc::new(Admission::new(100, 8, DELAY));
         let mut a: Vec<Permit> = std::iter::from_fn(|| admission.enter(request("a", true))).collect();
         assert_eq!(a.len(), 8, "alone it has all");
         let b: Vec<Permit> = std::iter::from_fn(|| admission.enter(request("b", true))).collect();
@@ -288,7 +317,7 @@ mod tests {
 
     #[test]
     fn open_requests_are_shared_as_well() {
-        let admission = Rc::new(Admission::new(4, 100, DELAY));
+        let admission = Arc::new(Admission::new(4, 100, DELAY));
         let paused = |merchant: &str| {
             let mut permit = admission.enter(request(merchant, true))?;
             permit.pause();
@@ -315,12 +344,16 @@ mod tests {
     async fn one_short_write_in_an_interval_is_no_standing_queue() {
         let admission = Admission::new(100, 1_000, DELAY);
         let first = admission.state().work_bound;
-        admission.wrote(Duration::from_millis(1));
+        admission.waited(Queue::Store, Duration::from_millis(1));
         tokio::time::advance(INTERVAL).await;
-        admission.wrote(Duration::from_millis(500));
+        admission.waited(Queue::Store, Duration::from_millis(500));
         assert_eq!(admission.state().work_bound, first);
         tokio::time::advance(INTERVAL).await;
-        admission.wrote(Duration::from_millis(30));
+        // One queue that stands is enough.
+        admission.waited(Queue::Store, Duration::from_millis(1));
+        admission.waited(Queue::Loop, Duration::from_millis(30));
+        tokio::time::advance(INTERVAL).await;
+        admission.waited(Queue::Loop, Duration::from_millis(40));
         assert!(admission.state().work_bound < first);
     }
 }

@@ -4,11 +4,9 @@
 //! One that comes when all places are taken has the place of the one that has been quiet for longest: whoever holds connections
 //! without using them loses them first, and keeps nobody out.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -19,7 +17,7 @@ const LARGE_BODIES: usize = 16;
 /// All connections.
 #[derive(Debug)]
 pub struct Connections {
-    inner: RefCell<Inner>,
+    inner: Mutex<Inner>,
     total_max: usize,
     per_address_max: usize,
     large_bodies: Arc<Semaphore>,
@@ -39,7 +37,7 @@ struct Inner {
 struct Entry {
     address: IpAddr,
     quiet_since: Option<u64>,
-    closed: Rc<Notify>,
+    closed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -62,19 +60,24 @@ pub struct ConnectionsState {
 impl Connections {
     /// At most so many in total, and of one address.
     #[must_use]
-    pub fn new(total_max: usize, per_address_max: usize) -> Rc<Self> {
-        Rc::new(Self {
-            inner: RefCell::default(),
+    pub fn new(total_max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::default(),
             total_max,
             per_address_max,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
         })
     }
 
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // What a panic left is still right: nothing panics between two changes that belong together.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Admits a connection. `None`: close it.
-    pub fn open(self: &Rc<Self>, peer: IpAddr) -> Option<Connection> {
+    pub fn open(self: &Arc<Self>, peer: IpAddr) -> Option<Connection> {
         let address = network(peer);
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         let of_address = inner.addresses.get(&address);
         let crowded = of_address.filter(|of_address| of_address.open >= self.per_address_max);
         let displaced = match crowded {
@@ -95,20 +98,20 @@ impl Connections {
             None => {}
         }
         let id = inner.number();
-        let closed = Rc::new(Notify::new());
+        let closed = Arc::new(Notify::new());
         inner.addresses.entry(address).or_default().open += 1;
         inner.open.insert(
             id,
             Entry {
                 address,
                 quiet_since: None,
-                closed: Rc::clone(&closed),
+                closed: Arc::clone(&closed),
             },
         );
         inner.set_quiet(id, true);
         drop(inner);
         Some(Connection {
-            connections: Rc::clone(self),
+            connections: Arc::clone(self),
             id,
             closed,
         })
@@ -117,7 +120,7 @@ impl Connections {
     /// A snapshot.
     #[must_use]
     pub fn state(&self) -> ConnectionsState {
-        let inner = self.inner.borrow();
+        let inner = self.inner();
         ConnectionsState {
             open: inner.open.len(),
             ..inner.counts
@@ -176,16 +179,16 @@ fn network(peer: IpAddr) -> IpAddr {
 /// One connection. Dropping it frees its place.
 #[derive(Debug)]
 pub struct Connection {
-    connections: Rc<Connections>,
+    connections: Arc<Connections>,
     id: u64,
-    closed: Rc<Notify>,
+    closed: Arc<Notify>,
 }
 
 impl Connection {
     /// Marks the connection as busy until the guard is dropped.
     #[must_use]
     pub fn busy(&self) -> Busy<'_> {
-        self.connections.inner.borrow_mut().set_quiet(self.id, false);
+        self.connections.inner().set_quiet(self.id, false);
         Busy(self)
     }
 
@@ -205,7 +208,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.connections.inner.borrow_mut().remove(self.id);
+        self.connections.inner().remove(self.id);
     }
 }
 
@@ -215,7 +218,7 @@ pub struct Busy<'a>(&'a Connection);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.connections.inner.borrow_mut().set_quiet(self.0.id, true);
+        self.0.connections.inner().set_quiet(self.0.id, true);
     }
 }
 

@@ -13,7 +13,7 @@ const PSP_CALLS_MIN: usize = 4;
 /// Client connections, if nothing is said and the limit of open files allows.
 const CONNECTIONS_DEFAULT: usize = 10_000;
 /// Calls under way to each PSP, if nothing is said and the limit of open files allows.
-const PSP_CALLS_DEFAULT: usize = 256;
+const PSP_CALLS_DEFAULT: usize = 512;
 
 /// Limits as the operator gives them (`docs/operating.md`, “Limits”).
 #[derive(Clone, Copy, Debug, Args)]
@@ -24,7 +24,7 @@ pub struct Limits {
     /// Most client connections of one address at a time [default: half of --connections]. Behind a proxy: as many as --connections.
     #[arg(long, env = "PAY_ONCE_CONNECTIONS_PER_ADDRESS", value_name = "N")]
     pub connections_per_address: Option<usize>,
-    /// Most calls under way to each PSP [default: 256, or what the limit of open files allows].
+    /// Most calls under way to each PSP [default: 512, or what the limit of open files allows].
     #[arg(long, env = "PAY_ONCE_PSP_CALLS", value_name = "N")]
     pub psp_calls: Option<usize>,
     /// How long a connection to a PSP may take to come about, name and TLS included, in milliseconds.
@@ -44,8 +44,9 @@ pub struct Limits {
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000)
     )]
     pub work: usize,
-    /// How long a durable write may wait, beside two commits, before fewer requests are taken on, in milliseconds.
-    #[arg(long, env = "PAY_ONCE_WORK_DELAY_MS", default_value = "5", value_name = "MS")]
+    /// How long a request may wait for the loop, or a durable write for the store beside two commits, before fewer requests are taken on, in
+    /// milliseconds.
+    #[arg(long, env = "PAY_ONCE_WORK_DELAY_MS", default_value = "2", value_name = "MS")]
     pub work_delay_ms: u64,
 }
 
@@ -64,7 +65,7 @@ pub struct Budget {
     pub requests: usize,
     /// Requests that wait for the store or the processor.
     pub work: usize,
-    /// How long a durable write may wait, beside two commits, before fewer requests are taken on.
+    /// How long a request may wait for the loop, or a durable write for the store beside two commits, before fewer requests are taken on.
     pub work_delay: Duration,
 }
 
@@ -138,7 +139,7 @@ mod tests {
             }
         }
         let large = Budget::of(&UNSAID, 1_048_576, 1, 1).unwrap();
-        assert_eq!((large.connections, large.psp_calls), (10_000, 256));
+        assert_eq!((large.connections, large.psp_calls), (10_000, 512));
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod names;
 pub mod psp_places;
 pub mod stream;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use admission::{Admission, AdmissionState};
 use connections::{Connections, ConnectionsState};
@@ -20,9 +20,9 @@ use serde::Serialize;
 #[derive(Debug)]
 pub struct Bounds {
     /// Client connections.
-    pub connections: Rc<Connections>,
+    pub connections: Arc<Connections>,
     /// Requests in work.
-    pub admission: Rc<Admission>,
+    pub admission: Arc<Admission>,
     /// Calls to PSPs.
     pub psps: PspPlaces,
 }
@@ -44,7 +44,7 @@ impl Bounds {
     pub fn of(budget: &Budget) -> Self {
         Self {
             connections: Connections::new(budget.connections, budget.connections_per_address),
-            admission: Rc::new(Admission::new(budget.requests, budget.work, budget.work_delay)),
+            admission: Arc::new(Admission::new(budget.requests, budget.work, budget.work_delay)),
             psps: PspPlaces::new(budget.psp_calls, true),
         }
     }
@@ -54,7 +54,7 @@ impl Bounds {
     pub fn none() -> Self {
         Self {
             connections: Connections::new(usize::MAX, usize::MAX),
-            admission: Rc::new(Admission::unbounded()),
+            admission: Arc::new(Admission::unbounded()),
             psps: PspPlaces::new(tokio::sync::Semaphore::MAX_PERMITS, false),
         }
     }

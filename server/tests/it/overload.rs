@@ -71,10 +71,12 @@ fn duplicates_of_one_request_are_no_overload() {
         let world = World::bounded(1, true, bounds);
         world.store.script([Does::Slow(1_000)]);
         let order = order();
-        let asked: Vec<_> = (0..5 * WORK)
-            .map(|_| world.begin(0, "POST", "/attempts", "k", &order))
-            .collect();
-        world.pass(0).await;
+        let mut asked = Vec::new();
+        for _ in 0..5 * WORK {
+            asked.push(world.begin(0, "POST", "/attempts", "k", &order));
+            // A request is work until the loop has seen whose turn it waits for.
+            world.pass(0).await;
+        }
         world.pass(1_000).await;
         let mut created = 0;
         for asked in asked {

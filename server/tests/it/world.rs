@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hyper_util::rt::TokioIo;
 use pay_once::bounds::{Bounds, BoundsState};
 use pay_once::counters::Counters;
-use pay_once::front::serve_connection;
+use pay_once::front::{Front, serve_connection};
 use pay_once::ports::{Clock, Store, Swap, Swapped, Unavailable};
 use pay_once::server::Server;
 use pay_once_core::{
@@ -249,7 +249,7 @@ impl World {
             })
             .collect();
         for server in &servers {
-            tokio::task::spawn_local(Rc::clone(server).run_timers());
+            tokio::task::spawn_local(Rc::clone(server).work());
         }
         Self {
             clock,
@@ -283,11 +283,13 @@ impl World {
             body.len()
         );
         let server = Rc::clone(&self.servers[server]);
+        let intake = Arc::clone(server.intake());
+        let front = Front::new(intake, Rc::new(move || server.now_ms()));
         tokio::task::spawn_local(async move {
             let (mut ours, theirs) = tokio::io::duplex(64 * 1024);
             let serving = tokio::task::spawn_local(serve_connection(
                 TokioIo::new(theirs),
-                server,
+                front,
                 std::future::pending(),
             ));
             ours.write_all(head.as_bytes()).await.unwrap();

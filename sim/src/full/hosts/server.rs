@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper_util::rt::TokioIo;
 use pay_once::counters::Counters;
-use pay_once::front::serve_connection;
+use pay_once::front::{Front, serve_connection};
 use pay_once::ports::{Clock, PspTransport};
 use pay_once::psp_client::{Connect, HttpPsp};
 use pay_once::server::Server;
@@ -253,7 +253,9 @@ pub(in crate::full) async fn run(stage: Rc<Stage>, server: usize) -> turmoil::Re
     let config = config(&stage.plan.world, "http://psp");
     let serving = Server::new(config, gate.clone(), store, psp, Arc::new(Counters::default()));
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
-    spawn_local(Rc::clone(&serving).run_timers());
+    spawn_local(Rc::clone(&serving).work());
+    let for_front = Rc::clone(&serving);
+    let front = Front::new(Arc::clone(serving.intake()), Rc::new(move || for_front.now_ms()));
     loop {
         let (stream, _) = listener.accept().await?;
         let io = TokioIo::new(Paused {
@@ -261,10 +263,10 @@ pub(in crate::full) async fn run(stage: Rc<Stage>, server: usize) -> turmoil::Re
             gate: gate.clone(),
             waiting: None,
         });
-        let serving = Rc::clone(&serving);
+        let front = front.clone();
         spawn_local(async move {
             // A broken connection is its client's to notice.
-            let _ = serve_connection(io, serving, std::future::pending()).await;
+            let _ = serve_connection(io, front, std::future::pending()).await;
         });
     }
 }
