@@ -1,4 +1,4 @@
-//! What operators do beside a server: `check`, `config check`, `backup`, `restore`. They work on files, not through a server.
+//! What operators do beside a server: `check`, `config check`, `migrate`, `backup`, `restore`. They work on files and databases, not through a server.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,8 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use crate::config_check::config_check;
+use crate::postgres::connect::Database;
+use crate::postgres::store::bring_up;
 use crate::store::backup::back_up;
 use crate::store::files::Place;
 use crate::store::restore::restore;
@@ -25,6 +27,9 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Makes the tables in the database of --store, or brings them to this build's form. Servers may run meanwhile.
+    #[command(after_help = MIGRATE_HELP)]
+    Migrate,
     /// Writes a backup of the store into one file, also beside a running server.
     #[command(after_help = BACKUP_HELP)]
     Backup {
@@ -66,6 +71,12 @@ The exit code is 0 if the file is in order, and 1 if a start would refuse it. Th
   pay-once config check pay-once.toml
   pay-once config check --without-secrets pay-once.toml   # before it is deployed";
 
+const MIGRATE_HELP: &str = "\
+Each form only adds to the one before, so that servers of the build before go on. Run it before the first server of a new build starts, as \
+the owner of the schema pay_once. A role that serves needs SELECT, INSERT and UPDATE on its tables.
+
+  PAY_ONCE_STORE=postgres://ada@db.example/shop pay-once migrate";
+
 const CHECK_HELP: &str = "\
 Reads only, from one moment, and may run beside the server. Run it as the server's user.
 The exit code is 0 if the store is sound, and 1 if it is damaged or cannot be read.
@@ -95,9 +106,24 @@ Without --force the directory must be empty. Stop the socket as well: a connecti
 ///
 /// # Errors
 /// A sentence that says what is wrong and what to do.
-pub fn run(command: &Command, data: &Path) -> Result<(), String> {
+pub fn run(command: &Command, data: &Path, database: Option<&Database>) -> Result<(), String> {
     let place = Place::new(data);
+    match (command, database) {
+        (Command::Check | Command::Backup { .. } | Command::Restore { .. }, Some(_)) => {
+            return Err("this command is for a data directory. PostgreSQL has its own: pg_amcheck, pg_basebackup, and restores to a point in time".to_owned());
+        }
+        (Command::Migrate, None) => {
+            return Err("name the database with --store, or PAY_ONCE_STORE".to_owned());
+        }
+        _ => {}
+    }
     match command {
+        Command::Migrate => {
+            if let Some(database) = database {
+                say(&bring_up(database)?);
+            }
+            Ok(())
+        }
         Command::Check => check(&place),
         Command::Config {
             command:

@@ -29,19 +29,19 @@ pub struct Wanted {
 /// What a server needs before it can serve.
 #[derive(Debug)]
 pub struct Entered {
-    /// The lock of the data directory.
-    pub lock: DirLock,
+    /// The lock of the data directory, if there is one to be locked.
+    pub lock: Option<DirLock>,
     /// One socket for each that was wanted, in that order.
     pub listeners: Vec<TcpListener>,
 }
 
-/// Takes the lock of a data directory and listens. If another process holds the directory, it is waited for.
+/// Takes the lock of a data directory, if there is one, and listens. If another process holds the directory, it is waited for.
 ///
 /// The first socket is the one that systemd passed on (`LISTEN_FDS`), if it did.
 ///
 /// # Errors
 /// One sentence that says what to change.
-pub fn enter(place: &Place, wanted: &[Wanted], wait: Duration) -> Result<Entered, String> {
+pub fn enter(place: Option<&Place>, wanted: &[Wanted], wait: Duration) -> Result<Entered, String> {
     let until = Instant::now() + wait;
     let mut sockets: Vec<Option<TcpListener>> = wanted.iter().map(|_| None).collect();
     if let Some(first) = sockets.first_mut() {
@@ -49,7 +49,7 @@ pub fn enter(place: &Place, wanted: &[Wanted], wait: Duration) -> Result<Entered
     }
     let (mut lock, mut is_waiting) = (None, false);
     loop {
-        if lock.is_none() {
+        if let (None, Some(place)) = (&lock, place) {
             match DirLock::take(place) {
                 Ok(taken) => lock = Some(taken),
                 Err(NotLocked::Failed(why)) => return Err(why),
@@ -65,7 +65,7 @@ pub fn enter(place: &Place, wanted: &[Wanted], wait: Duration) -> Result<Entered
             }
         }
         let is_over = Instant::now() >= until;
-        if lock.is_none() && is_over {
+        if let (None, Some(place), true) = (&lock, place, is_over) {
             return Err(DirLock::held(place));
         }
         for (socket, wanted) in sockets.iter_mut().zip(wanted) {
@@ -83,9 +83,7 @@ pub fn enter(place: &Place, wanted: &[Wanted], wait: Duration) -> Result<Entered
                 }
             }
         }
-        if sockets.iter().all(Option::is_some)
-            && let Some(lock) = lock.take()
-        {
+        if sockets.iter().all(Option::is_some) && lock.is_some() == place.is_some() {
             let listeners = sockets.into_iter().flatten().collect();
             return Ok(Entered { lock, listeners });
         }

@@ -53,6 +53,24 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Another process has changed this record, or any one.
+    pub fn changed_elsewhere(&self, id: Option<AttemptId>) {
+        let slots = self.slots.borrow();
+        match id {
+            Some(id) => slots
+                .get(&id)
+                .and_then(Weak::upgrade)
+                .iter()
+                .for_each(|slot| slot.has_changed()),
+            None => slots
+                .values()
+                .filter_map(Weak::upgrade)
+                .for_each(|slot| slot.has_changed()),
+        }
+    }
+}
+
 /// A hold on a slot.
 #[derive(Debug)]
 pub struct Guard {

@@ -29,6 +29,7 @@ pub mod hub;
 pub mod intake;
 pub mod metrics;
 pub mod ports;
+pub mod postgres;
 pub mod psp_client;
 pub mod recent;
 pub mod report;

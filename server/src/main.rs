@@ -20,7 +20,11 @@ fn main() -> ExitCode {
         return hash_key();
     }
     if let Some(command) = &arguments.command {
-        return ended(commands::run(command, &arguments.data));
+        let database = match arguments.database() {
+            Ok(database) => database,
+            Err(why) => return ended(Err(why)),
+        };
+        return ended(commands::run(command, &arguments.data, database.as_ref()));
     }
     let (lines, _flush_at_end) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()

@@ -18,6 +18,36 @@ pub trait Clock: 'static {
     fn entropy(&self) -> Entropy;
 }
 
+/// How a server looks in the store for records that are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// How often it looks.
+    pub every_ms: Millis,
+    /// Records are found so long before they are due.
+    pub ahead_ms: Millis,
+    /// Records are found only so long after they are due.
+    pub behind_ms: Millis,
+    /// Most records that one look brings in; the next one brings more.
+    pub limit: usize,
+}
+
+impl Scan {
+    /// What is due soon comes into memory.
+    pub const OWN: Self = Self {
+        every_ms: Millis::new(30_000),
+        ahead_ms: Millis::new(60_000),
+        behind_ms: Millis::ZERO,
+        limit: 10_000,
+    };
+    /// The server that wrote a record last does in time what is due. Others look for what it has not done, because it has ended.
+    pub const SHARED: Self = Self {
+        every_ms: Millis::new(4_000),
+        ahead_ms: Millis::ZERO,
+        behind_ms: Millis::new(2_000),
+        limit: 500,
+    };
+}
+
 /// One record per attempt, with a linearizable compare-and-swap (`docs/store.md`, “Stores”).
 pub trait Store: 'static {
     /// Whether nobody else can write to it. Only then may a server answer from records that it holds in memory.
@@ -26,11 +56,24 @@ pub trait Store: 'static {
     fn commit_time(&self) -> Duration {
         Duration::ZERO
     }
+    /// How a server looks for what is due.
+    fn scan(&self) -> Scan {
+        Scan::OWN
+    }
+    /// Returns when another server has changed a record: which one, or `None` if it may be any. Only a hint.
+    fn changed(&self) -> impl Future<Output = Option<AttemptId>> {
+        std::future::pending()
+    }
+    /// Returns, with the reason, when the store will never answer again in this process.
+    fn failed(&self) -> impl Future<Output = String> {
+        std::future::pending()
+    }
     /// The bytes of a record, if there is one.
     fn load(&self, id: AttemptId) -> impl Future<Output = Result<Option<Vec<u8>>, Unavailable>>;
     /// Puts `swap` in place if the version that it expects is there.
     fn swap(&self, swap: Swap) -> impl Future<Output = Swapped>;
-    /// Records that want to be woken at `until_ms` or before, soonest first, at most `limit`.
+    /// Records that want to be woken at `until_ms` or before, soonest first, at most `limit`. A shared store gives a record to one server at a
+    /// time.
     fn due(
         &self,
         until_ms: UnixMillis,

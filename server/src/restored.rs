@@ -6,10 +6,9 @@ use jiff::Timestamp;
 use pay_once_core::{Config, Loss, UnixMillis};
 use serde::Serialize;
 
-use crate::store::files::Place;
-use crate::store::note::{Reconciled, RestoreNote, read_note, write_note};
+use crate::store::note::{Reconciled, RestoreNote};
 
-/// The losses that a data directory notes, beside those of the configuration file.
+/// The losses that a store notes, beside those of the configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct Losses {
     note: Option<RestoreNote>,
@@ -28,22 +27,26 @@ pub struct LossShown {
 }
 
 impl Losses {
-    /// Reads what was lost, and notes in the directory what an operator has compared since.
+    /// What was lost, by the store's note. `write` notes what an operator has compared since. `store` names it in messages.
     ///
     /// # Errors
     /// A sentence that says what is wrong with the note, or that a PSP is not configured.
-    pub fn of(place: &Place, config: &Config, said: &[Reconciled]) -> Result<Self, String> {
+    pub fn of(
+        mut note: Option<RestoreNote>,
+        store: &dyn std::fmt::Display,
+        config: &Config,
+        said: &[Reconciled],
+        write: impl Fn(&RestoreNote) -> Result<(), String>,
+    ) -> Result<Self, String> {
         if let Some(unknown) = said.iter().find(|said| !config.psps.contains_key(&said.psp)) {
             return Err(format!(
                 "--reconciled {unknown}: no psp of that name is configured"
             ));
         }
-        let mut note = read_note(place)?;
         match (&mut note, said.first()) {
             (None, Some(said)) => {
                 return Err(format!(
-                    "--reconciled {said}: no restore is noted in {}; leave the argument out",
-                    place.dir().display()
+                    "--reconciled {said}: no restore is noted in {store}; leave the argument out"
                 ));
             }
             (None, None) => {}
@@ -55,7 +58,7 @@ impl Losses {
                     }
                 }
                 if !ended.is_empty() {
-                    write_note(place, note)?;
+                    write(note)?;
                 }
                 for Reconciled { psp, restored_at_ms } in ended {
                     tracing::warn!(

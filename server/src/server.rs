@@ -26,7 +26,7 @@ use crate::intake::{Intake, TakenOn, TakenOnRequests};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::report::Report;
-use crate::timers::{HORIZON_MS, SCAN_EVERY_MS, SCAN_LIMIT, Timers};
+use crate::timers::{HORIZON_MS, Timers};
 
 /// One server process: any number of them may share a store.
 pub struct Server<C, S, P> {
@@ -156,7 +156,11 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
 
     /// Answers requests and fires timers, for ever. What was in doubt when the process last ended is due at once.
     pub async fn work(self: Rc<Self>) {
-        tokio::join!(Rc::clone(&self).run_timers(), self.take_requests());
+        tokio::join!(
+            Rc::clone(&self).run_timers(),
+            Rc::clone(&self).take_requests(),
+            self.hear_of_changes()
+        );
     }
 
     async fn take_requests(self: Rc<Self>) {
@@ -167,6 +171,19 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         while let Some(request) = requests.recv().await {
             spawn_local(Rc::clone(&self).respond(request));
         }
+    }
+
+    /// Wakes requests that wait for what another server does.
+    async fn hear_of_changes(&self) {
+        loop {
+            let id = self.store.changed().await;
+            self.hub.changed_elsewhere(id);
+        }
+    }
+
+    /// Returns, with the reason, when the store will never answer again in this process.
+    pub async fn store_failed(&self) -> String {
+        self.store.failed().await
     }
 
     /// Answers one request that was taken on. Once its first write has begun, the work goes on though the client may hang up.
@@ -417,11 +434,13 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         loop {
             let now_ms = self.now_ms();
             // The time may have been put back.
-            if now_ms >= scan_at_ms || scan_at_ms > now_ms + SCAN_EVERY_MS {
-                let pause_ms = match self.store.due(now_ms + HORIZON_MS, SCAN_LIMIT).await {
+            let scan = self.store.scan();
+            if now_ms >= scan_at_ms || scan_at_ms > now_ms + scan.every_ms {
+                let until_ms = now_ms + scan.ahead_ms - scan.behind_ms;
+                let pause_ms = match self.store.due(until_ms, scan.limit).await {
                     Ok(due) => {
                         self.timers.found(&due);
-                        SCAN_EVERY_MS
+                        scan.every_ms
                     }
                     Err(error) => {
                         tracing::error!(%error, "the store cannot be scanned for timers");

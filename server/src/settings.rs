@@ -15,6 +15,7 @@ use pay_once_core::{
 use crate::bounds::limits::Limits;
 use crate::commands::Command;
 use crate::config_source::{fetch, from_file};
+use crate::postgres::connect::Database;
 use crate::store::note::Reconciled;
 use crate::store::schema::installation_of;
 
@@ -53,6 +54,28 @@ pub struct Arguments {
         global = true
     )]
     pub data: PathBuf,
+    /// PostgreSQL database in place of the directory's SQLite: any number of servers share it. Write postgres://USER@HOST/DATABASE. A
+    /// password belongs into the variable, not on the command line. `pay-once migrate` makes the tables.
+    #[arg(
+        long,
+        env = "PAY_ONCE_STORE",
+        value_name = "URL",
+        hide_env_values = true,
+        global = true
+    )]
+    pub store: Option<String>,
+    /// PEM file of the certificate authorities of the database, in place of the public ones.
+    #[arg(long, env = "PAY_ONCE_STORE_CA", value_name = "FILE", global = true)]
+    pub store_ca: Option<PathBuf>,
+    /// What a promoted standby has: `unsafe`, it may lack acknowledged payments, and the start enters restore mode; or `synchronous`, it has
+    /// all of them, and the primary before it can acknowledge nothing more.
+    #[arg(
+        long,
+        env = "PAY_ONCE_STORE_FAILOVER",
+        value_name = "WORD",
+        default_value = "unsafe"
+    )]
+    pub store_failover: Failover,
     /// Configuration file (TOML): merchants, PSPs, constants. Without it: the sandbox.
     #[arg(long, env = "PAY_ONCE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -113,6 +136,26 @@ pub struct Arguments {
     /// Prints the SHA-256 of the API key on standard input, for `api_key_sha256`, and ends.
     #[arg(long)]
     pub hash_key: bool,
+}
+
+/// What a standby that is promoted has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Failover {
+    /// It may lack acknowledged writes.
+    Unsafe,
+    /// It has everything that was acknowledged, and the primary before it acknowledges nothing more.
+    Synchronous,
+}
+
+impl Arguments {
+    /// The database of `--store`, if there is one.
+    ///
+    /// # Errors
+    /// One sentence that says what to change.
+    pub fn database(&self) -> Result<Option<Database>, String> {
+        let parse = |url: &String| Database::parse(url, self.store_ca.as_deref());
+        self.store.as_ref().map(parse).transpose()
+    }
 }
 
 /// The key of the quick start's operator. No secret: the sandbox moves no real money, and serves loopback only.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use pay_once_core::Config;
 use pay_once_sandbox::server::{Options, serve as serve_sandbox};
 use pay_once_sandbox::{Dials, RangeMs, Settings as SandboxOptions};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -22,12 +23,15 @@ use crate::counters::Counters;
 use crate::door::{Entered, Wanted, enter};
 use crate::fronts::{self, Fronts};
 use crate::ports::{Clock, PspTransport, Store};
+use crate::postgres::store::{OpenedStore, PostgresStore, Promises, write_note as write_note_into};
 use crate::psp_client::{HttpPsp, TcpConnect};
 use crate::restored::Losses;
 use crate::scan;
 use crate::server::Server;
-use crate::settings::{self, Arguments, SandboxPsp, SandboxSettings, Settings, settings};
+use crate::settings::{self, Arguments, Failover, SandboxPsp, SandboxSettings, Settings, settings};
 use crate::store::files::Place;
+use crate::store::health::Health;
+use crate::store::note::{RestoreNote, read_note, write_note};
 use crate::store::opening::Opening;
 use crate::store::sqlite::SqliteStore;
 use crate::system::SystemClock;
@@ -65,8 +69,11 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             argument: "--sandbox-listen",
         });
     }
+    let database = arguments.database()?;
     let wait = Duration::from_millis(arguments.lock_wait_ms);
-    let Entered { lock, listeners } = enter(&place, &wanted, wait)?;
+    // A data directory has one server at a time. A database has any number.
+    let locked = database.is_none().then_some(&place);
+    let Entered { lock, listeners } = enter(locked, &wanted, wait)?;
     let mut listeners = listeners.into_iter();
     let (Some(listener), Some(admin_listener)) = (listeners.next(), listeners.next()) else {
         return Err("there is no socket to listen on".to_owned());
@@ -86,21 +93,92 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         .map(|address| format!("http://{address}"))
         .unwrap_or_default();
     let webhook_secret = format!("whsec_{:032x}", SystemClock::default().entropy().0);
-    let Settings { mut config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
+    let Settings { config, sandbox } = settings(arguments, &sandbox_url, webhook_secret)?;
     let budget = budget(arguments, config.psps.len(), sandbox.is_some())?;
     let counters = Arc::new(Counters::default());
-    let opening = Opening {
-        suspect_loss_since_ms: arguments.suspect_loss_since,
-        skip_check: arguments.skip_start_check,
+    if let (Some(sandbox), Some(listener)) = (sandbox, sandbox_listener) {
+        start_sandbox(arguments, &sandbox, listener, address)?;
+    }
+    let opened = Opened {
+        config,
+        budget,
+        counters,
+        listener,
+        admin_listener,
+        addresses: Addresses {
+            clients: address,
+            operators: admin_address,
+            sandbox: sandbox_address,
+        },
     };
-    let installation = &config.installation;
-    let store = SqliteStore::open_locked(&place, lock, installation, Arc::clone(&counters), &opening)
-        .map_err(|error| error.to_string())?;
-    let losses = Losses::of(&place, &config, &arguments.reconciled)?;
+    match (database, lock) {
+        (Some(database), _) => {
+            let promises = Promises::of(&opened.config, arguments.store_failover == Failover::Synchronous);
+            let counters = Arc::clone(&opened.counters);
+            let installation = &opened.config.installation;
+            let OpenedStore { store, note } =
+                PostgresStore::open(&database, installation, promises, counters)?;
+            let write = |note: &RestoreNote| write_note_into(&database, note);
+            let losses = Losses::of(note, &database, &opened.config, &arguments.reconciled, write)?;
+            let health = store.health();
+            serve_store(arguments, opened, store, health, &losses, None)
+        }
+        (None, Some(lock)) => {
+            let opening = Opening {
+                suspect_loss_since_ms: arguments.suspect_loss_since,
+                skip_check: arguments.skip_start_check,
+            };
+            let counters = Arc::clone(&opened.counters);
+            let installation = &opened.config.installation;
+            let store = SqliteStore::open_locked(&place, lock, installation, counters, &opening)
+                .map_err(|error| error.to_string())?;
+            let (note, dir) = (read_note(&place)?, place.dir().display());
+            let write = |note: &RestoreNote| write_note(&place, note);
+            let losses = Losses::of(note, &dir, &opened.config, &arguments.reconciled, write)?;
+            let health = store.health();
+            serve_store(arguments, opened, store, health, &losses, Some(&arguments.data))
+        }
+        (None, None) => Err("there is no store".to_owned()),
+    }
+}
+
+/// What is there before the store is.
+struct Opened {
+    config: Config,
+    budget: Budget,
+    counters: Arc<Counters>,
+    listener: StdListener,
+    admin_listener: StdListener,
+    addresses: Addresses,
+}
+
+/// Where the process listens.
+struct Addresses {
+    clients: SocketAddr,
+    operators: SocketAddr,
+    sandbox: Option<SocketAddr>,
+}
+
+/// Serves a store until SIGTERM or SIGINT.
+fn serve_store<S: Store>(
+    arguments: &Arguments,
+    opened: Opened,
+    store: S,
+    health: Arc<Health>,
+    losses: &Losses,
+    scanned: Option<&Path>,
+) -> Result<(), String> {
+    let Opened {
+        mut config,
+        budget,
+        counters,
+        listener,
+        admin_listener,
+        addresses,
+    } = opened;
     losses.tell(&mut config);
     config.check()?;
     losses.log(&config);
-    let health = store.health();
     let checks = vec![Check {
         name: "store",
         holds: Box::new(move || health.is_ready()),
@@ -113,10 +191,6 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         counters,
         Bounds::of(&budget),
     );
-
-    if let (Some(sandbox), Some(listener)) = (sandbox, sandbox_listener) {
-        start_sandbox(arguments, &sandbox, listener, address)?;
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -126,14 +200,17 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         let _entered = runtime.enter();
         Signals::new().map_err(|error| format!("signals cannot be received: {error}"))?
     };
-    if let Err(error) = announce(address, sandbox_address, admin_address) {
+    if let Err(error) = announce(&addresses) {
         // Whoever started us may have closed our standard output; payments do not depend on it.
         tracing::warn!(%error, "standard output is closed");
     }
     LocalSet::new().block_on(&runtime, async {
-        count_open(&server, &arguments.data);
+        // A database of many servers is not read through at each start: its open attempts are not counted.
+        if let Some(dir) = scanned {
+            count_open(&server, dir);
+        }
         spawn_local(serve_operators(admin_listener, Rc::clone(&server), checks));
-        serve(server, listener, signals, arguments, &losses).await
+        serve(server, listener, signals, arguments, losses).await
     })
 }
 
@@ -147,17 +224,22 @@ fn budget(arguments: &Arguments, psps: usize, has_sandbox: bool) -> Result<Budge
     Budget::of(&arguments.limits, open_files, psps, files_per_call)
 }
 
-fn announce(address: SocketAddr, sandbox: Option<SocketAddr>, admin: SocketAddr) -> io::Result<()> {
+fn announce(addresses: &Addresses) -> io::Result<()> {
+    let Addresses {
+        clients,
+        operators,
+        sandbox,
+    } = addresses;
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{address}")?;
+    writeln!(out, "listening on http://{clients}")?;
     if let Some(sandbox) = sandbox {
         writeln!(out, "sandbox PSP on http://{sandbox}")?;
     }
-    writeln!(out, "operators on http://{admin}")?;
+    writeln!(out, "operators on http://{operators}")?;
     if let Some(sandbox) = sandbox {
         writeln!(
             out,
-            "\nPay once:\n  curl -i -X POST http://{address}/charge -H 'Idempotency-Key: k1' -H 'Prefer: wait=5' \\\n       -d '{{\"order_id\": \"ord_123\", \"amount\": 2599, \"currency\": \"GBP\", \"payment_method\": \"pm_card_visa\"}}'\nAs often as you like. What happened to the money:\n  curl http://{sandbox}/ledger"
+            "\nPay once:\n  curl -i -X POST http://{clients}/charge -H 'Idempotency-Key: k1' -H 'Prefer: wait=5' \\\n       -d '{{\"order_id\": \"ord_123\", \"amount\": 2599, \"currency\": \"GBP\", \"payment_method\": \"pm_card_visa\"}}'\nAs often as you like. What happened to the money:\n  curl http://{sandbox}/ledger"
         )?;
     }
     out.flush()
@@ -220,6 +302,7 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
             () = fronts.one_ended() => {
                 return Err("a thread that serves clients ended; the log says why".to_owned());
             }
+            why = server.store_failed() => return Err(why),
         }
     }
     tracing::info!("stopping: no new connections; waiting for what is under way");

@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use pay_once_core::{AttemptId, Millis, UnixMillis};
 use tokio::sync::Notify;
 
+use crate::ports::Scan;
+
 /// Timers further away than this stay in the store until a scan finds them, in milliseconds.
-pub const HORIZON_MS: Millis = Millis::new(60_000);
-/// How often the store is scanned for timers that have come near, in milliseconds.
-pub const SCAN_EVERY_MS: Millis = Millis::new(HORIZON_MS.get() / 2);
-/// Most timers that one scan brings in; the next scan brings more.
-pub const SCAN_LIMIT: usize = 10_000;
+pub const HORIZON_MS: Millis = Scan::OWN.ahead_ms;
 
 /// Timers in memory: at most one per attempt.
 #[derive(Debug, Default)]

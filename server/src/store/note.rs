@@ -201,7 +201,7 @@ pub fn read_note(place: &Place) -> Result<Option<RestoreNote>, String> {
 ///
 /// # Errors
 /// A sentence that says what is wrong.
-pub(crate) fn write_note(place: &Place, note: &RestoreNote) -> Result<(), String> {
+pub fn write_note(place: &Place, note: &RestoreNote) -> Result<(), String> {
     let path = place.restore_note();
     let text = format!(
         "# Written by Pay Once. Writes between loss_begins_at_ms and restored_at_ms may be missing from the store (milliseconds since 1970).\n{}",

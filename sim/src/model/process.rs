@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pay_once::timers::SCAN_EVERY_MS;
+use pay_once::ports::Scan;
 use pay_once_core::{
     AttemptId, Call, CallResult, Clock, ClockNote, Config, Millis, Now, Questions, Reading, Record,
     UnixMillis,
@@ -263,7 +263,10 @@ impl Sim<'_> {
         let due = self.store.due();
         // Scans alone do not keep a run going; what they may yet find does.
         if !due.is_empty() || self.late_swaps > 0 || self.now_ms < self.plan.world.heal_ms {
-            self.at(self.now_ms + SCAN_EVERY_MS.get(), Event::Scan { server, epoch });
+            self.at(
+                self.now_ms + Scan::OWN.every_ms.get(),
+                Event::Scan { server, epoch },
+            );
         }
         for (id, at_ms) in due {
             if !self.server(server).timers.contains_key(&id) {

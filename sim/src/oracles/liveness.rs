@@ -119,7 +119,7 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     let known_ms = known.map(|heard| heard.ended_ms.max(world.heal_ms)).min();
     // A release that was lost in the chaos is in doubt for a while after it.
     let known_ms = known_ms.map(|known_ms| known_ms.max(doubted_until_ms(case)));
-    // Who takes over from a server that is gone for good finds its timers within half a minute (`SCAN_EVERY_MS`): less
+    // Who takes over from a server that is gone for good finds its timers within half a minute (`Scan::OWN`): less
     // than any real margin before an authorization lapses, and more than a simulated life.
     let mut steps = case.run.plan.steps.iter();
     // Alarms come late, and a sweep comes now and then.

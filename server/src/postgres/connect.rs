@@ -1,0 +1,197 @@
+//! Connections to the database: where it is, TLS, and the settings of a session.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Notification};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// How long a connection may take to come about, in seconds.
+const CONNECT_TIMEOUT_S: u64 = 3;
+/// How long bytes may stay without an acknowledgement before the connection counts as broken, in seconds.
+const UNACKNOWLEDGED_TIMEOUT_S: u64 = 5;
+/// Settings of each session.
+///
+/// The statements have one good plan, by the index on ids, and PostgreSQL chooses another one while the tables are small: a plan that is
+/// kept, and reads all records once there are many.
+///
+/// There is no `statement_timeout`. If a commit waits for a synchronous standby, PostgreSQL answers a cancelled statement as if it were
+/// replicated.
+const SESSION: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan \
+                       -c lock_timeout=3000 -c idle_in_transaction_session_timeout=10000 -c client_min_messages=warning \
+                       -c default_transaction_isolation=read\\ committed";
+
+/// Where the database is. Its `Debug` shows no secret.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({self})")
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, host) in self.config.get_hosts().iter().enumerate() {
+            let comma = if nth == 0 { "" } else { ", " };
+            match host {
+                Host::Tcp(name) => write!(f, "{comma}{name}")?,
+                Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
+            }
+        }
+        write!(f, "/{}", self.config.get_dbname().unwrap_or("?"))
+    }
+}
+
+/// An open connection.
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    /// Warnings that PostgreSQL sent beside its answers.
+    pub(crate) warnings: Arc<AtomicU64>,
+}
+
+impl Database {
+    /// Reads a connection string (`postgres://USER@HOST/DATABASE`). `ca`: a PEM file of the authorities that its certificate is checked
+    /// against, in place of the public ones.
+    ///
+    /// # Errors
+    /// One sentence that says what to change. It has no part of the string, which may hold a password.
+    pub fn parse(url: &str, ca: Option<&Path>) -> Result<Self, String> {
+        let mut config: Config = url.parse().map_err(|_| {
+            "--store is not a connection string; write it like postgres://USER@HOST/DATABASE".to_owned()
+        })?;
+        if config.get_dbname().is_none() {
+            return Err("--store names no database; write it like postgres://USER@HOST/DATABASE".to_owned());
+        }
+        let is_local = config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => {
+                name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            }
+            Host::Unix(_) => true,
+        });
+        if !is_local && config.get_ssl_mode() == SslMode::Prefer {
+            // A downgrade to plain text would be silent.
+            config.ssl_mode(SslMode::Require);
+        }
+        let options = config
+            .get_options()
+            .map(|own| format!("{own} "))
+            .unwrap_or_default();
+        config
+            .options(format!("{options}{SESSION}"))
+            .application_name("pay-once")
+            .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_S))
+            .tcp_user_timeout(Duration::from_secs(UNACKNOWLEDGED_TIMEOUT_S))
+            .keepalives_idle(Duration::from_secs(UNACKNOWLEDGED_TIMEOUT_S));
+        let roots = match ca {
+            Some(path) => authorities(path)?,
+            None => RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        };
+        let tls = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            config,
+            tls: MakeRustlsConnect::new(tls),
+        })
+    }
+
+    /// Opens a connection. Its notifications go to `notified`.
+    pub(crate) async fn connect(
+        &self,
+        notified: Option<mpsc::UnboundedSender<Notification>>,
+    ) -> Result<Link, tokio_postgres::Error> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        let warnings = Arc::new(AtomicU64::new(0));
+        tokio::spawn(drive(connection, Arc::clone(&warnings), notified));
+        Ok(Link { client, warnings })
+    }
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, String> {
+    let cannot = |error: &dyn fmt::Display| format!("--store-ca {}: {error}", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| cannot(&error))? {
+        let certificate = certificate.map_err(|error| cannot(&error))?;
+        roots.add(certificate).map_err(|error| cannot(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(cannot(&"the file has no certificate"));
+    }
+    Ok(roots)
+}
+
+/// Moves the bytes of a connection until it ends.
+async fn drive<S, T>(
+    mut connection: Connection<S, T>,
+    warnings: Arc<AtomicU64>,
+    notified: Option<mpsc::UnboundedSender<Notification>>,
+) where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    loop {
+        match std::future::poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(notification))) => {
+                if let Some(notified) = &notified {
+                    // Whoever listened may be gone.
+                    let _ = notified.send(notification);
+                }
+            }
+            Some(Ok(AsyncMessage::Notice(notice))) => {
+                warnings.fetch_add(1, Ordering::AcqRel);
+                tracing::warn!(%notice, "the database warns");
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a connection to the database broke");
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_string_is_read_and_never_shown() {
+        let database = Database::parse("postgres://ada:geheim@db.example/shop", None).unwrap();
+        assert_eq!(database.to_string(), "db.example/shop");
+        assert_eq!(database.config.get_ssl_mode(), SslMode::Require);
+        assert!(!format!("{database:?}").contains("geheim"));
+        for local in [
+            "postgres://ada@127.0.0.1/shop",
+            "postgres://ada@%2Frun%2Fpostgresql/shop",
+        ] {
+            let database = Database::parse(local, None).unwrap();
+            assert_eq!(database.config.get_ssl_mode(), SslMode::Prefer, "{local}");
+        }
+        for bad in [
+            "postgres://ada:geheim@db/",
+            "nonsense geheim",
+            "postgres://ada:geheim@db",
+        ] {
+            let why = Database::parse(bad, None).unwrap_err();
+            assert!(
+                why.contains("postgres://USER@HOST/DATABASE") && !why.contains("geheim"),
+                "{why}"
+            );
+        }
+    }
+}

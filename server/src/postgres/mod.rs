@@ -1,0 +1,12 @@
+//! The store of many servers: one PostgreSQL database (`docs/store.md`, “PostgreSQL”).
+//!
+//! `store.rs` is the port that the server uses. `worker.rs` is the thread behind it: it gathers what many requests ask for into few
+//! statements. `batch.rs` is what those statements say. `connect.rs` opens connections, and `trust.rs` decides whether one may be used.
+//! `schema.rs` has the tables and the statements. The files import each other downwards only.
+
+mod batch;
+pub mod connect;
+pub mod schema;
+pub mod store;
+pub mod trust;
+mod worker;

@@ -1,0 +1,143 @@
+//! Tables and statements, and how a database of an older build becomes one of this build.
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+/// The form of the tables that this build makes, and the newest that it knows.
+pub const FORM: i64 = 1;
+/// Two migrations at a time wait for each other: any number that nobody else locks by.
+const MIGRATION_LOCK: i64 = 0x7061_795f_6f6e_6365;
+
+/// A step from one form to the next. A step only adds, so that servers of the build before go on beside it.
+struct Migration {
+    form: i64,
+    sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    form: 1,
+    sql: "
+CREATE TABLE pay_once.records (
+    id bytea PRIMARY KEY CHECK (octet_length(id) = 16),
+    version bigint NOT NULL,
+    -- A hint: what is due follows from the record.
+    wake_at_ms bigint,
+    -- Until then one server has taken it upon itself to do what is due. A hint as well.
+    taken_until_ms bigint NOT NULL DEFAULT 0,
+    bytes bytea NOT NULL
+);
+CREATE INDEX records_by_wake ON pay_once.records (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
+",
+}];
+
+/// What every form has.
+const META: &str = "
+CREATE SCHEMA IF NOT EXISTS pay_once;
+CREATE TABLE IF NOT EXISTS pay_once.meta (name text PRIMARY KEY, value text NOT NULL);
+";
+
+/// The records of many ids.
+pub(crate) const LOAD: &str = "SELECT id, bytes FROM pay_once.records WHERE id = ANY($1)";
+
+/// Many swaps in one statement, which is one transaction and one sync of the log. `expected` is null where no record may be there.
+/// The ids that it returns were swapped.
+pub(crate) const SWAP: &str = "
+WITH asked AS (
+    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])
+        AS asked (id, expected, version, wake_at_ms, bytes)
+), inserted AS (
+    INSERT INTO pay_once.records (id, version, wake_at_ms, bytes)
+    SELECT id, version, wake_at_ms, bytes FROM asked WHERE expected IS NULL
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), updated AS (
+    UPDATE pay_once.records AS record
+    SET version = asked.version, wake_at_ms = asked.wake_at_ms, bytes = asked.bytes, taken_until_ms = 0
+    FROM asked
+    WHERE asked.expected IS NOT NULL AND record.id = asked.id AND record.version = asked.expected
+    RETURNING record.id
+)
+SELECT id FROM inserted UNION ALL SELECT id FROM updated";
+
+/// Takes what is due and is not taken by another server, soonest first.
+pub(crate) const DUE: &str = "
+UPDATE pay_once.records SET taken_until_ms = $3
+WHERE id IN (
+    SELECT id FROM pay_once.records
+    WHERE wake_at_ms <= $1 AND taken_until_ms < $2
+    ORDER BY wake_at_ms LIMIT $4
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING id, wake_at_ms";
+
+/// The channel of `LISTEN` and `NOTIFY`.
+pub(crate) const CHANNEL: &str = "pay_once_changed";
+/// Tells all servers which records have changed.
+pub(crate) const NOTIFY: &str = "SELECT pg_notify('pay_once_changed', $1)";
+
+/// Writes down that everything acknowledged before this time is in the database. A copy of the database says by it what it has.
+pub(crate) const ALIVE: &str = "
+INSERT INTO pay_once.meta (name, value) VALUES ('alive_at_ms', $1::bigint::text)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+WHERE pay_once.meta.value::bigint < excluded.value::bigint";
+
+/// A value of `meta`.
+///
+/// # Errors
+/// What PostgreSQL says.
+pub(crate) async fn meta(client: &Client, name: &str) -> Result<Option<String>, tokio_postgres::Error> {
+    let row = client
+        .query_opt("SELECT value FROM pay_once.meta WHERE name = $1", &[&name])
+        .await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
+/// The form of the tables. `None`: there are none.
+///
+/// # Errors
+/// What PostgreSQL says.
+pub(crate) async fn form(client: &Client) -> Result<Option<i64>, tokio_postgres::Error> {
+    match meta(client, "form").await {
+        Ok(form) => Ok(form.and_then(|form| form.parse().ok())),
+        Err(error) if is_undefined(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_undefined(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME)
+    )
+}
+
+/// Brings the tables to this build's form. Each step is a transaction, and several at a time wait for each other. Returns the form before
+/// and the form after.
+///
+/// # Errors
+/// What PostgreSQL says.
+pub async fn migrate(client: &mut Client) -> Result<(i64, i64), tokio_postgres::Error> {
+    let transaction = client.transaction().await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
+        .await?;
+    transaction.batch_execute(META).await?;
+    let row = transaction
+        .query_opt("SELECT value FROM pay_once.meta WHERE name = 'form'", &[])
+        .await?;
+    let before: String = row.map_or(Ok("0".to_owned()), |row| row.try_get(0))?;
+    let before: i64 = before.parse().unwrap_or_default();
+    for step in MIGRATIONS.iter().filter(|step| step.form > before) {
+        transaction.batch_execute(step.sql).await?;
+    }
+    let after = before.max(FORM);
+    transaction
+        .execute(
+            "INSERT INTO pay_once.meta (name, value) VALUES ('form', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            &[&after.to_string()],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok((before, after))
+}

@@ -1,0 +1,329 @@
+//! The store as the server's port. Any number of servers may share the database.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use pay_once_core::{AttemptId, Config, UnixMillis};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_postgres::Client;
+
+use crate::counters::Counters;
+use crate::ports::{Scan, Store, Swap, Swapped, Unavailable};
+use crate::postgres::connect::Database;
+use crate::postgres::schema::{meta, migrate};
+use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
+use crate::postgres::worker::{self, Changed, Channels, Due, Load, Shared, Write};
+use crate::store::health::Health;
+use crate::store::note::RestoreNote;
+
+/// The store of a server that is one of many.
+#[derive(Debug)]
+pub struct PostgresStore {
+    loads: mpsc::UnboundedSender<Load>,
+    writes: mpsc::UnboundedSender<Write>,
+    dues: mpsc::UnboundedSender<Due>,
+    changed: Mutex<mpsc::UnboundedReceiver<Changed>>,
+    health: Arc<Health>,
+}
+
+/// A store that may be served, and what its database notes of losses.
+#[derive(Debug)]
+pub struct OpenedStore {
+    /// The store.
+    pub store: PostgresStore,
+    /// What may be missing.
+    pub note: Option<RestoreNote>,
+}
+
+/// What a deployment says of the database.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Promises {
+    /// A standby that is promoted has everything that was acknowledged (`synchronous_standby_names`), and the primary before it can
+    /// acknowledge nothing more.
+    pub failover_is_synchronous: bool,
+    /// Largest difference between the clocks of two servers, in milliseconds.
+    pub skew_ms: u64,
+    /// How long a server may still send what it has dispatched, in milliseconds.
+    pub send_window_ms: u64,
+}
+
+impl Promises {
+    /// By a configuration: the largest of its PSPs' constants.
+    #[must_use]
+    pub fn of(config: &Config, failover_is_synchronous: bool) -> Self {
+        let timings = || config.psps.values().map(|psp| psp.timing);
+        let skew = timings().map(|timing| timing.max_clock_skew_ms).max();
+        let window = timings().map(|timing| timing.send_window_ms).max();
+        Self {
+            failover_is_synchronous,
+            skew_ms: skew.unwrap_or_default().get(),
+            send_window_ms: window.unwrap_or_default().get(),
+        }
+    }
+}
+
+impl PostgresStore {
+    /// Connects, checks the database, and starts the thread behind the store.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what to do.
+    pub fn open(
+        database: &Database,
+        installation: &str,
+        promises: Promises,
+        counters: Arc<Counters>,
+    ) -> Result<OpenedStore, String> {
+        let runtime = runtime()?;
+        let refused = |why: String| format!("the store in {database} is refused: {why}");
+        let (identity, note) = runtime
+            .block_on(trusted(database, installation, promises))
+            .map_err(refused)?;
+        let health = Arc::new(Health::new(Path::new("")));
+        let shared = Arc::new(Shared {
+            database: database.clone(),
+            identity,
+            health: Arc::clone(&health),
+            counters,
+        });
+        let (loads, asked_loads) = mpsc::unbounded_channel();
+        let (writes, asked_writes) = mpsc::unbounded_channel();
+        let (dues, asked_dues) = mpsc::unbounded_channel();
+        let (changes, changed) = mpsc::unbounded_channel();
+        let channels = Channels {
+            loads: asked_loads,
+            writes: asked_writes,
+            dues: asked_dues,
+            changed: changes,
+        };
+        thread::Builder::new()
+            .name("store-postgres".to_owned())
+            .spawn(move || runtime.block_on(worker::serve(shared, channels)))
+            .map_err(|error| format!("the thread of the store cannot be started: {error}"))?;
+        Ok(OpenedStore {
+            store: Self {
+                loads,
+                writes,
+                dues,
+                changed: Mutex::new(changed),
+                health,
+            },
+            note,
+        })
+    }
+
+    /// How the store is, from now on.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime of the store cannot be started: {error}"))
+}
+
+/// Which database it is and what it may lack, if it may be served.
+async fn trusted(
+    database: &Database,
+    installation: &str,
+    promises: Promises,
+) -> Result<(Identity, Option<RestoreNote>), String> {
+    let link = database
+        .connect(None)
+        .await
+        .map_err(|error| format!("it cannot be reached: {error}"))?;
+    let mut client = link.client;
+    let identity = check(&client).await?;
+    has_tables(&client).await?;
+    belongs_to(&client, installation).await?;
+    probe(database).await?;
+    let note = same_as_before(&mut client, &identity, promises).await?;
+    Ok((identity, note))
+}
+
+/// Compares the database with the one that was served before. Another system or timeline is a copy that was restored or promoted: it may
+/// lack what was acknowledged after its newest sign of life.
+async fn same_as_before(
+    client: &mut Client,
+    identity: &Identity,
+    promises: Promises,
+) -> Result<Option<RestoreNote>, String> {
+    let said = |error: tokio_postgres::Error| format!("its identity cannot be compared: {error}");
+    let transaction = client.transaction().await.map_err(said)?;
+    // Servers that start at the same time wait for each other here.
+    let rows = transaction
+        .query(
+            "SELECT name, value FROM pay_once.meta WHERE name IN ('installation', 'system', 'alive_at_ms', 'restore_note')
+             ORDER BY name FOR UPDATE",
+            &[],
+        )
+        .await
+        .map_err(said)?;
+    let value = |name: &str| {
+        rows.iter()
+            .find(|row| row.try_get::<_, &str>(0).is_ok_and(|found| found == name))
+            .and_then(|row| row.try_get::<_, String>(1).ok())
+    };
+    let noted: Option<RestoreNote> = value("restore_note")
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| format!("restore_note in pay_once.meta is not a note of a restore: {error}"))?;
+    let known = value("system");
+    let note = match known {
+        Some(known) if known == identity.system => noted,
+        None => noted,
+        Some(known) if promises.failover_is_synchronous => {
+            tracing::warn!(
+                known,
+                found = identity.system,
+                "a standby was promoted; it has everything that was acknowledged, as declared"
+            );
+            noted
+        }
+        Some(known) => {
+            // Servers of before may still send what the database before had acknowledged. The restore is noted after that.
+            let rest_ms = promises.send_window_ms.saturating_add(promises.skew_ms);
+            tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+            let alive_at_ms = value("alive_at_ms").and_then(|text| text.parse::<u64>().ok());
+            let begins_ms = alive_at_ms
+                .unwrap_or_default()
+                .saturating_sub(2 * promises.skew_ms);
+            let epoch = noted.as_ref().map_or(1, |note| note.epoch + 1);
+            let newest_ms = alive_at_ms.unwrap_or_default().saturating_sub(promises.skew_ms);
+            let note = RestoreNote::begin((epoch, 0), begins_ms, newest_ms, [noted, None])?;
+            tracing::warn!(
+                known,
+                found = identity.system,
+                loss_begins_at_ms = begins_ms,
+                "the database was restored, or a standby was promoted: what was written since may be missing"
+            );
+            Some(note)
+        }
+    };
+    let put = "INSERT INTO pay_once.meta (name, value) VALUES ($1, $2)
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    transaction
+        .execute(put, &[&"system", &identity.system])
+        .await
+        .map_err(said)?;
+    if let Some(note) = &note {
+        let text = serde_json::to_string(note).map_err(|error| error.to_string())?;
+        transaction
+            .execute(put, &[&"restore_note", &text])
+            .await
+            .map_err(said)?;
+    }
+    transaction.commit().await.map_err(said)?;
+    Ok(note)
+}
+
+/// Writes down what an operator has compared.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn write_note(database: &Database, note: &RestoreNote) -> Result<(), String> {
+    let text = serde_json::to_string(note).map_err(|error| error.to_string())?;
+    runtime()?.block_on(async {
+        let said =
+            |error: tokio_postgres::Error| format!("the note of the restore cannot be written: {error}");
+        let link = database.connect(None).await.map_err(said)?;
+        link.client
+            .execute(
+                "UPDATE pay_once.meta SET value = $1 WHERE name = 'restore_note'",
+                &[&text],
+            )
+            .await
+            .map_err(said)?;
+        Ok(())
+    })
+}
+
+/// Makes the tables, or brings them to this build's form.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn bring_up(database: &Database) -> Result<String, String> {
+    runtime()?.block_on(async {
+        let said = |error: tokio_postgres::Error| format!("the tables in {database} cannot be made: {error}");
+        let mut link = database.connect(None).await.map_err(said)?;
+        check(&link.client).await?;
+        let (before, after) = migrate(&mut link.client).await.map_err(said)?;
+        let installation = meta(&link.client, "installation").await.map_err(said)?;
+        let bound = installation.map_or_else(
+            || "bound to no installation yet".to_owned(),
+            |name| format!("of installation {name:?}"),
+        );
+        Ok(if before == after {
+            format!("{database}, {bound}, has form {after} already.")
+        } else {
+            format!("{database}, {bound}, has form {after} now; it had form {before}.")
+        })
+    })
+}
+
+impl Store for PostgresStore {
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    fn commit_time(&self) -> Duration {
+        self.health.commit_time()
+    }
+
+    fn scan(&self) -> Scan {
+        Scan::SHARED
+    }
+
+    async fn changed(&self) -> Option<AttemptId> {
+        match self.changed.lock().await.recv().await {
+            Some(Changed::One(id)) => Some(id),
+            Some(Changed::Any) => None,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn failed(&self) -> String {
+        loop {
+            if let Some(why) = self.health.failure() {
+                return why.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, Unavailable> {
+        let (done, loaded) = oneshot::channel();
+        let gone = || Unavailable("the store's thread has ended".to_owned());
+        self.loads.send(Load { id, done }).map_err(|_| gone())?;
+        loaded.await.map_err(|_| gone())?
+    }
+
+    async fn swap(&self, swap: Swap) -> Swapped {
+        let (done, swapped) = oneshot::channel();
+        if self.writes.send(Write { swap, done }).is_err() {
+            return Swapped::Unknown;
+        }
+        swapped.await.unwrap_or(Swapped::Unknown)
+    }
+
+    async fn due(
+        &self,
+        until_ms: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(AttemptId, UnixMillis)>, Unavailable> {
+        let (done, due) = oneshot::channel();
+        let gone = || Unavailable("the store's thread has ended".to_owned());
+        let asked = Due {
+            until_ms,
+            limit,
+            done,
+        };
+        self.dues.send(asked).map_err(|_| gone())?;
+        due.await.map_err(|_| gone())?
+    }
+}

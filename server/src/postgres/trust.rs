@@ -1,0 +1,209 @@
+//! Whether a database may be used: durable settings, the swap itself, and whether it is the one that was used before.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use crate::postgres::batch::Batch;
+use crate::postgres::connect::{Database, Link};
+use crate::postgres::schema::{FORM, LOAD, SWAP, form, meta};
+
+/// How long the probe waits for a statement that nothing should hold up, in seconds.
+const PROBE_TIMEOUT_S: u64 = 5;
+
+/// Which database a connection leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The identifier that `initdb` gave it, and its timeline: each promotion of a standby and each restore begins another one.
+    pub system: String,
+}
+
+/// What a new connection must show before anything is stored through it: which database it leads to, and that a commit there is durable.
+///
+/// # Errors
+/// One sentence that says what is wrong and what to change.
+pub(crate) async fn check(client: &Client) -> Result<Identity, String> {
+    let said =
+        |error: tokio_postgres::Error| format!("the database cannot be asked for its settings: {error}");
+    let row = client
+        .query_one(
+            "SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'),
+                    current_setting('synchronous_commit'), current_setting('transaction_read_only'),
+                    current_setting('server_version_num')::int",
+            &[],
+        )
+        .await
+        .map_err(said)?;
+    let is_standby: bool = row.try_get(0).map_err(said)?;
+    if is_standby {
+        return Err("the database is a standby: name the primary, or all of them with target_session_attrs=read-write".to_owned());
+    }
+    for (at, setting, bad) in [
+        (1, "fsync", "off"),
+        (2, "full_page_writes", "off"),
+        (3, "synchronous_commit", "off"),
+        (4, "transaction_read_only", "on"),
+    ] {
+        let value: String = row.try_get(at).map_err(said)?;
+        if value == bad {
+            return Err(format!(
+                "{setting} is {bad}: what the database acknowledges would not be durable. Change it on the server, or for this user and database"
+            ));
+        }
+    }
+    let version: i32 = row.try_get(5).map_err(said)?;
+    if version < 130_000 {
+        return Err(format!(
+            "PostgreSQL 13 or newer is needed; this is {}",
+            version / 10_000
+        ));
+    }
+    let row = client
+        .query_one(
+            "SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+             FROM pg_control_system()",
+            &[],
+        )
+        .await
+        .map_err(said)?;
+    let system = row.try_get(0).map_err(said)?;
+    Ok(Identity { system })
+}
+
+/// Whether the tables are those of this build, or of a later one that added to them.
+///
+/// # Errors
+/// One sentence that says what to do.
+pub(crate) async fn has_tables(client: &Client) -> Result<(), String> {
+    match form(client).await {
+        Ok(Some(form)) if form >= FORM => Ok(()),
+        Ok(Some(form)) => Err(format!(
+            "the tables have form {form} and this build needs {FORM}: run `pay-once migrate` first"
+        )),
+        Ok(None) => Err("the database has no tables of Pay Once: run `pay-once migrate` first".to_owned()),
+        Err(error) => Err(format!("the tables cannot be read: {error}")),
+    }
+}
+
+/// Binds the database to an installation, or checks that it is bound to this one.
+///
+/// # Errors
+/// One sentence that says what to do.
+pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<(), String> {
+    let said = |error: tokio_postgres::Error| format!("the installation cannot be read: {error}");
+    client
+        .execute(
+            "INSERT INTO pay_once.meta (name, value) VALUES ('installation', $1) ON CONFLICT (name) DO NOTHING",
+            &[&installation],
+        )
+        .await
+        .map_err(said)?;
+    match meta(client, "installation").await.map_err(said)? {
+        Some(found) if found == installation => Ok(()),
+        found => Err(format!(
+            "the database belongs to the installation {found:?}, and the configuration says {installation:?}: under another name no attempt is found, and a retry is a new payment"
+        )),
+    }
+}
+
+/// Tries on two connections what the promise rests on: that a swap is applied once, and that a connection is the same session throughout.
+///
+/// # Errors
+/// One sentence that says what is wrong.
+pub(crate) async fn probe(database: &Database) -> Result<(), String> {
+    let said = |error: tokio_postgres::Error| format!("the probe failed: {error}");
+    let (first, second) = (
+        database.connect(None).await.map_err(said)?,
+        database.connect(None).await.map_err(said)?,
+    );
+    let probed = async {
+        is_one_session(&first.client, &second.client).await?;
+        swaps_once(&first, &second).await
+    };
+    tokio::time::timeout(Duration::from_secs(PROBE_TIMEOUT_S), probed)
+        .await
+        .map_err(|_| {
+            "the probe was not answered in time. A proxy that shares sessions between clients (PgBouncer in transaction mode) does that: connect to the database itself".to_owned()
+        })?
+}
+
+/// A proxy may give each transaction another session. `LISTEN` and settings are then lost, without an error.
+async fn is_one_session(first: &Client, second: &Client) -> Result<(), String> {
+    let said = |error: tokio_postgres::Error| format!("the probe failed: {error}");
+    first
+        .execute("SELECT set_config('pay_once.probe', 'first', false)", &[])
+        .await
+        .map_err(said)?;
+    // If the session can be given away, it is given to the second connection now, and stays there.
+    second.batch_execute("BEGIN").await.map_err(said)?;
+    let row = first
+        .query_one("SELECT current_setting('pay_once.probe', true)", &[])
+        .await
+        .map_err(said)?;
+    second.batch_execute("ROLLBACK").await.map_err(said)?;
+    let kept: Option<String> = row.try_get(0).map_err(said)?;
+    match kept.as_deref() {
+        Some("first") => Ok(()),
+        _ => Err("a proxy shares sessions between clients (PgBouncer in transaction mode): connect to the database itself, or through a pool in session mode".to_owned()),
+    }
+}
+
+/// Two connections insert one record: one of them wins, after the other has ended. Then one of two updates wins.
+async fn swaps_once(first: &Link, second: &Link) -> Result<(), String> {
+    let said = |error: tokio_postgres::Error| format!("the probe of the swap failed: {error}");
+    // No attempt has this id: it is no digest.
+    let id = vec![0u8; 16];
+    let one = |expected: Option<i64>, version: i64| Batch {
+        ids: vec![id.clone()],
+        expected: vec![expected],
+        versions: vec![version],
+        wakes: vec![None],
+        bytes: vec![b"probe".to_vec()],
+    };
+    let swap = async |client: &Client, batch: &Batch| {
+        client
+            .query(
+                SWAP,
+                &[
+                    &batch.ids,
+                    &batch.expected,
+                    &batch.versions,
+                    &batch.wakes,
+                    &batch.bytes,
+                ],
+            )
+            .await
+            .map(|rows| rows.len())
+    };
+    first.client.batch_execute("BEGIN").await.map_err(said)?;
+    let mut applied = vec![swap(&first.client, &one(None, 1)).await.map_err(said)?];
+    let (insert, update) = (one(None, 2), one(Some(1), 2));
+    // The second waits for the first to end. Nothing of the probe stays: the first is rolled back, and then the second applies.
+    let waits = swap(&second.client, &insert);
+    let ends = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        first.client.batch_execute("ROLLBACK").await
+    };
+    second.client.batch_execute("BEGIN").await.map_err(said)?;
+    let (after, ended) = tokio::join!(waits, ends);
+    ended.map_err(said)?;
+    applied.push(after.map_err(said)?);
+    applied.push(swap(&second.client, &one(None, 3)).await.map_err(said)?);
+    applied.push(swap(&second.client, &update).await.map_err(said)?);
+    applied.push(swap(&second.client, &one(Some(2), 3)).await.map_err(said)?);
+    applied.push(swap(&second.client, &update).await.map_err(said)?);
+    let rows = second
+        .client
+        .query(LOAD, &[&vec![id.clone()]])
+        .await
+        .map_err(said)?;
+    second.client.batch_execute("ROLLBACK").await.map_err(said)?;
+    // The insert of version 2 was applied, so that the update from 1 was not.
+    if applied == [1, 1, 0, 0, 1, 0] && rows.len() == 1 {
+        Ok(())
+    } else {
+        Err(format!(
+            "the probe of the swap failed: it was applied {applied:?} times, and [1, 1, 0, 0, 1, 0] is right"
+        ))
+    }
+}
