@@ -29,12 +29,16 @@ mod front_door;
 mod high_water;
 mod lifecycle;
 mod lost_files;
+#[cfg(feature = "postgres-tests")]
+mod many_servers;
 mod modes;
 mod old_store;
 mod ops;
 mod outside;
 mod overload;
 mod ports;
+#[cfg(feature = "postgres-tests")]
+mod postgres;
 mod power;
 mod power_store;
 mod psp_places;

@@ -30,6 +30,11 @@ struct Place {
 }
 
 fn place() -> Place {
+    place_with(&[])
+}
+
+/// The same, with arguments more.
+fn place_with(more: &[&str]) -> Place {
     // The PSP's port is known to the server before it starts, and the server's to the PSP.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let psp = listener.local_addr().unwrap();
@@ -37,17 +42,17 @@ fn place() -> Place {
     let file = dir.path().join("suite.toml");
     let document = config(&format!("http://{psp}"), &Secrets::default());
     std::fs::write(&file, pay_once_suite::environment::toml(&document).unwrap()).unwrap();
-    let server = Server::start_with(
-        &[
-            "--config",
-            file.to_str().unwrap(),
-            "--listen",
-            "127.0.0.1:0",
-            "--log",
-            "error",
-        ],
-        &[(PSP_KEY_ENV, PSP_KEY), (WEBHOOK_SECRET_ENV, WEBHOOK_SECRET)],
-    );
+    let mut arguments = vec![
+        "--config",
+        file.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "error",
+    ];
+    arguments.extend(more);
+    let environment = [(PSP_KEY_ENV, PSP_KEY), (WEBHOOK_SECRET_ENV, WEBHOOK_SECRET)];
+    let server = Server::start_with(&arguments, &environment);
     let options = SandboxOptions {
         settings: Settings {
             dials: Dials {
@@ -81,6 +86,19 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn the_table_of_every_adapter() {
     let place = place();
+    let base_url = format!("http://{}", place.server.address);
+    let report = block_on(run(&Options::new(&base_url, &format!("http://{}", place.psp)))).unwrap();
+    if let Err(why) = report.check(GOLDEN) {
+        panic!("{why}");
+    }
+}
+
+/// The store is PostgreSQL: the same transcript.
+#[cfg(feature = "postgres-tests")]
+#[test]
+fn the_table_of_every_adapter_on_postgresql() {
+    let cluster = crate::postgres::Cluster::migrated();
+    let place = place_with(&["--store", &cluster.url]);
     let base_url = format!("http://{}", place.server.address);
     let report = block_on(run(&Options::new(&base_url, &format!("http://{}", place.psp)))).unwrap();
     if let Err(why) = report.check(GOLDEN) {

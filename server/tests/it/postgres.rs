@@ -1,0 +1,213 @@
+//! PostgreSQL, started and killed by the tests, and what a server demands of it before it serves.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::server::{Dir, command};
+
+/// How long a start or an end of the database may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A database server of its own.
+pub(crate) struct Cluster {
+    dir: Dir,
+    port: u16,
+    settings: Vec<String>,
+    running: Option<Child>,
+    /// What `--store` takes.
+    pub(crate) url: String,
+}
+
+impl Cluster {
+    /// Initialized and running, with an empty database.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let dir = Dir::new();
+        run(Command::new("chown").arg("postgres").arg(dir.path()));
+        let mut init = as_postgres("initdb");
+        init.args(["--auth", "trust", "--username", "postgres", "--no-sync", "-D"]);
+        run(init.arg(dir.path().join("data")));
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut cluster = Self {
+            dir,
+            port,
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            running: None,
+            url: format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"),
+        };
+        cluster.run();
+        cluster
+    }
+
+    /// The same, with tables.
+    pub(crate) fn migrated() -> Self {
+        let cluster = Self::start(&[]);
+        let said = cluster.pay_once(&["migrate"]);
+        assert!(said.status.success(), "{}", text(&said));
+        cluster
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Starts the database server, and waits until it answers.
+    pub(crate) fn run(&mut self) {
+        let mut server = as_postgres("postgres");
+        server.args([
+            "-p",
+            &self.port.to_string(),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-k",
+        ]);
+        server.arg(self.dir.path()).arg("-D").arg(self.data());
+        for setting in &self.settings {
+            server.args(["-c", setting]);
+        }
+        let null = || Stdio::null();
+        self.running = Some(
+            server
+                .stdin(null())
+                .stdout(null())
+                .stderr(null())
+                .spawn()
+                .unwrap(),
+        );
+        let until = Instant::now() + PATIENCE;
+        while !self.psql("SELECT 1").status.success() {
+            assert!(Instant::now() < until, "the database does not start");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it: `-INT` ends its sessions first, `-QUIT` is as a power cut for everything but the disk.
+    pub(crate) fn stop(&mut self, signal: &str) {
+        let mut running = self.running.take().unwrap();
+        run(Command::new("kill").args([signal, &running.id().to_string()]));
+        let until = Instant::now() + PATIENCE;
+        while running.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "the database does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// One statement.
+    pub(crate) fn psql(&self, statement: &str) -> Output {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-A", "-t", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        psql.args(["-U", "postgres", "-c", statement, "postgres"])
+            .output()
+            .unwrap()
+    }
+
+    /// The binary, on this store.
+    pub(crate) fn pay_once(&self, arguments: &[&str]) -> Output {
+        command()
+            .args(arguments)
+            .args(["--store", &self.url])
+            .output()
+            .unwrap()
+    }
+
+    /// What a start says that is refused.
+    fn refused(&self) -> String {
+        let dir = Dir::new();
+        let data = dir.path().join("data");
+        let said = self.pay_once(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--sandbox-listen",
+            "127.0.0.1:0",
+            "--data",
+            data.to_str().unwrap(),
+        ]);
+        assert!(!said.status.success(), "{}", text(&said));
+        text(&said)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            self.stop("-QUIT");
+        }
+    }
+}
+
+/// A program of the server package. It refuses to be root.
+fn as_postgres(program: &str) -> Command {
+    let path = std::fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL is not installed: ./postgres-tests installs it")
+        .map(|version| version.unwrap().path().join("bin").join(program))
+        .max()
+        .unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
+    command.arg(path);
+    command
+}
+
+fn run(command: &mut Command) {
+    let said = command.output().unwrap();
+    assert!(said.status.success(), "{}", text(&said));
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap()
+}
+
+#[test]
+fn a_database_without_tables_or_of_another_installation_is_refused() {
+    let cluster = Cluster::start(&[]);
+    let said = cluster.refused();
+    assert!(said.contains("run `pay-once migrate` first"), "{said}");
+    let said = text(&cluster.pay_once(&["migrate"]));
+    assert!(said.contains("has form 1 now"), "{said}");
+    let said = text(&cluster.pay_once(&["migrate"]));
+    assert!(said.contains("has form 1 already"), "{said}");
+    cluster.psql("INSERT INTO pay_once.meta VALUES ('installation', 'another')");
+    let said = cluster.refused();
+    assert!(
+        said.contains("another") && said.contains("a retry is a new payment"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_database_whose_commits_are_not_durable_is_refused() {
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let cluster = Cluster::start(&[&format!("{setting}=off")]);
+        let said = text(&cluster.pay_once(&["migrate"]));
+        assert!(said.contains(&format!("{setting} is off")), "{said}");
+    }
+    let cluster = Cluster::migrated();
+    cluster.psql("ALTER ROLE postgres SET default_transaction_read_only = on");
+    let said = cluster.refused();
+    assert!(said.contains("transaction_read_only is on"), "{said}");
+}
+
+#[test]
+fn commands_of_a_data_directory_do_not_touch_a_database() {
+    let cluster = Cluster::start(&[]);
+    for arguments in [
+        &["check"][..],
+        &["backup", "/dev/null"],
+        &["restore", "/dev/null"],
+    ] {
+        let said = cluster.pay_once(arguments);
+        assert!(
+            !said.status.success() && text(&said).contains("pg_amcheck"),
+            "{}",
+            text(&said)
+        );
+    }
+    let said = command().arg("migrate").output().unwrap();
+    assert!(text(&said).contains("--store"), "{}", text(&said));
+}
