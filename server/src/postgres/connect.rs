@@ -19,16 +19,18 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 const CONNECT_TIMEOUT_S: u64 = 3;
 /// How long bytes may stay without an acknowledgement before the connection counts as broken, in seconds.
 const UNACKNOWLEDGED_TIMEOUT_S: u64 = 5;
-/// Settings of each session.
+/// Settings of each session. They are no startup parameters, which proxies refuse.
 ///
 /// The statements have one good plan, by the index on ids, and PostgreSQL chooses another one while the tables are small: a plan that is
 /// kept, and reads all records once there are many.
 ///
 /// There is no `statement_timeout`. If a commit waits for a synchronous standby, PostgreSQL answers a cancelled statement as if it were
 /// replicated.
-const SESSION: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan \
-                       -c lock_timeout=3000 -c idle_in_transaction_session_timeout=10000 -c client_min_messages=warning \
-                       -c default_transaction_isolation=read\\ committed";
+const SESSION: &str = "
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan;
+SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 10000; SET client_min_messages = warning;
+SET default_transaction_isolation = 'read committed';
+";
 
 /// Where the database is. Its `Debug` shows no secret.
 #[derive(Clone)]
@@ -86,12 +88,7 @@ impl Database {
             // A downgrade to plain text would be silent.
             config.ssl_mode(SslMode::Require);
         }
-        let options = config
-            .get_options()
-            .map(|own| format!("{own} "))
-            .unwrap_or_default();
         config
-            .options(format!("{options}{SESSION}"))
             .application_name("pay-once")
             .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_S))
             .tcp_user_timeout(Duration::from_secs(UNACKNOWLEDGED_TIMEOUT_S))
@@ -117,8 +114,23 @@ impl Database {
         let (client, connection) = self.config.connect(self.tls.clone()).await?;
         let warnings = Arc::new(AtomicU64::new(0));
         tokio::spawn(drive(connection, Arc::clone(&warnings), notified));
+        client.batch_execute(SESSION).await?;
         Ok(Link { client, warnings })
     }
+}
+
+/// What an error says, with everything that caused it: `tokio_postgres` names the kind only.
+pub(crate) fn reason(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, String> {
@@ -157,7 +169,7 @@ async fn drive<S, T>(
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                tracing::debug!(%error, "a connection to the database broke");
+                tracing::debug!(error = reason(&error), "a connection to the database broke");
                 return;
             }
             None => return,

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use crate::counters::Counters;
 use crate::ports::{Scan, Store, Swap, Swapped, Unavailable};
-use crate::postgres::connect::Database;
+use crate::postgres::connect::{Database, reason};
 use crate::postgres::schema::{meta, migrate};
 use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Changed, Channels, Due, Load, Shared, Write};
@@ -136,7 +136,7 @@ async fn trusted(
     let link = database
         .connect(None)
         .await
-        .map_err(|error| format!("it cannot be reached: {error}"))?;
+        .map_err(|error| format!("it cannot be reached: {}", reason(&error)))?;
     let mut client = link.client;
     let identity = check(&client).await?;
     has_tables(&client).await?;
@@ -153,7 +153,7 @@ async fn same_as_before(
     identity: &Identity,
     promises: Promises,
 ) -> Result<Option<RestoreNote>, String> {
-    let said = |error: tokio_postgres::Error| format!("its identity cannot be compared: {error}");
+    let said = |error: tokio_postgres::Error| format!("its identity cannot be compared: {}", reason(&error));
     let transaction = client.transaction().await.map_err(said)?;
     // Servers that start at the same time wait for each other here.
     let rows = transaction
@@ -229,8 +229,9 @@ async fn same_as_before(
 pub fn write_note(database: &Database, note: &RestoreNote) -> Result<(), String> {
     let text = serde_json::to_string(note).map_err(|error| error.to_string())?;
     runtime()?.block_on(async {
-        let said =
-            |error: tokio_postgres::Error| format!("the note of the restore cannot be written: {error}");
+        let said = |error: tokio_postgres::Error| {
+            format!("the note of the restore cannot be written: {}", reason(&error))
+        };
         let link = database.connect(None).await.map_err(said)?;
         link.client
             .execute(
@@ -249,7 +250,9 @@ pub fn write_note(database: &Database, note: &RestoreNote) -> Result<(), String>
 /// A sentence that says what is wrong.
 pub fn bring_up(database: &Database) -> Result<String, String> {
     runtime()?.block_on(async {
-        let said = |error: tokio_postgres::Error| format!("the tables in {database} cannot be made: {error}");
+        let said = |error: tokio_postgres::Error| {
+            format!("the tables in {database} cannot be made: {}", reason(&error))
+        };
         let mut link = database.connect(None).await.map_err(said)?;
         check(&link.client).await?;
         let (before, after) = migrate(&mut link.client).await.map_err(said)?;

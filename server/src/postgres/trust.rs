@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use crate::postgres::batch::Batch;
-use crate::postgres::connect::{Database, Link};
+use crate::postgres::connect::{Database, Link, reason};
 use crate::postgres::schema::{FORM, LOAD, SWAP, form, meta};
 
 /// How long the probe waits for a statement that nothing should hold up, in seconds.
@@ -23,8 +23,12 @@ pub struct Identity {
 /// # Errors
 /// One sentence that says what is wrong and what to change.
 pub(crate) async fn check(client: &Client) -> Result<Identity, String> {
-    let said =
-        |error: tokio_postgres::Error| format!("the database cannot be asked for its settings: {error}");
+    let said = |error: tokio_postgres::Error| {
+        format!(
+            "the database cannot be asked for its settings: {}",
+            reason(&error)
+        )
+    };
     let row = client
         .query_one(
             "SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'),
@@ -81,7 +85,7 @@ pub(crate) async fn has_tables(client: &Client) -> Result<(), String> {
             "the tables have form {form} and this build needs {FORM}: run `pay-once migrate` first"
         )),
         Ok(None) => Err("the database has no tables of Pay Once: run `pay-once migrate` first".to_owned()),
-        Err(error) => Err(format!("the tables cannot be read: {error}")),
+        Err(error) => Err(format!("the tables cannot be read: {}", reason(&error))),
     }
 }
 
@@ -90,7 +94,7 @@ pub(crate) async fn has_tables(client: &Client) -> Result<(), String> {
 /// # Errors
 /// One sentence that says what to do.
 pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the installation cannot be read: {error}");
+    let said = |error: tokio_postgres::Error| format!("the installation cannot be read: {}", reason(&error));
     client
         .execute(
             "INSERT INTO pay_once.meta (name, value) VALUES ('installation', $1) ON CONFLICT (name) DO NOTHING",
@@ -111,7 +115,7 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
 /// # Errors
 /// One sentence that says what is wrong.
 pub(crate) async fn probe(database: &Database) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe failed: {error}");
+    let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
     let (first, second) = (
         database.connect(None).await.map_err(said)?,
         database.connect(None).await.map_err(said)?,
@@ -129,7 +133,7 @@ pub(crate) async fn probe(database: &Database) -> Result<(), String> {
 
 /// A proxy may give each transaction another session. `LISTEN` and settings are then lost, without an error.
 async fn is_one_session(first: &Client, second: &Client) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe failed: {error}");
+    let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
     first
         .execute("SELECT set_config('pay_once.probe', 'first', false)", &[])
         .await
@@ -150,7 +154,7 @@ async fn is_one_session(first: &Client, second: &Client) -> Result<(), String> {
 
 /// Two connections insert one record: one of them wins, after the other has ended. Then one of two updates wins.
 async fn swaps_once(first: &Link, second: &Link) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe of the swap failed: {error}");
+    let said = |error: tokio_postgres::Error| format!("the probe of the swap failed: {}", reason(&error));
     // No attempt has this id: it is no digest.
     let id = vec![0u8; 16];
     let one = |expected: Option<i64>, version: i64| Batch {

@@ -15,7 +15,7 @@ use tokio_postgres::{Notification, Statement};
 use crate::counters::{Count, Counters};
 use crate::ports::Unavailable;
 use crate::postgres::batch::{Batch, outcome, signed, split_twice};
-use crate::postgres::connect::{Database, Link};
+use crate::postgres::connect::{Database, Link, reason};
 use crate::postgres::schema::{ALIVE, CHANNEL, DUE, LOAD, NOTIFY, SWAP};
 use crate::postgres::trust::{Identity, check};
 use crate::store::health::{Health, now_ms};
@@ -133,7 +133,7 @@ impl Kept {
             match connect(&self.shared, None).await {
                 Ok(link) => match link.client.prepare(self.statement).await {
                     Ok(statement) => self.open = Some((link, statement)),
-                    Err(error) => return Err(self.failed(&error)),
+                    Err(error) => return Err(self.failed(&reason(&error))),
                 },
                 Err(why) => {
                     self.next_attempt = Some(Instant::now() + Duration::from_millis(RECONNECT_MS));
@@ -164,7 +164,7 @@ async fn connect(
             .database
             .connect(notified)
             .await
-            .map_err(|error| format!("the database cannot be reached: {error}"))?;
+            .map_err(|error| format!("the database cannot be reached: {}", reason(&error)))?;
         let identity = check(&link.client).await?;
         if identity != shared.identity {
             shared.health.fail(format!(
@@ -250,7 +250,7 @@ async fn swap(kept: &mut Kept, shared: &Shared, group: &[Write]) -> Option<BTree
         }
         Ok(Ok(rows)) => rows,
         Ok(Err(error)) => {
-            kept.failed(&error);
+            kept.failed(&reason(&error));
             shared.health.commit_failed();
             return None;
         }
@@ -296,7 +296,7 @@ async fn read(kept: &mut Kept, ids: &BTreeSet<[u8; 16]>) -> Result<BTreeMap<[u8;
     let asked = link.client.query(statement, &arguments);
     let rows = match tokio::time::timeout(Duration::from_secs(TIMEOUT_S), asked).await {
         Ok(Ok(rows)) => rows,
-        Ok(Err(error)) => return Err(kept.failed(&error)),
+        Ok(Err(error)) => return Err(kept.failed(&reason(&error))),
         Err(_) => return Err(kept.failed(&"no answer in time")),
     };
     let mut found = BTreeMap::new();
@@ -331,7 +331,7 @@ async fn side(
         let ours = match listen(&link).await {
             Ok(ours) => ours,
             Err(error) => {
-                tracing::warn!(%error, "LISTEN failed");
+                tracing::warn!(error = reason(&error), "LISTEN failed");
                 continue;
             }
         };
@@ -367,7 +367,10 @@ async fn side(
                 }
             };
             if let Err(error) = done {
-                tracing::warn!(%error, "a statement failed; its connection is opened again");
+                tracing::warn!(
+                    error = reason(&error),
+                    "a statement failed; its connection is opened again"
+                );
                 break;
             }
         }
@@ -432,7 +435,7 @@ async fn take_due(link: &Link, due: Due) -> Result<(), tokio_postgres::Error> {
     let rows = match link.client.query(DUE, &arguments).await {
         Ok(rows) => rows,
         Err(error) => {
-            let _ = due.done.send(Err(Unavailable(error.to_string())));
+            let _ = due.done.send(Err(Unavailable(reason(&error))));
             return Err(error);
         }
     };

@@ -1,12 +1,14 @@
 //! PostgreSQL, started and killed by the tests, and what a server demands of it before it serves.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::server::{Dir, command};
+use serde_json::json;
+
+use crate::server::{Dir, Server, command};
 
 /// How long a start or an end of the database may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,7 +27,9 @@ impl Cluster {
     /// Initialized and running, with an empty database.
     pub(crate) fn start(settings: &[&str]) -> Self {
         let dir = Dir::new();
-        run(Command::new("chown").arg("postgres").arg(dir.path()));
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(dir.path()));
+        }
         let mut init = as_postgres("initdb");
         init.args(["--auth", "trust", "--username", "postgres", "--no-sync", "-D"]);
         run(init.arg(dir.path().join("data")));
@@ -148,9 +152,22 @@ fn as_postgres(program: &str) -> Command {
         .map(|version| version.unwrap().path().join("bin").join(program))
         .max()
         .unwrap();
+    not_root(&path)
+}
+
+fn is_root() -> bool {
+    let said = Command::new("id").arg("-u").output().unwrap();
+    text(&said).trim() == "0"
+}
+
+/// A program that refuses to be root.
+fn not_root(path: &Path) -> Command {
+    if !is_root() {
+        return Command::new(path);
+    }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
-    command.arg(path);
+    command.args(["--reuid", "postgres", "--regid", "postgres"]);
+    command.arg("--clear-groups").arg(path);
     command
 }
 
@@ -210,4 +227,115 @@ fn commands_of_a_data_directory_do_not_touch_a_database() {
     }
     let said = command().arg("migrate").output().unwrap();
     assert!(text(&said).contains("--store"), "{}", text(&said));
+}
+
+/// PgBouncer in front of the database, ended with its owner.
+struct Proxy(Child, Cluster);
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn behind_a_proxy(mode: &str) -> Proxy {
+    let mut cluster = Cluster::migrated();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let file = cluster.dir.path().join("pgbouncer.ini");
+    let text = format!(
+        "[databases]\npostgres = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
+        cluster.port
+    );
+    std::fs::write(&file, text).unwrap();
+    let null = || Stdio::null();
+    let mut proxy = not_root(Path::new("/usr/sbin/pgbouncer"));
+    let proxy = proxy
+        .arg(&file)
+        .stdin(null())
+        .stdout(null())
+        .stderr(null())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < until, "PgBouncer does not start");
+        thread::sleep(Duration::from_millis(20));
+    }
+    cluster.url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+    Proxy(proxy, cluster)
+}
+
+#[test]
+fn a_proxy_that_shares_sessions_is_refused() {
+    let proxy = behind_a_proxy("transaction");
+    let said = proxy.1.refused();
+    assert!(said.contains("PgBouncer in transaction mode"), "{said}");
+}
+
+#[test]
+fn a_proxy_that_keeps_sessions_apart_is_served_through() {
+    let proxy = behind_a_proxy("session");
+    let server = Server::start(&["--sandbox-latency-ms", "0..0", "--store", &proxy.1.url]);
+    let body = json!({"order_id": "o", "amount": 2599, "currency": "GBP"});
+    let answer = server.post_wait("/charge", "k", &body);
+    assert_eq!(answer.json()["status"], "CAPTURED", "{answer:?}");
+}
+
+#[test]
+fn a_certificate_of_an_unknown_authority_is_refused() {
+    let mut cluster = Cluster::migrated();
+    let (key, certificate) = (
+        cluster.data().join("server.key"),
+        cluster.data().join("server.crt"),
+    );
+    let mut openssl = not_root(Path::new("openssl"));
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+    ]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-days",
+        "2",
+    ]);
+    run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
+    cluster.stop("-INT");
+    cluster.settings.push("ssl=on".to_owned());
+    cluster.run();
+    cluster.url = format!(
+        "postgres://postgres@localhost:{}/postgres?sslmode=require",
+        cluster.port
+    );
+    let said = cluster.refused();
+    assert!(
+        said.contains("cannot be reached") && said.contains("UnknownIssuer"),
+        "{said}"
+    );
+    let trusted = [
+        "--sandbox-latency-ms",
+        "0..0",
+        "--store",
+        &cluster.url,
+        "--store-ca",
+        certificate.to_str().unwrap(),
+    ];
+    let server = Server::start(&trusted);
+    let body = json!({"order_id": "o", "amount": 2599, "currency": "GBP"});
+    assert_eq!(
+        server.post_wait("/charge", "k", &body).json()["status"],
+        "CAPTURED"
+    );
 }
