@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pay_once_core::{
-    Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, TraceParent, Turn, UnixMillis, Write,
+    AttemptId, Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, TraceParent, Turn,
+    UnixMillis, Write,
 };
 use prometheus_client::registry::Registry;
 
@@ -113,6 +114,15 @@ impl Report {
         if self.standings.borrow_mut().committed(&write.record) {
             let status = write.status().as_str();
             metrics.ended.get_or_create(&ByAttemptStatus { status }).inc();
+        }
+    }
+
+    /// Another server has written this record, or any one: its attempt is counted there.
+    pub fn written_elsewhere(&self, id: Option<AttemptId>) {
+        let mut standings = self.standings.borrow_mut();
+        match id {
+            Some(id) => standings.written_elsewhere(id),
+            None => standings.forget(),
         }
     }
 

@@ -177,6 +177,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     async fn hear_of_changes(&self) {
         loop {
             let id = self.store.changed().await;
+            // Each server counts the attempts whose records it wrote last.
+            self.report.written_elsewhere(id);
             self.hub.changed_elsewhere(id);
         }
     }

@@ -52,6 +52,19 @@ impl Standings {
         before.map_or(is_first_end, |before| !before.status.is_final())
     }
 
+    /// Another server has written the record: its attempt is counted there.
+    pub fn written_elsewhere(&mut self, id: AttemptId) {
+        self.take(id);
+    }
+
+    /// Any record may have been written by another server: fewer are counted rather than more.
+    pub fn forget(&mut self) {
+        *self = Self {
+            ended_meanwhile: self.ended_meanwhile.take(),
+            ..Self::default()
+        };
+    }
+
     fn put(&mut self, id: AttemptId, version: RecordVersion, standing: Standing) {
         if self.open.get(&id).is_some_and(|(known, _)| *known > version) {
             return;

@@ -328,17 +328,17 @@ async fn side(
                 continue;
             }
         };
-        let ours = match listen(&link).await {
+        let ours = match bounded(listen(&link)).await {
             Ok(ours) => ours,
             Err(error) => {
-                tracing::warn!(error = reason(&error), "LISTEN failed");
+                tracing::warn!(error, "LISTEN failed");
                 continue;
             }
         };
         // What changed until now was not notified.
         let _ = changed.send(Changed::Any);
-        let mut alive = tokio::time::interval(Duration::from_millis(ALIVE_EVERY_MS));
-        alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beat = tokio::time::interval(Duration::from_millis(ALIVE_EVERY_MS));
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told = Vec::new();
         loop {
             let done = tokio::select! {
@@ -356,21 +356,18 @@ async fn side(
                     if count == 0 {
                         return;
                     }
-                    notify(&link, told.drain(..).flatten()).await
+                    bounded(notify(&link, told.drain(..).flatten())).await
                 }
                 due = dues.recv() => {
                     let Some(due) = due else { return };
-                    take_due(&link, due).await
+                    bounded(take_due(&link, due)).await
                 }
-                _ = alive.tick() => {
-                    link.client.execute(ALIVE, &[&signed(now_ms())]).await.map(|_| ())
+                _ = beat.tick() => {
+                    bounded(alive(&link)).await
                 }
             };
             if let Err(error) = done {
-                tracing::warn!(
-                    error = reason(&error),
-                    "a statement failed; its connection is opened again"
-                );
+                tracing::warn!(error, "a statement failed; its connection is opened again");
                 break;
             }
         }
@@ -395,6 +392,18 @@ async fn without_link(
         while to_tell.try_recv().is_ok() {}
     }
     true
+}
+
+/// A statement that is not waited for longer than others.
+async fn bounded<T>(asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, String> {
+    match tokio::time::timeout(Duration::from_secs(TIMEOUT_S), asked).await {
+        Ok(said) => said.map_err(|error| reason(&error)),
+        Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
+async fn alive(link: &Link) -> Result<(), tokio_postgres::Error> {
+    link.client.execute(ALIVE, &[&signed(now_ms())]).await.map(|_| ())
 }
 
 /// Listens, and returns the number of the session that listens.
