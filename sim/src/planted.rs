@@ -48,6 +48,14 @@ pub const OUT_OF_REACH: &[(&str, &str)] = &[
         "a clock has to be corrected within the milliseconds of the one look that could prove absence, by the answer to another call; \
          no seed of three trials did. Core's own tests have the sequence",
     ),
+    (
+        "rejected-before-loss-is-known",
+        "a key has to be forgotten between a rejection before the loss and the restore, with a second request in between; no seed of a trial did. Core's own tests have the sequence",
+    ),
+    (
+        "known-object-is-the-only-one",
+        "two objects of one attempt have to be made within the loss, and only the first become known after it; no seed of a trial did",
+    ),
 ];
 
 /// How hard is looked.

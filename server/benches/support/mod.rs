@@ -35,6 +35,14 @@ impl Server {
         Self::spawn(command, latency, true)
     }
 
+    /// On a database, with the sandbox inside.
+    pub(crate) fn on_database(url: &str) -> Self {
+        let mut command = command();
+        command.args(["--sandbox-listen", "127.0.0.1:0", "--sandbox-latency-ms", "0..0"]);
+        command.env("PAY_ONCE_STORE", url);
+        Self::spawn(command, "database", true)
+    }
+
     /// With the PSPs of a configuration file, through `script`, which ends with `exec "$0" "$@"`.
     pub(crate) fn configured(script: &str, config: &std::path::Path) -> Self {
         let mut shell = Command::new("sh");

@@ -1,4 +1,4 @@
-//! The store of many servers: one PostgreSQL database (`docs/store.md`, “PostgreSQL”).
+//! The store of many servers: one PostgreSQL database (`docs/postgresql.md`).
 //!
 //! `store.rs` is the port that the server uses. `worker.rs` is the thread behind it: it gathers what many requests ask for into few
 //! statements. `batch.rs` is what those statements say. `connect.rs` opens connections, and `trust.rs` decides whether one may be used.
