@@ -22,6 +22,7 @@ pub mod config_check;
 pub mod config_source;
 pub mod counters;
 pub mod door;
+pub mod failure;
 pub mod front;
 pub mod fronts;
 mod hold;

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::process::ExitCode;
 
 use clap::Parser;
+use pay_once::failure::Failure;
 use pay_once::settings::Arguments;
 use pay_once::{commands, start};
 use zeroize::Zeroizing;
@@ -22,9 +23,10 @@ fn main() -> ExitCode {
     if let Some(command) = &arguments.command {
         let database = match arguments.database() {
             Ok(database) => database,
-            Err(why) => return ended(Err(why)),
+            Err(why) => return ended(Err(why.into())),
         };
-        return ended(commands::run(command, &arguments.data, database.as_ref()));
+        let done = commands::run(command, &arguments.data, database.as_ref());
+        return ended(done.map_err(Failure::from));
     }
     let (lines, _flush_at_end) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
@@ -37,12 +39,12 @@ fn main() -> ExitCode {
     ended(start::run(&arguments))
 }
 
-fn ended(result: Result<(), String>) -> ExitCode {
+fn ended(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("pay-once: {why}");
-            ExitCode::FAILURE
+            ExitCode::from(why.exit_status())
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::bounds::Bounds;
 use crate::bounds::limits::Budget;
 use crate::counters::Counters;
 use crate::door::{Entered, Wanted, enter};
+use crate::failure::Failure;
 use crate::fronts::{self, Fronts};
 use crate::ports::{Clock, PspTransport, Store};
 use crate::postgres::store::{OpenedStore, PostgresStore, Promises, write_note as write_note_into};
@@ -40,7 +41,7 @@ use crate::system::SystemClock;
 ///
 /// # Errors
 /// One sentence that says what to change.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.core_dumps {
         let none = Rlimit {
             current: Some(0),
@@ -76,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let Entered { lock, listeners } = enter(locked, &wanted, wait)?;
     let mut listeners = listeners.into_iter();
     let (Some(listener), Some(admin_listener)) = (listeners.next(), listeners.next()) else {
-        return Err("there is no socket to listen on".to_owned());
+        return Err("there is no socket to listen on".to_owned().into());
     };
     let sandbox_listener = listeners.next();
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -138,7 +139,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             let health = store.health();
             serve_store(arguments, opened, store, health, &losses, Some(&arguments.data))
         }
-        (None, None) => Err("there is no store".to_owned()),
+        (None, None) => Err("there is no store".to_owned().into()),
     }
 }
 
@@ -167,7 +168,7 @@ fn serve_store<S: Store>(
     health: Arc<Health>,
     losses: &Losses,
     scanned: Option<&Path>,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let Opened {
         mut config,
         budget,
@@ -285,7 +286,7 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     mut signals: Signals,
     arguments: &Arguments,
     losses: &Losses,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let threads = fronts::threads(arguments.front_threads);
     let mut fronts = Fronts::start(&listener, threads, server.intake())?;
     // The threads have clones: the socket is closed with the last of them.
@@ -300,9 +301,10 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
                 Order::Reload => reload(&server, arguments, losses),
             },
             () = fronts.one_ended() => {
-                return Err("a thread that serves clients ended; the log says why".to_owned());
+                let why = "a thread that serves clients ended; the log says why".to_owned();
+                return Err(Failure::Temporary(why));
             }
-            why = server.store_failed() => return Err(why),
+            why = server.store_failed() => return Err(Failure::Temporary(why)),
         }
     }
     tracing::info!("stopping: no new connections; waiting for what is under way");

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::Client;
 
 use crate::counters::Counters;
+use crate::failure::Failure;
 use crate::ports::{Scan, Store, Swap, Swapped, Unavailable};
 use crate::postgres::connect::{Database, reason};
 use crate::postgres::schema::{meta, migrate};
@@ -74,12 +75,12 @@ impl PostgresStore {
         installation: &str,
         promises: Promises,
         counters: Arc<Counters>,
-    ) -> Result<OpenedStore, String> {
+    ) -> Result<OpenedStore, Failure> {
         let runtime = runtime()?;
         let refused = |why: String| format!("the store in {database} is refused: {why}");
         let (identity, note) = runtime
             .block_on(trusted(database, installation, promises))
-            .map_err(refused)?;
+            .map_err(|failure| failure.map(refused))?;
         let health = Arc::new(Health::new(Path::new("")));
         let shared = Arc::new(Shared {
             database: database.clone(),
@@ -132,11 +133,11 @@ async fn trusted(
     database: &Database,
     installation: &str,
     promises: Promises,
-) -> Result<(Identity, Option<RestoreNote>), String> {
+) -> Result<(Identity, Option<RestoreNote>), Failure> {
     let link = database
         .connect(None)
         .await
-        .map_err(|error| format!("it cannot be reached: {}", reason(&error)))?;
+        .map_err(|error| Failure::Temporary(format!("it cannot be reached: {}", reason(&error))))?;
     let mut client = link.client;
     let identity = check(&client).await?;
     has_tables(&client).await?;
