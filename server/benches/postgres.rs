@@ -3,7 +3,7 @@
 //! URL is an empty database that may be written to. A payment is create, authorize, capture and one replay of each, at 1, 16 and 64 in
 //! flight, against one PSP of 0 ms. The recipe keeps a row for each key and a row for each payment, and has a transaction for each step:
 //! the key is taken, the step is noted, the PSP is called, the result is noted with the key's answer. It has 16 connections; the server
-//! has four. Server, recipe, PSP, database and this generator share the machine. The aim is twice the recipe's payments a second.
+//! has six. Server, recipe, PSP, database and this generator share the machine. The aim is twice the recipe's payments a second.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

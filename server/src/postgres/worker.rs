@@ -20,8 +20,8 @@ use crate::postgres::schema::{ALIVE, CHANNEL, DUE, LOAD, NOTIFY, SWAP};
 use crate::postgres::trust::{Identity, check};
 use crate::store::health::{Health, now_ms};
 
-/// Connections that write. While one waits for its commit, the next statement gathers what comes.
-const WRITERS: usize = 2;
+/// Connections that write. While they wait for their commits, the next statement gathers what comes.
+const WRITERS: usize = 4;
 /// Most swaps, and most loads, of one statement.
 const GROUP_MAX: usize = 256;
 /// How long a statement may take, in seconds.
