@@ -151,9 +151,15 @@ async fn serve(
     }
     // Refused from here on: nobody waits at a door that does not open again.
     drop(listener);
-    intake.answered().await;
-    let last_bytes = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(Duration::from_millis(LAST_BYTES_MS), last_bytes).await;
+    loop {
+        intake.answered().await;
+        let last_bytes = async { while connections.join_next().await.is_some() {} };
+        let limit = Duration::from_millis(LAST_BYTES_MS);
+        // A request that had arrived whole may have begun meanwhile.
+        if tokio::time::timeout(limit, last_bytes).await.is_ok() || intake.is_quiet() {
+            break;
+        }
+    }
     // What is left has sent no whole request: nothing was begun for it, and nothing is to be begun any more.
     connections.abort_all();
     Ok(())

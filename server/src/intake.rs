@@ -99,13 +99,19 @@ impl Intake {
         answer.await.ok()
     }
 
+    /// Whether no request is being answered.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.under_way.requests.load(Ordering::Acquire) == 0
+    }
+
     /// Returns once no request is being answered.
     pub async fn answered(&self) {
         loop {
             let mut ended = std::pin::pin!(self.under_way.ended.notified());
             // From here on no end is missed.
             ended.as_mut().enable();
-            if self.under_way.requests.load(Ordering::Acquire) == 0 {
+            if self.is_quiet() {
                 return;
             }
             ended.await;

@@ -40,6 +40,7 @@ pub struct Server<C, S, P> {
     timers: Timers,
     report: Report,
     calls_under_way: Cell<usize>,
+    steps_under_way: Cell<usize>,
     call_ended: Notify,
     questions: RefCell<Questions>,
     time: RefCell<pay_once_core::Clock>,
@@ -82,6 +83,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             recent: Recent::default(),
             timers: Timers::default(),
             calls_under_way: Cell::new(0),
+            steps_under_way: Cell::new(0),
             call_ended: Notify::new(),
             questions: RefCell::default(),
             bounds,
@@ -179,6 +181,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             let id = self.store.changed().await;
             // Each server counts the attempts whose records it wrote last.
             self.report.written_elsewhere(id);
+            if let Some(id) = id {
+                // Its timer is that server's.
+                self.timers.set(id, None);
+            }
             self.hub.changed_elsewhere(id);
         }
     }
@@ -234,6 +240,8 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         may_stop: bool,
         mut reply: impl FnMut(Response),
     ) -> bool {
+        // From a swap on until nothing of its step is left to do: a process that ends waits for it.
+        let mut step = None;
         loop {
             let action = turn.next(self.now_ms(), &mut self.questions.borrow_mut());
             match action {
@@ -259,6 +267,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 }
                 Action::Swap if may_stop => return false,
                 Action::Swap => {
+                    step.get_or_insert_with(|| StepUnderWay::begin(self));
                     let swapped = self.swap(turn.write()).await;
                     turn.swapped(swapped, self.now_ms());
                 }
@@ -267,6 +276,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 Action::Arm { at_ms, is_latest } => self.arm(turn.id(), at_ms, is_latest),
                 Action::Note(note) => self.report.note(turn, &note, self.now_ms()),
                 Action::Wait { until_ms } => {
+                    step = None;
                     hold.waits(true);
                     tokio::select! {
                         biased;
@@ -277,6 +287,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     turn.woken();
                 }
                 Action::Pause { until_ms } => {
+                    step = None;
                     *hold = Hold::default();
                     self.sleep_until(until_ms).await;
                     turn.woken();
@@ -469,10 +480,27 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    /// Returns once no PSP call is under way.
+    /// Returns once no PSP call is under way, and no step whose writing has begun.
     pub async fn quiet(&self) {
-        while self.calls_under_way.get() > 0 {
+        while self.calls_under_way.get() > 0 || self.steps_under_way.get() > 0 {
             self.call_ended.notified().await;
         }
+    }
+}
+
+/// A step whose writing has begun, until nothing of it is left to do.
+struct StepUnderWay<C, S, P>(Rc<Server<C, S, P>>);
+
+impl<C, S, P> StepUnderWay<C, S, P> {
+    fn begin(server: &Rc<Server<C, S, P>>) -> Self {
+        server.steps_under_way.set(server.steps_under_way.get() + 1);
+        Self(Rc::clone(server))
+    }
+}
+
+impl<C, S, P> Drop for StepUnderWay<C, S, P> {
+    fn drop(&mut self) {
+        self.0.steps_under_way.set(self.0.steps_under_way.get() - 1);
+        self.0.call_ended.notify_waiters();
     }
 }

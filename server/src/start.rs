@@ -114,7 +114,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     match (database, lock) {
         (Some(database), _) => {
-            let promises = Promises::of(&opened.config, arguments.store_failover == Failover::Synchronous);
+            let is_synchronous = arguments.store_failover == Failover::Synchronous;
+            let promises = Promises::of(&opened.config, is_synchronous, arguments.suspect_loss_since);
             let counters = Arc::clone(&opened.counters);
             let installation = &opened.config.installation;
             let OpenedStore { store, note } =

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -63,6 +64,14 @@ pub(crate) struct Link {
     pub(crate) client: Client,
     /// Warnings that PostgreSQL sent beside its answers.
     pub(crate) warnings: Arc<AtomicU64>,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The driver would wait for the answer of a statement that was given up, and keep the socket open.
+        self.driver.abort();
+    }
 }
 
 impl Database {
@@ -84,9 +93,14 @@ impl Database {
             }
             Host::Unix(_) => true,
         });
-        if !is_local && config.get_ssl_mode() == SslMode::Prefer {
-            // A downgrade to plain text would be silent.
-            config.ssl_mode(SslMode::Require);
+        let is_local = is_local && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
+        if config.get_ssl_mode() == SslMode::Prefer {
+            // To another machine a downgrade to plain text would be silent. On this one nobody checks a certificate.
+            config.ssl_mode(if is_local {
+                SslMode::Disable
+            } else {
+                SslMode::Require
+            });
         }
         config
             .application_name("pay-once")
@@ -106,6 +120,19 @@ impl Database {
         })
     }
 
+    /// How long a connection may take to come about: each host is tried in turn.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        let hosts = self
+            .config
+            .get_hosts()
+            .len()
+            .max(self.config.get_hostaddrs().len())
+            .max(1);
+        Duration::from_secs(CONNECT_TIMEOUT_S) * u32::try_from(hosts).unwrap_or(u32::MAX)
+            + Duration::from_secs(2)
+    }
+
     /// Opens a connection. Its notifications go to `notified`.
     pub(crate) async fn connect(
         &self,
@@ -113,9 +140,14 @@ impl Database {
     ) -> Result<Link, tokio_postgres::Error> {
         let (client, connection) = self.config.connect(self.tls.clone()).await?;
         let warnings = Arc::new(AtomicU64::new(0));
-        tokio::spawn(drive(connection, Arc::clone(&warnings), notified));
-        client.batch_execute(SESSION).await?;
-        Ok(Link { client, warnings })
+        let driver = tokio::spawn(drive(connection, Arc::clone(&warnings), notified));
+        let link = Link {
+            client,
+            warnings,
+            driver,
+        };
+        link.client.batch_execute(SESSION).await?;
+        Ok(link)
     }
 }
 
@@ -192,7 +224,7 @@ mod tests {
             "postgres://ada@%2Frun%2Fpostgresql/shop",
         ] {
             let database = Database::parse(local, None).unwrap();
-            assert_eq!(database.config.get_ssl_mode(), SslMode::Prefer, "{local}");
+            assert_eq!(database.config.get_ssl_mode(), SslMode::Disable, "{local}");
         }
         for bad in [
             "postgres://ada:geheim@db/",

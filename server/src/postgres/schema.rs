@@ -1,7 +1,7 @@
 //! Tables and statements, and how a database of an older build becomes one of this build.
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, GenericClient};
 
 /// The form of the tables that this build makes, and the newest that it knows.
 pub const FORM: i64 = 1;
@@ -61,31 +61,35 @@ SELECT id FROM inserted UNION ALL SELECT id FROM updated";
 
 /// Takes what is due and is not taken by another server, soonest first.
 pub(crate) const DUE: &str = "
-UPDATE pay_once.records SET taken_until_ms = $3
-WHERE id IN (
+WITH due AS MATERIALIZED (
     SELECT id FROM pay_once.records
     WHERE wake_at_ms <= $1 AND taken_until_ms < $2
     ORDER BY wake_at_ms LIMIT $4
     FOR UPDATE SKIP LOCKED
 )
-RETURNING id, wake_at_ms";
+UPDATE pay_once.records AS record SET taken_until_ms = $3
+FROM due WHERE record.id = due.id
+RETURNING record.id, record.wake_at_ms";
 
 /// The channel of `LISTEN` and `NOTIFY`.
 pub(crate) const CHANNEL: &str = "pay_once_changed";
 /// Tells all servers which records have changed.
 pub(crate) const NOTIFY: &str = "SELECT pg_notify('pay_once_changed', $1)";
 
-/// Writes down that everything acknowledged before this time is in the database. A copy of the database says by it what it has.
+/// Writes down that everything acknowledged before this time is in the database. A copy of the database says by it what it has. The last
+/// writer wins: a time that is too early is safe, and one of a clock that was ahead does not stay.
 pub(crate) const ALIVE: &str = "
 INSERT INTO pay_once.meta (name, value) VALUES ('alive_at_ms', $1::bigint::text)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value
-WHERE pay_once.meta.value::bigint < excluded.value::bigint";
+ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// A value of `meta`.
 ///
 /// # Errors
 /// What PostgreSQL says.
-pub(crate) async fn meta(client: &Client, name: &str) -> Result<Option<String>, tokio_postgres::Error> {
+pub(crate) async fn meta(
+    client: &impl GenericClient,
+    name: &str,
+) -> Result<Option<String>, tokio_postgres::Error> {
     let row = client
         .query_opt("SELECT value FROM pay_once.meta WHERE name = $1", &[&name])
         .await?;

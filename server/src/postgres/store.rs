@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
 use pay_once_core::{AttemptId, Config, UnixMillis};
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Transaction};
 
 use crate::counters::Counters;
 use crate::failure::Failure;
@@ -16,7 +17,7 @@ use crate::postgres::connect::{Database, reason};
 use crate::postgres::schema::{meta, migrate};
 use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Changed, Channels, Due, Load, Shared, Write};
-use crate::store::health::Health;
+use crate::store::health::{Health, now_ms};
 use crate::store::note::RestoreNote;
 
 /// The store of a server that is one of many.
@@ -48,12 +49,14 @@ pub struct Promises {
     pub skew_ms: u64,
     /// How long a server may still send what it has dispatched, in milliseconds.
     pub send_window_ms: u64,
+    /// An operator says that writes since this time may be missing, in milliseconds since the Unix epoch.
+    pub suspect_loss_since_ms: Option<u64>,
 }
 
 impl Promises {
     /// By a configuration: the largest of its PSPs' constants.
     #[must_use]
-    pub fn of(config: &Config, failover_is_synchronous: bool) -> Self {
+    pub fn of(config: &Config, failover_is_synchronous: bool, suspect_loss_since_ms: Option<u64>) -> Self {
         let timings = || config.psps.values().map(|psp| psp.timing);
         let skew = timings().map(|timing| timing.max_clock_skew_ms).max();
         let window = timings().map(|timing| timing.send_window_ms).max();
@@ -61,7 +64,16 @@ impl Promises {
             failover_is_synchronous,
             skew_ms: skew.unwrap_or_default().get(),
             send_window_ms: window.unwrap_or_default().get(),
+            suspect_loss_since_ms,
         }
+    }
+
+    /// Whether the database may lack what another one had acknowledged. A promoted standby has the same tables under another timeline.
+    fn begins_loss(&self, known: Option<&str>, identity: &Identity) -> bool {
+        known.is_some_and(|known| {
+            let is_promoted = self.failover_is_synchronous && identity.has_tables_of(known);
+            known != identity.word() && !is_promoted
+        })
     }
 }
 
@@ -85,6 +97,8 @@ impl PostgresStore {
         let shared = Arc::new(Shared {
             database: database.clone(),
             identity,
+            is_replicated: promises.failover_is_synchronous,
+            unknowns: AtomicU64::new(0),
             health: Arc::clone(&health),
             counters,
         });
@@ -134,88 +148,76 @@ async fn trusted(
     installation: &str,
     promises: Promises,
 ) -> Result<(Identity, Option<RestoreNote>), Failure> {
-    let link = database
+    let mut link = database
         .connect(None)
         .await
         .map_err(|error| Failure::Temporary(format!("it cannot be reached: {}", reason(&error))))?;
-    let mut client = link.client;
-    let identity = check(&client).await?;
-    has_tables(&client).await?;
-    belongs_to(&client, installation).await?;
+    let client = &mut link.client;
+    has_tables(client).await?;
+    let identity = check(client, promises.failover_is_synchronous).await?;
+    belongs_to(client, installation).await?;
     probe(database).await?;
-    let note = same_as_before(&mut client, &identity, promises).await?;
+    let note = same_as_before(client, &identity, promises).await?;
     Ok((identity, note))
 }
 
-/// Compares the database with the one that was served before. Another system or timeline is a copy that was restored or promoted: it may
-/// lack what was acknowledged after its newest sign of life.
+/// Compares the database with the one that was served before. Other tables or another timeline are a copy that was restored or promoted:
+/// it may lack what was acknowledged after its newest sign of life.
 async fn same_as_before(
     client: &mut Client,
     identity: &Identity,
     promises: Promises,
 ) -> Result<Option<RestoreNote>, String> {
     let said = |error: tokio_postgres::Error| format!("its identity cannot be compared: {}", reason(&error));
+    let known = meta(client, "system").await.map_err(said)?;
+    if promises.begins_loss(known.as_deref(), identity) {
+        // Servers of before may still send what the database before had acknowledged. The restore is noted after that.
+        let rest_ms = promises.send_window_ms.saturating_add(promises.skew_ms);
+        tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+    }
     let transaction = client.transaction().await.map_err(said)?;
-    // Servers that start at the same time wait for each other here.
-    let rows = transaction
-        .query(
-            "SELECT name, value FROM pay_once.meta WHERE name IN ('installation', 'system', 'alive_at_ms', 'restore_note')
-             ORDER BY name FOR UPDATE",
-            &[],
-        )
-        .await
-        .map_err(said)?;
-    let value = |name: &str| {
-        rows.iter()
-            .find(|row| row.try_get::<_, &str>(0).is_ok_and(|found| found == name))
-            .and_then(|row| row.try_get::<_, String>(1).ok())
+    // A statement of its own: what another server has noted meanwhile is read after it.
+    lock(&transaction).await.map_err(said)?;
+    let value = async |name: &str| meta(&transaction, name).await.map_err(said);
+    let known = value("system").await?;
+    let alive_at_ms = value("alive_at_ms")
+        .await?
+        .and_then(|text| text.parse::<u64>().ok());
+    let alive_at_ms = alive_at_ms.unwrap_or_default();
+    let mut note = parsed(value("restore_note").await?)?;
+    let newest_ms = alive_at_ms.saturating_sub(promises.skew_ms);
+    let begin = |before: Option<RestoreNote>, begins_ms: u64| {
+        tracing::warn!(
+            ?known,
+            found = identity.word(),
+            loss_begins_at_ms = begins_ms,
+            "the database was restored, or a standby was promoted: what was written since may be missing"
+        );
+        let epoch = before.as_ref().map_or(1, |note| note.epoch + 1);
+        RestoreNote::begin((epoch, 0), begins_ms, newest_ms, [before, None]).map(Some)
     };
-    let noted: Option<RestoreNote> = value("restore_note")
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|error| format!("restore_note in pay_once.meta is not a note of a restore: {error}"))?;
-    let known = value("system");
-    let note = match known {
-        Some(known) if known == identity.system => noted,
-        None => noted,
-        Some(known) if promises.failover_is_synchronous => {
-            tracing::warn!(
-                known,
-                found = identity.system,
-                "a standby was promoted; it has everything that was acknowledged, as declared"
+    if promises.begins_loss(known.as_deref(), identity) {
+        note = begin(note, alive_at_ms.saturating_sub(2 * promises.skew_ms))?;
+    }
+    if let Some(since_ms) = promises.suspect_loss_since_ms {
+        if since_ms > now_ms() {
+            return Err(
+                "--suspect-loss-since is later than now; give a time that is certainly before the loss"
+                    .to_owned(),
             );
-            noted
         }
-        Some(known) => {
-            // Servers of before may still send what the database before had acknowledged. The restore is noted after that.
-            let rest_ms = promises.send_window_ms.saturating_add(promises.skew_ms);
-            tokio::time::sleep(Duration::from_millis(rest_ms)).await;
-            let alive_at_ms = value("alive_at_ms").and_then(|text| text.parse::<u64>().ok());
-            let begins_ms = alive_at_ms
-                .unwrap_or_default()
-                .saturating_sub(2 * promises.skew_ms);
-            let epoch = noted.as_ref().map_or(1, |note| note.epoch + 1);
-            let newest_ms = alive_at_ms.unwrap_or_default().saturating_sub(promises.skew_ms);
-            let note = RestoreNote::begin((epoch, 0), begins_ms, newest_ms, [noted, None])?;
-            tracing::warn!(
-                known,
-                found = identity.system,
-                loss_begins_at_ms = begins_ms,
-                "the database was restored, or a standby was promoted: what was written since may be missing"
-            );
-            Some(note)
+        let is_noted = note.as_ref().is_some_and(|note| note.has_loss_since(since_ms));
+        if !is_noted {
+            // Each loss is named by its own time.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            note = begin(note, since_ms)?;
         }
-    };
-    let put = "INSERT INTO pay_once.meta (name, value) VALUES ($1, $2)
-               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    transaction
-        .execute(put, &[&"system", &identity.system])
+    }
+    put(&transaction, "system", &identity.word())
         .await
         .map_err(said)?;
     if let Some(note) = &note {
-        let text = serde_json::to_string(note).map_err(|error| error.to_string())?;
-        transaction
-            .execute(put, &[&"restore_note", &text])
+        put(&transaction, "restore_note", &written(note)?)
             .await
             .map_err(said)?;
     }
@@ -223,25 +225,50 @@ async fn same_as_before(
     Ok(note)
 }
 
+/// Notes are changed by one server at a time.
+async fn lock(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    let statement = "SELECT 1 FROM pay_once.meta WHERE name = 'installation' FOR UPDATE";
+    transaction.execute(statement, &[]).await.map(|_| ())
+}
+
+async fn put(transaction: &Transaction<'_>, name: &str, value: &str) -> Result<(), tokio_postgres::Error> {
+    let statement = "INSERT INTO pay_once.meta (name, value) VALUES ($1, $2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    transaction.execute(statement, &[&name, &value]).await.map(|_| ())
+}
+
+fn parsed(note: Option<String>) -> Result<Option<RestoreNote>, String> {
+    note.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| format!("restore_note in pay_once.meta is not a note of a restore: {error}"))
+}
+
+fn written(note: &RestoreNote) -> Result<String, String> {
+    serde_json::to_string(note).map_err(|error| error.to_string())
+}
+
 /// Writes down what an operator has compared.
 ///
 /// # Errors
 /// A sentence that says what is wrong.
 pub fn write_note(database: &Database, note: &RestoreNote) -> Result<(), String> {
-    let text = serde_json::to_string(note).map_err(|error| error.to_string())?;
     runtime()?.block_on(async {
         let said = |error: tokio_postgres::Error| {
             format!("the note of the restore cannot be written: {}", reason(&error))
         };
-        let link = database.connect(None).await.map_err(said)?;
-        link.client
-            .execute(
-                "UPDATE pay_once.meta SET value = $1 WHERE name = 'restore_note'",
-                &[&text],
-            )
+        let mut link = database.connect(None).await.map_err(said)?;
+        let transaction = link.client.transaction().await.map_err(said)?;
+        lock(&transaction).await.map_err(said)?;
+        let found = parsed(meta(&transaction, "restore_note").await.map_err(said)?)?;
+        // Nothing that another server has noted meanwhile may be lost.
+        if found.is_none_or(|found| (found.epoch, found.restored_at_ms) != (note.epoch, note.restored_at_ms))
+        {
+            return Err("another restore was noted meanwhile; start again".to_owned());
+        }
+        put(&transaction, "restore_note", &written(note)?)
             .await
             .map_err(said)?;
-        Ok(())
+        transaction.commit().await.map_err(said)
     })
 }
 
@@ -255,7 +282,7 @@ pub fn bring_up(database: &Database) -> Result<String, String> {
             format!("the tables in {database} cannot be made: {}", reason(&error))
         };
         let mut link = database.connect(None).await.map_err(said)?;
-        check(&link.client).await?;
+        check(&link.client, false).await?;
         let (before, after) = migrate(&mut link.client).await.map_err(said)?;
         let installation = meta(&link.client, "installation").await.map_err(said)?;
         let bound = installation.map_or_else(

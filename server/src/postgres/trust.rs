@@ -14,15 +14,34 @@ const PROBE_TIMEOUT_S: u64 = 5;
 /// Which database a connection leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The identifier that `initdb` gave it, and its timeline: each promotion of a standby and each restore begins another one.
-    pub system: String,
+    /// The identifier that `initdb` gave it, and the numbers of the database and of the table: a dump that is read in has other ones.
+    pub tables: String,
+    /// Its timeline: each promotion of a standby, and each restore to a point in time, begins another one.
+    pub timeline: String,
 }
 
+impl Identity {
+    /// One word for both.
+    #[must_use]
+    pub fn word(&self) -> String {
+        format!("{}/{}", self.tables, self.timeline)
+    }
+
+    /// Whether a word of before names the same tables, under any timeline.
+    #[must_use]
+    pub fn has_tables_of(&self, word: &str) -> bool {
+        word.rsplit_once('/')
+            .is_some_and(|(tables, _)| tables == self.tables)
+    }
+}
+
+/// `is_replicated`: a commit is declared to be on a standby as well, once it is acknowledged.
+///
 /// What a new connection must show before anything is stored through it: which database it leads to, and that a commit there is durable.
 ///
 /// # Errors
 /// One sentence that says what is wrong and what to change.
-pub(crate) async fn check(client: &Client) -> Result<Identity, String> {
+pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identity, String> {
     let said = |error: tokio_postgres::Error| {
         format!(
             "the database cannot be asked for its settings: {}",
@@ -33,7 +52,7 @@ pub(crate) async fn check(client: &Client) -> Result<Identity, String> {
         .query_one(
             "SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'),
                     current_setting('synchronous_commit'), current_setting('transaction_read_only'),
-                    current_setting('server_version_num')::int",
+                    current_setting('server_version_num')::int, current_setting('synchronous_standby_names')",
             &[],
         )
         .await
@@ -62,16 +81,31 @@ pub(crate) async fn check(client: &Client) -> Result<Identity, String> {
             version / 10_000
         ));
     }
+    let (level, standbys): (String, String) = (row.try_get(3).map_err(said)?, row.try_get(6).map_err(said)?);
+    if is_replicated && (standbys.is_empty() || !["on", "remote_apply"].contains(&level.as_str())) {
+        return Err(format!(
+            "--store-failover is synchronous, and synchronous_commit is {level} with synchronous_standby_names '{standbys}': no standby has what is acknowledged. Set both, or leave the argument out"
+        ));
+    }
+    // A reload of the database's configuration does not change this session.
+    client
+        .execute("SELECT set_config('synchronous_commit', $1, false)", &[&level])
+        .await
+        .map_err(said)?;
     let row = client
         .query_one(
-            "SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+            "SELECT system_identifier::text || '.' || (SELECT oid FROM pg_database WHERE datname = current_database()) || '.'
+                 || coalesce(to_regclass('pay_once.records')::oid, 0),
+                    substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
              FROM pg_control_system()",
             &[],
         )
         .await
         .map_err(said)?;
-    let system = row.try_get(0).map_err(said)?;
-    Ok(Identity { system })
+    Ok(Identity {
+        tables: row.try_get(0).map_err(said)?,
+        timeline: row.try_get(1).map_err(said)?,
+    })
 }
 
 /// Whether the tables are those of this build, or of a later one that added to them.
@@ -116,11 +150,11 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
 /// One sentence that says what is wrong.
 pub(crate) async fn probe(database: &Database) -> Result<(), String> {
     let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
-    let (first, second) = (
-        database.connect(None).await.map_err(said)?,
-        database.connect(None).await.map_err(said)?,
-    );
     let probed = async {
+        let (first, second) = (
+            database.connect(None).await.map_err(said)?,
+            database.connect(None).await.map_err(said)?,
+        );
         is_one_session(&first.client, &second.client).await?;
         swaps_once(&first, &second).await
     };

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pay_once_core::{AttemptId, Swap, Swapped, UnixMillis};
@@ -77,6 +77,10 @@ pub(super) struct Channels {
 pub(super) struct Shared {
     pub(super) database: Database,
     pub(super) identity: Identity,
+    /// A commit is on a standby as well, once it is acknowledged.
+    pub(super) is_replicated: bool,
+    /// How many statements ended unknown.
+    pub(super) unknowns: AtomicU64,
     pub(super) health: Arc<Health>,
     pub(super) counters: Arc<Counters>,
 }
@@ -131,9 +135,9 @@ impl Kept {
                 return Err(Unavailable("the database cannot be reached".to_owned()));
             }
             match connect(&self.shared, None).await {
-                Ok(link) => match link.client.prepare(self.statement).await {
+                Ok(link) => match bounded(link.client.prepare(self.statement)).await {
                     Ok(statement) => self.open = Some((link, statement)),
-                    Err(error) => return Err(self.failed(&reason(&error))),
+                    Err(error) => return Err(self.failed(&error)),
                 },
                 Err(why) => {
                     self.next_attempt = Some(Instant::now() + Duration::from_millis(RECONNECT_MS));
@@ -144,6 +148,12 @@ impl Kept {
         self.open
             .as_ref()
             .ok_or_else(|| Unavailable("the database cannot be reached".to_owned()))
+    }
+
+    /// No answer came in time. The database may be frozen, and have a session for each connection that was given up.
+    fn timed_out(&mut self) -> Unavailable {
+        self.next_attempt = Some(Instant::now() + Duration::from_secs(TIMEOUT_S));
+        self.failed(&"no answer in time")
     }
 
     /// The connection is not used again.
@@ -165,17 +175,18 @@ async fn connect(
             .connect(notified)
             .await
             .map_err(|error| format!("the database cannot be reached: {}", reason(&error)))?;
-        let identity = check(&link.client).await?;
+        let identity = check(&link.client, shared.is_replicated).await?;
         if identity != shared.identity {
             shared.health.fail(format!(
                 "the database is another one than at the start: it was {}, and is {}. It was restored, or a standby was promoted, and may lack acknowledged payments. Start again: the start notes what may be missing",
-                shared.identity.system, identity.system
+                shared.identity.word(),
+                identity.word()
             ));
             return Err("the database is another one than at the start".to_owned());
         }
         Ok(link)
     };
-    match tokio::time::timeout(Duration::from_secs(TIMEOUT_S), opened).await {
+    match tokio::time::timeout(shared.database.connect_timeout(), opened).await {
         Ok(opened) => opened.map_err(Unavailable),
         Err(_) => Err(Unavailable("the database did not answer in time".to_owned())),
     }
@@ -198,6 +209,9 @@ async fn write(
         let applied = swap(&mut kept, &shared, &now).await;
         let mut changed = Vec::new();
         for write in now {
+            if applied.is_none() {
+                shared.unknowns.fetch_add(1, Ordering::AcqRel);
+            }
             let swapped = applied
                 .as_ref()
                 .map_or(Swapped::Unknown, |applied| outcome(applied, write.swap.id));
@@ -255,7 +269,7 @@ async fn swap(kept: &mut Kept, shared: &Shared, group: &[Write]) -> Option<BTree
             return None;
         }
         Err(_) => {
-            kept.failed(&"no answer in time");
+            kept.timed_out();
             shared.health.commit_failed();
             return None;
         }
@@ -274,11 +288,18 @@ fn id_of(bytes: &[u8]) -> Option<[u8; 16]> {
 
 /// Reads records, many with one statement, until nobody can ask for any more.
 async fn load(shared: Arc<Shared>, mut loads: mpsc::UnboundedReceiver<Load>) {
-    let mut kept = Kept::new(shared, LOAD);
-    let mut group = Vec::new();
+    let mut kept = Kept::new(Arc::clone(&shared), LOAD);
+    let (mut group, mut unknowns) = (Vec::new(), 0);
     while loads.recv_many(&mut group, GROUP_MAX).await > 0 {
         let ids: BTreeSet<[u8; 16]> = group.iter().map(|load| load.id.to_bytes()).collect();
-        let found = read(&mut kept, &ids).await;
+        let now = shared.unknowns.load(Ordering::Acquire);
+        let found = match behind_unknowns(&mut kept, now != unknowns).await {
+            Ok(()) => {
+                unknowns = now;
+                read(&mut kept, &ids).await
+            }
+            Err(error) => Err(error),
+        };
         for load in group.drain(..) {
             let answer = match &found {
                 Ok(found) => Ok(found.get(&load.id.to_bytes()).cloned()),
@@ -286,6 +307,21 @@ async fn load(shared: Arc<Shared>, mut loads: mpsc::UnboundedReceiver<Load>) {
             };
             let _ = load.done.send(answer);
         }
+    }
+}
+
+/// After a swap that ended unknown, its record may show it before it is as durable as an acknowledged one: its wait for a standby may
+/// have been cancelled. A commit that is acknowledged now is behind it in the log, and waits for it.
+async fn behind_unknowns(kept: &mut Kept, is_needed: bool) -> Result<(), Unavailable> {
+    if !is_needed {
+        return Ok(());
+    }
+    let (link, _) = kept.get().await?;
+    let warnings = link.warnings.load(Ordering::Acquire);
+    match bounded(alive(link)).await {
+        Ok(()) if link.warnings.load(Ordering::Acquire) == warnings => Ok(()),
+        Ok(()) => Err(kept.failed(&"the database answered with a warning")),
+        Err(_) => Err(kept.timed_out()),
     }
 }
 
@@ -297,7 +333,7 @@ async fn read(kept: &mut Kept, ids: &BTreeSet<[u8; 16]>) -> Result<BTreeMap<[u8;
     let rows = match tokio::time::timeout(Duration::from_secs(TIMEOUT_S), asked).await {
         Ok(Ok(rows)) => rows,
         Ok(Err(error)) => return Err(kept.failed(&reason(&error))),
-        Err(_) => return Err(kept.failed(&"no answer in time")),
+        Err(_) => return Err(kept.timed_out()),
     };
     let mut found = BTreeMap::new();
     for row in rows {
@@ -316,22 +352,22 @@ async fn side(
     mut to_tell: mpsc::UnboundedReceiver<Vec<AttemptId>>,
     changed: mpsc::UnboundedSender<Changed>,
 ) {
+    let mut told = Vec::new();
     loop {
         let (notified, mut notifications) = mpsc::unbounded_channel();
-        let link = match connect(&shared, Some(notified)).await {
-            Ok(link) => link,
+        let listening = async {
+            let link = connect(&shared, Some(notified)).await?;
+            let ours = bounded(listen(&link)).await.map_err(Unavailable)?;
+            Ok((link, ours))
+        };
+        let (link, ours) = match listening.await {
+            Ok(listening) => listening,
             Err(error) => {
                 tracing::warn!(%error, "no notifications come; waiting requests poll");
+                shared.health.commit_failed();
                 if !without_link(&mut dues, &mut to_tell, &changed, &error).await {
                     return;
                 }
-                continue;
-            }
-        };
-        let ours = match bounded(listen(&link)).await {
-            Ok(ours) => ours,
-            Err(error) => {
-                tracing::warn!(error, "LISTEN failed");
                 continue;
             }
         };
@@ -339,7 +375,6 @@ async fn side(
         let _ = changed.send(Changed::Any);
         let mut beat = tokio::time::interval(Duration::from_millis(ALIVE_EVERY_MS));
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told = Vec::new();
         loop {
             let done = tokio::select! {
                 notification = notifications.recv() => match notification {
@@ -356,14 +391,21 @@ async fn side(
                     if count == 0 {
                         return;
                     }
-                    bounded(notify(&link, told.drain(..).flatten())).await
+                    let sent = bounded(notify(&link, told.iter().flatten().copied())).await;
+                    told.clear();
+                    sent
                 }
                 due = dues.recv() => {
                     let Some(due) = due else { return };
                     bounded(take_due(&link, due)).await
                 }
                 _ = beat.tick() => {
-                    bounded(alive(&link)).await
+                    let done = bounded(alive(&link)).await;
+                    match &done {
+                        Ok(()) => shared.health.reached(),
+                        Err(_) => shared.health.commit_failed(),
+                    }
+                    done
                 }
             };
             if let Err(error) = done {
@@ -409,6 +451,8 @@ async fn alive(link: &Link) -> Result<(), tokio_postgres::Error> {
 /// Listens, and returns the number of the session that listens.
 async fn listen(link: &Link) -> Result<i32, tokio_postgres::Error> {
     link.client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
+    // What this server could not tell the others while it had no connection: any record may have changed.
+    link.client.query(NOTIFY, &[&""]).await?;
     link.client
         .query_one("SELECT pg_backend_pid()", &[])
         .await?

@@ -83,6 +83,12 @@ impl Health {
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The store was reached, and committed something of no account.
+    pub fn reached(&self) {
+        self.last_commit_ms.store(now_ms(), Ordering::Relaxed);
+        self.failed_in_a_row.store(0, Ordering::Relaxed);
+    }
+
     /// How long the last commit that succeeded took.
     #[must_use]
     pub fn commit_time(&self) -> Duration {
@@ -116,7 +122,7 @@ impl Health {
         }
         if now.failed_in_a_row > 0 {
             return Err(format!(
-                "the last {} commits failed: the disk is full or broken",
+                "the last {} commits failed: the disk is full or broken, or the database cannot be reached",
                 now.failed_in_a_row
             ));
         }

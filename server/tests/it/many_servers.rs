@@ -366,8 +366,13 @@ fn a_restored_database_begins_restore_mode() {
         // For a supervisor: start it again.
         assert_eq!(server.wait(PATIENCE).code(), Some(75), "{}", server.output());
         assert!(server.output().contains("Start again"), "{}", server.output());
-        server.restart();
     }
+    // A supervisor starts all of them at the same time.
+    thread::scope(|scope| {
+        for server in &place.servers {
+            scope.spawn(|| server.lock().unwrap().restart());
+        }
+    });
     for server in &place.servers {
         let losses = server.lock().unwrap().ask_operators("/status").json()["losses"].clone();
         assert_eq!(losses[0]["psp"], "stripe", "{losses}");
