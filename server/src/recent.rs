@@ -1,5 +1,5 @@
-//! Records held in memory: a copy of what is durable, or, if others write to the store as well, of what this server wrote last. Only a
-//! step that saw its swap applied may put one in; a swap that ended otherwise takes it out.
+//! Records held in memory: a copy of what is durable, for a store that nobody else can write to. Only a step that saw
+//! its swap applied may put one in; a swap that ended otherwise takes it out.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
