@@ -450,7 +450,10 @@ async fn alive(link: &Link) -> Result<(), tokio_postgres::Error> {
 
 /// Listens, and returns the number of the session that listens.
 async fn listen(link: &Link) -> Result<i32, tokio_postgres::Error> {
-    link.client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
+    // Nothing rests on what this connection writes: hints, and a sign of life that may be lost with what it stands behind in the log. Each
+    // NOTIFY is a commit, and would wait for a sync of the log.
+    let settings = format!("SET synchronous_commit = off; LISTEN {CHANNEL}");
+    link.client.batch_execute(&settings).await?;
     // What this server could not tell the others while it had no connection: any record may have changed.
     link.client.query(NOTIFY, &[&""]).await?;
     link.client
