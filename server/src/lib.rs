@@ -40,6 +40,7 @@ pub mod server;
 pub mod settings;
 pub mod standings;
 pub mod start;
+mod steps;
 pub mod store;
 pub mod system;
 pub mod timers;

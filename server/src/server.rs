@@ -26,6 +26,7 @@ use crate::intake::{Intake, TakenOn, TakenOnRequests};
 use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::report::Report;
+use crate::steps::Steps;
 use crate::timers::{HORIZON_MS, Timers};
 
 /// One server process: any number of them may share a store.
@@ -40,7 +41,7 @@ pub struct Server<C, S, P> {
     timers: Timers,
     report: Report,
     calls_under_way: Cell<usize>,
-    steps_under_way: Cell<usize>,
+    steps: Rc<Steps>,
     call_ended: Notify,
     questions: RefCell<Questions>,
     time: RefCell<pay_once_core::Clock>,
@@ -83,7 +84,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
             recent: Recent::default(),
             timers: Timers::default(),
             calls_under_way: Cell::new(0),
-            steps_under_way: Cell::new(0),
+            steps: Rc::default(),
             call_ended: Notify::new(),
             questions: RefCell::default(),
             bounds,
@@ -267,7 +268,7 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 }
                 Action::Swap if may_stop => return false,
                 Action::Swap => {
-                    step.get_or_insert_with(|| StepUnderWay::begin(self));
+                    step.get_or_insert_with(|| self.steps.begin());
                     let swapped = self.swap(turn.write()).await;
                     turn.swapped(swapped, self.now_ms());
                 }
@@ -484,25 +485,12 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
 
     /// Returns once no PSP call is under way, and no step whose writing has begun.
     pub async fn quiet(&self) {
-        while self.calls_under_way.get() > 0 || self.steps_under_way.get() > 0 {
+        loop {
+            self.steps.ended().await;
+            if self.calls_under_way.get() == 0 {
+                return;
+            }
             self.call_ended.notified().await;
         }
-    }
-}
-
-/// A step whose writing has begun, until nothing of it is left to do.
-struct StepUnderWay<C, S, P>(Rc<Server<C, S, P>>);
-
-impl<C, S, P> StepUnderWay<C, S, P> {
-    fn begin(server: &Rc<Server<C, S, P>>) -> Self {
-        server.steps_under_way.set(server.steps_under_way.get() + 1);
-        Self(Rc::clone(server))
-    }
-}
-
-impl<C, S, P> Drop for StepUnderWay<C, S, P> {
-    fn drop(&mut self) {
-        self.0.steps_under_way.set(self.0.steps_under_way.get() - 1);
-        self.0.call_ended.notify_waiters();
     }
 }

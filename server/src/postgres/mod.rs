@@ -1,12 +1,14 @@
 //! The store of many servers: one PostgreSQL database (`docs/postgresql.md`).
 //!
 //! `store.rs` is the port that the server uses. `worker.rs` is the thread behind it: it gathers what many requests ask for into few
-//! statements. `batch.rs` is what those statements say. `connect.rs` opens connections, and `trust.rs` decides whether one may be used.
+//! statements. `side.rs` is what it does beside. `batch.rs` is what the statements say. `link.rs` keeps connections open. `connect.rs` opens connections, and `trust.rs` decides whether one may be used.
 //! `schema.rs` has the tables and the statements. The files import each other downwards only.
 
 mod batch;
 pub mod connect;
+mod link;
 pub mod schema;
+mod side;
 pub mod store;
 pub mod trust;
 mod worker;

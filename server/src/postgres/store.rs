@@ -14,9 +14,11 @@ use crate::counters::Counters;
 use crate::failure::Failure;
 use crate::ports::{Scan, Store, Swap, Swapped, Unavailable};
 use crate::postgres::connect::{Database, reason};
+use crate::postgres::link::Shared;
 use crate::postgres::schema::{meta, migrate};
+use crate::postgres::side::{Changed, Due};
 use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
-use crate::postgres::worker::{self, Changed, Channels, Due, Load, Shared, Write};
+use crate::postgres::worker::{self, Channels, Load, Write};
 use crate::store::health::{Health, now_ms};
 use crate::store::note::RestoreNote;
 

@@ -1,0 +1,143 @@
+//! Connections that are opened when they are needed, checked, and opened again after they broke.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_postgres::{Notification, Statement};
+
+use crate::counters::Counters;
+use crate::ports::Unavailable;
+use crate::postgres::batch::signed;
+use crate::postgres::connect::{Database, Link, reason};
+use crate::postgres::schema::ALIVE;
+use crate::postgres::trust::{Identity, check};
+use crate::store::health::{Health, now_ms};
+
+/// How long a statement may take, in seconds.
+pub(super) const TIMEOUT_S: u64 = 5;
+/// How long after a failed attempt to connect the next one is made, in milliseconds. What is asked meanwhile is refused at once.
+pub(super) const RECONNECT_MS: u64 = 200;
+
+/// What the tasks of the thread share.
+pub(super) struct Shared {
+    pub(super) database: Database,
+    pub(super) identity: Identity,
+    /// A commit is on a standby as well, once it is acknowledged.
+    pub(super) is_replicated: bool,
+    /// How many statements ended unknown.
+    pub(super) unknowns: AtomicU64,
+    pub(super) health: Arc<Health>,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// A connection that is opened when it is needed, and again after it broke.
+pub(super) struct Kept {
+    shared: Arc<Shared>,
+    open: Option<(Link, Statement)>,
+    statement: &'static str,
+    next_attempt: Option<Instant>,
+}
+
+impl Kept {
+    pub(super) fn new(shared: Arc<Shared>, statement: &'static str) -> Self {
+        Self {
+            shared,
+            open: None,
+            statement,
+            next_attempt: None,
+        }
+    }
+
+    /// The connection, with its statement prepared.
+    pub(super) async fn get(&mut self) -> Result<&(Link, Statement), Unavailable> {
+        if let Some(why) = self.shared.health.failure() {
+            return Err(Unavailable(why.to_owned()));
+        }
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(link, _)| link.client.is_closed())
+        {
+            self.open = None;
+        }
+        if self.open.is_none() {
+            if self.next_attempt.is_some_and(|at| Instant::now() < at) {
+                return Err(Unavailable("the database cannot be reached".to_owned()));
+            }
+            match connect(&self.shared, None).await {
+                Ok(link) => match bounded(link.client.prepare(self.statement)).await {
+                    Ok(statement) => self.open = Some((link, statement)),
+                    Err(error) => return Err(self.failed(&error)),
+                },
+                Err(why) => {
+                    self.next_attempt = Some(Instant::now() + Duration::from_millis(RECONNECT_MS));
+                    return Err(why);
+                }
+            }
+        }
+        self.open
+            .as_ref()
+            .ok_or_else(|| Unavailable("the database cannot be reached".to_owned()))
+    }
+
+    /// No answer came in time. The database may be frozen, and have a session for each connection that was given up.
+    pub(super) fn timed_out(&mut self) -> Unavailable {
+        self.next_attempt = Some(Instant::now() + Duration::from_secs(TIMEOUT_S));
+        self.failed(&"no answer in time")
+    }
+
+    /// The connection is not used again.
+    pub(super) fn failed(&mut self, error: &dyn std::fmt::Display) -> Unavailable {
+        self.open = None;
+        tracing::warn!(%error, "a statement failed; its connection is closed");
+        Unavailable(error.to_string())
+    }
+}
+
+/// Opens a connection, and checks that it leads to the database that this process began with.
+pub(super) async fn connect(
+    shared: &Shared,
+    notified: Option<mpsc::UnboundedSender<Notification>>,
+) -> Result<Link, Unavailable> {
+    let opened = async {
+        let link = shared
+            .database
+            .connect(notified)
+            .await
+            .map_err(|error| format!("the database cannot be reached: {}", reason(&error)))?;
+        let identity = check(&link.client, shared.is_replicated).await?;
+        if identity != shared.identity {
+            shared.health.fail(format!(
+                "the database is another one than at the start: it was {}, and is {}. It was restored, or a standby was promoted, and may lack acknowledged payments. Start again: the start notes what may be missing",
+                shared.identity.word(),
+                identity.word()
+            ));
+            return Err("the database is another one than at the start".to_owned());
+        }
+        Ok(link)
+    };
+    match tokio::time::timeout(shared.database.connect_timeout(), opened).await {
+        Ok(opened) => opened.map_err(Unavailable),
+        Err(_) => Err(Unavailable("the database did not answer in time".to_owned())),
+    }
+}
+
+/// A statement that is not waited for longer than others.
+pub(super) async fn bounded<T>(
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(Duration::from_secs(TIMEOUT_S), asked).await {
+        Ok(said) => said.map_err(|error| reason(&error)),
+        Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
+pub(super) async fn alive(link: &Link) -> Result<(), tokio_postgres::Error> {
+    link.client.execute(ALIVE, &[&signed(now_ms())]).await.map(|_| ())
+}
+
+pub(super) fn id_of(bytes: &[u8]) -> Option<[u8; 16]> {
+    bytes.try_into().ok()
+}
