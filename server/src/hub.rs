@@ -51,9 +51,7 @@ impl Hub {
             slot,
         }
     }
-}
 
-impl Hub {
     /// Another process has changed this record, or any one.
     pub fn changed_elsewhere(&self, id: Option<AttemptId>) {
         let slots = self.slots.borrow();

@@ -35,9 +35,8 @@ impl Identity {
     }
 }
 
-/// `is_replicated`: a commit is declared to be on a standby as well, once it is acknowledged.
-///
-/// What a new connection must show before anything is stored through it: which database it leads to, and that a commit there is durable.
+/// Checks a new connection before anything is stored through it. A commit there must be durable. The result says which database it is.
+/// `is_replicated`: the deployment declares that an acknowledged commit is on a standby as well.
 ///
 /// # Errors
 /// One sentence that says what is wrong and what to change.
