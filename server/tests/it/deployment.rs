@@ -17,7 +17,7 @@ pub(crate) fn two_merchants(
     let config = dir.path().join("pay-once.toml");
     let mut text = String::new();
     for (name, (key, psp)) in ["a", "b"].iter().zip(KEYS.iter().zip(psps)) {
-        let digest: String = key_digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest(key);
         text.push_str(&format!(
             r#"
             [merchants.{name}]
@@ -49,6 +49,11 @@ pub(crate) fn two_merchants(
         "error",
     ];
     (Server::start_with(&arguments, &environment), dir)
+}
+
+/// What a configuration file has of an API key.
+pub(crate) fn digest(key: &str) -> String {
+    key_digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The header that names a merchant.

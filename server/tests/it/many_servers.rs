@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pay_once_core::key_digest;
 use pay_once_sandbox::server::{Options as SandboxOptions, serve};
 use pay_once_sandbox::{Dials, RangeMs, Settings};
 use serde_json::{Value, json};
 
+use crate::deployment::{bearer, digest};
 use crate::http;
 use crate::postgres::Cluster;
 use crate::random::Random;
 use crate::server::{Dir, Server, bytes, ledger};
+use crate::suite::block_on;
 
 const KEY: &str = "sk_it_many_servers";
 const SERVERS: usize = 3;
@@ -60,16 +61,8 @@ fn place(latency_ms: u64, capabilities: &str) -> Place {
         seed: None,
     };
     // It ends with this process.
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime
-            .block_on(serve(listener, options, std::future::pending()))
-            .unwrap();
-    });
-    let digest: String = key_digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
+    thread::spawn(move || block_on(serve(listener, options, std::future::pending())).unwrap());
+    let digest = digest(KEY);
     let text = format!(
         r#"
         installation = "many"
@@ -129,7 +122,7 @@ impl Place {
         wait_s: u64,
         body: &Value,
     ) -> Option<http::Answer> {
-        let bearer = format!("Bearer {KEY}");
+        let bearer = bearer(KEY);
         let wait = format!("wait={wait_s}");
         let headers = [
             ("Authorization", bearer.as_str()),
@@ -309,31 +302,6 @@ fn what_a_dead_server_left_is_ended_by_another_one() {
         }
         assert!(Instant::now() < until, "{ledger:#}");
         thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A request that waits at one server hears at once what another one has done.
-#[test]
-fn a_waiting_request_is_woken_by_what_another_server_does() {
-    let place = Arc::new(place(300, KEYED));
-    let body = json!({"order_id": "o", "amount": 2599, "currency": "GBP"});
-    let asked: Vec<_> = (0..SERVERS)
-        .map(|server| {
-            let (place, body) = (Arc::clone(&place), body.clone());
-            thread::spawn(move || {
-                let begun = Instant::now();
-                let answer = place.post(server, "/charge", "k", 30, &body).unwrap();
-                (answer, begun.elapsed())
-            })
-        })
-        .collect();
-    for asked in asked {
-        let (answer, took) = asked.join().unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert!(
-            took < Duration::from_secs(20),
-            "not at the end of its wait: {took:?}"
-        );
     }
 }
 

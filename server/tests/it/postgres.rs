@@ -3,12 +3,18 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pay_once::ports::{Store, Swap, Swapped};
+use pay_once::postgres::connect::Database;
+use pay_once::postgres::store::{PostgresStore, Promises};
+use pay_once_core::{AttemptId, RecordVersion};
 use serde_json::json;
 
 use crate::server::{Dir, Server, command};
+use crate::suite::block_on;
 
 /// How long a start or an end of the database may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -338,4 +344,33 @@ fn a_certificate_of_an_unknown_authority_is_refused() {
         server.post_wait("/charge", "k", &body).json()["status"],
         "CAPTURED"
     );
+}
+
+/// What one server has written, another one hears of. Without notifications nothing would come: the connection stays whole.
+#[test]
+fn a_server_hears_which_record_another_one_has_written() {
+    let cluster = Cluster::migrated();
+    let database = Database::parse(&cluster.url, None).unwrap();
+    let open = || {
+        PostgresStore::open(&database, "it", Promises::default(), Arc::default())
+            .unwrap()
+            .store
+    };
+    let (writes, hears) = (open(), open());
+    let id = AttemptId::from_bytes([7; 16]);
+    let swap = Swap {
+        id,
+        expected_version: None,
+        version: RecordVersion::new(1),
+        wake_at_ms: None,
+        bytes: vec![7],
+    };
+    block_on(async {
+        // Both listen: the first word of each is that any record may have changed.
+        assert_eq!((writes.changed().await, hears.changed().await), (None, None));
+        assert_eq!(writes.swap(swap).await, Swapped::Applied);
+        let heard = async { while hears.changed().await != Some(id) {} };
+        tokio::time::timeout(PATIENCE, heard).await.unwrap();
+        assert_eq!(hears.load(id).await.unwrap(), Some(vec![7]));
+    });
 }
