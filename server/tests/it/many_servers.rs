@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -151,16 +151,17 @@ impl Place {
 }
 
 /// Two clients a payment, at any servers. Meanwhile servers are killed, and the database.
-fn round(place: &Arc<Place>, round: usize, seed: u64) -> BTreeMap<String, Value> {
+fn round(place: &Arc<Place>, round: usize, seed: u64, met: &AtomicUsize) -> BTreeMap<String, Value> {
     let answers: Arc<Mutex<BTreeMap<String, Vec<Value>>>> = Arc::default();
     let is_over = Arc::new(AtomicBool::new(false));
     let chaos = {
         let (place, is_over) = (Arc::clone(place), Arc::clone(&is_over));
         let mut random = Random(seed);
         thread::spawn(move || {
-            let mut kills = 0;
+            let (mut kills, mut met) = (0, 0);
             while !is_over.load(Ordering::Acquire) || kills == 0 {
                 thread::sleep(Duration::from_millis(20 + random.below(200)));
+                met += usize::from(kills < 3 && !is_over.load(Ordering::Acquire));
                 if kills == 0 && round % 2 == 1 {
                     let mut cluster = place.cluster.lock().unwrap();
                     cluster.stop("-QUIT");
@@ -174,6 +175,7 @@ fn round(place: &Arc<Place>, round: usize, seed: u64) -> BTreeMap<String, Value>
                 }
                 kills += 1;
             }
+            met
         })
     };
     let clients: Vec<_> = (0..2 * PAYMENTS)
@@ -192,7 +194,7 @@ fn round(place: &Arc<Place>, round: usize, seed: u64) -> BTreeMap<String, Value>
         client.join().unwrap();
     }
     is_over.store(true, Ordering::Release);
-    chaos.join().unwrap();
+    met.fetch_add(chaos.join().unwrap(), Ordering::AcqRel);
     let answers = std::mem::take(&mut *answers.lock().unwrap());
     answers
         .into_iter()
@@ -209,16 +211,21 @@ fn round(place: &Arc<Place>, round: usize, seed: u64) -> BTreeMap<String, Value>
 fn chaos(capabilities: &str) {
     let place = Arc::new(place(40, capabilities));
     let mut all = BTreeMap::new();
-    let rounds = rounds();
+    let (rounds, met) = (rounds(), AtomicUsize::new(0));
     for nth in 0..rounds {
         let begun = Instant::now();
-        all.extend(round(&place, nth, 0x5eed ^ (nth as u64) << 8));
+        all.extend(round(&place, nth, 0x5eed ^ (nth as u64) << 8, &met));
         eprintln!(
             "round {nth} of {rounds}: {PAYMENTS} payments, {:?}",
             begun.elapsed()
         );
     }
     assert_eq!(all.len(), rounds * PAYMENTS);
+    let met = met.load(Ordering::Acquire);
+    assert!(
+        met >= rounds,
+        "{met} kills in {rounds} rounds met clients at work"
+    );
     let mut random = Random(7);
     for (key, answer) in all {
         assert_eq!(answer["status"], "CAPTURED", "{key}: {answer:#}");
