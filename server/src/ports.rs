@@ -18,6 +18,17 @@ pub trait Clock: 'static {
     fn entropy(&self) -> Entropy;
 }
 
+/// What a server hears of other servers' writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Another server has written this record.
+    Record(AttemptId),
+    /// Another server has written records, and cannot say which.
+    Unnamed,
+    /// This server has heard nothing for a while: any record may have been written.
+    Unheard,
+}
+
 /// How a server looks in the store for records that are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scan {
@@ -60,8 +71,8 @@ pub trait Store: 'static {
     fn scan(&self) -> Scan {
         Scan::OWN
     }
-    /// Returns when another server has changed a record: which one, or `None` if it may be any. Only a hint.
-    fn changed(&self) -> impl Future<Output = Option<AttemptId>> {
+    /// Returns when another server has changed a record. Only a hint.
+    fn changed(&self) -> impl Future<Output = Changed> {
         std::future::pending()
     }
     /// Returns, with the reason, when the store will never answer again in this process.

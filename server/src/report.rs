@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pay_once_core::{
-    AttemptId, Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, TraceParent, Turn,
-    UnixMillis, Write,
+    Call, CallResult, ClockNote, Millis, Note, PspProblem, PspProblems, TraceParent, Turn, UnixMillis, Write,
 };
 use prometheus_client::registry::Registry;
 
 use crate::bounds::BoundsState;
 use crate::counters::{Count, Counters};
 use crate::metrics::{ByAttemptStatus, ByPsp, text};
+use crate::ports::Changed;
 use crate::standings::Standings;
 
 /// Everything that is reported of one server.
@@ -117,12 +117,14 @@ impl Report {
         }
     }
 
-    /// Another server has written this record, or any one: its attempt is counted there.
-    pub fn written_elsewhere(&self, id: Option<AttemptId>) {
+    /// Another server has written: the attempt is counted there.
+    pub fn changed_elsewhere(&self, changed: Changed) {
         let mut standings = self.standings.borrow_mut();
-        match id {
-            Some(id) => standings.written_elsewhere(id),
-            None => standings.forget(),
+        match changed {
+            Changed::Record(id) => standings.written_elsewhere(id),
+            // A server that starts says no more than this. What is counted here is not less true for it.
+            Changed::Unnamed => {}
+            Changed::Unheard => standings.forget(),
         }
     }
 

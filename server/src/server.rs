@@ -23,7 +23,7 @@ use crate::front::{header_lines, request};
 use crate::hold::Hold;
 use crate::hub::Hub;
 use crate::intake::{Intake, TakenOn, TakenOnRequests};
-use crate::ports::{Clock, PspTransport, Store, Swap, Swapped};
+use crate::ports::{Changed, Clock, PspTransport, Store, Swap, Swapped};
 use crate::recent::Recent;
 use crate::report::Report;
 use crate::steps::Steps;
@@ -179,9 +179,13 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
     /// Wakes requests that wait for what another server does.
     async fn hear_of_changes(&self) {
         loop {
-            let id = self.store.changed().await;
+            let changed = self.store.changed().await;
             // Each server counts the attempts whose records it wrote last.
-            self.report.written_elsewhere(id);
+            self.report.changed_elsewhere(changed);
+            let id = match changed {
+                Changed::Record(id) => Some(id),
+                Changed::Unnamed | Changed::Unheard => None,
+            };
             if let Some(id) = id {
                 // Its timer is that server's.
                 self.timers.set(id, None);

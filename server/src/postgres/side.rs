@@ -7,7 +7,7 @@ use pay_once_core::{AttemptId, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::types::ToSql;
 
-use crate::ports::Unavailable;
+use crate::ports::{Changed, Unavailable};
 use crate::postgres::batch::signed;
 use crate::postgres::connect::{Link, reason};
 use crate::postgres::link::{RECONNECT_MS, Shared, alive, bounded, connect, id_of};
@@ -30,15 +30,6 @@ pub(super) struct Due {
     pub(super) until_ms: UnixMillis,
     pub(super) limit: usize,
     pub(super) done: oneshot::Sender<Result<Vec<(AttemptId, UnixMillis)>, Unavailable>>,
-}
-
-/// What another server has changed.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Changed {
-    /// This record.
-    One(AttemptId),
-    /// Any record: notifications may have been lost.
-    Any,
 }
 
 /// Everything beside loads and swaps, on one connection: notifications both ways, what is due, and the sign of life.
@@ -68,7 +59,7 @@ pub(super) async fn side(
             }
         };
         // What changed until now was not notified.
-        let _ = changed.send(Changed::Any);
+        let _ = changed.send(Changed::Unheard);
         let mut beat = tokio::time::interval(Duration::from_millis(ALIVE_EVERY_MS));
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -121,7 +112,7 @@ async fn without_link(
 ) -> bool {
     for _ in 0..RECONNECT_MS / POLL_MS {
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
-        if changed.send(Changed::Any).is_err() {
+        if changed.send(Changed::Unheard).is_err() {
             return false;
         }
         while let Ok(due) = dues.try_recv() {
@@ -149,8 +140,8 @@ async fn listen(link: &Link) -> Result<i32, tokio_postgres::Error> {
 fn tell(changed: &mpsc::UnboundedSender<Changed>, payload: &str) {
     for id in payload.split(' ') {
         let told = match u128::from_str_radix(id, 16) {
-            Ok(id) => Changed::One(AttemptId::from_bytes(id.to_be_bytes())),
-            Err(_) => Changed::Any,
+            Ok(id) => Changed::Record(AttemptId::from_bytes(id.to_be_bytes())),
+            Err(_) => Changed::Unnamed,
         };
         let _ = changed.send(told);
     }

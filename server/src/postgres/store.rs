@@ -12,11 +12,11 @@ use tokio_postgres::{Client, Transaction};
 
 use crate::counters::Counters;
 use crate::failure::Failure;
-use crate::ports::{Scan, Store, Swap, Swapped, Unavailable};
+use crate::ports::{Changed, Scan, Store, Swap, Swapped, Unavailable};
 use crate::postgres::connect::{Database, reason};
 use crate::postgres::link::Shared;
 use crate::postgres::schema::{meta, migrate};
-use crate::postgres::side::{Changed, Due};
+use crate::postgres::side::Due;
 use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Channels, Load, Write};
 use crate::store::health::{Health, now_ms};
@@ -312,10 +312,9 @@ impl Store for PostgresStore {
         Scan::SHARED
     }
 
-    async fn changed(&self) -> Option<AttemptId> {
+    async fn changed(&self) -> Changed {
         match self.changed.lock().await.recv().await {
-            Some(Changed::One(id)) => Some(id),
-            Some(Changed::Any) => None,
+            Some(changed) => changed,
             None => std::future::pending().await,
         }
     }

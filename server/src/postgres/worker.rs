@@ -12,12 +12,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::types::ToSql;
 
 use crate::counters::Count;
-use crate::ports::Unavailable;
+use crate::ports::{Changed, Unavailable};
 use crate::postgres::batch::{Batch, outcome, split_twice};
 use crate::postgres::connect::reason;
 use crate::postgres::link::{Kept, Shared, TIMEOUT_S, alive, bounded, id_of};
 use crate::postgres::schema::{LOAD, SWAP};
-use crate::postgres::side::{Changed, Due, side};
+use crate::postgres::side::{Due, side};
 
 /// Connections that write. While they wait for their commits, the next statement gathers what comes.
 const WRITERS: usize = 4;

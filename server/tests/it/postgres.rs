@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pay_once::ports::{Store, Swap, Swapped};
+use pay_once::ports::{Changed, Store, Swap, Swapped};
 use pay_once::postgres::connect::Database;
 use pay_once::postgres::store::{PostgresStore, Promises};
 use pay_once_core::{AttemptId, RecordVersion};
@@ -367,9 +367,10 @@ fn a_server_hears_which_record_another_one_has_written() {
     };
     block_on(async {
         // Both listen: the first word of each is that any record may have changed.
-        assert_eq!((writes.changed().await, hears.changed().await), (None, None));
+        let first = (writes.changed().await, hears.changed().await);
+        assert_eq!(first, (Changed::Unheard, Changed::Unheard));
         assert_eq!(writes.swap(swap).await, Swapped::Applied);
-        let heard = async { while hears.changed().await != Some(id) {} };
+        let heard = async { while hears.changed().await != Changed::Record(id) {} };
         tokio::time::timeout(PATIENCE, heard).await.unwrap();
         assert_eq!(hears.load(id).await.unwrap(), Some(vec![7]));
     });
