@@ -23,6 +23,7 @@ pub mod case;
 mod client;
 pub mod environment;
 mod filled;
+pub mod loopback;
 mod oracle;
 pub mod table;
 mod transcript;

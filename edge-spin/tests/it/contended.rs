@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::thread;
 
+use pay_once_suite::loopback::free_address;
 use serde_json::Value;
 
-use crate::world::{Mode, World, artifact, ask, body, free_port};
+use crate::world::{Mode, World, artifact, ask, body};
 
 const KEYS: usize = 40;
 const CLIENTS: usize = 8;
@@ -106,7 +107,7 @@ fn the_two_defects_as_they_are_reported() {
         ),
     ] {
         let world = World::new(mode);
-        let host = world.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_port());
+        let host = world.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_address().unwrap());
         let answer = host.post("/race/key", "", &Value::Null);
         assert_eq!(String::from_utf8_lossy(&answer.body), said, "{mode:?}");
     }

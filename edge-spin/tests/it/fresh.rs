@@ -5,9 +5,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pay_once_suite::loopback::free_address;
 use serde_json::Value;
 
-use crate::world::{Mode, World, artifact, ask, free_port};
+use crate::world::{Mode, World, artifact, ask};
 
 /// Longer than the host keeps an instance that nobody asks anything (1 s).
 const UNTIL_IT_IS_GONE: Duration = Duration::from_millis(1_300);
@@ -36,7 +37,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
 fn the_first_request_of_a_fresh_instance_is_of_the_order_of_an_empty_ones() {
     let (ours, bare) = (World::new(Mode::Sqlite), World::new(Mode::Sqlite));
     let our_host = ours.host();
-    let bare_host = bare.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_port());
+    let bare_host = bare.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_address().unwrap());
     let nobodys = "/attempts/pa_00000000000000000000000000";
     // The table, and whatever the first request of a process brings about.
     ask(&bare_host.address, "POST", "/insert/k", &[], &Value::Null).unwrap();

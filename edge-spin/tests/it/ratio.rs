@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pay_once_suite::loopback::free_address;
 use serde_json::Value;
 
-use crate::world::{Mode, World, artifact, ask, body, free_port};
+use crate::world::{Mode, World, artifact, ask, body};
 
 const CLIENTS: u64 = 8;
 const TURN: Duration = Duration::from_secs(3);
@@ -34,7 +35,7 @@ fn rate(serial: &AtomicU64, send: impl Fn(u64) + Sync) -> f64 {
 fn ratio_to_a_bare_component() {
     let (ours, bare) = (World::new(Mode::Sqlite), World::new(Mode::Sqlite));
     let our_host = ours.host();
-    let bare_host = bare.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_port());
+    let bare_host = bare.host_of(&artifact("PAY_ONCE_SPIN_BARE"), free_address().unwrap());
     let serial = AtomicU64::new(0);
     let create = |number: u64, expected: u16| {
         let key = format!("k{number}");

@@ -3,10 +3,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use pay_once_suite::loopback::free_address;
 use pay_once_suite::{GOLDEN, Options, run};
 
 use crate::http;
-use crate::world::{Mode, World, artifact, free_port, until};
+use crate::world::{Mode, World, artifact, until};
 
 fn check(address: &str, world: &World) {
     // Before there is anything that one instance has seen and another has not.
@@ -34,9 +35,9 @@ fn health_is_shown_to_get_and_head(address: &str) {
 }
 
 fn passes(mode: Mode) {
-    let port = free_port();
-    let world = World::with_webhooks_to(mode, &format!("127.0.0.1:{port}"));
-    let host = world.host_of(&artifact("PAY_ONCE_SPIN_COMPONENT"), port);
+    let listen = free_address().unwrap();
+    let world = World::with_webhooks_to(mode, &listen.to_string());
+    let host = world.host_of(&artifact("PAY_ONCE_SPIN_COMPONENT"), listen);
     check(&host.address, &world);
 }
 
@@ -77,8 +78,8 @@ fn the_suite_passes_on_spin_itself() {
         "the suite runs on {}",
         String::from_utf8_lossy(&version.stdout).trim()
     );
-    let port = free_port();
-    let world = World::with_webhooks_to(Mode::Sqlite, &format!("127.0.0.1:{port}"));
+    let listen = free_address().unwrap();
+    let world = World::with_webhooks_to(Mode::Sqlite, &listen.to_string());
     let manifest = include_str!("../../spin.toml");
     let source = manifest
         .lines()
@@ -92,14 +93,14 @@ fn the_suite_passes_on_spin_itself() {
         .arg("up")
         .arg("--from")
         .arg(&path)
-        .args(["--listen", &format!("127.0.0.1:{port}")]);
+        .args(["--listen", &listen.to_string()]);
     command.arg("--state-dir").arg(world.dir().join("state"));
     command.env("SPIN_VARIABLE_PSP_URL", format!("http://{}", world.sandbox));
     for (name, value) in &world.variables {
         command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
     }
     let _spin = Spin(command.stdout(Stdio::null()).spawn().unwrap());
-    let address = format!("127.0.0.1:{port}");
+    let address = listen.to_string();
     until("spin up", Duration::from_secs(60), || {
         http::send(&address, "GET", "/healthz", &[], b"").ok()
     });

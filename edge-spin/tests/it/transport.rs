@@ -1,13 +1,14 @@
 //! What became of a call whose way to the PSP broke (`suite/src/transport.rs`).
 
 use pay_once_suite::environment::Secrets;
+use pay_once_suite::loopback::free_address;
 use pay_once_suite::transport::{transport, transport_config};
 
-use crate::world::{Mode, World, free_port};
+use crate::world::{Mode, World};
 
 #[test]
 fn a_call_that_reached_the_psp_is_never_told_as_not_sent() {
-    let listen = format!("127.0.0.1:{}", free_port());
+    let listen = free_address().unwrap().to_string();
     let mut world = World::new(Mode::Sqlite);
     world.pay_at(&listen);
     let document = transport_config(&listen, &Secrets::default());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use pay_once_sandbox::Settings;
 use pay_once_sandbox::server::{Options, serve};
 use pay_once_suite::environment::{self, Secrets};
+use pay_once_suite::loopback::free_address;
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
@@ -46,15 +47,6 @@ pub(crate) struct World {
 /// A path of an artifact that `edge-spin/test` built.
 pub(crate) fn artifact(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set; run edge-spin/test"))
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// The digest of a key: what the suite's configuration has for a shop with that token.
@@ -130,15 +122,15 @@ impl World {
 
     /// Starts a host process over this world's stores.
     pub(crate) fn host(&self) -> Host {
-        self.host_of(&artifact("PAY_ONCE_SPIN_COMPONENT"), free_port())
+        self.host_of(&artifact("PAY_ONCE_SPIN_COMPONENT"), free_address().unwrap())
     }
 
-    pub(crate) fn host_of(&self, component: &str, port: u16) -> Host {
+    pub(crate) fn host_of(&self, component: &str, listen: SocketAddr) -> Host {
         let variables = self.dir.join("variables.json");
         std::fs::write(&variables, json!(self.variables).to_string()).unwrap();
         let mut command = Command::new(artifact("PAY_ONCE_SPIN_HOST"));
         command
-            .args(["--component", component, "--listen", &format!("127.0.0.1:{port}")])
+            .args(["--component", component, "--listen", &listen.to_string()])
             .arg("--sqlite")
             .arg(self.sqlite_path())
             .arg("--key-value-file")
@@ -245,7 +237,10 @@ fn sandbox(webhook_url: Option<String>) -> String {
 
 /// A Redis server that writes every change to disk before it answers.
 fn redis(dir: &Path) -> (Child, u16) {
-    let port = free_port();
+    // The host takes a port alone. Nothing restarts it, and so nothing has time to take the port.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
     let server = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""])
         .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])

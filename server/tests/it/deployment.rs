@@ -40,14 +40,7 @@ pub(crate) fn two_merchants(
     std::fs::write(&config, text).unwrap();
     let mut environment = environment.to_vec();
     environment.push(("IT_PSP_KEY", "sk_outside"));
-    let arguments = [
-        "--config",
-        config.to_str().unwrap(),
-        "--listen",
-        "127.0.0.1:0",
-        "--log",
-        "error",
-    ];
+    let arguments = ["--config", config.to_str().unwrap(), "--log", "error"];
     (Server::start_with(&arguments, &environment), dir)
 }
 

@@ -91,8 +91,6 @@ fn place(latency_ms: u64, capabilities: &str) -> Place {
             let arguments = [
                 "--config",
                 file.to_str().unwrap(),
-                "--listen",
-                "127.0.0.1:0",
                 "--log",
                 "error",
                 "--store",

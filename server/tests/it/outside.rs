@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use pay_once_sandbox::server::{Options, serve};
 use pay_once_sandbox::{Dials, RangeMs, Settings};
+use pay_once_suite::loopback::free_address;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -100,9 +101,7 @@ pub(crate) fn place(
     environment: &[(&str, &str)],
 ) -> (Server, Outside, Dir) {
     // A port of the server's own, known to the PSP before the server runs.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = free.local_addr().unwrap().to_string();
-    drop(free);
+    let listen = free_address().unwrap().to_string();
     let psp = Outside::start(dials, format!("http://{listen}/webhooks"));
     let dir = Dir::new();
     let config = dir.path().join("pay-once.toml");

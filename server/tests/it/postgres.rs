@@ -1,6 +1,6 @@
 //! PostgreSQL, started and killed by the tests, and what a server demands of it before it serves.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use pay_once::ports::{Changed, Store, Swap, Swapped};
 use pay_once::postgres::connect::Database;
 use pay_once::postgres::store::{PostgresStore, Promises};
 use pay_once_core::{AttemptId, RecordVersion};
+use pay_once_suite::loopback::free_address;
 use serde_json::json;
 
 use crate::server::{Dir, Server, command};
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A database server of its own.
 pub(crate) struct Cluster {
     dir: Dir,
-    port: u16,
+    address: SocketAddr,
     settings: Vec<String>,
     running: Option<Child>,
     /// What `--store` takes.
@@ -39,17 +40,13 @@ impl Cluster {
         let mut init = as_postgres("initdb");
         init.args(["--auth", "trust", "--username", "postgres", "--no-sync", "-D"]);
         run(init.arg(dir.path().join("data")));
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let address = free_address().unwrap();
         let mut cluster = Self {
             dir,
-            port,
+            address,
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
             running: None,
-            url: format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"),
+            url: format!("postgres://postgres@{address}/postgres?sslmode=disable"),
         };
         cluster.run();
         cluster
@@ -72,9 +69,9 @@ impl Cluster {
         let mut server = as_postgres("postgres");
         server.args([
             "-p",
-            &self.port.to_string(),
+            &self.address.port().to_string(),
             "-c",
-            "listen_addresses=127.0.0.1",
+            &format!("listen_addresses={}", self.address.ip()),
             "-k",
         ]);
         server.arg(self.dir.path()).arg("-D").arg(self.data());
@@ -111,7 +108,8 @@ impl Cluster {
     /// One statement.
     pub(crate) fn psql(&self, statement: &str) -> Output {
         let mut psql = Command::new("psql");
-        psql.args(["-X", "-A", "-t", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        let (ip, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        psql.args(["-X", "-A", "-t", "-h", &ip, "-p", &port]);
         psql.args(["-U", "postgres", "-c", statement, "postgres"])
             .output()
             .unwrap()
@@ -247,15 +245,14 @@ impl Drop for Proxy {
 
 fn behind_a_proxy(mode: &str) -> Proxy {
     let mut cluster = Cluster::migrated();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let address = free_address().unwrap();
     let file = cluster.dir.path().join("pgbouncer.ini");
     let text = format!(
-        "[databases]\npostgres = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
-        cluster.port
+        "[databases]\npostgres = host={} port={} user=postgres\n[pgbouncer]\nlisten_addr = {}\nlisten_port = {}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
+        cluster.address.ip(),
+        cluster.address.port(),
+        address.ip(),
+        address.port()
     );
     std::fs::write(&file, text).unwrap();
     let null = || Stdio::null();
@@ -268,11 +265,11 @@ fn behind_a_proxy(mode: &str) -> Proxy {
         .spawn()
         .unwrap();
     let until = Instant::now() + PATIENCE;
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while std::net::TcpStream::connect(address).is_err() {
         assert!(Instant::now() < until, "PgBouncer does not start");
         thread::sleep(Duration::from_millis(20));
     }
-    cluster.url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+    cluster.url = format!("postgres://postgres@{address}/postgres?sslmode=disable");
     Proxy(proxy, cluster)
 }
 
@@ -322,8 +319,9 @@ fn a_certificate_of_an_unknown_authority_is_refused() {
     cluster.settings.push("ssl=on".to_owned());
     cluster.run();
     cluster.url = format!(
-        "postgres://postgres@localhost:{}/postgres?sslmode=require",
-        cluster.port
+        "postgres://postgres@localhost:{}/postgres?sslmode=require&hostaddr={}",
+        cluster.address.port(),
+        cluster.address.ip()
     );
     let said = cluster.refused();
     assert!(

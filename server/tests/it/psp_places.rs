@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use pay_once::bounds::names::Resolve;
 use pay_once::psp_client::{Connect, TcpConnect};
+use pay_once_suite::loopback::free_address;
 use serde_json::{Value, json};
 use tokio::task::{LocalSet, spawn_local};
 
@@ -144,9 +145,7 @@ fn a_psp_that_hangs_takes_no_more_than_its_places() {
 
 #[test]
 fn a_circuit_opens_and_closes_again() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address().unwrap();
     let (well, _) = psp(approves);
     let (server, _dir) = two_merchants([&address.to_string(), &well], 2_000, &[]);
     let mut nth = 0;

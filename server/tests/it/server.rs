@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use pay_once_suite::loopback::own_ip;
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
@@ -105,7 +106,7 @@ impl Server {
         let listen = if arguments.iter().any(|a| a == "--listen") {
             None
         } else {
-            Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()))
+            Some(any_ports())
         };
         let output = Arc::default();
         let (child, readers, address, sandbox, operators) = spawn(
@@ -136,7 +137,7 @@ impl Server {
         shell.env("PAY_ONCE_ADMIN_LISTEN", "127.0.0.1:0");
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         let (data, output) = (Dir::new(), Arc::default());
-        let listen = Some(("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()));
+        let listen = Some(any_ports());
         let (child, readers, address, sandbox, operators) =
             spawn(shell, &arguments, &[], &data, listen, &output);
         Self {
@@ -341,6 +342,12 @@ pub(crate) fn ledger(sandbox: &str, id: &str) -> Value {
         }),
         _ => panic!("{answer:?}"),
     }
+}
+
+/// Where a first start listens: for the API and for the sandbox PSP.
+fn any_ports() -> (String, String) {
+    let any = format!("{}:0", own_ip());
+    (any.clone(), any)
 }
 
 fn without_listen(arguments: &[String]) -> Vec<String> {

@@ -42,14 +42,7 @@ fn place_with(more: &[&str]) -> Place {
     let file = dir.path().join("suite.toml");
     let document = config(&format!("http://{psp}"), &Secrets::default());
     std::fs::write(&file, pay_once_suite::environment::toml(&document).unwrap()).unwrap();
-    let mut arguments = vec![
-        "--config",
-        file.to_str().unwrap(),
-        "--listen",
-        "127.0.0.1:0",
-        "--log",
-        "error",
-    ];
+    let mut arguments = vec!["--config", file.to_str().unwrap(), "--log", "error"];
     arguments.extend(more);
     let environment = [(PSP_KEY_ENV, PSP_KEY), (WEBHOOK_SECRET_ENV, WEBHOOK_SECRET)];
     let server = Server::start_with(&arguments, &environment);

@@ -1,28 +1,20 @@
 //! What became of a call whose way to the PSP broke (`suite/src/transport.rs`).
 
-use std::net::TcpListener;
-
 use pay_once_suite::environment::{PSP_KEY, PSP_KEY_ENV, Secrets, WEBHOOK_SECRET, WEBHOOK_SECRET_ENV, toml};
+use pay_once_suite::loopback::free_address;
 use pay_once_suite::transport::{transport, transport_config};
 
 use crate::server::{Dir, Server};
 
 #[test]
 fn a_call_that_reached_the_psp_is_never_told_as_not_sent() {
-    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = free_address().unwrap();
     let dir = Dir::new();
     let file = dir.path().join("transport.toml");
     let document = transport_config(&listen.to_string(), &Secrets::default());
     std::fs::write(&file, toml(&document).unwrap()).unwrap();
     let server = Server::start_with(
-        &[
-            "--config",
-            file.to_str().unwrap(),
-            "--listen",
-            "127.0.0.1:0",
-            "--log",
-            "error",
-        ],
+        &["--config", file.to_str().unwrap(), "--log", "error"],
         &[(PSP_KEY_ENV, PSP_KEY), (WEBHOOK_SECRET_ENV, WEBHOOK_SECRET)],
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
