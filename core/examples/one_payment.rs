@@ -45,6 +45,13 @@ impl Adapter {
                     let result = self.send(&call);
                     turn.read(&self.config, &result, self.now_ms);
                 }
+                Action::Search(search) => {
+                    let records = self
+                        .store
+                        .iter()
+                        .filter_map(|(id, (_, bytes))| Record::decode(*id, bytes).ok());
+                    turn.found(&self.config, search.among(records), self.now_ms);
+                }
                 Action::Load => self.load(&mut turn),
                 Action::Swap => {
                     let swapped = self.swap(&turn);

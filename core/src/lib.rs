@@ -20,7 +20,8 @@
 //!
 //! ```
 //! use pay_once_core::{
-//!     Action, AttemptId, Call, CallResult, Config, Entropy, Questions, Record, Response, Swap, Swapped, Turn, UnixMillis,
+//!     Action, AttemptId, Call, CallResult, Config, Entropy, Found, SearchError, Questions, Record, Response, Search, Swap, Swapped,
+//!     Turn, UnixMillis,
 //! };
 //!
 //! /// What your platform has to offer.
@@ -29,6 +30,7 @@
 //!     fn entropy(&self) -> u128;
 //!     fn load(&self, id: AttemptId) -> Result<Option<Vec<u8>>, String>;
 //!     fn swap(&self, swap: Swap) -> Swapped;
+//!     fn search(&self, search: &Search) -> Result<Found, SearchError>;
 //!     fn send(&self, call: &Call) -> CallResult;
 //!     fn send_behind(&self, call: Call);
 //!     fn set_timer(&self, id: AttemptId, at_ms: Option<UnixMillis>, is_latest: bool);
@@ -40,6 +42,7 @@
 //!     loop {
 //!         match turn.next(platform.now_ms(), questions) {
 //!             Action::Read(call) => turn.read(config, &platform.send(&call), platform.now_ms()),
+//!             Action::Search(search) => turn.found(config, platform.search(&search), platform.now_ms()),
 //!             Action::Load => {
 //!                 let id = turn.id()?;
 //!                 match platform.load(id).map(|bytes| bytes.map(|bytes| Record::decode(id, &bytes)).transpose()) {
@@ -116,11 +119,14 @@ pub use base::time::{Millis, UnixMillis};
 pub use base::trace::TraceParent;
 pub use base::version::RecordVersion;
 pub use contract::error::{error_code, error_codes};
+pub use contract::search::{Found, Place, Search, SearchError};
+pub use contract::search_walk::{Ask, Row, Walk};
 pub use host::action::{Action, Note};
 pub use host::clock::{Clock, ClockNote};
 pub use host::measure::Measure;
 pub use host::store::{RetryBudget, Swap, Swapped};
 pub use host::turn::Turn;
+pub use journal::indexed::{IndexEntry, SearchState};
 pub use journal::record::{Record, RecordError};
 pub use journal::standing::{Standing, WaitsFor};
 pub use journal::status::Status;
@@ -130,6 +136,7 @@ pub use machine::handle::{finalized, handle, may_be_finalized};
 pub use machine::pending::PendingRequest;
 pub use machine::route::{body_bytes_max, body_did_not_arrive, not_answered, not_configured, route};
 pub use machine::routed::{EventRead, Routed};
+pub use machine::search::PendingSearch;
 pub use machine::step::{Input, Outcome, Reply, Step, Write};
 pub use psp::call::{ANSWER_HEADERS, Call, CallResult, HttpCall};
 pub use psp::questions::Questions;

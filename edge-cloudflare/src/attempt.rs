@@ -10,7 +10,7 @@ use std::rc::Rc;
 use futures_util::future::select;
 use pay_once_core::{
     Action, AttemptId, Call, CallResult, Config, Measure, Note, Questions, Record, RecordError, Response,
-    Swapped, TraceParent, Turn, Write, body_did_not_arrive, not_answered,
+    SearchError, SearchState, Swapped, TraceParent, Turn, Write, body_did_not_arrive, not_answered,
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ use crate::concern::log_rejection;
 use crate::finals::Copy;
 use crate::journal::{Failed, Journal};
 use crate::wire::{Asked, translate};
-use crate::{finals, measures, settings, system};
+use crate::{finals, measures, search, settings, system};
 
 /// One attempt's object, in this life of it.
 pub(crate) struct Object {
@@ -33,8 +33,10 @@ pub(crate) struct Object {
     changed: Notify,
     /// How often the record has changed in this life.
     changes: Cell<u64>,
-    /// The copy in the cache, as far as this life knows.
+    /// The copies in the cache and in the search, as far as this life knows.
     copy: Copy,
+    /// The name under which a search finds the attempt parked, if one was put in this life.
+    parked_name: RefCell<Option<String>>,
     /// What was asked in this life.
     questions: RefCell<Questions>,
 }
@@ -114,6 +116,7 @@ impl Object {
             changed: Notify::new(),
             changes: Cell::new(0),
             copy: Copy::default(),
+            parked_name: RefCell::default(),
             questions: RefCell::default(),
         }
     }
@@ -129,6 +132,8 @@ impl Object {
                     let result = measures::counted_send(&self.env, &call).await;
                     turn.read(config, &result, system::now_ms());
                 }
+                // The Worker has answered it: an object has one attempt.
+                Action::Search(_) => turn.found(config, Err(SearchError::Unavailable), system::now_ms()),
                 // No await from here to the end of `put`.
                 Action::Load => {
                     let Some(id) = turn.id() else { return ran };
@@ -213,7 +218,17 @@ impl Object {
         measures::count(&self.env, Some(id), || Measure::of_write(write, system::now_ms()));
         self.changes.set(self.changes.get().wrapping_add(1));
         self.changed.notify_waiters();
-        if write.is_final() && self.copy.is_due(true) {
+        let entry = write.record.index_entry();
+        let before = write
+            .expected_version
+            .and_then(|version| write.record.entry_at(version));
+        let was_parked = before.filter(|before| before.state == SearchState::Parked);
+        if let Some(before) = &was_parked {
+            self.parked_name.replace(Some(search::state_name(id, before)));
+        }
+        if (write.is_final() || search::is_kept(entry.state) || was_parked.is_some())
+            && self.copy.is_due(true)
+        {
             self.in_background(Rc::clone(self).copy(write.record.id()));
         }
     }
@@ -241,8 +256,8 @@ impl Object {
         }
     }
 
-    /// Puts a copy of the record into the cache, and again while there is news: at each moment the last one wins, and a
-    /// copy that lacks evidence which came after the end (rule 8) does not stay.
+    /// Puts a copy of the record into the cache if it is final, and into the search, and again while there is news: at each moment the
+    /// last one wins, and a copy that lacks evidence which came after the end (rule 8) does not stay.
     async fn copy(self: Rc<Self>, id: AttemptId) {
         loop {
             self.copy.begin();
@@ -252,7 +267,11 @@ impl Object {
                 Err(_) => None,
             };
             let is_kept = match bytes {
-                Some(bytes) => finals::keep(&self.env, id, &bytes).await,
+                Some(bytes) => {
+                    let before = self.parked_name.borrow().clone();
+                    let is_found = search::keep(&self.env, id, &bytes, before.as_deref()).await;
+                    is_found & finals::keep(&self.env, id, &bytes).await
+                }
                 None => false,
             };
             if !self.copy.end(is_kept) {

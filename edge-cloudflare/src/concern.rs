@@ -9,7 +9,7 @@ use serde_json::json;
 use worker::Env;
 
 use crate::wire::Asked;
-use crate::{measures, system};
+use crate::{measures, search, system};
 
 /// The attempt that a request concerns and what to hand to it, or the answer at once.
 pub(crate) enum Concern {
@@ -25,6 +25,10 @@ pub(crate) async fn concern(env: &Env, config: &Config, asked: &Asked, since_ms:
             Routed::Reply(response) => return Concern::Reply(response),
             Routed::Attempt { id, input } => return Concern::Attempt(id, input),
             Routed::Read(event) => read(env, config, *event).await,
+            Routed::Search(pending) => {
+                let found = search::page(env, &pending.search).await;
+                return Concern::Reply(pending.answer(config, found, system::now_ms()));
+            }
         };
     }
 }

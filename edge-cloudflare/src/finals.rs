@@ -88,6 +88,10 @@ pub(crate) async fn answer(env: &Env, id: AttemptId, input: &Input) -> Option<Re
 
 /// Puts a copy into the cache; whether it arrived. No answer depends on it.
 pub(crate) async fn keep(env: &Env, id: AttemptId, bytes: &[u8]) -> bool {
+    // Only the end is the same for ever.
+    if !Record::decode(id, bytes).is_ok_and(|record| record.is_final()) {
+        return true;
+    }
     let Ok(cache) = env.kv(BINDING) else {
         // There is no cache, so there is nothing to be done about it.
         return true;

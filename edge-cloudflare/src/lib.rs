@@ -14,6 +14,7 @@ mod front;
 mod journal;
 mod measures;
 mod psp_client;
+mod search;
 mod settings;
 mod sync_kv;
 mod system;

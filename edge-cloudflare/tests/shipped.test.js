@@ -22,5 +22,5 @@ test("wrangler would deploy it", { timeout: 120_000 }, async () => {
   const args = [wrangler, "deploy", "--dry-run", "--config", join(folder, "wrangler.toml")];
   const { code, output } = await run(process.execPath, args, { env });
   assert.equal(code, 0, output);
-  for (const binding of ["ATTEMPTS", "FINALS", "PAY_ONCE"]) assert.ok(output.includes(binding), output);
+  for (const binding of ["ATTEMPTS", "FINALS", "SEARCH", "PAY_ONCE"]) assert.ok(output.includes(binding), output);
 });

@@ -29,6 +29,7 @@ pub mod probe;
 mod reports;
 pub mod server;
 pub mod sqlite;
+mod sqlite_search;
 pub mod stamped;
 pub mod stores;
 pub mod sweep;

@@ -5,7 +5,8 @@ use std::future::Future;
 
 use futures::future::{Either, select};
 use pay_once_core::{
-    AttemptId, Call, CallResult, Entropy, Measure, Millis, PspProblem, TraceParent, UnixMillis,
+    AttemptId, Call, CallResult, Entropy, Found, Measure, Millis, PspProblem, Search, SearchError,
+    TraceParent, UnixMillis,
 };
 pub use pay_once_core::{Swap, Swapped};
 use serde::Serialize;
@@ -104,6 +105,17 @@ pub trait Store: 'static {
         until_ms: UnixMillis,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(AttemptId, UnixMillis)>, StoreError>>;
+    /// The page of a search.
+    fn search(&self, search: Search) -> impl Future<Output = Result<Found, SearchError>> {
+        let _ = search;
+        let why = "This deployment keeps its records in a key-value store, which has no index to search in. A deployment with the store \"sqlite\" has one.";
+        std::future::ready(Err(SearchError::Unsupported(why)))
+    }
+    /// Makes what a search goes by for records that a build without it has written, at most `limit`. Says for how many.
+    fn index_missing(&self, limit: usize) -> impl Future<Output = Result<usize, StoreError>> {
+        let _ = limit;
+        std::future::ready(Ok(0))
+    }
     /// Moves the time at which a record wants to be woken, if it is still `at_ms`; `None`: it wants nothing. It is a hint: what is due follows from
     /// the record. Says whether it was moved, so that of several sweeps one wakes a record.
     fn move_wake(

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use pay_once_core::{
     Action, AttemptId, Call, Config, Measure, Millis, Note, Questions, Record, RecordError, Request,
-    Response, TraceParent, Turn, UnixMillis, Write,
+    Response, SearchError, TraceParent, Turn, UnixMillis, Write,
 };
 
 use crate::ports::{
@@ -132,6 +132,12 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
                 Action::Read(call) => {
                     let result = self.send(&call).await;
                     turn.read(&self.config, &result, self.world.now_ms());
+                }
+                Action::Search(search) => {
+                    let searched = self.store.search(*search);
+                    let found = within(&*self.world, STORE_TIMEOUT_MS, searched).await;
+                    let found = found.unwrap_or(Err(SearchError::Unavailable));
+                    turn.found(&self.config, found, self.world.now_ms());
                 }
                 Action::Load => {
                     let Some(id) = turn.id() else { return (ran, true) };

@@ -5,10 +5,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pay_once_core::{AttemptId, UnixMillis};
+use pay_once_core::{AttemptId, Found, Search, SearchError, UnixMillis};
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
 use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};
+use crate::sqlite_search;
 use crate::wasi::WasiWorld;
 
 /// Run when a statement finds no table. WAL costs one sync a commit where the default costs three; libSQL has its own
@@ -25,8 +26,23 @@ const SCHEMA: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS records_by_wake ON records (wake_at_ms) WHERE wake_at_ms IS NOT NULL",
 ];
+/// Run when a statement finds a table of a build without the columns of a search. What is there already is left as it is.
+const COLUMNS: [&str; 8] = [
+    "ALTER TABLE records ADD COLUMN merchant TEXT",
+    "ALTER TABLE records ADD COLUMN order_id TEXT",
+    "ALTER TABLE records ADD COLUMN state TEXT",
+    "ALTER TABLE records ADD COLUMN since_ms INTEGER",
+    "ALTER TABLE records ADD COLUMN indexed_version INTEGER",
+    "CREATE INDEX IF NOT EXISTS records_by_state ON records (state, merchant, since_ms, id)",
+    "CREATE INDEX IF NOT EXISTS records_by_order ON records (order_id, merchant, id) WHERE order_id IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS records_not_indexed ON records (place) WHERE indexed_version IS NOT version",
+];
 /// SQLite's words for a table that is not there.
 const NO_TABLE: &str = "no such table";
+/// Its words for a column that is not there, in a statement that inserts and in any other.
+const NO_COLUMN: [&str; 2] = ["has no column named", "no such column"];
+/// Its words for a column that is there.
+const HAS_COLUMN: &str = "duplicate column name";
 /// The installation that the store belongs to: the one that is noted; `""` if there are records and no note, since those were
 /// begun before there were names; NULL if there is nothing yet.
 const NOTED: &str = "SELECT coalesce(
@@ -36,10 +52,13 @@ const NOTE: &str = "INSERT INTO meta (name, value)
     SELECT 'installation', coalesce((SELECT '' FROM records LIMIT 1), ?1) WHERE true
     ON CONFLICT (name) DO NOTHING";
 const LOAD: &str = "SELECT bytes FROM records WHERE id = ?1";
-const INSERT: &str = "INSERT INTO records (id, version, wake_at_ms, bytes) VALUES (?1, ?2, ?3, ?4)
+const INSERT: &str = "INSERT INTO records
+    (id, version, wake_at_ms, bytes, state, since_ms, merchant, order_id, indexed_version)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?2)
     ON CONFLICT (id) DO NOTHING RETURNING version";
-const UPDATE: &str = "UPDATE records SET version = ?2, wake_at_ms = ?3, bytes = ?4
-    WHERE id = ?1 AND version = ?5 RETURNING version";
+const UPDATE: &str =
+    "UPDATE records SET version = ?2, wake_at_ms = ?3, bytes = ?4, state = ?5, since_ms = ?6,
+    indexed_version = ?2 WHERE id = ?1 AND version = ?7 RETURNING version";
 const DUE: &str = "SELECT id, wake_at_ms FROM records WHERE wake_at_ms <= ?1 ORDER BY wake_at_ms LIMIT ?2";
 const MOVE: &str = "UPDATE records SET wake_at_ms = ?3 WHERE id = ?1 AND wake_at_ms = ?2 RETURNING id";
 
@@ -110,6 +129,11 @@ impl SqliteStore {
                         made?;
                     }
                 }
+                self.add_columns(&connection).await?;
+                execute(&connection, statement, values).await
+            }
+            Err(Error::Io(why)) if NO_COLUMN.iter().any(|words| why.contains(words)) => {
+                self.add_columns(&connection).await?;
                 execute(&connection, statement, values).await
             }
             Err(error) => {
@@ -119,6 +143,16 @@ impl SqliteStore {
             }
             rows => rows,
         }
+    }
+
+    async fn add_columns(&self, connection: &Connection) -> Result<(), Error> {
+        for statement in COLUMNS {
+            match execute(connection, statement, Vec::new()).await {
+                Err(Error::Io(why)) if why.contains(HAS_COLUMN) => {}
+                done => drop(done?),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -153,9 +187,15 @@ impl Store for SqliteStore {
             integer(swap.version.get()),
             wake_at,
             Value::Blob(swap.bytes),
+            Value::Text(swap.entry.state.as_str().to_owned()),
+            time(swap.entry.since_ms),
         ];
         let statement = match swap.expected_version {
-            None => INSERT,
+            None => {
+                values.push(Value::Text(swap.entry.merchant.to_string()));
+                values.push(swap.entry.order_id.map_or(Value::Null, Value::Text));
+                INSERT
+            }
             Some(version) => {
                 values.push(integer(version.get()));
                 UPDATE
@@ -189,6 +229,23 @@ impl Store for SqliteStore {
             Some((AttemptId::from_bytes(id.try_into().ok()?), at_ms))
         };
         Ok(rows.iter().filter_map(read).collect())
+    }
+
+    async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        self.trusted(false).await.map_err(|_| SearchError::Unavailable)?;
+        sqlite_search::page(
+            async |statement, values| self.run(statement, values).await,
+            search,
+        )
+        .await
+    }
+
+    async fn index_missing(&self, limit: usize) -> Result<usize, StoreError> {
+        self.trusted(false).await?;
+        let run = async |statement, values| self.run(statement, values).await;
+        sqlite_search::index_missing(run, limit)
+            .await
+            .map_err(unavailable)
     }
 
     async fn move_wake(

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pay_once_core::{AttemptId, UnixMillis};
+use pay_once_core::{AttemptId, Found, Search, SearchError, UnixMillis};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value;
 
@@ -67,6 +67,20 @@ impl Store for AnyStore {
         match self {
             Self::Sqlite(store) => store.due(until_ms, limit).await,
             Self::KeyValue(store) => store.due(until_ms, limit).await,
+        }
+    }
+
+    async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        match self {
+            Self::Sqlite(store) => store.search(search).await,
+            Self::KeyValue(store) => store.search(search).await,
+        }
+    }
+
+    async fn index_missing(&self, limit: usize) -> Result<usize, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.index_missing(limit).await,
+            Self::KeyValue(store) => store.index_missing(limit).await,
         }
     }
 

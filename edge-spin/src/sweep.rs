@@ -13,6 +13,8 @@ use crate::server::{STORE_TIMEOUT_MS, Server, too_slow};
 pub const BEHIND_REQUEST_MAX: usize = 4;
 /// Most records that `POST /internal/sweep` wakes.
 pub const ASKED_MAX: usize = 100;
+/// Most records that `POST /internal/sweep` indexes.
+const INDEXED_MAX: usize = 50;
 /// An instance sweeps behind its requests this often, in milliseconds.
 pub const EVERY_MS: Millis = Millis::new(1_000);
 /// Nobody else wakes a record for this long after a sweep took it up, in milliseconds: its owner may have died.
@@ -25,6 +27,8 @@ pub struct Swept {
     pub due: usize,
     /// Of these, the ones that this sweep woke; others were woken elsewhere.
     pub woken: usize,
+    /// Records of a build that had no search, which a search finds now.
+    pub indexed: usize,
 }
 
 impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
@@ -39,6 +43,7 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
         let mut swept = Swept {
             due: due.len(),
             woken: 0,
+            indexed: 0,
         };
         for (id, at_ms) in due {
             let taken_ms = self.world.now_ms() + TAKEN_MS;
@@ -64,6 +69,12 @@ impl<W: World, S: Store, P: PspTransport, F: Finals> Server<W, S, P, F> {
             within(&*self.world, STORE_TIMEOUT_MS, moved)
                 .await
                 .unwrap_or_else(|| Err(too_slow()))?;
+        }
+        if limit == ASKED_MAX {
+            // Behind no request: whoever asked for this sweep can wait.
+            let missing = self.store.index_missing(INDEXED_MAX);
+            let indexed = within(&*self.world, STORE_TIMEOUT_MS, missing).await;
+            swept.indexed = indexed.unwrap_or_else(|| Err(too_slow()))?;
         }
         Ok(swept)
     }

@@ -1,13 +1,13 @@
 //! What an attempt looks like in an answer ([`pay_once_core::contract::view::AttemptView`]).
 
-use pay_once_core::Status;
 use pay_once_core::journal::entry::{CaptureMethod, EntryKind, Operation};
 use pay_once_core::limits::{
     AMOUNT_MINOR_MAX, ENTRIES_MAX, METADATA_MEMBERS_MAX, METADATA_NAME_CHARS_MAX, METADATA_VALUE_CHARS_MAX,
-    ORDER_ID_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX,
+    ORDER_ID_CHARS_MAX, RESOLVE_TEXT_CHARS_MAX, SEARCH_LIMIT_MAX,
 };
 use pay_once_core::psp::amount::is_currency;
 use pay_once_core::recovery::OperationState;
+use pay_once_core::{SearchState, Status};
 use serde_json::{Value, json};
 
 use crate::{schema, word};
@@ -19,6 +19,11 @@ pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
     [
         ("Attempt", attempt()),
         ("AttemptId", attempt_id()),
+        (
+            "SearchState",
+            json!({"enum": SearchState::ALL.map(SearchState::as_str)}),
+        ),
+        ("Page", page()),
         ("Amount", amount()),
         ("Currency", currency()),
         (
@@ -133,6 +138,31 @@ fn attempt() -> Value {
             holds(Status::Declined, "decline"),
             holds(Status::RequiresAction, "next_action"),
         ],
+    })
+}
+
+/// A page of a search ([`pay_once_core::contract::search::Page`]).
+fn page() -> Value {
+    let listed = json!({
+        "type": "object",
+        "properties": {
+            "merchant": {"type": "string", "description": "The merchant that owns the attempt. Only operators are told."},
+            "state": schema("SearchState"),
+            "state_since": schema("TimeMs"),
+        },
+        "required": ["state", "state_since"],
+    });
+    json!({
+        "type": "object",
+        "properties": {
+            "attempts": {
+                "type": "array",
+                "maxItems": SEARCH_LIMIT_MAX,
+                "items": {"allOf": [schema("Attempt"), listed]},
+            },
+            "next": {"type": "string", "description": "The `after` of the next page. Not there on the last page."},
+        },
+        "required": ["attempts"],
     })
 }
 

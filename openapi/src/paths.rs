@@ -1,13 +1,16 @@
 //! The calls: what is sent, what may come, and what can be done next (links).
 
-use pay_once_core::limits::{KEY_CHARS_MAX, PREFER_WAIT_S_MAX};
+use pay_once_core::limits::{
+    CURSOR_BYTES_MAX, KEY_CHARS_MAX, PREFER_WAIT_S_MAX, SEARCH_LIMIT_MAX, SEARCH_LIMIT_USUAL,
+    SEARCH_OLDER_THAN_S_MAX,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{errors, join, schema};
 
 pub(crate) fn paths() -> Value {
     json!({
-        "/attempts": {"post": create()},
+        "/attempts": {"post": create(), "get": search(), "head": search_head()},
         "/attempts/{attempt_id}": {"get": read(), "head": head()},
         "/attempts/{attempt_id}/authorize": {"post": operation(&AUTHORIZE)},
         "/attempts/{attempt_id}/capture": {"post": operation(&CAPTURE)},
@@ -170,6 +173,73 @@ fn head() -> Value {
         "parameters": [attempt_id()],
         "responses": responses,
     })
+}
+
+const SEARCH_REFUSALS: &[u16] = &[400, 401, 403, 413, 415, 501, 503];
+
+fn search() -> Value {
+    json!({
+        "operationId": "search",
+        "tags": ["payments"],
+        "summary": "Attempts of an order, or in a state, page by page.",
+        "description": "A search has `order_id`, `state`, or both. Nothing is decided by what it finds. On Workers an attempt is found once it is parked or has ended, up to a minute late.",
+        "security": [{"merchant": []}, {"operator": []}],
+        "parameters": search_parameters(),
+        "responses": responses(
+            [(
+                200,
+                json!({
+                    "description": "A page.",
+                    "content": {"application/json": {"schema": schema("Page")}},
+                }),
+            )],
+            SEARCH_REFUSALS,
+        ),
+    })
+}
+
+fn search_head() -> Value {
+    let done = json!({"description": "The search can be answered."});
+    let refused = SEARCH_REFUSALS
+        .iter()
+        .map(|status| (status.to_string(), errors::without_body(*status)));
+    let responses: Map<String, Value> = refused.chain([("200".to_owned(), done)]).collect();
+    json!({
+        "operationId": "searchHead",
+        "tags": ["payments"],
+        "summary": "The status and headers of a search, without the body.",
+        "security": [{"merchant": []}, {"operator": []}],
+        "parameters": search_parameters(),
+        "responses": responses,
+    })
+}
+
+fn search_parameters() -> Value {
+    let parameter = |name: &str, schema: Value, description: &str| json!({"name": name, "in": "query", "required": false, "schema": schema, "description": description});
+    let whole = |least: u64, most: u64| json!({"type": "integer", "minimum": least, "maximum": most});
+    json!([
+        parameter("order_id", schema("OrderId"), "Attempts of this order."),
+        parameter(
+            "state",
+            schema("SearchState"),
+            "Attempts that wait for this, or have this status."
+        ),
+        parameter(
+            "older_than_s",
+            whole(0, SEARCH_OLDER_THAN_S_MAX),
+            "Only those that have been so for this many seconds.",
+        ),
+        parameter(
+            "limit",
+            whole(1, SEARCH_LIMIT_MAX as u64),
+            &format!("Most attempts of the page; {SEARCH_LIMIT_USUAL} by default."),
+        ),
+        parameter(
+            "after",
+            json!({"type": "string", "minLength": 1, "maxLength": CURSOR_BYTES_MAX}),
+            "The `next` of the page before, unchanged.",
+        ),
+    ])
 }
 
 fn webhook() -> Value {

@@ -1,4 +1,4 @@
-//! What operators do beside a server: `check`, `config check`, `migrate`, `backup`, `restore`. They work on files and databases, not through a server.
+//! What operators do beside a server: `check`, `config check`, `migrate`, `reindex`, `backup`, `restore`. They work on files and databases, not through a server.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,12 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use crate::config_check::config_check;
+use crate::postgres;
 use crate::postgres::connect::Database;
 use crate::postgres::store::bring_up;
 use crate::store::backup::back_up;
 use crate::store::files::Place;
+use crate::store::reindex::reindex_directory;
 use crate::store::restore::restore;
 use crate::store::verify::directory;
 
@@ -30,6 +32,9 @@ pub enum Command {
     /// Makes the tables in the database of --store, or brings them to this build's form. Servers may run meanwhile.
     #[command(after_help = MIGRATE_HELP)]
     Migrate,
+    /// Makes what a search finds attempts by anew, from the records.
+    #[command(after_help = REINDEX_HELP)]
+    Reindex,
     /// Writes a backup of the store into one file, also beside a running server.
     #[command(after_help = BACKUP_HELP)]
     Backup {
@@ -76,6 +81,14 @@ Each form only adds to the one before, so that servers of the build before go on
 the owner of the schema pay_once. A role that serves needs SELECT, INSERT and UPDATE on its tables.
 
   PAY_ONCE_STORE=postgres://ada@db.example/shop pay-once migrate";
+
+const REINDEX_HELP: &str = "\
+What a search finds follows from the records and decides nothing. It is written with them, and a start adds what an older build has not \
+written. `pay-once check` says whether this command is needed.
+In a data directory no server may be running. In a database any number may.
+
+  pay-once reindex --data /var/lib/pay-once
+  PAY_ONCE_STORE=postgres://ada@db.example/shop pay-once reindex";
 
 const CHECK_HELP: &str = "\
 Reads only, from one moment, and may run beside the server. Run it as the server's user.
@@ -125,6 +138,18 @@ pub fn run(command: &Command, data: &Path, database: Option<&Database>) -> Resul
             Ok(())
         }
         Command::Check => check(&place),
+        Command::Reindex => {
+            let progress = |done| eprintln!("records: {done}");
+            let done = match database {
+                Some(database) => postgres::reindex::all(database, progress)?,
+                None => reindex_directory(&place, progress)?,
+            };
+            say(&format!(
+                "{} records; the search entries of {} were wrong or missing, and are right now.",
+                done.records, done.changed
+            ));
+            Ok(())
+        }
         Command::Config {
             command:
                 ConfigCommand::Check {
@@ -186,6 +211,12 @@ fn check(place: &Place) -> Result<(), String> {
             found.position.epoch,
             found.position.commits
         ));
+        if found.misindexed > 0 {
+            say(&format!(
+                "A search does not find {} of them as it should: run `pay-once reindex`.",
+                found.misindexed
+            ));
+        }
         return Ok(());
     }
     for problem in &found.problems {

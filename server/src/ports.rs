@@ -5,7 +5,9 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use pay_once_core::{AttemptId, Call, CallResult, Entropy, Millis, Reading, UnixMillis};
+use pay_once_core::{
+    AttemptId, Call, CallResult, Entropy, Found, Millis, Reading, Search, SearchError, UnixMillis,
+};
 pub use pay_once_core::{Swap, Swapped};
 
 /// The clocks of the machine, and randomness. What time it is, core says from both clocks.
@@ -83,6 +85,13 @@ pub trait Store: 'static {
     fn load(&self, id: AttemptId) -> impl Future<Output = Result<Option<Vec<u8>>, Unavailable>>;
     /// Puts `swap` in place if the version that it expects is there.
     fn swap(&self, swap: Swap) -> impl Future<Output = Swapped>;
+    /// The page of a search.
+    fn search(&self, search: Search) -> impl Future<Output = Result<Found, SearchError>> {
+        let _ = search;
+        std::future::ready(Err(SearchError::Unsupported(
+            "This store has no index to search in.",
+        )))
+    }
     /// Records that want to be woken at `until_ms` or before, soonest first, at most `limit`. A shared store gives a record to one server at a
     /// time.
     fn due(

@@ -256,6 +256,10 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                     hold.waits(false);
                     turn.read(config, &result, self.now_ms());
                 }
+                Action::Search(search) => {
+                    let found = self.store.search(*search).await;
+                    turn.found(config, found, self.now());
+                }
                 Action::Load => {
                     let Some(id) = turn.id() else { return true };
                     hold.attempt(&self.hub, id).await;

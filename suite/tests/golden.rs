@@ -25,15 +25,16 @@ fn the_transcript_has_the_tables_cases_in_the_tables_order() {
     assert_eq!(in_transcript, in_table);
 }
 
-/// What HTTP alone cannot bring about: a broken, silent or unsafe store, an empty configuration, and a server or a PSP that takes no more
-/// for a while.
-const OUT_OF_REACH: [Code; 6] = [
+/// What HTTP alone cannot bring about: a broken, silent or unsafe store, one without an index, an empty configuration, and a server or a
+/// PSP that takes no more for a while.
+const OUT_OF_REACH: [Code; 7] = [
     Code::RecordRefused,
     Code::StoreUnavailable,
     Code::StoreUnsafe,
     Code::NotConfigured,
     Code::Overloaded,
     Code::PspUnavailable,
+    Code::SearchUnsupported,
 ];
 
 #[test]

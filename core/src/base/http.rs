@@ -34,6 +34,13 @@ impl<'a> Request<'a> {
     pub fn path(&self) -> &'a str {
         self.target.split(['?', '#']).next().unwrap_or_default()
     }
+
+    /// The query; empty if there is none.
+    #[must_use]
+    pub fn query(&self) -> &'a str {
+        let target = self.target.split('#').next().unwrap_or_default();
+        target.split_once('?').map_or("", |(_, query)| query)
+    }
 }
 
 /// An answer, ready for the wire. Every header value is visible ASCII.

@@ -15,6 +15,14 @@ pub const KEYS_PER_ATTEMPT_MAX: usize = 32;
 pub const INSTALLATION_BYTES_MAX: usize = 64;
 /// Longest `order_id`, in characters, as a JSON schema counts: so with every length of a member that clients send.
 pub const ORDER_ID_CHARS_MAX: usize = 255;
+/// Most attempts of one page of a search.
+pub const SEARCH_LIMIT_MAX: usize = 100;
+/// Attempts of one page of a search that names no limit.
+pub const SEARCH_LIMIT_USUAL: usize = 20;
+/// Longest `older_than_s` of a search, in seconds: ten years.
+pub const SEARCH_OLDER_THAN_S_MAX: u64 = 10 * 366 * 24 * 60 * 60;
+/// Longest `after` of a search, in bytes.
+pub const CURSOR_BYTES_MAX: usize = 2_048;
 /// Longest `payment_method` token, in characters.
 pub const PAYMENT_METHOD_CHARS_MAX: usize = 255;
 /// Longest `return_url`, in characters.

@@ -1,5 +1,7 @@
 //! Answers: the attempt in the words of the contract, and what each key is told.
 
+use serde::Serialize;
+
 use super::view::AttemptView;
 use crate::base::http::Response;
 use crate::base::id::AttemptId;
@@ -217,7 +219,13 @@ fn serde_word(status: Status) -> String {
         .unwrap_or_default()
 }
 
-fn json(status: u16, view: &AttemptView, context: &ReplyContext) -> Response {
+/// 200 with anything that is plain.
+#[must_use]
+pub fn ok(body: &impl Serialize, context: &ReplyContext) -> Response {
+    json(200, body, context)
+}
+
+fn json(status: u16, view: &impl Serialize, context: &ReplyContext) -> Response {
     let mut headers = vec![("Content-Type", "application/json".to_owned())];
     add_headers(&mut headers, context);
     Response {
@@ -227,7 +235,7 @@ fn json(status: u16, view: &AttemptView, context: &ReplyContext) -> Response {
     }
 }
 
-fn write(view: &AttemptView) -> Vec<u8> {
+fn write(view: &impl Serialize) -> Vec<u8> {
     let mut body = Vec::with_capacity(BODY_BYTES_USUAL);
     // Serialising plain structs of strings and numbers into memory has no way to fail.
     let written = serde_json::to_writer(&mut body, view);

@@ -73,6 +73,8 @@ pub enum Code {
     PspReadFailed,
     /// 503: this server has more to do than it can answer in time; nothing was begun for this request.
     Overloaded,
+    /// 501: the store of this deployment has no index for this search.
+    SearchUnsupported,
     /// 503: the PSP takes no calls of this server at present; nothing was begun for this request.
     PspUnavailable,
 }
@@ -84,7 +86,7 @@ const FINAL: bool = false;
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Code; 32] = [
+    pub const ALL: [Code; 33] = [
         Code::IdempotencyKeyRequired,
         Code::IdempotencyKeyInvalid,
         Code::IdempotencyKeyReuse,
@@ -117,6 +119,7 @@ impl Code {
         Code::PspReadFailed,
         Code::Overloaded,
         Code::PspUnavailable,
+        Code::SearchUnsupported,
     ];
 
     /// The word on the wire.
@@ -177,6 +180,12 @@ impl Code {
             Self::PspRejectedRequest => ("PSP_REJECTED_REQUEST", 502, "The PSP rejected the request", RETRY),
             Self::PspReadFailed => ("PSP_READ_FAILED", 502, "The PSP did not answer", RETRY),
             Self::Overloaded => ("OVERLOADED", 503, "Overloaded", RETRY),
+            Self::SearchUnsupported => (
+                "SEARCH_UNSUPPORTED",
+                501,
+                "This store cannot search for that",
+                FINAL,
+            ),
             Self::PspUnavailable => ("PSP_UNAVAILABLE", 503, "The PSP takes no calls at present", RETRY),
         }
     }

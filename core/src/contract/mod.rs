@@ -6,5 +6,7 @@ pub(crate) mod condition;
 pub mod error;
 pub mod json;
 pub mod key;
+pub mod search;
+pub mod search_walk;
 pub mod timeline;
 pub mod view;

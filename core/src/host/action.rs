@@ -2,6 +2,7 @@
 
 use crate::base::http::Response;
 use crate::base::time::UnixMillis;
+use crate::contract::search::Search;
 use crate::journal::record::RecordError;
 use crate::machine::step::Write;
 use crate::psp::call::Call;
@@ -12,6 +13,8 @@ use crate::psp::report::PspReport;
 pub enum Action {
     /// Send this call, which belongs to no attempt yet, and hand its result to [`super::turn::Turn::read`].
     Read(Box<Call>),
+    /// Search the store, and hand what it found to [`super::turn::Turn::found`].
+    Search(Box<Search>),
     /// Read the record at [`super::turn::Turn::id`] from the store, or from a copy that nobody else can have replaced.
     Load,
     /// Compare and swap: put [`super::turn::Turn::write`] in place if its expected version is there.

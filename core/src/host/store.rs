@@ -5,6 +5,7 @@ use crate::base::id::AttemptId;
 use crate::base::limits::{SWAP_CONFLICTS_MAX, SWAPS_LOST_MAX};
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
+use crate::journal::indexed::IndexEntry;
 use crate::journal::record::Record;
 use crate::machine::step::Write;
 
@@ -19,6 +20,8 @@ pub struct Swap {
     pub version: RecordVersion,
     /// Its new bytes.
     pub bytes: Vec<u8>,
+    /// By what a search finds it. A store that can search keeps it in the same write.
+    pub entry: IndexEntry,
     /// When it wants to be woken, in milliseconds since the Unix epoch.
     pub wake_at_ms: Option<UnixMillis>,
 }
@@ -84,6 +87,7 @@ impl From<&Write> for Swap {
             expected_version: write.expected_version,
             version: write.record.version(),
             bytes: write.record.encode(),
+            entry: write.record.index_entry(),
             wake_at_ms: write.wake_at_ms,
         }
     }

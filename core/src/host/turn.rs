@@ -7,6 +7,7 @@
 //! | action | the adapter | and then calls |
 //! |---|---|---|
 //! | [`Action::Read`] | sends the call | [`Turn::read`] |
+//! | [`Action::Search`] | searches the store | [`Turn::found`] |
 //! | [`Action::Load`] | reads the record | [`Turn::loaded`], [`Turn::refused`] or [`Turn::store_failed`] |
 //! | [`Action::Swap`] | swaps [`Turn::write`] | [`Turn::swapped`] or [`Turn::store_failed`] |
 //! | [`Action::Committed`] | sets the attempt's timer, tells those who wait for the attempt, writes its log line | |
@@ -23,6 +24,7 @@
 use std::collections::VecDeque;
 
 use super::action::{Action, Note};
+use super::phase::Phase;
 use super::store::{RetryBudget, Swapped};
 use crate::base::clock::Now;
 use crate::base::config::Config;
@@ -34,11 +36,12 @@ use crate::base::limits::{
 };
 use crate::base::time::{Millis, UnixMillis};
 use crate::base::trace::TraceParent;
+use crate::contract::search::{Found, SearchError};
 use crate::journal::record::{Record, RecordError};
 use crate::machine::event::event_read;
 use crate::machine::handle::{finalized, handle, may_be_finalized};
 use crate::machine::route::route;
-use crate::machine::routed::{EventRead, Routed};
+use crate::machine::routed::Routed;
 use crate::machine::step::{Input, Outcome, Reply, Step, Write};
 use crate::psp::call::{Call, CallResult};
 use crate::psp::questions::Questions;
@@ -65,24 +68,6 @@ pub struct Turn {
     outcome_pause_ms: Millis,
     /// The next pause of a request whose host learns of no change. `None`: it learns of each.
     look_pause_ms: Option<Millis>,
-}
-
-#[derive(Clone, Debug)]
-enum Phase {
-    Read(Box<EventRead>),
-    Reading(Box<EventRead>),
-    Load,
-    Loading,
-    Swap,
-    Swapping,
-    ReadBack,
-    ReadingBack,
-    /// What is to be done once the write, if there is one, is durable.
-    Out,
-    Waiting,
-    Pause(UnixMillis),
-    Pausing,
-    Done,
 }
 
 impl Turn {
@@ -199,6 +184,11 @@ impl Turn {
                 self.phase = Phase::Reading(read);
                 Action::Read(call)
             }
+            Phase::Search(pending) => {
+                let search = Box::new(pending.search.clone());
+                self.phase = Phase::Search(pending);
+                Action::Search(search)
+            }
             Phase::Load | Phase::Loading => {
                 self.phase = Phase::Loading;
                 Action::Load
@@ -301,6 +291,15 @@ impl Turn {
                 self.phase = Phase::Load;
             }
             Routed::Read(read) => self.phase = Phase::Read(read),
+            Routed::Search(pending) => self.phase = Phase::Search(pending),
+        }
+    }
+
+    /// What [`Action::Search`] found.
+    pub fn found(&mut self, config: &Config, found: Result<Found, SearchError>, now: impl Into<Now>) {
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Search(pending) => self.end_with(Reply::Now(pending.answer(config, found, now))),
+            other => self.phase = other,
         }
     }
 

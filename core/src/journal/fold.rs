@@ -13,6 +13,7 @@ use crate::journal::status::{Event, Status};
 impl State {
     /// Applies one more entry, which is at `index` of the journal.
     pub fn apply(&mut self, index: usize, entry: &Entry) {
+        let status_before = self.status;
         match &entry.fact {
             // A journal has one `Created`, which is its first entry. `Record` refuses a second one.
             Fact::Created { .. } => {}
@@ -120,6 +121,9 @@ impl State {
         }
         self.end_if_done();
         self.finalize_keys(index, &entry.fact);
+        if self.status != status_before {
+            self.status_since_ms = entry.at_ms;
+        }
     }
 
     /// Notes that a request that makes the attempt's object at the PSP may be sent in this window.

@@ -5,6 +5,7 @@ pub(crate) mod compensation;
 pub mod entry;
 pub mod evidence;
 pub(crate) mod fold;
+pub mod indexed;
 pub mod invariant;
 pub(crate) mod observe;
 pub mod record;

@@ -18,6 +18,7 @@ use crate::base::id::AttemptId;
 use crate::base::limits::{ENTRIES_MAX, RECORD_BYTES_MAX};
 use crate::base::version::RecordVersion;
 use crate::journal::entry::{Entry, Fact};
+use crate::journal::indexed::IndexEntry;
 use crate::journal::standing::Standing;
 use crate::journal::state::State;
 use crate::journal::wire_form::WireForm;
@@ -292,6 +293,20 @@ impl Record {
     #[must_use]
     pub fn standing(&self) -> Standing {
         Standing::of(self.state())
+    }
+
+    /// What a store keeps beside the record, so that a search finds it.
+    #[must_use]
+    pub fn index_entry(&self) -> IndexEntry {
+        IndexEntry::of(self.state())
+    }
+
+    /// What a store kept beside the record when it had this version. `None`: it never had it.
+    #[must_use]
+    pub fn entry_at(&self, version: RecordVersion) -> Option<IndexEntry> {
+        let count = usize::try_from(version.get()).ok()?;
+        let index = count.checked_sub(1).filter(|index| *index < self.entries.len())?;
+        Some(IndexEntry::of(&self.state_at(index)))
     }
 
     /// The entries, oldest first.

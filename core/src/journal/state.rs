@@ -35,6 +35,8 @@ pub struct State {
     pub created_at_ms: UnixMillis,
     /// Its status.
     pub status: Status,
+    /// Since when it has this status, in milliseconds since the Unix epoch.
+    pub status_since_ms: UnixMillis,
     /// Keys bound to it, in the order of binding. The first is the create key.
     pub keys: Vec<BoundKey>,
     /// The attempt's own authorization, once it was seen.
@@ -275,6 +277,7 @@ impl State {
             connector: *connector,
             created_at_ms: entry.at_ms,
             status: Status::Created,
+            status_since_ms: entry.at_ms,
             keys: vec![BoundKey {
                 finalized_at,
                 ..BoundKey::new(key, *fingerprint, *request, 0)

@@ -64,7 +64,7 @@ fn read(config: &Config, request: &Request<'_>) -> Result<Admitted, ApiError> {
             event::psp_of(config, name)?;
             Account::Psp(name.to_owned())
         }
-        Path::Create | Path::Charge | Path::Attempt(_) | Path::Operation(..) => {
+        Path::Create | Path::Search | Path::Charge | Path::Attempt(_) | Path::Operation(..) => {
             let named = named(config, request)?;
             may(config, named, &path)?;
             match named {
@@ -76,7 +76,7 @@ fn read(config: &Config, request: &Request<'_>) -> Result<Admitted, ApiError> {
     let is_new = match path {
         Path::Create | Path::Charge => true,
         Path::Operation(_, kind) => matches!(kind, RequestKind::Create | RequestKind::Charge),
-        Path::Attempt(_) | Path::Webhook(_) => false,
+        Path::Attempt(_) | Path::Search | Path::Webhook(_) => false,
     };
     Ok(Admitted {
         account,

@@ -11,5 +11,6 @@ pub mod pending;
 pub mod put_off;
 pub mod route;
 pub mod routed;
+pub mod search;
 pub mod step;
 pub mod unserved;

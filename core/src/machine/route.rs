@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::event;
 use super::pending::{Asked, Caller, PendingRequest};
 use super::routed::Routed;
+use super::search::PendingSearch;
 use super::step::Input;
 use crate::base::config::{Config, Named, Role};
 use crate::base::http::{Request, Response};
@@ -18,6 +19,7 @@ use crate::contract::command::command;
 use crate::contract::error::{ApiError, Code};
 use crate::contract::json::Body;
 use crate::contract::key::idempotency_key;
+use crate::contract::search::Search;
 use crate::journal::entry::RequestKind;
 
 /// Reads a request. The result is an answer, or the attempt that it concerns, or a read that finds the attempt.
@@ -71,6 +73,7 @@ fn unread(code: Code, message: &'static str) -> Response {
 /// The paths of the contract.
 pub(super) enum Path<'a> {
     Create,
+    Search,
     Charge,
     Attempt(&'a str),
     Operation(&'a str, RequestKind),
@@ -106,6 +109,7 @@ fn read(
         Path::Charge => ("", RequestKind::Charge),
         Path::Operation(id, kind) => (id, kind),
         Path::Attempt(id) => return read_attempt(id, caller(named), now_ms, context),
+        Path::Search => return search(request, named, now_ms, context),
         Path::Webhook(_) => return Err(not_found(request.path())),
     };
     let key = idempotency_key(request)?;
@@ -142,6 +146,22 @@ fn read(
     })
 }
 
+fn search(
+    request: &Request<'_>,
+    named: Named<'_>,
+    now_ms: UnixMillis,
+    context: &ReplyContext,
+) -> Result<Routed, ApiError> {
+    let merchant = match named {
+        Named::Merchant(name) => Some(name.into()),
+        Named::Operator(_) => None,
+    };
+    Ok(Routed::Search(Box::new(PendingSearch {
+        search: Search::read(request.query(), merchant, now_ms)?,
+        context: context.clone(),
+    })))
+}
+
 fn read_attempt(
     id: &str,
     caller: Caller,
@@ -170,14 +190,18 @@ pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
     // HEAD is handled as GET. An adapter's HTTP library leaves out the answer's body (RFC 9110 §9.3.2).
     let allowed: &[&str] = match path {
         Path::Attempt(_) => &["GET", "HEAD"],
-        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
+        Path::Create | Path::Search => &["POST", "GET", "HEAD"],
+        Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
     };
     if allowed.contains(&request.method) {
-        return Ok(path);
+        return Ok(match path {
+            Path::Create if request.method != "POST" => Path::Search,
+            path => path,
+        });
     }
     let mut error = ApiError::new(
         Code::MethodNotAllowed,
-        format!("{} knows only {}.", request.path(), allowed.join(" and ")),
+        format!("{} knows only {}.", request.path(), allowed.join(", ")),
     );
     error.allow = Some(allowed);
     Err(error)
@@ -219,7 +243,7 @@ fn known(path: &str) -> Option<Path<'_>> {
 fn not_found(_path: &str) -> ApiError {
     ApiError::new(
         Code::NotFound,
-        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts/{id} and POST /webhooks/{psp}.",
+        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts, GET /attempts/{id} and POST /webhooks/{psp}.",
     )
 }
 
@@ -260,9 +284,13 @@ pub(super) fn may(config: &Config, named: Named<'_>, path: &Path<'_>) -> Result<
             "A merchant's key cannot resolve. Send the key of an operator with the role \"resolve\"."
         }
         (Named::Operator(name), _) if is_resolve && config.allows(name, Role::Resolve) => return Ok(()),
-        (Named::Operator(name), Path::Attempt(_)) if config.allows(name, Role::Read) => return Ok(()),
+        (Named::Operator(name), Path::Attempt(_) | Path::Search) if config.allows(name, Role::Read) => {
+            return Ok(());
+        }
         (Named::Operator(_), _) if is_resolve => "This operator does not have the role \"resolve\".",
-        (Named::Operator(_), Path::Attempt(_)) => "This operator does not have the role \"read\".",
+        (Named::Operator(_), Path::Attempt(_) | Path::Search) => {
+            "This operator does not have the role \"read\"."
+        }
         (Named::Operator(_), _) => "An operator's key moves no money. Send a merchant's key.",
     };
     Err(ApiError::new(Code::Forbidden, message))

@@ -1,5 +1,6 @@
 //! Where a request is routed to.
 
+use super::search::PendingSearch;
 use super::step::Input;
 use crate::base::http::Response;
 use crate::base::id::AttemptId;
@@ -19,6 +20,8 @@ pub enum Routed {
         /// What to hand over.
         input: Input,
     },
+    /// Search the store, and hand what it found to [`PendingSearch::answer`].
+    Search(Box<PendingSearch>),
     /// A webhook names an object and not its attempt. Perform the read, and hand its result to
     /// [`super::event::event_read`], which decides what follows.
     Read(Box<EventRead>),

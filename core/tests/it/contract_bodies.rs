@@ -187,7 +187,7 @@ fn unknown_paths_and_methods_say_so() {
         );
     }
     for (method, target, allow) in [
-        ("GET", "/attempts".to_owned(), "POST"),
+        ("PATCH", "/attempts".to_owned(), "POST, GET, HEAD"),
         ("PUT", "/charge".to_owned(), "POST"),
         ("HEAD", "/charge".to_owned(), "POST"),
         ("HEAD", format!("/attempts/{id}/void"), "POST"),

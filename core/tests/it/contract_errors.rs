@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use pay_once_core::contract::error::Code;
-use pay_once_core::{Config, Connector, Input, Millis, RecordError, Request, Response, Routed, overloaded};
+use pay_once_core::{
+    Config, Connector, Input, Millis, RecordError, Request, Response, Routed, SearchError, overloaded,
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -168,6 +170,13 @@ fn refusal(code: Code, problem: bool) -> Response {
                 panic!("routed");
             };
             input.psp_unavailable(0).unwrap()
+        }
+        Code::SearchUnsupported => {
+            let Routed::Search(search) = world.route("GET", "/attempts?state=parked", &key, b"") else {
+                panic!("routed");
+            };
+            let why = SearchError::Unsupported("This store has no index.");
+            search.answer(&world.config, Err(why), world.now())
         }
         Code::NotConfigured => {
             world.config.merchants.clear();

@@ -56,6 +56,7 @@ mod rules_ends;
 mod rules_evidence;
 mod rules_lookup;
 mod rules_timers;
+mod search;
 mod setup;
 mod standing;
 mod traces;

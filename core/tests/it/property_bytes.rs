@@ -148,6 +148,11 @@ proptest! {
                 prop_assert!(response.headers.iter().all(|(_, v)| v.bytes().all(|b| (b' '..=b'~').contains(&b))));
             }
             Routed::Read(read) => prop_assert!(!read.call.moves_money),
+            Routed::Search(search) => {
+                let found = search.search.among([world.record(id)]);
+                let response = search.answer(&world.config, found, UnixMillis::new(now_ms));
+                prop_assert!((200..600).contains(&response.status));
+            }
             Routed::Attempt { input, .. } => {
                 let record = world.record(id);
                 let _ = handle(&world.config, id, Some(&record), &input, UnixMillis::new(now_ms), Entropy(1));

@@ -264,6 +264,11 @@ impl World {
                 Routed::Reply(response) => return response,
                 Routed::Attempt { id, input } => break (id, input),
                 Routed::Read(read) => self.read_of_event(*read),
+                Routed::Search(search) => {
+                    let records: Vec<Record> = self.store.keys().map(|id| self.record(*id)).collect();
+                    let found = search.search.among(records);
+                    return search.answer(&self.config, found, UnixMillis::new(self.now_ms));
+                }
             };
         };
         for _ in 0..3 {

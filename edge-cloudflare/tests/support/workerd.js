@@ -18,7 +18,7 @@ const payOnce = {
   ],
   bindings,
   durableObjects: { ATTEMPTS: { className: "Attempt", useSQLite: true } },
-  kvNamespaces: ["FINALS"],
+  kvNamespaces: ["FINALS", "SEARCH"],
   wrappedBindings: { MEASURES: "measures" },
 };
 // Analytics Engine drops its data points here. In its place they are lines of the log.

@@ -36,6 +36,14 @@ impl Store {
         self.rows.get(&id).map(|(_, bytes)| &**bytes)
     }
 
+    /// All of them, for a search. A database has an index of [`Swap::entry`] instead.
+    fn records(&self) -> Vec<Record> {
+        let records = self.rows.iter();
+        records
+            .filter_map(|(id, (_, bytes))| Record::decode(*id, bytes).ok())
+            .collect()
+    }
+
     fn swap(&mut self, swap: Swap) -> Swapped {
         let there = self.rows.get(&swap.id).map(|(version, _)| *version);
         if there != swap.expected_version {
@@ -120,6 +128,10 @@ impl Host {
             let action = turn.next(now_ms(), &mut self.questions.borrow_mut());
             match action {
                 Action::Read(call) => turn.read(&self.config, &self.send(&call).await, now_ms()),
+                Action::Search(search) => {
+                    let found = search.among(self.store.borrow().records());
+                    turn.found(&self.config, found, now_ms());
+                }
                 Action::Load => self.load(&mut turn),
                 Action::Swap => {
                     let swap = turn.write().map(Swap::from);

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use pay_once_core::contract::error::Code;
 use pay_once_core::journal::invariant;
 use pay_once_core::{
-    Config, Entropy, Input, Record, Reply, Request, Response, Routed, UnixMillis, handle, route,
+    Config, Entropy, Input, Record, Reply, Request, Response, Routed, SearchError, UnixMillis, handle, route,
 };
 use serde_json::Value;
 
@@ -128,6 +128,19 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
         Routed::Read(read) => {
             assert!(!read.call.moves_money, "a webhook moves no money");
             return;
+        }
+        Routed::Search(search) => {
+            for why in [
+                SearchError::Unavailable,
+                SearchError::Busy,
+                SearchError::ForeignCursor,
+            ] {
+                documented(&search.answer(&deployment.config, Err(why), UnixMillis::new(deployment.now_ms)));
+            }
+            let found = search
+                .search
+                .among(deployment.record.clone().map(Arc::unwrap_or_clone));
+            return documented(&search.answer(&deployment.config, found, UnixMillis::new(deployment.now_ms)));
         }
         Routed::Attempt { id, input } => (id, input),
     };

@@ -176,6 +176,7 @@ pub fn webhook(moment: &Moment, reading: &Reading, is_signed: bool, body: &[u8])
             assert!(is_signed, "a webhook that is not signed causes nothing");
             assert!(!read.call.moves_money, "a webhook moves no money");
         }
+        Routed::Search(_) => panic!("a webhook is no search"),
         Routed::Attempt { id, input } => {
             assert!(is_signed, "a webhook that is not signed changes nothing");
             let said: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use pay_once_core::{AttemptId, Swap, Swapped};
+use pay_once_core::{AttemptId, IndexEntry, Swap, Swapped};
+use tokio_postgres::types::ToSql;
+
+/// Longest text of a column that is indexed, in characters: that of an order id.
+const TEXT_CHARS_MAX: usize = 255;
 
 /// The arguments of [`super::schema::SWAP`], one element for each swap, in the order of the ids.
 ///
@@ -14,6 +18,43 @@ pub(super) struct Batch {
     pub(super) versions: Vec<i64>,
     pub(super) wakes: Vec<Option<i64>>,
     pub(super) bytes: Vec<Vec<u8>>,
+    pub(super) entries: Entries,
+}
+
+/// By what a search finds records: a column each.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Entries {
+    pub(super) merchants: Vec<Option<String>>,
+    pub(super) order_ids: Vec<Option<String>>,
+    pub(super) states: Vec<Option<&'static str>>,
+    pub(super) since: Vec<Option<i64>>,
+}
+
+impl Entries {
+    /// Those of one record that has none.
+    pub(super) fn none() -> Self {
+        let mut entries = Self::default();
+        entries.push(None);
+        entries
+    }
+
+    /// One more. A record that cannot be used has none.
+    pub(super) fn push(&mut self, entry: Option<&IndexEntry>) {
+        self.merchants.push(entry.map(|entry| text(&entry.merchant)));
+        let order_id = entry.and_then(|entry| entry.order_id.as_deref());
+        self.order_ids.push(order_id.map(text));
+        self.states.push(entry.map(|entry| entry.state.as_str()));
+        self.since.push(entry.map(|entry| signed(entry.since_ms.get())));
+    }
+}
+
+/// As a column can have it: PostgreSQL takes no character U+0000, and an index no text of any length. Two texts that become one here are
+/// told apart by their records.
+pub(super) fn text(text: &str) -> String {
+    text.chars()
+        .take(TEXT_CHARS_MAX)
+        .map(|letter| if letter == '\0' { '\u{fffd}' } else { letter })
+        .collect()
 }
 
 impl Batch {
@@ -30,8 +71,24 @@ impl Batch {
             batch.versions.push(signed(swap.version.get()));
             batch.wakes.push(swap.wake_at_ms.map(|at_ms| signed(at_ms.get())));
             batch.bytes.push(swap.bytes.clone());
+            batch.entries.push(Some(&swap.entry));
         }
         batch
+    }
+
+    /// In the order of the statement's parameters.
+    pub(super) fn arguments(&self) -> [&(dyn ToSql + Sync); 9] {
+        [
+            &self.ids,
+            &self.expected,
+            &self.versions,
+            &self.wakes,
+            &self.bytes,
+            &self.entries.merchants,
+            &self.entries.order_ids,
+            &self.entries.states,
+            &self.entries.since,
+        ]
     }
 }
 
@@ -58,7 +115,7 @@ pub(super) fn outcome(applied: &BTreeSet<[u8; 16]>, id: AttemptId) -> Swapped {
 
 #[cfg(test)]
 mod tests {
-    use pay_once_core::RecordVersion;
+    use pay_once_core::{RecordVersion, SearchState, UnixMillis};
 
     use super::*;
 
@@ -69,6 +126,12 @@ mod tests {
             version: RecordVersion::new(expected.unwrap_or_default() + 1),
             wake_at_ms: None,
             bytes: vec![id],
+            entry: IndexEntry {
+                merchant: "shop".into(),
+                order_id: Some("ord\0 1".to_owned()),
+                state: SearchState::Created,
+                since_ms: UnixMillis::new(5),
+            },
         }
     }
 
@@ -79,6 +142,9 @@ mod tests {
         assert_eq!(batch.bytes, [[1], [2], [3]]);
         assert_eq!(batch.expected, [Some(7), None, None]);
         assert_eq!(batch.versions, [8, 1, 1]);
+        assert_eq!(batch.entries.since, [Some(5); 3]);
+        let order_id = batch.entries.order_ids[0].as_deref();
+        assert_eq!(order_id, Some("ord\u{fffd} 1"), "PostgreSQL takes no U+0000");
     }
 
     #[test]

@@ -151,6 +151,17 @@ impl Database {
     }
 }
 
+/// What connections run on.
+///
+/// # Errors
+/// The system has no resources for it.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime of the store cannot be started: {error}"))
+}
+
 /// What an error says, with everything that caused it: `tokio_postgres` names the kind only.
 pub(crate) fn reason(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();

@@ -1,23 +1,31 @@
 //! Tables and statements, and how a database of an older build becomes one of this build.
 
+use std::time::Duration;
+
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
 /// The form of the tables that this build makes, and the newest that it knows.
-pub const FORM: i64 = 1;
-/// Two migrations at a time wait for each other: any number that nobody else locks by.
+pub const FORM: i64 = 2;
+/// Migrations come one after the other: any number that nobody else locks by.
 const MIGRATION_LOCK: i64 = 0x7061_795f_6f6e_6365;
+/// How often a migration that waits for another one asks whether that is over, in milliseconds.
+const LOCK_EVERY_MS: u64 = 100;
 
 /// A step from one form to the next. A step only adds, so that servers of the build before go on beside it.
 struct Migration {
     form: i64,
+    /// One transaction, which locks no table for long.
     sql: &'static str,
+    /// Indices that are made while servers write: name, and what follows it.
+    indices: &'static [(&'static str, &'static str)],
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    form: 1,
-    sql: "
-CREATE TABLE pay_once.records (
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        form: 1,
+        sql: "
+CREATE TABLE IF NOT EXISTS pay_once.records (
     id bytea PRIMARY KEY CHECK (octet_length(id) = 16),
     version bigint NOT NULL,
     -- A hint: what is due follows from the record.
@@ -26,9 +34,38 @@ CREATE TABLE pay_once.records (
     taken_until_ms bigint NOT NULL DEFAULT 0,
     bytes bytea NOT NULL
 );
-CREATE INDEX records_by_wake ON pay_once.records (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS records_by_wake ON pay_once.records (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
 ",
-}];
+        indices: &[],
+    },
+    // By what a search finds a record (`pay_once_core::IndexEntry`). It is written with the record, and `indexed_version` says of which
+    // version of the record it is: servers of form 1 do not write it.
+    Migration {
+        form: 2,
+        sql: r#"
+ALTER TABLE pay_once.records
+    ADD COLUMN IF NOT EXISTS merchant text COLLATE "C",
+    ADD COLUMN IF NOT EXISTS order_id text COLLATE "C",
+    ADD COLUMN IF NOT EXISTS state text COLLATE "C",
+    ADD COLUMN IF NOT EXISTS since_ms bigint,
+    ADD COLUMN IF NOT EXISTS indexed_version bigint;
+"#,
+        indices: &[
+            (
+                "records_by_state",
+                "ON pay_once.records (state, merchant, since_ms, id) WHERE state IS NOT NULL",
+            ),
+            (
+                "records_by_order",
+                "ON pay_once.records (order_id, merchant, id) WHERE order_id IS NOT NULL",
+            ),
+            (
+                "records_not_indexed",
+                "ON pay_once.records (id) WHERE indexed_version IS DISTINCT FROM version",
+            ),
+        ],
+    },
+];
 
 /// What every form has.
 const META: &str = "
@@ -43,16 +80,18 @@ pub(crate) const LOAD: &str = "SELECT id, bytes FROM pay_once.records WHERE id =
 /// The ids that it returns were swapped.
 pub(crate) const SWAP: &str = "
 WITH asked AS (
-    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])
-        AS asked (id, expected, version, wake_at_ms, bytes)
+    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[])
+        AS asked (id, expected, version, wake_at_ms, bytes, merchant, order_id, state, since_ms)
 ), inserted AS (
-    INSERT INTO pay_once.records (id, version, wake_at_ms, bytes)
-    SELECT id, version, wake_at_ms, bytes FROM asked WHERE expected IS NULL
+    INSERT INTO pay_once.records (id, version, wake_at_ms, bytes, merchant, order_id, state, since_ms, indexed_version)
+    SELECT id, version, wake_at_ms, bytes, merchant, order_id, state, since_ms, version FROM asked WHERE expected IS NULL
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ), updated AS (
     UPDATE pay_once.records AS record
-    SET version = asked.version, wake_at_ms = asked.wake_at_ms, bytes = asked.bytes, taken_until_ms = 0
+    SET version = asked.version, wake_at_ms = asked.wake_at_ms, bytes = asked.bytes, taken_until_ms = 0,
+        merchant = asked.merchant, order_id = asked.order_id, state = asked.state, since_ms = asked.since_ms,
+        indexed_version = asked.version
     FROM asked
     WHERE asked.expected IS NOT NULL AND record.id = asked.id AND record.version = asked.expected
     RETURNING record.id
@@ -115,33 +154,57 @@ fn is_undefined(error: &tokio_postgres::Error) -> bool {
     )
 }
 
-/// Brings the tables to this build's form. Each step is a transaction, and several at a time wait for each other. Returns the form before
-/// and the form after.
+/// Brings the tables to this build's form. Servers may run meanwhile. Migrations come one after the other, and one that was cut off is
+/// taken up again. Returns the form before and the form after.
 ///
 /// # Errors
 /// What PostgreSQL says.
 pub async fn migrate(client: &mut Client) -> Result<(i64, i64), tokio_postgres::Error> {
-    let transaction = client.transaction().await?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
-        .await?;
-    transaction.batch_execute(META).await?;
-    let row = transaction
-        .query_opt("SELECT value FROM pay_once.meta WHERE name = 'form'", &[])
-        .await?;
-    let before: String = row.map_or(Ok("0".to_owned()), |row| row.try_get(0))?;
-    let before: i64 = before.parse().unwrap_or_default();
-    for step in MIGRATIONS.iter().filter(|step| step.form > before) {
-        transaction.batch_execute(step.sql).await?;
+    // Who waits in a statement holds back the indices that another one makes: it is asked again and again instead.
+    let lock = "SELECT pg_try_advisory_lock($1)";
+    while !client
+        .query_one(lock, &[&MIGRATION_LOCK])
+        .await?
+        .try_get::<_, bool>(0)?
+    {
+        tokio::time::sleep(Duration::from_millis(LOCK_EVERY_MS)).await;
     }
-    let after = before.max(FORM);
-    transaction
-        .execute(
-            "INSERT INTO pay_once.meta (name, value) VALUES ('form', $1)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            &[&after.to_string()],
-        )
+    let migrated = steps(client).await;
+    client
+        .execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK])
         .await?;
-    transaction.commit().await?;
-    Ok((before, after))
+    migrated
+}
+
+async fn steps(client: &mut Client) -> Result<(i64, i64), tokio_postgres::Error> {
+    client.batch_execute(META).await?;
+    let before = form(client).await?.unwrap_or_default();
+    for step in MIGRATIONS.iter().filter(|step| step.form > before) {
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(step.sql).await?;
+        transaction.commit().await?;
+        for (name, definition) in step.indices {
+            make_index(client, name, definition).await?;
+        }
+        client
+            .execute(
+                "INSERT INTO pay_once.meta (name, value) VALUES ('form', $1)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                &[&step.form.to_string()],
+            )
+            .await?;
+    }
+    Ok((before, before.max(FORM)))
+}
+
+/// Makes an index while servers write. One whose making was cut off is of no use, and is made again.
+async fn make_index(client: &Client, name: &str, definition: &str) -> Result<(), tokio_postgres::Error> {
+    let invalid =
+        "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('pay_once.' || $1::text) AND NOT indisvalid";
+    if client.query_opt(invalid, &[&name]).await?.is_some() {
+        let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS pay_once.{name}");
+        client.batch_execute(&drop).await?;
+    }
+    let create = format!("CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {definition}");
+    client.batch_execute(&create).await
 }

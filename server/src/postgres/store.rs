@@ -6,16 +6,17 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-use pay_once_core::{AttemptId, Config, UnixMillis};
+use pay_once_core::{AttemptId, Config, Found, Search, SearchError, UnixMillis};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, Transaction};
 
 use crate::counters::Counters;
 use crate::failure::Failure;
 use crate::ports::{Changed, Scan, Store, Swap, Swapped, Unavailable};
-use crate::postgres::connect::{Database, reason};
+use crate::postgres::connect::{Database, reason, runtime};
 use crate::postgres::link::Shared;
 use crate::postgres::schema::{meta, migrate};
+use crate::postgres::search::{Searcher, searches};
 use crate::postgres::side::Due;
 use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Channels, Load, Write};
@@ -28,6 +29,7 @@ pub struct PostgresStore {
     loads: mpsc::UnboundedSender<Load>,
     writes: mpsc::UnboundedSender<Write>,
     dues: mpsc::UnboundedSender<Due>,
+    searcher: Searcher,
     changed: Mutex<mpsc::UnboundedReceiver<Changed>>,
     health: Arc<Health>,
 }
@@ -90,7 +92,7 @@ impl PostgresStore {
         promises: Promises,
         counters: Arc<Counters>,
     ) -> Result<OpenedStore, Failure> {
-        let runtime = runtime()?;
+        let (runtime, runtime_of_searches) = (runtime()?, runtime()?);
         let refused = |why: String| format!("the store in {database} is refused: {why}");
         let (identity, note) = runtime
             .block_on(trusted(database, installation, promises))
@@ -104,6 +106,7 @@ impl PostgresStore {
             health: Arc::clone(&health),
             counters,
         });
+        let for_searches = Arc::clone(&shared);
         let (loads, asked_loads) = mpsc::unbounded_channel();
         let (writes, asked_writes) = mpsc::unbounded_channel();
         let (dues, asked_dues) = mpsc::unbounded_channel();
@@ -118,11 +121,17 @@ impl PostgresStore {
             .name("store-postgres".to_owned())
             .spawn(move || runtime.block_on(worker::serve(shared, channels)))
             .map_err(|error| format!("the thread of the store cannot be started: {error}"))?;
+        let (searcher, searches) = searches();
+        thread::Builder::new()
+            .name("search-postgres".to_owned())
+            .spawn(move || runtime_of_searches.block_on(searches.serve(for_searches)))
+            .map_err(|error| format!("the thread of searches cannot be started: {error}"))?;
         Ok(OpenedStore {
             store: Self {
                 loads,
                 writes,
                 dues,
+                searcher,
                 changed: Mutex::new(changed),
                 health,
             },
@@ -135,13 +144,6 @@ impl PostgresStore {
     pub fn health(&self) -> Arc<Health> {
         Arc::clone(&self.health)
     }
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the runtime of the store cannot be started: {error}"))
 }
 
 /// Which database it is and what it may lack, if it may be served.
@@ -341,6 +343,10 @@ impl Store for PostgresStore {
             return Swapped::Unknown;
         }
         swapped.await.unwrap_or(Swapped::Unknown)
+    }
+
+    async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        self.searcher.search(search).await
     }
 
     async fn due(

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::postgres::batch::Batch;
+use crate::postgres::batch::{Batch, Entries};
 use crate::postgres::connect::{Database, Link, reason};
 use crate::postgres::schema::{FORM, LOAD, SWAP, form, meta};
 
 /// How long the probe waits for a statement that nothing should hold up, in seconds.
 const PROBE_TIMEOUT_S: u64 = 5;
+
+/// How often it is tried whether a session is shared.
+const SESSION_ATTEMPTS: usize = 5;
 
 /// Which database a connection leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,11 +153,12 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
 pub(crate) async fn probe(database: &Database) -> Result<(), String> {
     let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
     let probed = async {
-        let (first, second) = (
+        let (first, second, third) = (
+            database.connect(None).await.map_err(said)?,
             database.connect(None).await.map_err(said)?,
             database.connect(None).await.map_err(said)?,
         );
-        is_one_session(&first.client, &second.client).await?;
+        is_one_session(&first.client, &[&second.client, &third.client]).await?;
         swaps_once(&first, &second).await
     };
     tokio::time::timeout(Duration::from_secs(PROBE_TIMEOUT_S), probed)
@@ -165,24 +169,40 @@ pub(crate) async fn probe(database: &Database) -> Result<(), String> {
 }
 
 /// A proxy may give each transaction another session. `LISTEN` and settings are then lost, without an error.
-async fn is_one_session(first: &Client, second: &Client) -> Result<(), String> {
+///
+/// The first connection leaves a mark in its session. Then others hold transactions open: if the session can be given away, one of them
+/// has it, and the first gets another one. Each statement is one message: a prepared one is closed later, behind what is tried here.
+async fn is_one_session(first: &Client, others: &[&Client]) -> Result<(), String> {
     let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
-    first
-        .execute("SELECT set_config('pay_once.probe', 'first', false)", &[])
-        .await
-        .map_err(said)?;
-    // If the session can be given away, it is given to the second connection now, and stays there.
-    second.batch_execute("BEGIN").await.map_err(said)?;
-    let row = first
-        .query_one("SELECT current_setting('pay_once.probe', true)", &[])
-        .await
-        .map_err(said)?;
-    second.batch_execute("ROLLBACK").await.map_err(said)?;
-    let kept: Option<String> = row.try_get(0).map_err(said)?;
-    match kept.as_deref() {
-        Some("first") => Ok(()),
-        _ => Err("a proxy shares sessions between clients (PgBouncer in transaction mode): connect to the database itself, or through a pool in session mode".to_owned()),
+    for attempt in 0..SESSION_ATTEMPTS {
+        let mark = format!("SELECT set_config('pay_once.probe', 'first {attempt}', false)");
+        first.batch_execute(&mark).await.map_err(said)?;
+        let mark = format!("first {attempt}");
+        let mut is_shared = false;
+        for other in others {
+            other.batch_execute("BEGIN").await.map_err(said)?;
+            is_shared |= marked(other).await.map_err(said)?.as_deref() == Some(&mark);
+        }
+        is_shared |= marked(first).await.map_err(said)?.as_deref() != Some(&mark);
+        for other in others {
+            other.batch_execute("ROLLBACK").await.map_err(said)?;
+        }
+        if is_shared {
+            return Err("a proxy shares sessions between clients (PgBouncer in transaction mode): connect to the database itself, or through a pool in session mode".to_owned());
+        }
     }
+    Ok(())
+}
+
+/// The mark in the session of a connection.
+async fn marked(client: &Client) -> Result<Option<String>, tokio_postgres::Error> {
+    let said = client
+        .simple_query("SELECT current_setting('pay_once.probe', true)")
+        .await?;
+    Ok(said.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
 }
 
 /// Two connections insert one record: one of them wins, after the other has ended. Then one of two updates wins.
@@ -196,21 +216,11 @@ async fn swaps_once(first: &Link, second: &Link) -> Result<(), String> {
         versions: vec![version],
         wakes: vec![None],
         bytes: vec![b"probe".to_vec()],
+        entries: Entries::none(),
     };
     let swap = async |client: &Client, batch: &Batch| {
-        client
-            .query(
-                SWAP,
-                &[
-                    &batch.ids,
-                    &batch.expected,
-                    &batch.versions,
-                    &batch.wakes,
-                    &batch.bytes,
-                ],
-            )
-            .await
-            .map(|rows| rows.len())
+        let arguments = batch.arguments();
+        client.query(SWAP, &arguments).await.map(|rows| rows.len())
     };
     first.client.batch_execute("BEGIN").await.map_err(said)?;
     let mut applied = vec![swap(&first.client, &one(None, 1)).await.map_err(said)?];

@@ -107,13 +107,7 @@ async fn swap(kept: &mut Kept, shared: &Shared, group: &[Write]) -> Option<BTree
         }
     };
     let warnings = link.warnings.load(Ordering::Acquire);
-    let arguments: [&(dyn ToSql + Sync); 5] = [
-        &batch.ids,
-        &batch.expected,
-        &batch.versions,
-        &batch.wakes,
-        &batch.bytes,
-    ];
+    let arguments = batch.arguments();
     let asked = link.client.query(statement, &arguments);
     let said = tokio::time::timeout(Duration::from_secs(TIMEOUT_S), asked).await;
     shared.counters.add(Count::Commit);

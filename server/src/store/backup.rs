@@ -11,8 +11,8 @@ use crate::store::files::{Place, open_private};
 use crate::store::health::now_ms;
 use crate::store::mark::Position;
 use crate::store::note::{RestoreNote, read_note};
-use crate::store::schema::{FORM, connect_to_read, form, position};
-use crate::store::verify::{Report, database, newer};
+use crate::store::schema::{FORM, connect_to_read, form, newer, position};
+use crate::store::verify::{Report, database};
 
 /// Pages that are copied between two reports of progress: 16 MiB.
 const STEP_PAGES: i32 = 4_096;
@@ -88,6 +88,7 @@ pub fn inspect(file: &Path, progress: impl FnMut(u64, u64)) -> Result<BackupFile
         newest_ms,
         position,
         problems,
+        misindexed: _,
     } = database(file, progress)?;
     if !problems.is_empty() {
         return Err(format!("{} is damaged: {}", file.display(), problems.join("; ")));
@@ -137,7 +138,7 @@ fn copy(
     // One snapshot for all steps: otherwise each commit of the server would begin the copy anew.
     let snapshot = source.unchecked_transaction().map_err(failed)?;
     match form(&snapshot).map_err(failed)? {
-        FORM => {}
+        1..=FORM => {}
         0 => {
             return Err(
                 "the store is of an older build: start the server once, which brings it up to date"

@@ -6,8 +6,9 @@ use crate::store::files::{Place, open_private};
 use crate::store::health::now_ms;
 use crate::store::mark::{Mark, Position};
 use crate::store::note::{RestoreNote, read_note, write_note};
-use crate::store::schema::{FORM, belongs_to, bring_up, connect, form, position, probe, set_epoch};
-use crate::store::verify::{at_start, lost, newer};
+use crate::store::reindex::{Which, reindex};
+use crate::store::schema::{FORM, belongs_to, bring_up, connect, form, newer, position, probe, set_epoch};
+use crate::store::verify::{at_start, lost};
 
 /// What an operator says of a store that is opened.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +51,7 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
     let mut connection = connect(&path).map_err(|error| damaged(&error))?;
     let found = match form(&connection).map_err(|error| damaged(&error))? {
         0 => None,
-        FORM => Some(position(&connection).map_err(|error| damaged(&error))?),
+        1..=FORM => Some(position(&connection).map_err(|error| damaged(&error))?),
         other => return Err(refused(newer(other))),
     };
     let loss = match (&known, &found) {
@@ -116,6 +117,11 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
     if !opening.skip_check {
         at_start(&connection).map_err(|why| damaged(&why))?;
     }
+    // Of a store of an older build: all of it.
+    reindex(&mut connection, Which::Missing, |done| {
+        tracing::info!(done, "records of an older build are indexed for the search");
+    })
+    .map_err(|error| damaged(&error))?;
     probe(&connection).map_err(refused)?;
     belongs_to(&connection, installation).map_err(refused)?;
     Ok(Opened {

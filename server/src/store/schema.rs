@@ -10,8 +10,9 @@ use crate::store::mark::Position;
 
 /// How long a statement waits for another process's lock, in seconds.
 const BUSY_TIMEOUT_S: u64 = 5;
-/// The form of the tables, as SQLite's `user_version`. 0 is a new database, or one of a build before `ids` and `position`.
-pub const FORM: i64 = 1;
+/// The form of the tables, as SQLite's `user_version`. 0 is a new database, or one of a build before `ids` and `position`; 1 is one
+/// of a build before the columns of a search.
+pub const FORM: i64 = 2;
 
 /// What every form has.
 const TABLES: &str = "
@@ -39,14 +40,25 @@ CREATE TABLE position (
     commits INTEGER NOT NULL
 );
 ";
+/// What form 2 adds: by what a search finds a record ([`pay_once_core::IndexEntry`]). It is written with the record, and
+/// `indexed_version` says of which version of the record it is.
+const ADDED_BY_FORM_2: &str = "
+ALTER TABLE records ADD COLUMN merchant TEXT;
+ALTER TABLE records ADD COLUMN order_id TEXT;
+ALTER TABLE records ADD COLUMN state TEXT;
+ALTER TABLE records ADD COLUMN since_ms INTEGER;
+ALTER TABLE records ADD COLUMN indexed_version INTEGER;
+CREATE INDEX records_by_state ON records (state, merchant, since_ms, id);
+CREATE INDEX records_by_order ON records (order_id, merchant, id) WHERE order_id IS NOT NULL;
+CREATE INDEX records_not_indexed ON records (place) WHERE indexed_version IS NOT version;
+";
 
 pub(crate) const LOAD: &str = "SELECT bytes FROM records WHERE id = ?1";
 pub(crate) const KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM ids WHERE id = ?1)";
-pub(crate) const INSERT: &str = "INSERT INTO records (id, version, wake_at_ms, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING";
+pub(crate) const INSERT: &str = "INSERT INTO records (id, version, wake_at_ms, bytes, merchant, order_id, state, since_ms, indexed_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?2) ON CONFLICT (id) DO NOTHING";
 pub(crate) const INSERT_ID: &str = "INSERT INTO ids (id) VALUES (?1) ON CONFLICT (id) DO NOTHING";
 pub(crate) const TAKE_BACK: &str = "DELETE FROM records WHERE place = ?1";
-pub(crate) const UPDATE: &str =
-    "UPDATE records SET version = ?2, wake_at_ms = ?3, bytes = ?4 WHERE id = ?1 AND version = ?5";
+pub(crate) const UPDATE: &str = "UPDATE records SET version = ?2, wake_at_ms = ?3, bytes = ?4, state = ?5, since_ms = ?6, indexed_version = ?2 WHERE id = ?1 AND version = ?7";
 // Two statements: SQLite makes a table of its own for each RETURNING, which took twice as long as the commit itself.
 pub(crate) const COUNT_COMMIT: &str = "UPDATE position SET commits = commits + 1";
 pub(crate) const COMMITS: &str = "SELECT commits FROM position";
@@ -90,6 +102,13 @@ pub(crate) fn form(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+/// What to say of a database whose form this build does not know.
+pub(crate) fn newer(form: i64) -> String {
+    format!(
+        "its tables have form {form}, and this build knows forms up to {FORM}: use the newer build that wrote it"
+    )
+}
+
 /// Where in its life the store is, as the database says.
 ///
 /// # Errors
@@ -124,7 +143,8 @@ pub(crate) fn set_epoch(connection: &Connection, epoch: u64) -> rusqlite::Result
 /// What SQLite says.
 pub(crate) fn bring_up(connection: &mut Connection, first: &Position) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if form(&transaction)? == 0 {
+    let found = form(&transaction)?;
+    if found == 0 {
         transaction.execute_batch(TABLES)?;
         transaction.execute_batch(ADDED_BY_FORM_1)?;
         let (epoch, commits) = (first.epoch as i64, first.commits as i64);
@@ -132,6 +152,9 @@ pub(crate) fn bring_up(connection: &mut Connection, first: &Position) -> rusqlit
             "INSERT INTO position (only, store, epoch, commits) VALUES (1, ?1, ?2, ?3)",
             params![first.store, epoch, commits],
         )?;
+    }
+    if found < 2 {
+        transaction.execute_batch(ADDED_BY_FORM_2)?;
         transaction.pragma_update(None, "user_version", FORM)?;
     }
     transaction.commit()
@@ -157,9 +180,11 @@ pub(crate) fn probe(connection: &Connection) -> Result<(), String> {
     let outcome = || -> rusqlite::Result<[usize; 5]> {
         let transaction = connection.unchecked_transaction()?;
         let id = [0u8; 16];
-        let insert = |v: i64| transaction.execute(INSERT, params![id, v, None::<i64>, b"probe"]);
+        let none = None::<i64>;
+        let insert =
+            |v: i64| transaction.execute(INSERT, params![id, v, none, b"probe", none, none, none, none]);
         let update = |v: i64, expected: i64| {
-            transaction.execute(UPDATE, params![id, v, None::<i64>, b"probe", expected])
+            transaction.execute(UPDATE, params![id, v, none, b"probe", none, none, expected])
         };
         let counts = [
             insert(1)?,

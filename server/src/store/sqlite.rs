@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use pay_once_core::{AttemptId, UnixMillis};
+use pay_once_core::{AttemptId, Found, Search, SearchError, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
@@ -17,6 +17,7 @@ use crate::store::files::{DirLock, NotLocked, OpenFiles, Place};
 use crate::store::health::Health;
 use crate::store::opening::{Opened, Opening, open};
 use crate::store::schema::{DUE, KNOWN, LOAD, connect};
+use crate::store::search::{Searcher, searches};
 use crate::store::writer::{Job, Shared, look_after, write_groups};
 
 /// The store of one process, which holds its directory for itself.
@@ -25,6 +26,8 @@ pub struct SqliteStore {
     reader: RefCell<Connection>,
     /// `None` while the store closes.
     writer: Option<Sender<Job>>,
+    /// `None` while the store closes.
+    searcher: Option<Searcher>,
     /// The threads run until both senders are gone.
     running: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
@@ -81,6 +84,8 @@ impl SqliteStore {
         });
         let (writer, jobs) = channel();
         let (running, is_running) = channel();
+        let (searcher, searches) = searches();
+        let database = place.database();
         let (for_writer, for_looking) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads = vec![
             spawn("store-writer", move || {
@@ -89,10 +94,12 @@ impl SqliteStore {
             spawn("store-checkpoint", move || {
                 look_after(&checkpointing, &for_looking, &is_running);
             })?,
+            spawn("store-search", move || searches.serve(&database))?,
         ];
         Ok(Self {
             reader: RefCell::new(reader),
             writer: Some(writer),
+            searcher: Some(searcher),
             running: Some(running),
             threads,
             shared,
@@ -118,7 +125,7 @@ impl SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         // A thread that outlived the lock could commit, or close the log, beside a successor.
-        drop((self.writer.take(), self.running.take()));
+        drop((self.writer.take(), self.running.take(), self.searcher.take()));
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
@@ -177,6 +184,12 @@ impl Store for SqliteStore {
             return Swapped::Unknown;
         }
         result.await.unwrap_or(Swapped::Unknown)
+    }
+
+    async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        let searcher = self.searcher.clone().ok_or(SearchError::Unavailable)?;
+        self.is_sound().map_err(|_| SearchError::Unavailable)?;
+        searcher.search(search).await
     }
 
     async fn due(

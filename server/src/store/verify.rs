@@ -8,7 +8,8 @@ use rusqlite::Connection;
 
 use crate::store::files::Place;
 use crate::store::mark::{Mark, Position};
-use crate::store::schema::{FORM, connect_to_read, form, position};
+use crate::store::reindex::{columns, columns_of};
+use crate::store::schema::{FORM, connect_to_read, form, newer, position};
 
 /// Most problems of one kind that are listed.
 const LISTED_MAX: usize = 20;
@@ -21,7 +22,11 @@ const IDS_THAT_DIFFER: &str = "
 SELECT max((SELECT count(*) FROM records NOT INDEXED WHERE id NOT IN (SELECT id FROM ids)),
            abs((SELECT count(*) FROM records NOT INDEXED) - (SELECT count(*) FROM ids)))
 ";
-const ALL_RECORDS: &str = "SELECT id, version, bytes FROM records NOT INDEXED ORDER BY place";
+const ALL_RECORDS: &str = "
+SELECT id, version, bytes, merchant, order_id, state, since_ms, indexed_version FROM records NOT INDEXED ORDER BY place
+";
+const ALL_RECORDS_OF_FORM_1: &str =
+    "SELECT id, version, bytes, NULL, NULL, NULL, NULL, NULL FROM records NOT INDEXED ORDER BY place";
 /// Rows whose time the table and its index tell differently: the sooner of the two counts.
 const WAKES_IN_DOUBT: &str = "
 CREATE TEMP TABLE wakes_in_doubt AS
@@ -30,6 +35,13 @@ SELECT place, min(at) AS at FROM (
     UNION ALL
     SELECT place, wake_at_ms FROM records INDEXED BY records_by_wake WHERE wake_at_ms IS NOT NULL
 ) GROUP BY place HAVING count(*) <> 2 OR min(at) <> max(at)
+";
+/// The indices that are hints.
+const MAKE_ANEW: &str = "
+REINDEX records_by_wake;
+REINDEX records_by_state;
+REINDEX records_by_order;
+REINDEX records_not_indexed;
 ";
 const WAKE_SOONER: &str = "
 UPDATE records SET wake_at_ms = (SELECT at FROM temp.wakes_in_doubt AS d WHERE d.place = records.place)
@@ -70,7 +82,7 @@ pub(crate) fn at_start(connection: &Connection) -> Result<(), String> {
         // An index that cannot be read has nothing to tell; the table's times stand then.
         let is_readable = connection.execute_batch(WAKES_IN_DOUBT).is_ok();
         let transaction = connection.unchecked_transaction()?;
-        transaction.execute_batch("REINDEX records_by_wake")?;
+        transaction.execute_batch(MAKE_ANEW)?;
         if is_readable {
             transaction.execute_batch(WAKE_SOONER)?;
         }
@@ -85,7 +97,7 @@ pub(crate) fn at_start(connection: &Connection) -> Result<(), String> {
         Ok(left) if left.is_empty() => {
             tracing::warn!(
                 found = found.join("; "),
-                "the index of wake-ups differed from its table; it was made anew"
+                "an index of hints differed from its table; the indices of wake-ups and of the search were made anew"
             );
             Ok(())
         }
@@ -104,6 +116,8 @@ pub struct Report {
     pub position: Position,
     /// What is wrong, one sentence each, the first ones of each kind.
     pub problems: Vec<String>,
+    /// Records that a search does not find as it should. No payment depends on that.
+    pub misindexed: u64,
 }
 
 /// Checks the database at `path`, read-only and from one moment, and decodes each record. `progress` hears of
@@ -118,8 +132,9 @@ pub fn database(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Repor
     }
     let connection = connect_to_read(path).map_err(failed)?;
     let snapshot = connection.unchecked_transaction().map_err(failed)?;
-    match form(&snapshot).map_err(failed)? {
-        FORM => {}
+    let statement = match form(&snapshot).map_err(failed)? {
+        1 => ALL_RECORDS_OF_FORM_1,
+        FORM => ALL_RECORDS,
         0 => {
             return Err(format!(
                 "{} is empty or of an older build: start the server once, which brings it up to date",
@@ -127,7 +142,7 @@ pub fn database(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Repor
             ));
         }
         other => return Err(newer(other)),
-    }
+    };
     let position = position(&snapshot).map_err(failed)?;
     let all = snapshot
         .query_row(COUNT_RECORDS, [], |row| row.get::<_, i64>(0))
@@ -135,13 +150,16 @@ pub fn database(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Repor
     let all = u64::try_from(all).unwrap_or_default();
     progress(0, all);
     let mut problems = structure(&snapshot).map_err(failed)?;
-    let (mut records, mut refused, mut newest_ms) = (0, 0, 0);
+    let (mut records, mut refused, mut newest_ms, mut misindexed) = (0, 0, 0, 0);
     {
-        let mut statement = snapshot.prepare(ALL_RECORDS).map_err(failed)?;
+        let mut statement = snapshot.prepare(statement).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             match record(row).map_err(failed)? {
-                Ok(at_ms) => newest_ms = newest_ms.max(at_ms),
+                Ok(sound) => {
+                    newest_ms = newest_ms.max(sound.newest_ms);
+                    misindexed += u64::from(sound.is_misindexed);
+                }
                 Err(why) => {
                     refused += 1;
                     if refused <= LISTED_MAX {
@@ -164,6 +182,7 @@ pub fn database(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Repor
         newest_ms,
         position,
         problems,
+        misindexed,
     })
 }
 
@@ -209,22 +228,26 @@ pub fn lost(mark: &Position, database: &Position) -> Option<String> {
     })
 }
 
-/// What to say of a database whose form this build does not know.
-pub(crate) fn newer(form: i64) -> String {
-    format!(
-        "its tables have form {form}, and this build knows forms up to {FORM}: use the newer build that wrote it"
-    )
+/// A record that can be used.
+struct Sound {
+    /// When its newest entry was written, in milliseconds since the Unix epoch.
+    newest_ms: u64,
+    is_misindexed: bool,
 }
 
-/// What is wrong with the record of a row.
-/// When the newest entry of a record was written, or what is wrong with the record.
-fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<u64, String>> {
+/// A record that can be used, or what is wrong with it.
+fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<Sound, String>> {
     let id = AttemptId::from_bytes(row.get(0)?);
     let version = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
     let bytes: Vec<u8> = row.get(2)?;
     Ok(match Record::decode(id, &bytes) {
         Ok(record) if record.version().get() == version => {
-            Ok(record.entries().last().map_or(0, |entry| entry.at_ms.get()))
+            // A row that was not indexed is indexed at the next start.
+            let is_indexed = row.get::<_, Option<i64>>(7)? == Some(row.get(1)?);
+            Ok(Sound {
+                newest_ms: record.entries().last().map_or(0, |entry| entry.at_ms.get()),
+                is_misindexed: is_indexed && columns_of(row, 3)? != columns(Some(&record)),
+            })
         }
         Ok(record) => Err(format!(
             "record {id} is of version {}, and its row says {version}",

@@ -160,15 +160,26 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap, health: &Health) -> rusqlit
         signed(swap.version.get()),
         swap.wake_at_ms.map(|at_ms| signed(at_ms.get())),
     );
+    let entry = &swap.entry;
+    let (state, since) = (entry.state.as_str(), signed(entry.since_ms.get()));
     let changed = match swap.expected_version {
-        None => transaction
-            .prepare_cached(INSERT)?
-            .execute(params![id, version, wake, swap.bytes])?,
+        None => transaction.prepare_cached(INSERT)?.execute(params![
+            id,
+            version,
+            wake,
+            swap.bytes,
+            &*entry.merchant,
+            entry.order_id,
+            state,
+            since
+        ])?,
         Some(expected) => transaction.prepare_cached(UPDATE)?.execute(params![
             id,
             version,
             wake,
             swap.bytes,
+            state,
+            since,
             signed(expected.get())
         ])?,
     };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pay_once::ports::{Store, Swap, Swapped};
 use pay_once::store::sqlite::SqliteStore;
-use pay_once_core::{AttemptId, RecordVersion, UnixMillis};
+use pay_once_core::{AttemptId, IndexEntry, RecordVersion, SearchState, UnixMillis};
 
 use crate::server::Dir;
 
@@ -35,6 +35,16 @@ pub(crate) fn open(dir: &Path) -> Result<SqliteStore, String> {
     SqliteStore::open(dir, "it", Arc::default()).map_err(|error| error.to_string())
 }
 
+/// By what a search finds a record.
+pub(crate) fn entry() -> IndexEntry {
+    IndexEntry {
+        merchant: "shop".into(),
+        order_id: Some("ord_1".to_owned()),
+        state: SearchState::Created,
+        since_ms: UnixMillis::new(1),
+    }
+}
+
 pub(crate) fn insert(store: &SqliteStore, n: u64, wake_at_ms: Option<u64>) -> Swapped {
     block_on(store.swap(Swap {
         id: id(n),
@@ -42,6 +52,7 @@ pub(crate) fn insert(store: &SqliteStore, n: u64, wake_at_ms: Option<u64>) -> Sw
         version: RecordVersion::new(1),
         bytes: bytes(n),
         wake_at_ms: wake_at_ms.map(UnixMillis::new),
+        entry: entry(),
     }))
 }
 

@@ -15,6 +15,7 @@ mod operators;
 mod oracle;
 mod random;
 mod restored;
+mod search;
 mod server;
 mod world;
 

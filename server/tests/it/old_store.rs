@@ -59,11 +59,11 @@ fn a_store_of_a_newer_build_is_refused() {
     let dir = old(1);
     drop(open(dir.path()).unwrap());
     let database = Connection::open(dir.path().join("pay-once.sqlite3")).unwrap();
-    database.pragma_update(None, "user_version", 2).unwrap();
+    database.pragma_update(None, "user_version", 3).unwrap();
     drop(database);
     let why = open(dir.path()).unwrap_err();
     assert!(
-        why.contains("form 2") && why.contains("use the newer build"),
+        why.contains("form 3") && why.contains("use the newer build"),
         "{why}"
     );
 }

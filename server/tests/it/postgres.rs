@@ -14,6 +14,7 @@ use pay_once_core::{AttemptId, RecordVersion};
 use pay_once_suite::loopback::free_address;
 use serde_json::json;
 
+use crate::image::entry;
 use crate::server::{Dir, Server, command};
 use crate::suite::block_on;
 
@@ -362,6 +363,7 @@ fn a_server_hears_which_record_another_one_has_written() {
         version: RecordVersion::new(1),
         wake_at_ms: None,
         bytes: vec![7],
+        entry: entry(),
     };
     block_on(async {
         // Both listen: the first word of each is that any record may have changed.

@@ -14,6 +14,7 @@ use pay_once::store::sqlite::SqliteStore;
 use pay_once_core::{AttemptId, RecordVersion, UnixMillis};
 use rusqlite::Connection;
 
+use crate::image::entry;
 use crate::power::{order, reports, shim};
 use crate::random::Random;
 use crate::server::Dir;
@@ -61,6 +62,7 @@ async fn swap_for_ever(store: Rc<SqliteStore>, number: u8, mut expected_version:
             version: RecordVersion::new(version),
             bytes: bytes(number, version),
             wake_at_ms: Some(UnixMillis::new(version)),
+            entry: entry(),
         };
         assert_eq!(store.swap(swap).await, Swapped::Applied, "{number}: {version}");
         // Past the test harness, which would keep it to itself.

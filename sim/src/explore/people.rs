@@ -142,7 +142,7 @@ impl Turn<'_> {
         loop {
             match routed {
                 Routed::Attempt { id, input } if id == self.scene.id => return Ok(Some(known_input(input))),
-                Routed::Attempt { .. } => {
+                Routed::Attempt { .. } | Routed::Search(_) => {
                     return Err(Violation::new("explorer", "a request for another attempt"));
                 }
                 Routed::Read(read) => {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use pay_once_core::journal::entry::{Conclusion, Fact};
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, Millis, Note, Record, RecordVersion, Request, Response, Swapped,
-    Turn, UnixMillis, Write,
+    Action, AttemptId, Call, CallResult, Millis, Note, Record, RecordVersion, Request, Response, SearchError,
+    Swapped, Turn, UnixMillis, Write,
 };
 
 use super::process::Asked;
@@ -182,6 +182,11 @@ impl Sim<'_> {
             let at = self.server(server);
             match job.turn.next(now_ms, &mut at.questions) {
                 Action::Read(call) => return self.read_event(server, job, *call),
+                // No client of the model searches.
+                Action::Search(_) => {
+                    let why = SearchError::Unsupported("the model has no index");
+                    job.turn.found(&self.config, Err(why), now_ms);
+                }
                 Action::Load if self.plan.world.shape == Shape::Objects => {
                     self.load_at_once(server, &mut job)
                 }

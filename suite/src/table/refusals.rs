@@ -15,6 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
         paths(),
         methods(),
         merchants(),
+        searches(),
         Case::new(
             "other-merchants-attempt",
             "Another merchant's attempt is not there: for any call, 404 and not 403.",
@@ -174,10 +175,9 @@ fn paths() -> Case {
 fn methods() -> Case {
     let mut steps = Vec::new();
     for (method, path, allow) in [
-        ("GET", "/attempts", "POST"),
         ("GET", "/charge", "POST"),
         ("PUT", "/charge", "POST"),
-        ("PATCH", "/attempts", "POST"),
+        ("PATCH", "/attempts", "POST, GET, HEAD"),
         ("DELETE", "/attempts/pa_x", "GET, HEAD"),
         ("POST", "/attempts/pa_x", "GET, HEAD"),
         ("GET", "/attempts/pa_x/capture", "POST"),
@@ -191,6 +191,28 @@ fn methods() -> Case {
     Case::new(
         "methods",
         "A path that does not know the method says which it knows.",
+        Shop,
+        steps,
+    )
+}
+
+fn searches() -> Case {
+    let mut steps = Vec::new();
+    for (query, code, field) in [
+        ("", "MISSING_FIELD", "state"),
+        ("?state=open", "INVALID_FIELD", "state"),
+        ("?state=parked&limit=101", "INVALID_FIELD", "limit"),
+        ("?state=parked&older_than_s=soon", "INVALID_FIELD", "older_than_s"),
+        ("?state=parked&merchant=shop", "UNKNOWN_FIELD", "merchant"),
+    ] {
+        let ask = get(&format!("/attempts{query}"))
+            .refused(400, code)
+            .is("/error/field", field);
+        steps.push(ask.into());
+    }
+    Case::new(
+        "search-refusals",
+        "A search that cannot be read is refused with the parameter at fault.",
         Shop,
         steps,
     )

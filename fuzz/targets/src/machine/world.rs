@@ -213,7 +213,9 @@ impl World {
                         _ => None,
                     };
                 }
-                other @ (Action::Read(_) | Action::Pause { .. }) => panic!("no reason for {other:?}"),
+                other @ (Action::Read(_) | Action::Search(_) | Action::Pause { .. }) => {
+                    panic!("no reason for {other:?}")
+                }
             }
         }
     }
@@ -264,7 +266,11 @@ impl World {
                 Action::Committed(_) => panic!("a stale swap conflicts"),
                 Action::Perform(call) => assert!(!call.moves_money, "rule 1: a call that no entry names"),
                 Action::Wait { .. } | Action::Pause { .. } | Action::Done => return,
-                Action::Reply(_) | Action::Arm { .. } | Action::Note(_) | Action::Read(_) => {}
+                Action::Reply(_)
+                | Action::Arm { .. }
+                | Action::Note(_)
+                | Action::Read(_)
+                | Action::Search(_) => {}
             }
         }
     }

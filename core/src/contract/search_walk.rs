@@ -1,0 +1,110 @@
+//! The way through a store that can sort: a page of an operator goes from merchant to merchant, in the order of their names.
+//!
+//! The store has the attempts of one merchant in order, and so each step is a look into one place of an index, however many attempts
+//! there are.
+
+use super::search::{Found, Place, Search, SearchError};
+use crate::base::id::AttemptId;
+use crate::base::time::UnixMillis;
+use crate::journal::record::Record;
+
+/// A row that a store found. A record that cannot be used is none.
+pub type Row = (Place, Option<Record>);
+
+/// What to look for next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The first merchant after this name that has an attempt of the sought order, or in the sought state. Its name goes to
+    /// [`Walk::found_merchant`].
+    Merchant {
+        /// The name.
+        after: String,
+    },
+    /// Attempts of one merchant that are what is searched for, sorted as [`Place`] says. They go to [`Walk::found_rows`].
+    Rows {
+        /// The merchant.
+        merchant: String,
+        /// Only those that come after this one: since when it has its state, and its id. A search for an order goes by the id alone.
+        after: Option<(UnixMillis, AttemptId)>,
+        /// At most so many.
+        limit: usize,
+    },
+}
+
+/// A search on its way.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    search: Search,
+    rows: Vec<Row>,
+    next: Option<Ask>,
+}
+
+impl Walk {
+    /// Begins.
+    ///
+    /// # Errors
+    /// [`SearchError::ForeignCursor`].
+    pub fn new(search: Search) -> Result<Self, SearchError> {
+        let mut walk = Self {
+            rows: Vec::new(),
+            next: None,
+            search,
+        };
+        let after = walk.search.after_place()?;
+        let position = |place: &Place| (place.since_ms, place.id);
+        walk.next = Some(match (&walk.search.merchant, after) {
+            (Some(own), after) => walk.rows_of(own.to_string(), after.as_ref().map(position)),
+            (None, Some(place)) => walk.rows_of(place.merchant.clone(), Some(position(&place))),
+            (None, None) => Ask::Merchant { after: String::new() },
+        });
+        Ok(walk)
+    }
+
+    /// What is searched for.
+    #[must_use]
+    pub fn search(&self) -> &Search {
+        &self.search
+    }
+
+    /// What to look for next. `None`: the page is complete.
+    #[must_use]
+    pub fn next(&self) -> Option<&Ask> {
+        self.next.as_ref()
+    }
+
+    /// The answer to [`Ask::Merchant`].
+    pub fn found_merchant(&mut self, name: Option<String>) {
+        self.next = name.map(|name| self.rows_of(name, None));
+    }
+
+    /// The answer to [`Ask::Rows`].
+    pub fn found_rows(&mut self, rows: Vec<Row>) {
+        let Some(Ask::Rows { merchant, .. }) = self.next.take() else {
+            return;
+        };
+        self.rows.extend(rows);
+        if self.search.merchant.is_none() && self.wanted() > 0 {
+            self.next = Some(Ask::Merchant { after: merchant });
+        }
+    }
+
+    /// The page.
+    #[must_use]
+    pub fn page(self) -> Found {
+        let Self { search, rows, .. } = self;
+        search.page(rows)
+    }
+
+    fn rows_of(&self, merchant: String, after: Option<(UnixMillis, AttemptId)>) -> Ask {
+        Ask::Rows {
+            merchant,
+            after,
+            limit: self.wanted(),
+        }
+    }
+
+    /// One more than the page has shows that there is another one.
+    fn wanted(&self) -> usize {
+        (self.search.limit + 1).saturating_sub(self.rows.len())
+    }
+}

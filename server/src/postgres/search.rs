@@ -1,0 +1,213 @@
+//! Searches the columns beside the records, on a thread and a connection of its own: no payment waits for a search.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pay_once_core::{Ask, AttemptId, Found, Place, Record, Row, Search, SearchError, UnixMillis, Walk};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::postgres::batch::{signed, text};
+use crate::postgres::connect::Link;
+use crate::postgres::link::{Shared, bounded, connect, id_of};
+use crate::postgres::reindex::missing;
+
+/// Searches that may wait for the one that runs.
+const WAITING_MAX: usize = 16;
+/// How often records are looked for whose columns a server of an older build has not written, in milliseconds.
+const MISSING_EVERY_MS: u64 = 10_000;
+
+/// The page of one merchant's attempts of an order. They are sorted by id, which never changes.
+const OF_ORDER: &str = "
+SELECT id, since_ms, bytes FROM pay_once.records
+WHERE order_id = $1 AND merchant = $2 AND id > $3 AND ($4::text IS NULL OR state = $4) AND since_ms <= $5
+ORDER BY id LIMIT $6
+";
+/// The page of one merchant's attempts in a state, oldest first.
+const IN_STATE: &str = "
+SELECT id, since_ms, bytes FROM pay_once.records
+WHERE state = $1 AND merchant = $2 AND (since_ms, id) > ($3, $4) AND since_ms <= $5
+ORDER BY since_ms, id LIMIT $6
+";
+const NEXT_MERCHANT_OF_ORDER: &str = "
+SELECT merchant FROM pay_once.records WHERE order_id = $1 AND merchant > $2 ORDER BY merchant LIMIT 1
+";
+const NEXT_MERCHANT_IN_STATE: &str = "
+SELECT merchant FROM pay_once.records WHERE state = $1 AND merchant > $2 ORDER BY merchant LIMIT 1
+";
+
+/// One search, and who waits for it.
+struct Job {
+    search: Search,
+    done: oneshot::Sender<Result<Found, SearchError>>,
+}
+
+/// The way to the thread that searches.
+#[derive(Clone, Debug)]
+pub(super) struct Searcher(mpsc::Sender<Job>);
+
+/// The other end.
+pub(super) struct Searches(mpsc::Receiver<Job>);
+
+/// Both ends.
+pub(super) fn searches() -> (Searcher, Searches) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    (Searcher(sender), Searches(receiver))
+}
+
+impl Searcher {
+    /// Asks for a page.
+    pub(super) async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        let (done, found) = oneshot::channel();
+        match self.0.try_send(Job { search, done }) {
+            Ok(()) => found.await.unwrap_or(Err(SearchError::Unavailable)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(SearchError::Busy),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(SearchError::Unavailable),
+        }
+    }
+}
+
+impl Searches {
+    /// Answers searches until nobody can ask any more, and mends in between what they go by.
+    pub(super) async fn serve(mut self, shared: Arc<Shared>) {
+        let mut link = None;
+        let mut beat = tokio::time::interval(Duration::from_millis(MISSING_EVERY_MS));
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let job = tokio::select! {
+                biased;
+                job = self.0.recv() => match job {
+                    // Whoever asked may have gone away while it waited.
+                    Some(job) if job.done.is_closed() => continue,
+                    Some(job) => Some(job),
+                    None => return,
+                },
+                _ = beat.tick() => None,
+            };
+            if link.as_ref().is_none_or(|link: &Link| link.client.is_closed()) {
+                link = connect(&shared, None)
+                    .await
+                    .inspect_err(|error| tracing::warn!(%error, "searches are not answered"))
+                    .ok();
+            }
+            let Some(open) = &link else {
+                if let Some(job) = job {
+                    let _ = job.done.send(Err(SearchError::Unavailable));
+                }
+                continue;
+            };
+            let said = match job {
+                Some(job) => {
+                    let (page, said) = match Walk::new(job.search) {
+                        Ok(mut walk) => match bounded(through(open, &mut walk)).await {
+                            Ok(()) => (Ok(walk.page()), Ok(())),
+                            Err(error) => (Err(SearchError::Unavailable), Err(error)),
+                        },
+                        Err(why) => (Err(why), Ok(())),
+                    };
+                    let _ = job.done.send(page);
+                    said
+                }
+                None => bounded(missing(&open.client)).await.map(|_| ()),
+            };
+            if let Err(error) = said {
+                tracing::warn!(error, "a search failed; its connection is opened again");
+                link = None;
+            }
+        }
+    }
+}
+
+async fn through(link: &Link, walk: &mut Walk) -> Result<(), tokio_postgres::Error> {
+    while let Some(ask) = walk.next().cloned() {
+        match ask {
+            Ask::Merchant { after } => {
+                let name = next_merchant(link, walk.search(), &after).await?;
+                walk.found_merchant(name);
+            }
+            Ask::Rows {
+                merchant,
+                after,
+                limit,
+            } => {
+                let rows = of_merchant(link, walk.search(), &text(&merchant), after, limit).await?;
+                walk.found_rows(rows);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn next_merchant(
+    link: &Link,
+    search: &Search,
+    after: &str,
+) -> Result<Option<String>, tokio_postgres::Error> {
+    let row = match &search.order_id {
+        Some(order_id) => {
+            link.client
+                .query_opt(NEXT_MERCHANT_OF_ORDER, &[&text(order_id), &after])
+                .await?
+        }
+        None => {
+            let state = search.state.map(|state| state.as_str());
+            link.client
+                .query_opt(NEXT_MERCHANT_IN_STATE, &[&state, &after])
+                .await?
+        }
+    };
+    row.map(|row| row.try_get(0)).transpose()
+}
+
+async fn of_merchant(
+    link: &Link,
+    search: &Search,
+    merchant: &str,
+    after: Option<(UnixMillis, AttemptId)>,
+    limit: usize,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let state = search.state.map(|state| state.as_str());
+    let until_ms = search
+        .since_until_ms
+        .map_or(i64::MAX, |until_ms| signed(until_ms.get()));
+    let limit = signed(limit as u64);
+    let (after_ms, after_id) = after.map_or((-1, Vec::new()), |(since_ms, id)| {
+        (signed(since_ms.get()), id.to_bytes().to_vec())
+    });
+    let found = match &search.order_id {
+        Some(order_id) => {
+            let order_id = text(order_id);
+            link.client
+                .query(
+                    OF_ORDER,
+                    &[&order_id, &merchant, &after_id, &state, &until_ms, &limit],
+                )
+                .await?
+        }
+        None => {
+            link.client
+                .query(
+                    IN_STATE,
+                    &[&state, &merchant, &after_ms, &after_id, &until_ms, &limit],
+                )
+                .await?
+        }
+    };
+    found.iter().map(|row| read(row, merchant)).collect()
+}
+
+fn read(row: &tokio_postgres::Row, merchant: &str) -> Result<Row, tokio_postgres::Error> {
+    let (id, bytes): (&[u8], &[u8]) = (row.try_get(0)?, row.try_get(2)?);
+    let id = AttemptId::from_bytes(id_of(id).unwrap_or_default());
+    let since_ms: i64 = row.try_get(1)?;
+    let place = Place {
+        merchant: merchant.to_owned(),
+        since_ms: UnixMillis::new(u64::try_from(since_ms).unwrap_or_default()),
+        id,
+    };
+    let record = Record::decode(id, bytes)
+        .inspect_err(
+            |error| tracing::error!(attempt = %id, %error, "a record is refused, and left out of a page"),
+        )
+        .ok();
+    Ok((place, record))
+}

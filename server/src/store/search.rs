@@ -1,0 +1,174 @@
+//! Searches the columns beside the records, on a thread and a connection of its own: no payment waits for a search.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use pay_once_core::{Ask, AttemptId, Found, Place, Record, Row, Search, SearchError, UnixMillis, Walk};
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::oneshot;
+
+use crate::store::schema::connect_to_read;
+
+/// Searches that may wait for the one that runs.
+const WAITING_MAX: usize = 16;
+
+/// The page of one merchant's attempts of an order. They are sorted by id, which never changes.
+const OF_ORDER: &str = "
+SELECT id, since_ms, bytes FROM records INDEXED BY records_by_order
+WHERE order_id = ?1 AND merchant = ?2 AND id > ?3 AND (?4 IS NULL OR state = ?4) AND since_ms <= ?5
+ORDER BY id LIMIT ?6
+";
+/// The page of one merchant's attempts in a state, oldest first.
+const IN_STATE: &str = "
+SELECT id, since_ms, bytes FROM records INDEXED BY records_by_state
+WHERE state = ?1 AND merchant = ?2 AND (since_ms, id) > (?3, ?4) AND since_ms <= ?5
+ORDER BY since_ms, id LIMIT ?6
+";
+const NEXT_MERCHANT_OF_ORDER: &str = "
+SELECT merchant FROM records INDEXED BY records_by_order
+WHERE order_id = ?1 AND merchant > ?2 ORDER BY merchant LIMIT 1
+";
+const NEXT_MERCHANT_IN_STATE: &str = "
+SELECT merchant FROM records INDEXED BY records_by_state
+WHERE state = ?1 AND merchant > ?2 ORDER BY merchant LIMIT 1
+";
+
+/// One search, and who waits for it.
+#[derive(Debug)]
+struct Job {
+    search: Search,
+    done: oneshot::Sender<Result<Found, SearchError>>,
+}
+
+/// The way to the thread that searches.
+#[derive(Clone, Debug)]
+pub(crate) struct Searcher(SyncSender<Job>);
+
+/// The other end.
+#[derive(Debug)]
+pub(crate) struct Searches(Receiver<Job>);
+
+/// Both ends.
+pub(crate) fn searches() -> (Searcher, Searches) {
+    let (sender, receiver) = sync_channel(WAITING_MAX);
+    (Searcher(sender), Searches(receiver))
+}
+
+impl Searcher {
+    /// Asks for a page.
+    pub(crate) async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        let (done, found) = oneshot::channel();
+        match self.0.try_send(Job { search, done }) {
+            Ok(()) => found.await.unwrap_or(Err(SearchError::Unavailable)),
+            Err(TrySendError::Full(_)) => Err(SearchError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(SearchError::Unavailable),
+        }
+    }
+}
+
+impl Searches {
+    /// Answers searches until nobody can ask any more.
+    pub(crate) fn serve(&self, path: &Path) {
+        let mut connection = None;
+        while let Ok(Job { search, done }) = self.0.recv() {
+            // Whoever asked may have gone away while it waited.
+            if done.is_closed() {
+                continue;
+            }
+            let found = match connection.take().map_or_else(|| connect_to_read(path), Ok) {
+                Ok(open) => {
+                    let found = page(&open, search);
+                    // A connection that has failed is opened anew.
+                    connection = Some(open).filter(|_| found != Err(SearchError::Unavailable));
+                    found
+                }
+                Err(error) => unavailable(&error),
+            };
+            let _ = done.send(found);
+        }
+    }
+}
+
+fn unavailable(error: &rusqlite::Error) -> Result<Found, SearchError> {
+    tracing::error!(%error, "a search failed");
+    Err(SearchError::Unavailable)
+}
+
+/// The page of a search.
+fn page(connection: &Connection, search: Search) -> Result<Found, SearchError> {
+    let mut walk = Walk::new(search)?;
+    match through(connection, &mut walk) {
+        Ok(()) => Ok(walk.page()),
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn through(connection: &Connection, walk: &mut Walk) -> rusqlite::Result<()> {
+    while let Some(ask) = walk.next().cloned() {
+        match ask {
+            Ask::Merchant { after } => {
+                let name = next_merchant(connection, walk.search(), &after)?;
+                walk.found_merchant(name);
+            }
+            Ask::Rows {
+                merchant,
+                after,
+                limit,
+            } => {
+                let rows = of_merchant(connection, walk.search(), &merchant, after, limit)?;
+                walk.found_rows(rows);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn next_merchant(connection: &Connection, search: &Search, after: &str) -> rusqlite::Result<Option<String>> {
+    let (statement, sought) = match &search.order_id {
+        Some(order_id) => (NEXT_MERCHANT_OF_ORDER, Some(order_id.as_str())),
+        None => (NEXT_MERCHANT_IN_STATE, search.state.map(|state| state.as_str())),
+    };
+    connection
+        .prepare_cached(statement)?
+        .query_row(params![sought, after], |row| row.get(0))
+        .optional()
+}
+
+fn of_merchant(
+    connection: &Connection,
+    search: &Search,
+    merchant: &str,
+    after: Option<(UnixMillis, AttemptId)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Row>> {
+    let signed = |at_ms: UnixMillis| i64::try_from(at_ms.get()).unwrap_or(i64::MAX);
+    let state = search.state.map(|state| state.as_str());
+    let until_ms = search.since_until_ms.map_or(i64::MAX, signed);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (after_ms, after_id) = after.map_or((-1, Vec::new()), |(since_ms, id)| {
+        (signed(since_ms), id.to_bytes().to_vec())
+    });
+    let read = |row: &rusqlite::Row<'_>| {
+        let id = AttemptId::from_bytes(row.get(0)?);
+        let since_ms = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+        let place = Place {
+            merchant: merchant.to_owned(),
+            since_ms: UnixMillis::new(since_ms),
+            id,
+        };
+        let record = Record::decode(id, &row.get::<_, Vec<u8>>(2)?)
+            .inspect_err(
+                |error| tracing::error!(attempt = %id, %error, "a record is refused, and left out of a page"),
+            )
+            .ok();
+        Ok((place, record))
+    };
+    if let Some(order_id) = &search.order_id {
+        let values = params![order_id, merchant, after_id, state, until_ms, limit];
+        let mut statement = connection.prepare_cached(OF_ORDER)?;
+        return statement.query_map(values, read)?.collect();
+    }
+    let values = params![state, merchant, after_ms, after_id, until_ms, limit];
+    let mut statement = connection.prepare_cached(IN_STATE)?;
+    statement.query_map(values, read)?.collect()
+}
