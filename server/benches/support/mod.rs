@@ -35,6 +35,13 @@ impl Server {
         Self::spawn(command, latency, true)
     }
 
+    /// On a data directory that has records, with the sandbox inside. It goes away with the server.
+    pub(crate) fn on_directory(dir: &std::path::Path) -> Self {
+        let mut command = command();
+        command.args(["--sandbox-listen", "127.0.0.1:0", "--sandbox-latency-ms", "0..0"]);
+        Self::spawn_in(command, dir.to_owned(), true)
+    }
+
     /// On a database, with the sandbox inside.
     pub(crate) fn on_database(url: &str) -> Self {
         let mut command = command();
@@ -51,9 +58,13 @@ impl Server {
         Self::spawn(shell, "configured", false)
     }
 
-    fn spawn(mut command: Command, name: &str, has_sandbox: bool) -> Self {
+    fn spawn(command: Command, name: &str, has_sandbox: bool) -> Self {
         let dir = std::env::temp_dir().join(format!("pay-once-load-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
+        Self::spawn_in(command, dir, has_sandbox)
+    }
+
+    fn spawn_in(mut command: Command, dir: std::path::PathBuf, has_sandbox: bool) -> Self {
         let mut child = command
             .args(["--log", "error", "--data"])
             .arg(&dir)
