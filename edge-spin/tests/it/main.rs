@@ -35,5 +35,6 @@ mod outside;
 mod ratio;
 mod reports;
 mod scripted;
+mod search;
 mod suite;
 mod sweep;
