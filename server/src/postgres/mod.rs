@@ -2,7 +2,7 @@
 //!
 //! `store.rs` is the port that the server uses. `worker.rs` is the thread behind it: it gathers what many requests ask for into few
 //! statements. `side.rs` is what it does beside. `batch.rs` is what the statements say. `link.rs` keeps connections open. `connect.rs` opens connections, and `trust.rs` decides whether one may be used.
-//! `search.rs` answers searches on a thread of its own, and `reindex.rs` mends what they go by.
+//! `search.rs` answers searches on a thread of its own, `reindex.rs` mends what they go by, and `waiting.rs` counts by it for metrics.
 //! `schema.rs` has the tables and the statements. The files import each other downwards only.
 
 mod batch;
@@ -14,4 +14,5 @@ mod search;
 mod side;
 pub mod store;
 pub mod trust;
+mod waiting;
 mod worker;

@@ -40,6 +40,8 @@ mod overload;
 mod ports;
 #[cfg(feature = "postgres-tests")]
 mod postgres;
+#[cfg(feature = "postgres-tests")]
+mod postgres_search;
 mod power;
 mod power_store;
 mod psp_places;
