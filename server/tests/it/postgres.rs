@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A database server of its own.
 pub(crate) struct Cluster {
     dir: Dir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     settings: Vec<String>,
     running: Option<Child>,
     /// What `--store` takes.
@@ -54,10 +54,21 @@ impl Cluster {
 
     /// The same, with tables.
     pub(crate) fn migrated() -> Self {
+        Self::migrated_by(None)
+    }
+
+    /// The same, with the tables of another build.
+    pub(crate) fn migrated_by(binary: Option<&str>) -> Self {
         let cluster = Self::start(&[]);
-        let said = cluster.pay_once(&["migrate"]);
+        let mut migrate = binary.map_or_else(command, Command::new);
+        let said = migrate.args(["migrate", "--store", &cluster.url]).output().unwrap();
         assert!(said.status.success(), "{}", text(&said));
         cluster
+    }
+
+    /// What `--store` takes if the database is reached by this address.
+    pub(crate) fn url_through(&self, address: SocketAddr) -> String {
+        format!("postgres://postgres@{address}/postgres?sslmode=disable")
     }
 
     pub(crate) fn data(&self) -> PathBuf {
