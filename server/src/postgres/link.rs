@@ -8,11 +8,12 @@ use tokio::sync::mpsc;
 use tokio_postgres::{Notification, Statement};
 
 use crate::counters::Counters;
+use crate::failure::Failure;
 use crate::ports::Unavailable;
 use crate::postgres::batch::signed;
 use crate::postgres::connect::{Database, Link, reason};
 use crate::postgres::schema::ALIVE;
-use crate::postgres::trust::{Identity, check};
+use crate::postgres::trust::{Identity, check, has_tables};
 use crate::store::health::{Health, now_ms};
 
 /// How long a statement may take, in seconds.
@@ -107,7 +108,10 @@ pub(super) async fn connect(
             .connect(notified)
             .await
             .map_err(|error| format!("the database cannot be reached: {}", reason(&error)))?;
-        let identity = check(&link.client, shared.is_replicated).await?;
+        let said = |failure: Failure| failure.to_string();
+        // A later build may have changed the tables since.
+        has_tables(&link.client).await.map_err(said)?;
+        let identity = check(&link.client, shared.is_replicated).await.map_err(said)?;
         if identity != shared.identity {
             shared.health.fail(format!(
                 "the database is another one than at the start: it was {}, and is {}. It was restored, or a standby was promoted, and may lack acknowledged payments. Start again: the start notes what may be missing",

@@ -5,10 +5,13 @@ use tokio_postgres::{Client, GenericClient};
 
 /// The form of the tables that this build makes, and the newest that it knows.
 pub const FORM: i64 = 1;
+/// The oldest form whose builds may serve these tables as well. It is raised by a step that does more than add.
+const FORM_MIN: i64 = 1;
 /// Two migrations at a time wait for each other: any number that nobody else locks by.
 const MIGRATION_LOCK: i64 = 0x7061_795f_6f6e_6365;
 
-/// A step from one form to the next. A step only adds, so that servers of the build before go on beside it.
+/// A step from one form to the next. A step that only adds lets servers of the build before go on beside it. Any other raises
+/// [`FORM_MIN`].
 struct Migration {
     form: i64,
     sql: &'static str,
@@ -96,16 +99,59 @@ pub(crate) async fn meta(
     row.map(|row| row.try_get(0)).transpose()
 }
 
+/// Which tables there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Of the newest build that has migrated. 0: there are none.
+    pub(crate) number: i64,
+    /// Of the oldest build that may serve them.
+    pub(crate) oldest: i64,
+}
+
+impl Form {
+    /// Whether this build may serve the tables.
+    ///
+    /// # Errors
+    /// One sentence that says what to do.
+    pub(crate) fn is_served(self) -> Result<(), String> {
+        let Self { number, oldest } = self;
+        if number < FORM {
+            return Err(format!(
+                "the tables have form {number} and this build needs {FORM}: run `pay-once migrate` first"
+            ));
+        }
+        if oldest > FORM {
+            return Err(format!(
+                "the tables have form {number}, which builds of form {oldest} or later can serve, and this build is of form {FORM}: use a later build"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The form of the tables. `None`: there are none.
 ///
 /// # Errors
 /// What PostgreSQL says.
-pub(crate) async fn form(client: &Client) -> Result<Option<i64>, tokio_postgres::Error> {
-    match meta(client, "form").await {
-        Ok(form) => Ok(form.and_then(|form| form.parse().ok())),
-        Err(error) if is_undefined(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+pub(crate) async fn form(client: &impl GenericClient) -> Result<Option<Form>, tokio_postgres::Error> {
+    let said = client
+        .query_one(
+            "SELECT max(value) FILTER (WHERE name = 'form'), max(value) FILTER (WHERE name = 'form_min')
+             FROM pay_once.meta",
+            &[],
+        )
+        .await;
+    let row = match said {
+        Ok(row) => row,
+        Err(error) if is_undefined(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let number = |value: Option<String>| value.and_then(|value| value.parse().ok());
+    Ok(number(row.try_get(0)?).map(|form| Form {
+        number: form,
+        // A build that wrote no such value only added.
+        oldest: number(row.try_get(1).ok().flatten()).unwrap_or(1),
+    }))
 }
 
 fn is_undefined(error: &tokio_postgres::Error) -> bool {
@@ -115,33 +161,50 @@ fn is_undefined(error: &tokio_postgres::Error) -> bool {
     )
 }
 
-/// Brings the tables to this build's form. Each step is a transaction, and several at a time wait for each other. Returns the form before
-/// and the form after.
+/// What a migration found, and what it left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Migrated {
+    pub(crate) before: Form,
+    pub(crate) after: Form,
+}
+
+/// Brings the tables to this build's form. All steps are one transaction, and several migrations wait for each other. Tables of this form
+/// or a later one are left as they are.
 ///
 /// # Errors
 /// What PostgreSQL says.
-pub async fn migrate(client: &mut Client) -> Result<(i64, i64), tokio_postgres::Error> {
+pub(crate) async fn migrate(client: &mut Client) -> Result<Migrated, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     transaction
         .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
         .await?;
     transaction.batch_execute(META).await?;
-    let row = transaction
-        .query_opt("SELECT value FROM pay_once.meta WHERE name = 'form'", &[])
-        .await?;
-    let before: String = row.map_or(Ok("0".to_owned()), |row| row.try_get(0))?;
-    let before: i64 = before.parse().unwrap_or_default();
-    for step in MIGRATIONS.iter().filter(|step| step.form > before) {
+    let before = form(&transaction).await?.unwrap_or(Form {
+        number: 0,
+        oldest: FORM_MIN,
+    });
+    if before.number >= FORM {
+        return Ok(Migrated {
+            before,
+            after: before,
+        });
+    }
+    for step in MIGRATIONS.iter().filter(|step| step.form > before.number) {
         transaction.batch_execute(step.sql).await?;
     }
-    let after = before.max(FORM);
-    transaction
-        .execute(
-            "INSERT INTO pay_once.meta (name, value) VALUES ('form', $1)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            &[&after.to_string()],
-        )
-        .await?;
+    for (name, value) in [("form", FORM), ("form_min", FORM_MIN)] {
+        transaction
+            .execute(
+                "INSERT INTO pay_once.meta (name, value) VALUES ($1, $2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                &[&name, &value.to_string()],
+            )
+            .await?;
+    }
     transaction.commit().await?;
-    Ok((before, after))
+    let after = Form {
+        number: FORM,
+        oldest: FORM_MIN,
+    };
+    Ok(Migrated { before, after })
 }

@@ -6,7 +6,8 @@ mod died;
 mod link;
 mod partitions;
 mod restored;
-
+mod starts;
+mod upgrade;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
@@ -37,7 +38,9 @@ const LOOK_UP_ONLY: &str = "addressable = true\nlookup_lag_ms = 500";
 /// How often chaos is repeated. `PAY_ONCE_ROUNDS=30` is the whole proof.
 fn rounds(default: usize) -> usize {
     let said = std::env::var("PAY_ONCE_ROUNDS");
-    said.ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(default)
+    said.ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(default)
 }
 
 /// How a place differs from the plainest one.
@@ -128,18 +131,16 @@ impl Place {
         ledger(&self.psp, payment["attempt_id"].as_str().unwrap())
     }
 
-    /// Waits until each server says that it is ready for payments.
-    fn is_ready_everywhere(&self) {
-        for server in &self.servers {
-            let until = Instant::now() + PATIENCE;
-            loop {
-                let answer = server.lock().unwrap().ask_operators("/readyz");
-                if answer.status == 200 {
-                    break;
-                }
-                assert!(Instant::now() < until, "{answer:?}");
-                thread::sleep(Duration::from_millis(50));
+    /// Waits until a server says that it is ready for payments, or that it is not.
+    fn is_ready_when(&self, server: usize, is_ready: bool) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.servers[server].lock().unwrap().ask_operators("/readyz");
+            if (answer.status == 200) == is_ready {
+                return;
             }
+            assert!(Instant::now() < until, "{answer:?}");
+            thread::sleep(Duration::from_millis(50));
         }
     }
 }

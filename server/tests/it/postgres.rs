@@ -61,7 +61,10 @@ impl Cluster {
     pub(crate) fn migrated_by(binary: Option<&str>) -> Self {
         let cluster = Self::start(&[]);
         let mut migrate = binary.map_or_else(command, Command::new);
-        let said = migrate.args(["migrate", "--store", &cluster.url]).output().unwrap();
+        let said = migrate
+            .args(["migrate", "--store", &cluster.url])
+            .output()
+            .unwrap();
         assert!(said.status.success(), "{}", text(&said));
         cluster
     }

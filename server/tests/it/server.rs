@@ -214,7 +214,11 @@ impl Server {
         let until = Instant::now() + limit;
         while let Err(status) = self.try_restart() {
             assert_eq!(status.code(), Some(START_AGAIN), "{}", self.output());
-            assert!(Instant::now() < until, "no restart within {limit:?}: {}", self.output());
+            assert!(
+                Instant::now() < until,
+                "no restart within {limit:?}: {}",
+                self.output()
+            );
         }
     }
 
@@ -225,7 +229,8 @@ impl Server {
         self.environment.extend(binary);
     }
 
-    fn try_restart(&mut self) -> Result<(), ExitStatus> {
+    /// The same. The status that it ended with, if it does not serve.
+    pub(crate) fn try_restart(&mut self) -> Result<(), ExitStatus> {
         let listen = Some((self.address.clone(), self.sandbox.clone()));
         let arguments = without_listen(&self.arguments);
         let (child, readers, address, sandbox, operators) = spawn(

@@ -1,6 +1,7 @@
 //! Clients that ask any server until they have a final answer, and what must hold of all that they were told.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -52,7 +53,13 @@ impl Place {
 
     /// Payments that are each asked for by two clients under the same keys, at any servers. Every third one is paid in steps. They begin
     /// within `within_ms`.
-    pub(super) fn clients(self: &Arc<Self>, name: &str, payments: usize, within_ms: u64, seed: u64) -> Clients {
+    pub(super) fn clients(
+        self: &Arc<Self>,
+        name: &str,
+        payments: usize,
+        within_ms: u64,
+        seed: u64,
+    ) -> Clients {
         let told: Arc<Mutex<BTreeMap<String, Vec<Value>>>> = Arc::default();
         let threads = (0..2 * payments)
             .map(|nth| {
@@ -82,6 +89,66 @@ impl Place {
             let again = self.pay(&key, &mut random);
             assert_eq!(again, answer, "{key}: and so at any time after");
         }
+    }
+}
+
+/// Clients that pay without a pause until they are stopped. Pairs of them ask for the same payments.
+pub(super) struct Load {
+    is_over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    told: Arc<Mutex<Answers>>,
+}
+
+impl Load {
+    const CLIENTS: usize = 8;
+
+    pub(super) fn start(place: &Arc<Place>) -> Self {
+        let (is_over, told) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Answers>>::default());
+        let threads = (0..Self::CLIENTS)
+            .map(|nth| {
+                let (place, is_over, told) = (Arc::clone(place), Arc::clone(&is_over), Arc::clone(&told));
+                let mut random = Random(nth as u64);
+                thread::spawn(move || {
+                    for payment in 0.. {
+                        if is_over.load(Ordering::Acquire) {
+                            return;
+                        }
+                        let steps = if payment % 3 == 2 { "-steps" } else { "" };
+                        let key = format!("l{}-{payment}{steps}", nth / 2);
+                        let answer = place.pay(&key, &mut random);
+                        let before = told.lock().unwrap().insert(key.clone(), answer.clone());
+                        assert!(
+                            before.as_ref().is_none_or(|before| *before == answer),
+                            "{key}: both clients are told the same: {before:#?} {answer:#}"
+                        );
+                    }
+                })
+            })
+            .collect();
+        Self {
+            is_over,
+            threads,
+            told,
+        }
+    }
+
+    /// Waits until so many payments more are made.
+    pub(super) fn goes_on(&self, payments: usize) {
+        let count = || self.told.lock().unwrap().len();
+        let (until, enough) = (Instant::now() + PATIENCE, count() + payments);
+        while count() < enough {
+            assert!(Instant::now() < until, "{} of {enough} payments", count());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the clients were told.
+    pub(super) fn end(self) -> Answers {
+        self.is_over.store(true, Ordering::Release);
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        std::mem::take(&mut *self.told.lock().unwrap())
     }
 }
 

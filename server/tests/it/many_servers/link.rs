@@ -29,8 +29,8 @@ pub(super) enum Flow {
     Unended,
     /// Half of what comes next passes, and then the connection is reset.
     Torn,
-    /// What comes next is lost, and the connection is reset.
-    Lost,
+    /// What comes after so many pieces of a connection is lost, and the connection is reset.
+    Lost(u64),
 }
 
 /// How a link is.
@@ -199,6 +199,7 @@ async fn pump(
         }
     };
     let writing = async {
+        let mut passed = 0;
         while let Some((due, chunk)) = queue.recv().await {
             tokio::time::sleep_until(due).await;
             let passes = |condition: &Condition| condition.flow(way) != Flow::Silent;
@@ -208,7 +209,7 @@ async fn pump(
                     to.write_all(&chunk[..chunk.len() / 2]).await?;
                     return Err(Reset);
                 }
-                Flow::Lost => return Err(Reset),
+                Flow::Lost(after) if passed >= after => return Err(Reset),
                 Flow::Unended => {
                     let (first, last) = chunk.split_at(chunk.len().saturating_sub(SYNC_BYTES));
                     to.write_all(first).await?;
@@ -216,8 +217,9 @@ async fn pump(
                     seen.wait_for(passes).await.map_err(|_| Reset)?;
                     to.write_all(last).await?;
                 }
-                Flow::Open | Flow::Late(_) | Flow::Silent => to.write_all(&chunk).await?,
+                Flow::Open | Flow::Late(_) | Flow::Silent | Flow::Lost(_) => to.write_all(&chunk).await?,
             }
+            passed += 1;
             if chunk.is_empty() {
                 to.shutdown().await?;
             }

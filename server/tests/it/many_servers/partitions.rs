@@ -37,7 +37,7 @@ fn break_it(link: &Link, random: &mut Random) {
         1 => link.set(Flow::Silent, Flow::Open, false),
         // The database commits, and its answer does not come.
         2 => link.set(Flow::Open, Flow::Silent, false),
-        3 => link.set(Flow::Open, Flow::Lost, false),
+        3 => link.set(Flow::Open, Flow::Lost(0), false),
         4 => link.set(Flow::Open, Flow::Torn, false),
         5 => link.set(Flow::Torn, Flow::Open, false),
         6 => link.set(Flow::Unended, Flow::Open, false),
@@ -131,7 +131,7 @@ fn chaos(place: &Arc<Place>, kills: bool, default_rounds: usize) {
         breaks >= rounds * SERVERS,
         "{breaks} breaks in {rounds} rounds met clients at work"
     );
-    place.is_ready_everywhere();
+    (0..SERVERS).for_each(|server| place.is_ready_when(server, true));
     place.was_paid_once(all);
     place.hear_of_each_other();
 }
