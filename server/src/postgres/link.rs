@@ -1,7 +1,7 @@
 //! Connections that are opened when they are needed, checked, and opened again after they broke.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -39,15 +39,37 @@ pub(super) struct Kept {
     open: Option<(Link, Statement)>,
     statement: &'static str,
     next_attempt: Option<Instant>,
+    /// How many connections are open of those that do the same work.
+    peers: Arc<AtomicUsize>,
 }
 
 impl Kept {
-    pub(super) fn new(shared: Arc<Shared>, statement: &'static str) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, statement: &'static str, peers: Arc<AtomicUsize>) -> Self {
         Self {
             shared,
             open: None,
             statement,
             next_attempt: None,
+            peers,
+        }
+    }
+
+    fn set(&mut self, open: Option<(Link, Statement)>) {
+        match (self.open.is_some(), open.is_some()) {
+            (false, true) => drop(self.peers.fetch_add(1, Ordering::AcqRel)),
+            (true, false) => drop(self.peers.fetch_sub(1, Ordering::AcqRel)),
+            (true, true) | (false, false) => {}
+        }
+        self.open = open;
+    }
+
+    /// Returns once the connection is open, or if no other one could do its work. A connection that is broken refuses at once what it
+    /// takes, and so would take more than those that serve.
+    pub(super) async fn is_of_use(&mut self) {
+        while self.open.is_none() && self.peers.load(Ordering::Acquire) > 0 {
+            if self.get().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(RECONNECT_MS)).await;
+            }
         }
     }
 
@@ -61,7 +83,7 @@ impl Kept {
             .as_ref()
             .is_some_and(|(link, _)| link.client.is_closed())
         {
-            self.open = None;
+            self.set(None);
         }
         if self.open.is_none() {
             if self.next_attempt.is_some_and(|at| Instant::now() < at) {
@@ -69,7 +91,7 @@ impl Kept {
             }
             match connect(&self.shared, None).await {
                 Ok(link) => match bounded(link.client.prepare(self.statement)).await {
-                    Ok(statement) => self.open = Some((link, statement)),
+                    Ok(statement) => self.set(Some((link, statement))),
                     Err(error) => return Err(self.failed(&error)),
                 },
                 Err(why) => {
@@ -91,9 +113,15 @@ impl Kept {
 
     /// The connection is not used again.
     pub(super) fn failed(&mut self, error: &dyn std::fmt::Display) -> Unavailable {
-        self.open = None;
+        self.set(None);
         tracing::warn!(%error, "a statement failed; its connection is closed");
         Unavailable(error.to_string())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.set(None);
     }
 }
 

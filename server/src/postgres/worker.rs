@@ -49,8 +49,15 @@ pub(super) async fn serve(shared: Arc<Shared>, channels: Channels) {
     let (committed, to_tell) = mpsc::unbounded_channel();
     let writes = Arc::new(Mutex::new(channels.writes));
     let mut tasks = tokio::task::JoinSet::new();
+    let writers = Arc::default();
     for _ in 0..WRITERS {
-        tasks.spawn(write(Arc::clone(&shared), Arc::clone(&writes), committed.clone()));
+        let kept = Kept::new(Arc::clone(&shared), SWAP, Arc::clone(&writers));
+        tasks.spawn(write(
+            kept,
+            Arc::clone(&shared),
+            Arc::clone(&writes),
+            committed.clone(),
+        ));
     }
     drop(committed);
     tasks.spawn(load(Arc::clone(&shared), channels.loads));
@@ -61,13 +68,14 @@ pub(super) async fn serve(shared: Arc<Shared>, channels: Channels) {
 
 /// Carries swaps out, in groups, until nobody can ask for any more.
 async fn write(
+    mut kept: Kept,
     shared: Arc<Shared>,
     writes: Arc<Mutex<mpsc::UnboundedReceiver<Write>>>,
     committed: mpsc::UnboundedSender<Vec<AttemptId>>,
 ) {
-    let mut kept = Kept::new(Arc::clone(&shared), SWAP);
     let mut group = Vec::new();
     loop {
+        kept.is_of_use().await;
         if group.is_empty() && writes.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
             return;
         }
@@ -151,7 +159,7 @@ async fn swap(kept: &mut Kept, shared: &Shared, group: &[Write]) -> Option<BTree
 
 /// Reads records, many with one statement, until nobody can ask for any more.
 async fn load(shared: Arc<Shared>, mut loads: mpsc::UnboundedReceiver<Load>) {
-    let mut kept = Kept::new(Arc::clone(&shared), LOAD);
+    let mut kept = Kept::new(Arc::clone(&shared), LOAD, Arc::default());
     let (mut group, mut unknowns) = (Vec::new(), 0);
     while loads.recv_many(&mut group, GROUP_MAX).await > 0 {
         let ids: BTreeSet<[u8; 16]> = group.iter().map(|load| load.id.to_bytes()).collect();

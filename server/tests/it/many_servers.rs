@@ -2,6 +2,7 @@
 
 mod chaos;
 mod clients;
+mod connections;
 mod died;
 mod link;
 mod partitions;

@@ -1,6 +1,8 @@
 //! A link between a server and the database that can be silenced, delayed and cut.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -40,15 +42,18 @@ pub(super) struct Condition {
     pub(super) to_server: Flow,
     /// New connections are reset.
     pub(super) is_refusing: bool,
+    /// The connection with this number is silent in both directions, whatever becomes of the others.
+    silent: Option<u64>,
     /// How often all connections were reset.
     resets: u64,
 }
 
-/// The direction of bytes.
+/// One direction of a connection.
 #[derive(Clone, Copy)]
-enum Way {
-    ToDatabase,
-    ToServer,
+struct Lane {
+    /// The number of the connection.
+    number: u64,
+    is_to_database: bool,
 }
 
 impl Condition {
@@ -56,13 +61,17 @@ impl Condition {
         to_database: Flow::Open,
         to_server: Flow::Open,
         is_refusing: false,
+        silent: None,
         resets: 0,
     };
 
-    fn flow(&self, way: Way) -> Flow {
-        match way {
-            Way::ToDatabase => self.to_database,
-            Way::ToServer => self.to_server,
+    fn flow(&self, lane: Lane) -> Flow {
+        if self.silent == Some(lane.number) {
+            Flow::Silent
+        } else if lane.is_to_database {
+            self.to_database
+        } else {
+            self.to_server
         }
     }
 }
@@ -80,6 +89,7 @@ impl From<std::io::Error> for Reset {
 pub(super) struct Link {
     pub(super) address: SocketAddr,
     condition: watch::Sender<Condition>,
+    accepted: Arc<AtomicU64>,
 }
 
 impl Link {
@@ -87,13 +97,15 @@ impl Link {
     pub(super) fn to(database: SocketAddr, seed: u64) -> Self {
         let (condition, seen) = watch::channel(Condition::WHOLE);
         let (bound, address) = std::sync::mpsc::channel();
+        let accepted = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&accepted);
         thread::spawn(move || {
             block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 bound.send(listener.local_addr().unwrap()).unwrap();
                 let mut owner = seen.clone();
                 tokio::select! {
-                    () = accept(listener, database, seen, Random(seed)) => {}
+                    () = accept(listener, database, seen, &counted, Random(seed)) => {}
                     () = async { while owner.changed().await.is_ok() {} } => {}
                 }
             });
@@ -101,7 +113,19 @@ impl Link {
         Self {
             address: address.recv().unwrap(),
             condition,
+            accepted,
         }
+    }
+
+    /// How many connections there have been: the number of the next one.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    /// One connection is silent from now on.
+    pub(super) fn silence(&self, number: u64) {
+        self.condition
+            .send_modify(|condition| condition.silent = Some(number));
     }
 
     /// The link is like this from now on.
@@ -131,6 +155,7 @@ async fn accept(
     listener: TcpListener,
     database: SocketAddr,
     seen: watch::Receiver<Condition>,
+    accepted: &AtomicU64,
     mut random: Random,
 ) {
     loop {
@@ -140,12 +165,15 @@ async fn accept(
             let _ = server.set_zero_linger();
             continue;
         }
-        tokio::spawn(carry(server, database, seen.clone(), Random(random.next())));
+        let number = accepted.fetch_add(1, Ordering::AcqRel);
+        let random = Random(random.next());
+        tokio::spawn(carry(number, server, database, seen.clone(), random));
     }
 }
 
 /// Carries one connection until it ends.
 async fn carry(
+    number: u64,
     mut server: TcpStream,
     database: SocketAddr,
     mut seen: watch::Receiver<Condition>,
@@ -161,8 +189,12 @@ async fn carry(
         let (from_server, to_server) = server.split();
         let (from_database, to_database) = database.split();
         let randoms = (Random(random.next()), Random(random.next()));
-        let there = pump(from_server, to_database, Way::ToDatabase, seen.clone(), randoms.0);
-        let back = pump(from_database, to_server, Way::ToServer, seen.clone(), randoms.1);
+        let lane = |is_to_database| Lane {
+            number,
+            is_to_database,
+        };
+        let there = pump(from_server, to_database, lane(true), seen.clone(), randoms.0);
+        let back = pump(from_database, to_server, lane(false), seen.clone(), randoms.1);
         tokio::select! {
             ended = async { tokio::try_join!(there, back) } => ended.is_err(),
             _ = seen.wait_for(|condition| condition.resets != resets) => true,
@@ -177,7 +209,7 @@ async fn carry(
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    way: Way,
+    lane: Lane,
     mut seen: watch::Receiver<Condition>,
     mut random: Random,
 ) -> Result<(), Reset> {
@@ -189,7 +221,7 @@ async fn pump(
             let mut chunk = vec![0; 16 << 10];
             let read = from.read(&mut chunk).await?;
             chunk.truncate(read);
-            if let Flow::Late(most_ms) = now.borrow().flow(way) {
+            if let Flow::Late(most_ms) = now.borrow().flow(lane) {
                 due = due.max(Instant::now() + Duration::from_millis(1 + random.below(most_ms)));
             }
             let _ = held.send((due, chunk));
@@ -202,8 +234,8 @@ async fn pump(
         let mut passed = 0;
         while let Some((due, chunk)) = queue.recv().await {
             tokio::time::sleep_until(due).await;
-            let passes = |condition: &Condition| condition.flow(way) != Flow::Silent;
-            let flow = seen.wait_for(passes).await.map_err(|_| Reset)?.flow(way);
+            let passes = |condition: &Condition| condition.flow(lane) != Flow::Silent;
+            let flow = seen.wait_for(passes).await.map_err(|_| Reset)?.flow(lane);
             match flow {
                 Flow::Torn => {
                     to.write_all(&chunk[..chunk.len() / 2]).await?;
@@ -213,7 +245,7 @@ async fn pump(
                 Flow::Unended => {
                     let (first, last) = chunk.split_at(chunk.len().saturating_sub(SYNC_BYTES));
                     to.write_all(first).await?;
-                    let passes = |condition: &Condition| condition.flow(way) == Flow::Open;
+                    let passes = |condition: &Condition| condition.flow(lane) == Flow::Open;
                     seen.wait_for(passes).await.map_err(|_| Reset)?;
                     to.write_all(last).await?;
                 }

@@ -1,0 +1,107 @@
+//! One connection of a server breaks while its others serve, and connections that do not come about.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pay_once::ports::{Changed, Store, Swap, Swapped};
+use pay_once::postgres::connect::Database;
+use pay_once::postgres::store::{PostgresStore, Promises};
+use pay_once_core::{AttemptId, RecordVersion};
+
+use super::PATIENCE;
+use super::link::{Flow, Link};
+use crate::postgres::{Cluster, text};
+use crate::suite::block_on;
+
+/// How many swaps are made one after the other.
+const SWAPS: u8 = 60;
+
+fn swap(id: u8) -> Swap {
+    Swap {
+        id: AttemptId::from_bytes([id; 16]),
+        expected_version: None,
+        version: RecordVersion::new(1),
+        wake_at_ms: None,
+        bytes: vec![id],
+    }
+}
+
+/// A store that listens, with a link of its own to the database.
+fn listening() -> (Cluster, Link, PostgresStore) {
+    let cluster = Cluster::migrated();
+    let link = Link::to(cluster.address, 0);
+    let database = Database::parse(&cluster.url_through(link.address), None).unwrap();
+    let opened = PostgresStore::open(&database, "it", Promises::default(), Arc::default());
+    let until = Instant::now() + PATIENCE;
+    // Once it waits for notifications, it writes down that it is alive.
+    let listens = "SELECT count(*) FROM pg_stat_activity
+                   WHERE application_name = 'pay-once' AND query LIKE '%alive_at_ms%'";
+    while text(&cluster.psql(listens)).trim() != "1" {
+        assert!(Instant::now() < until, "the store does not listen");
+        thread::sleep(Duration::from_millis(10));
+    }
+    (cluster, link, opened.unwrap().store)
+}
+
+/// A silent connection costs the swap that meets it. It takes no other one until it is open again.
+#[test]
+fn swaps_go_by_the_connections_that_serve() {
+    let (_cluster, link, store) = listening();
+    // The next connection is that of the first swap.
+    let number = link.accepted();
+    block_on(async {
+        assert_eq!(store.swap(swap(1)).await, Swapped::Applied);
+        link.silence(number);
+        let mut unknown = 0;
+        for id in 2..2 + SWAPS {
+            unknown += u32::from(store.swap(swap(id)).await == Swapped::Unknown);
+        }
+        assert_eq!(unknown, 1);
+    });
+}
+
+/// Whoever waits is told to look at the store while no connection comes about, though an attempt to connect takes seconds.
+#[test]
+fn waiting_requests_poll_while_a_connection_comes_about() {
+    const LOOKS: usize = 100;
+    let (_cluster, link, store) = listening();
+    link.set(Flow::Silent, Flow::Silent, false);
+    block_on(async {
+        let polls = async {
+            for _ in 0..LOOKS {
+                assert_eq!(store.changed().await, Changed::Unheard);
+            }
+        };
+        // The silence is noticed after 6 s, and 100 looks take 5 s. Between attempts alone they would take two minutes.
+        tokio::time::timeout(PATIENCE, polls).await.unwrap();
+    });
+}
+
+/// PostgreSQL asks soon whether a silent connection is alive. Otherwise a statement whose end did not arrive would keep its locks for two
+/// hours.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_database_asks_soon_whether_a_connection_is_alive() {
+    let (cluster, _link, _store) = listening();
+    let port = format!(":{:04X}", cluster.address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    // The database's end of each open connection, with what its timer waits for and how long, in hundredths of a second.
+    let timers: Vec<(&str, u64)> = table
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_ours = fields[1].ends_with(&port) && fields[3] == "01";
+            let (kind, left) = fields.get(5).filter(|_| is_ours)?.split_once(':')?;
+            Some((kind, u64::from_str_radix(left, 16).ok()?))
+        })
+        .collect();
+    assert!(!timers.is_empty(), "{table}");
+    // 01 sends again what was not acknowledged, 02 asks.
+    assert!(
+        timers
+            .iter()
+            .all(|(kind, left)| *kind == "01" || (*kind == "02" && *left <= 500)),
+        "{timers:?}"
+    );
+}
