@@ -16,6 +16,7 @@
 
 use std::time::{Duration, Instant};
 
+use pay_once_core::key_digest;
 use pay_once_sandbox::server::{Options, serve};
 use pay_once_sandbox::{Dials, RangeMs, Settings};
 use serde_json::Value;
@@ -24,6 +25,7 @@ mod support;
 use support::{Client, Server, join_all, percentiles};
 
 const SERVERS: usize = 3;
+const KEY: &str = "sk_bench_three_servers";
 const CREATE: &str =
     r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 /// The pause before a client asks again, in milliseconds.
@@ -89,10 +91,12 @@ fn psp() -> String {
 }
 
 fn configuration(psp: &str) -> String {
+    let digest: String = key_digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
     format!(
         r#"
         installation = "three-servers"
         [merchants.shop]
+        api_key_sha256 = ["{digest}"]
         psp = "stripe"
         default_payment_method = "pm_card_visa"
         [psps.stripe]
@@ -129,11 +133,13 @@ async fn load(servers: &[Server], in_flight: usize, length: Duration) {
                 clients.push(Client::connect(address).await);
             }
             let mut measured = Measured::default();
+            // Another run on the same database has other keys.
+            let run = std::process::id();
             for n in 0.. {
                 if begin.elapsed() >= length {
                     break;
                 }
-                let key = format!("three-{in_flight}-{worker}-{n}");
+                let key = format!("{run}-{in_flight}-{worker}-{n}");
                 pay(&mut clients, worker + n, &key, &mut measured).await;
                 measured.payments += 1.0;
             }
@@ -174,6 +180,7 @@ async fn commits(servers: &[Server]) -> f64 {
 
 /// Create, authorize, capture. Each request goes to the next server.
 async fn pay(clients: &mut [Client], first: usize, key: &str, measured: &mut Measured) {
+    let merchant = format!("Authorization: Bearer {KEY}\r\n");
     let (mut id, mut next) = (String::new(), first);
     for step in ["create", "authorize", "capture"] {
         let path = match step {
@@ -187,7 +194,7 @@ async fn pay(clients: &mut [Client], first: usize, key: &str, measured: &mut Mea
             next = (next + 1) % clients.len();
             let sent = Instant::now();
             let answer = clients[next]
-                .call("POST", &path, &format!("{key}-{step}"), body)
+                .call_with("POST", &path, &format!("{key}-{step}"), &merchant, body)
                 .await;
             let took = sent.elapsed().as_secs_f64() * 1e3;
             if is_first {

@@ -63,6 +63,12 @@ impl Kept {
         self.open = open;
     }
 
+    /// Opens the connection before it is needed: the first requests after a start do not wait for it.
+    pub(super) async fn warm_up(&mut self) {
+        // If it fails, whoever needs it tries again.
+        let _ = self.get().await;
+    }
+
     /// Returns once the connection is open, or if no other one could do its work. A connection that is broken refuses at once what it
     /// takes, and so would take more than those that serve.
     pub(super) async fn is_of_use(&mut self) {

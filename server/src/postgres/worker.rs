@@ -73,6 +73,7 @@ async fn write(
     writes: Arc<Mutex<mpsc::UnboundedReceiver<Write>>>,
     committed: mpsc::UnboundedSender<Vec<AttemptId>>,
 ) {
+    kept.warm_up().await;
     let mut group = Vec::new();
     loop {
         kept.is_of_use().await;
@@ -160,6 +161,7 @@ async fn swap(kept: &mut Kept, shared: &Shared, group: &[Write]) -> Option<BTree
 /// Reads records, many with one statement, until nobody can ask for any more.
 async fn load(shared: Arc<Shared>, mut loads: mpsc::UnboundedReceiver<Load>) {
     let mut kept = Kept::new(Arc::clone(&shared), LOAD, Arc::default());
+    kept.warm_up().await;
     let (mut group, mut unknowns) = (Vec::new(), 0);
     while loads.recv_many(&mut group, GROUP_MAX).await > 0 {
         let ids: BTreeSet<[u8; 16]> = group.iter().map(|load| load.id.to_bytes()).collect();

@@ -14,6 +14,8 @@ use super::link::{Flow, Link};
 use crate::postgres::{Cluster, text};
 use crate::suite::block_on;
 
+/// Connections that swap and load.
+const CONNECTIONS: &str = "5";
 /// How many swaps are made one after the other.
 const SWAPS: u8 = 60;
 
@@ -33,22 +35,45 @@ fn listening() -> (Cluster, Link, PostgresStore) {
     let link = Link::to(cluster.address, 0);
     let database = Database::parse(&cluster.url_through(link.address), None).unwrap();
     let opened = PostgresStore::open(&database, "it", Promises::default(), Arc::default());
+    listens(&cluster, "");
     let until = Instant::now() + PATIENCE;
-    // Once it waits for notifications, it writes down that it is alive.
-    let listens = "SELECT count(*) FROM pg_stat_activity
-                   WHERE application_name = 'pay-once' AND query LIKE '%alive_at_ms%'";
-    while text(&cluster.psql(listens)).trim() != "1" {
-        assert!(Instant::now() < until, "the store does not listen");
+    let prepared =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pay-once' AND state = 'idle'
+                    AND (query LIKE '%unnest(%' OR query LIKE '%id = ANY(%')";
+    while text(&cluster.psql(prepared)).trim() != CONNECTIONS {
+        assert!(
+            Instant::now() < until,
+            "the store's connections do not come about"
+        );
         thread::sleep(Duration::from_millis(10));
     }
     (cluster, link, opened.unwrap().store)
 }
 
+/// Waits until a session other than this one waits for notifications, and gives its process.
+fn listens(cluster: &Cluster, other: &str) -> String {
+    let until = Instant::now() + PATIENCE;
+    // Once it waits, it writes down that it is alive.
+    let sessions = "SELECT pid FROM pg_stat_activity
+                    WHERE application_name = 'pay-once' AND query LIKE '%alive_at_ms%'";
+    loop {
+        let pid = text(&cluster.psql(sessions)).trim().to_owned();
+        if pid.parse::<u32>().is_ok() && pid != other {
+            return pid;
+        }
+        assert!(Instant::now() < until, "the store does not listen");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A silent connection costs the swap that meets it. It takes no other one until it is open again.
 #[test]
 fn swaps_go_by_the_connections_that_serve() {
-    let (_cluster, link, store) = listening();
-    // The next connection is that of the first swap.
+    let (cluster, link, store) = listening();
+    let first = listens(&cluster, "");
+    link.reset();
+    listens(&cluster, &first);
+    // The others come about when they are needed. The next one is that of the first swap.
     let number = link.accepted();
     block_on(async {
         assert_eq!(store.swap(swap(1)).await, Swapped::Applied);
