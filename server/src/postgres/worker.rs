@@ -76,9 +76,11 @@ async fn write(
     kept.warm_up().await;
     let mut group = Vec::new();
     loop {
-        kept.is_of_use().await;
-        if group.is_empty() && writes.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
-            return;
+        if group.is_empty() {
+            kept.is_of_use().await;
+            if writes.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
+                return;
+            }
         }
         let (now, later) = split_twice(std::mem::take(&mut group), |write: &Write| write.swap.id);
         group = later;

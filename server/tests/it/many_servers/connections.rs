@@ -16,6 +16,8 @@ use crate::suite::block_on;
 
 /// Connections that swap and load.
 const CONNECTIONS: &str = "5";
+/// Pairs of swaps: the store may take the two of a pair apart.
+const PAIRS: usize = 20;
 /// How many swaps are made one after the other.
 const SWAPS: u8 = 60;
 
@@ -83,6 +85,21 @@ fn swaps_go_by_the_connections_that_serve() {
             unknown += u32::from(store.swap(swap(id)).await == Swapped::Unknown);
         }
         assert_eq!(unknown, 1);
+    });
+}
+
+/// Two swaps of one record are two statements of one connection. If it breaks, the second does not wait for another connection.
+#[test]
+fn swaps_that_a_connection_has_taken_end_with_it() {
+    let (_cluster, link, store) = listening();
+    link.set(Flow::Open, Flow::Open, true);
+    link.reset();
+    block_on(async {
+        for _ in 0..PAIRS {
+            let pair = async { tokio::join!(store.swap(swap(1)), store.swap(swap(1))) };
+            let ended = tokio::time::timeout(PATIENCE, pair).await;
+            assert_eq!(ended, Ok((Swapped::Unknown, Swapped::Unknown)));
+        }
     });
 }
 
