@@ -370,20 +370,27 @@ fn a_server_hears_which_record_another_one_has_written() {
     };
     let (writes, hears) = (open(), open());
     let id = AttemptId::from_bytes([7; 16]);
-    let swap = Swap {
+    let swap = |version: u64| Swap {
         id,
-        expected_version: None,
-        version: RecordVersion::new(1),
+        expected_version: (version > 1).then(|| RecordVersion::new(version - 1)),
+        version: RecordVersion::new(version),
         wake_at_ms: None,
         bytes: vec![7],
     };
     block_on(async {
-        // Both listen: the first word of each is that any record may have changed.
-        let first = (writes.changed().await, hears.changed().await);
-        assert_eq!(first, (Changed::Unheard, Changed::Unheard));
-        assert_eq!(writes.swap(swap).await, Swapped::Applied);
+        let writing = async {
+            // The other one may not listen yet.
+            for version in 1.. {
+                assert_eq!(writes.swap(swap(version)).await, Swapped::Applied);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
         let heard = async { while hears.changed().await != Changed::Record(id) {} };
-        tokio::time::timeout(PATIENCE, heard).await.unwrap();
+        let heard = tokio::time::timeout(PATIENCE, heard);
+        tokio::select! {
+            heard = heard => heard.unwrap(),
+            () = writing => {}
+        }
         assert_eq!(hears.load(id).await.unwrap(), Some(vec![7]));
     });
 }
