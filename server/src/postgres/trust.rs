@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use crate::failure::Failure;
 use crate::postgres::batch::{Batch, Entries};
-use crate::postgres::connect::{Database, Link, reason};
-use crate::postgres::schema::{FORM, LOAD, SWAP, form, meta};
+use crate::postgres::connect::{Database, Link, failure};
+use crate::postgres::schema::{LOAD, SWAP, form, meta};
 
 /// How long the probe waits for a statement that nothing should hold up, in seconds.
 const PROBE_TIMEOUT_S: u64 = 5;
@@ -43,13 +44,9 @@ impl Identity {
 ///
 /// # Errors
 /// One sentence that says what is wrong and what to change.
-pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identity, String> {
-    let said = |error: tokio_postgres::Error| {
-        format!(
-            "the database cannot be asked for its settings: {}",
-            reason(&error)
-        )
-    };
+pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identity, Failure> {
+    let said =
+        |error: tokio_postgres::Error| failure("the database cannot be asked for its settings", &error);
     let row = client
         .query_one(
             "SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'),
@@ -61,7 +58,7 @@ pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identi
         .map_err(said)?;
     let is_standby: bool = row.try_get(0).map_err(said)?;
     if is_standby {
-        return Err("the database is a standby: name the primary, or all of them with target_session_attrs=read-write".to_owned());
+        return Err("the database is a standby: name the primary, or all of them with target_session_attrs=read-write".to_owned().into());
     }
     for (at, setting, bad) in [
         (1, "fsync", "off"),
@@ -73,21 +70,20 @@ pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identi
         if value == bad {
             return Err(format!(
                 "{setting} is {bad}: what the database acknowledges would not be durable. Change it on the server, or for this user and database"
-            ));
+            )
+            .into());
         }
     }
     let version: i32 = row.try_get(5).map_err(said)?;
     if version < 130_000 {
-        return Err(format!(
-            "PostgreSQL 13 or newer is needed; this is {}",
-            version / 10_000
-        ));
+        return Err(format!("PostgreSQL 13 or newer is needed; this is {}", version / 10_000).into());
     }
     let (level, standbys): (String, String) = (row.try_get(3).map_err(said)?, row.try_get(6).map_err(said)?);
     if is_replicated && (standbys.is_empty() || !["on", "remote_apply"].contains(&level.as_str())) {
         return Err(format!(
             "--store-failover is synchronous, and synchronous_commit is {level} with synchronous_standby_names '{standbys}': no standby has what is acknowledged. Set both, or leave the argument out"
-        ));
+        )
+        .into());
     }
     // A reload of the database's configuration does not change this session.
     client
@@ -110,18 +106,19 @@ pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identi
     })
 }
 
-/// Whether the tables are those of this build, or of a later one that added to them.
+/// Whether this build may serve the tables: they are its own, or those of a later build that lets this one run beside it.
 ///
 /// # Errors
 /// One sentence that says what to do.
-pub(crate) async fn has_tables(client: &Client) -> Result<(), String> {
-    match form(client).await {
-        Ok(Some(form)) if form >= FORM => Ok(()),
-        Ok(Some(form)) => Err(format!(
-            "the tables have form {form} and this build needs {FORM}: run `pay-once migrate` first"
-        )),
-        Ok(None) => Err("the database has no tables of Pay Once: run `pay-once migrate` first".to_owned()),
-        Err(error) => Err(format!("the tables cannot be read: {}", reason(&error))),
+pub(crate) async fn has_tables(client: &Client) -> Result<(), Failure> {
+    let found = form(client).await;
+    match found.map_err(|error| failure("the tables cannot be read", &error))? {
+        Some(found) => found.is_served().map_err(Failure::Refused),
+        None => Err(
+            "the database has no tables of Pay Once: run `pay-once migrate` first"
+                .to_owned()
+                .into(),
+        ),
     }
 }
 
@@ -129,8 +126,8 @@ pub(crate) async fn has_tables(client: &Client) -> Result<(), String> {
 ///
 /// # Errors
 /// One sentence that says what to do.
-pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the installation cannot be read: {}", reason(&error));
+pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the installation cannot be read", &error);
     client
         .execute(
             "INSERT INTO pay_once.meta (name, value) VALUES ('installation', $1) ON CONFLICT (name) DO NOTHING",
@@ -142,7 +139,8 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
         Some(found) if found == installation => Ok(()),
         found => Err(format!(
             "the database belongs to the installation {found:?}, and the configuration says {installation:?}: under another name no attempt is found, and a retry is a new payment"
-        )),
+        )
+        .into()),
     }
 }
 
@@ -150,8 +148,8 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
 ///
 /// # Errors
 /// One sentence that says what is wrong.
-pub(crate) async fn probe(database: &Database) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
+pub(crate) async fn probe(database: &Database) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the probe failed", &error);
     let probed = async {
         let (first, second, third) = (
             database.connect(None).await.map_err(said)?,
@@ -164,7 +162,8 @@ pub(crate) async fn probe(database: &Database) -> Result<(), String> {
     tokio::time::timeout(Duration::from_secs(PROBE_TIMEOUT_S), probed)
         .await
         .map_err(|_| {
-            "the probe was not answered in time. A proxy that shares sessions between clients (PgBouncer in transaction mode) does that: connect to the database itself".to_owned()
+            // The network does that as well.
+            Failure::Temporary("the probe was not answered in time. A proxy that shares sessions between clients (PgBouncer in transaction mode) does that: connect to the database itself".to_owned())
         })?
 }
 
@@ -172,8 +171,8 @@ pub(crate) async fn probe(database: &Database) -> Result<(), String> {
 ///
 /// The first connection leaves a mark in its session. Then others hold transactions open: if the session can be given away, one of them
 /// has it, and the first gets another one. Each statement is one message: a prepared one is closed later, behind what is tried here.
-async fn is_one_session(first: &Client, others: &[&Client]) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
+async fn is_one_session(first: &Client, others: &[&Client]) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the probe failed", &error);
     for attempt in 0..SESSION_ATTEMPTS {
         let mark = format!("SELECT set_config('pay_once.probe', 'first {attempt}', false)");
         first.batch_execute(&mark).await.map_err(said)?;
@@ -188,7 +187,7 @@ async fn is_one_session(first: &Client, others: &[&Client]) -> Result<(), String
             other.batch_execute("ROLLBACK").await.map_err(said)?;
         }
         if is_shared {
-            return Err("a proxy shares sessions between clients (PgBouncer in transaction mode): connect to the database itself, or through a pool in session mode".to_owned());
+            return Err("a proxy shares sessions between clients (PgBouncer in transaction mode): connect to the database itself, or through a pool in session mode".to_owned().into());
         }
     }
     Ok(())
@@ -206,8 +205,8 @@ async fn marked(client: &Client) -> Result<Option<String>, tokio_postgres::Error
 }
 
 /// Two connections insert one record: one of them wins, after the other has ended. Then one of two updates wins.
-async fn swaps_once(first: &Link, second: &Link) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe of the swap failed: {}", reason(&error));
+async fn swaps_once(first: &Link, second: &Link) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the probe of the swap failed", &error);
     // No attempt has this id: it is no digest.
     let id = vec![0u8; 16];
     let one = |expected: Option<i64>, version: i64| Batch {
@@ -251,6 +250,7 @@ async fn swaps_once(first: &Link, second: &Link) -> Result<(), String> {
     } else {
         Err(format!(
             "the probe of the swap failed: it was applied {applied:?} times, and [1, 1, 0, 0, 1, 0] is right"
-        ))
+        )
+        .into())
     }
 }
