@@ -44,7 +44,7 @@ fn every_server_finds_and_counts_what_a_dead_one_has_left() {
     first.until(&id, LIMIT, |attempt| attempt["operation"]["state"] == "parked");
     first.kill();
     let second = server(&cluster, "acquirer-blind");
-    assert_eq!(found(&second, "state=parked", 10), [id.clone()]);
+    assert_eq!(found(&second, "state=parked", 10), std::slice::from_ref(&id));
     assert_eq!(found(&second, "order_id=k1", 10), [id]);
     let parked = "pay_once_waiting_attempts{waits_for=\"operator\"} 1\n";
     until("it is counted", || {
