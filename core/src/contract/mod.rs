@@ -6,5 +6,6 @@ pub(crate) mod condition;
 pub mod error;
 pub mod json;
 pub mod key;
+pub mod look;
 pub mod timeline;
 pub mod view;

@@ -3,5 +3,6 @@
 pub mod action;
 pub mod clock;
 pub mod measure;
+pub(crate) mod phase;
 pub mod store;
 pub mod turn;

@@ -23,6 +23,7 @@
 use std::collections::VecDeque;
 
 use super::action::{Action, Note};
+use super::phase::Phase;
 use super::store::{RetryBudget, Swapped};
 use crate::base::clock::Now;
 use crate::base::config::Config;
@@ -38,7 +39,7 @@ use crate::journal::record::{Record, RecordError};
 use crate::machine::event::event_read;
 use crate::machine::handle::{finalized, handle, may_be_finalized};
 use crate::machine::route::route;
-use crate::machine::routed::{EventRead, Routed};
+use crate::machine::routed::Routed;
 use crate::machine::step::{Input, Outcome, Reply, Step, Write};
 use crate::psp::call::{Call, CallResult};
 use crate::psp::questions::Questions;
@@ -65,24 +66,6 @@ pub struct Turn {
     outcome_pause_ms: Millis,
     /// The next pause of a request whose host learns of no change. `None`: it learns of each.
     look_pause_ms: Option<Millis>,
-}
-
-#[derive(Clone, Debug)]
-enum Phase {
-    Read(Box<EventRead>),
-    Reading(Box<EventRead>),
-    Load,
-    Loading,
-    Swap,
-    Swapping,
-    ReadBack,
-    ReadingBack,
-    /// What is to be done once the write, if there is one, is durable.
-    Out,
-    Waiting,
-    Pause(UnixMillis),
-    Pausing,
-    Done,
 }
 
 impl Turn {
@@ -199,6 +182,17 @@ impl Turn {
                 self.phase = Phase::Reading(read);
                 Action::Read(call)
             }
+            Phase::Look(look) if !questions.may_ask(&look.0, now_ms) => {
+                self.input = Input::Request(Box::new(look.1.too_soon()));
+                self.phase = Phase::Loading;
+                Action::Load
+            }
+            Phase::Look(look) | Phase::Looking(look) => {
+                let mut call = Box::new(look.0.clone());
+                call.send_in(self.trace);
+                self.phase = Phase::Looking(look);
+                Action::Read(call)
+            }
             Phase::Load | Phase::Loading => {
                 self.phase = Phase::Loading;
                 Action::Load
@@ -261,6 +255,10 @@ impl Turn {
                         .map_or(until_ms, |at_ms| at_ms.min(until_ms)),
                 }
             }
+            Reply::Look { call, pending } => {
+                self.phase = Phase::Look(Box::new((*call, *pending)));
+                self.next(now_ms, questions)
+            }
         }
     }
 
@@ -287,6 +285,11 @@ impl Turn {
                 let (routed, report) = event_read(config, *read, result, now_ms);
                 self.notes.extend(report.map(Note::Psp));
                 self.routed(routed);
+            }
+            Phase::Look(look) | Phase::Looking(look) => {
+                let (call, pending) = *look;
+                self.input = Input::Request(Box::new(pending.told(call, result.clone())));
+                self.phase = Phase::Load;
             }
             other => self.phase = other,
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::event;
-use super::pending::{Asked, Caller, PendingRequest};
+use super::pending::{Asked, Caller, Look, PendingRequest};
 use super::routed::Routed;
 use super::step::Input;
 use crate::base::config::{Config, Named, Role};
@@ -73,6 +73,7 @@ pub(super) enum Path<'a> {
     Create,
     Charge,
     Attempt(&'a str),
+    Look(&'a str),
     Operation(&'a str, RequestKind),
     Webhook(&'a str),
 }
@@ -105,7 +106,11 @@ fn read(
         Path::Create => ("", RequestKind::Create),
         Path::Charge => ("", RequestKind::Charge),
         Path::Operation(id, kind) => (id, kind),
-        Path::Attempt(id) => return read_attempt(id, caller(named), now_ms, context),
+        Path::Attempt(id) => return ask(id, Asked::Read, caller(named), now_ms, context),
+        Path::Look(id) => {
+            Body::read(request.body)?.finish()?;
+            return ask(id, Asked::Look(Look::Wanted), caller(named), now_ms, context);
+        }
         Path::Webhook(_) => return Err(not_found(request.path())),
     };
     let key = idempotency_key(request)?;
@@ -142,8 +147,10 @@ fn read(
     })
 }
 
-fn read_attempt(
+/// A question about an attempt. It has no key, since it asks for nothing to be done.
+fn ask(
     id: &str,
+    asked: Asked,
     caller: Caller,
     now_ms: UnixMillis,
     context: &ReplyContext,
@@ -151,7 +158,7 @@ fn read_attempt(
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
     let pending = PendingRequest {
         caller,
-        asked: Arc::new(Asked::Read),
+        asked: Arc::new(asked),
         answer_by_ms: now_ms,
         has_waited: false,
         expects_read: false,
@@ -170,7 +177,7 @@ pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
     // HEAD is handled as GET. An adapter's HTTP library leaves out the answer's body (RFC 9110 §9.3.2).
     let allowed: &[&str] = match path {
         Path::Attempt(_) => &["GET", "HEAD"],
-        Path::Create | Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
+        Path::Create | Path::Charge | Path::Look(_) | Path::Operation(..) | Path::Webhook(_) => &["POST"],
     };
     if allowed.contains(&request.method) {
         return Ok(path);
@@ -201,6 +208,7 @@ fn known(path: &str) -> Option<Path<'_>> {
         (Some("attempts"), None, None, None) => Some(Path::Create),
         (Some("charge"), None, None, None) => Some(Path::Charge),
         (Some("attempts"), Some(id), None, None) => Some(Path::Attempt(id)),
+        (Some("attempts"), Some(id), Some("look"), None) => Some(Path::Look(id)),
         (Some("attempts"), Some(id), Some("authorize"), None) => {
             Some(Path::Operation(id, RequestKind::Authorize))
         }
@@ -219,7 +227,7 @@ fn known(path: &str) -> Option<Path<'_>> {
 fn not_found(_path: &str) -> ApiError {
     ApiError::new(
         Code::NotFound,
-        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts/{id} and POST /webhooks/{psp}.",
+        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void, /look and /resolve, POST /charge, GET /attempts/{id} and POST /webhooks/{psp}.",
     )
 }
 
@@ -248,21 +256,30 @@ pub(crate) fn attempt_not_found() -> ApiError {
     )
 }
 
-/// Refuses a path that the sender may not use. Merchants pay. Operators read attempts and resolve parked operations.
+/// Refuses a path that the sender may not use. Merchants pay. Operators read attempts, look at the PSP, and resolve parked
+/// operations.
 pub(super) fn may(config: &Config, named: Named<'_>, path: &Path<'_>) -> Result<(), ApiError> {
     let is_resolve = matches!(path, Path::Operation(_, RequestKind::Resolve));
+    let is_look = matches!(path, Path::Look(_));
+    let is_question = is_look || matches!(path, Path::Attempt(_));
     let message = match (named, path) {
-        (Named::Merchant(_), _) if !is_resolve => return Ok(()),
+        (Named::Merchant(_), _) if !is_resolve && !is_look => return Ok(()),
+        (Named::Merchant(_), _) if config.operators.is_empty() && is_look => {
+            "No operators are configured, so nobody can look at the PSP here. Give somebody the role \"read\" under [operators.NAME]."
+        }
         (Named::Merchant(_), _) if config.operators.is_empty() => {
             "No operators are configured, so nothing can be resolved here. Give somebody the role \"resolve\" under [operators.NAME]."
+        }
+        (Named::Merchant(_), _) if is_look => {
+            "A merchant's key cannot look at the PSP. GET the attempt, or send the key of an operator with the role \"read\"."
         }
         (Named::Merchant(_), _) => {
             "A merchant's key cannot resolve. Send the key of an operator with the role \"resolve\"."
         }
         (Named::Operator(name), _) if is_resolve && config.allows(name, Role::Resolve) => return Ok(()),
-        (Named::Operator(name), Path::Attempt(_)) if config.allows(name, Role::Read) => return Ok(()),
+        (Named::Operator(name), _) if is_question && config.allows(name, Role::Read) => return Ok(()),
         (Named::Operator(_), _) if is_resolve => "This operator does not have the role \"resolve\".",
-        (Named::Operator(_), Path::Attempt(_)) => "This operator does not have the role \"read\".",
+        (Named::Operator(_), _) if is_question => "This operator does not have the role \"read\".",
         (Named::Operator(_), _) => "An operator's key moves no money. Send a merchant's key.",
     };
     Err(ApiError::new(Code::Forbidden, message))

@@ -176,6 +176,10 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
                 now_ms = now_ms.max(until_ms.get());
                 input = Input::Request(pending);
             }
+            Reply::Look { call, pending } => {
+                let reason = "no PSP is there".to_owned();
+                input = Input::Request(Box::new(pending.told(*call, CallResult::NotSent { reason })));
+            }
         }
     }
     panic!("no answer when it was due");
