@@ -289,7 +289,9 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     losses: &Losses,
 ) -> Result<(), Failure> {
     let threads = fronts::threads(arguments.front_threads);
-    let mut fronts = Fronts::start(&listener, threads, server.intake())?;
+    // In the quick start a browser needs no key, so that an attempt can be a page.
+    let has_pages = arguments.config.is_none();
+    let mut fronts = Fronts::start(&listener, threads, server.intake(), has_pages)?;
     // The threads have clones: the socket is closed with the last of them.
     drop(listener);
     spawn_local(Rc::clone(&server).work());
