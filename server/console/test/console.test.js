@@ -27,7 +27,7 @@ const inWorld = (name, start, body) =>
 /** Opens the page with a key. @param {World} world @param {Page} page @param {string} key */
 async function enter(world, page, key) {
   await page.goto(world.consoleUrl);
-  await page.getByLabel('Key').fill(key);
+  await page.getByRole('textbox', { name: 'Key' }).fill(key);
   await page.keyboard.press('Enter');
 }
 
@@ -220,6 +220,7 @@ inWorld('whoever is no operator is told, and sees nothing', World.start, async (
     for (const path of ['/attempts', '/charge', `/attempts/${id}/void`, '/webhooks/stripe'])
       assert.equal(await asked('POST', path, key), 404, `${path} is not here`);
   const page = await world.page();
+  await world.searchable(page, [id]);
   await enter(world, page, KEYS.shop);
   await page.getByRole('alert').filter({ hasText: 'Send the key of an operator' }).waitFor();
   await page.locator('#key:focus').waitFor();

@@ -1,7 +1,7 @@
 // One attempt in the quick start, for a browser that opens `/attempts/{id}`. It is read again while something is under way.
 
 import { byId, el } from './dom.js';
-import { badge, facts, framed, join, list } from './facts.js';
+import { badge, draw, facts, join, list } from './facts.js';
 import { money } from './format.js';
 
 /** How soon an attempt that is under way is read again, in milliseconds. */
@@ -15,15 +15,15 @@ async function show() {
     return;
   }
   document.title = `${attempt.attempt_id} · Pay Once`;
-  const timeline = el('div', { id: 'timeline' });
+  const picture = el('div', {});
   byId('attempt').replaceChildren(
     el('header', { class: 'attempt' }, el('div', {}, el('h1', {}, attempt.attempt_id), el('p', { class: 'amount' }, money(attempt.amount, attempt.currency), ' ', badge(attempt)))),
-    el('section', { 'aria-labelledby': 'timeline-title' }, el('h2', { id: 'timeline-title' }, 'Timeline'), timeline),
-    el('section', { 'aria-labelledby': 'facts-title' }, el('h2', { id: 'facts-title' }, 'Facts'), facts(attempt)),
+    facts(attempt),
+    el('section', { 'aria-labelledby': 'picture-heading' }, el('h2', { id: 'picture-heading' }, 'Timeline'), picture),
+    el('section', { 'aria-labelledby': 'words-heading' }, el('h2', { id: 'words-heading' }, 'Timeline in words'), list(attempt)),
     el('p', { class: 'hint' }, 'Programs get the same as JSON: ', el('code', {}, `curl ${location.href}`)),
   );
-  timeline.replaceChildren(framed(attempt, timeline.clientWidth), list(attempt));
-  join(timeline);
+  draw(picture, attempt);
   if (attempt.operation) setTimeout(again, AGAIN_MS);
 }
 
@@ -31,4 +31,5 @@ function again() {
   show().catch(() => byId('attempt').prepend(el('p', { class: 'says' }, 'The server does not answer. Reload the page to try again.')));
 }
 
+join(byId('attempt'));
 again();

@@ -29,8 +29,8 @@ export function axis(times, room, atLeastPx) {
     places.set(ms, at);
   });
   const last = sorted.at(-1) ?? 0;
-  // A short story is stretched over the page, to at most twice its length.
-  const stretch = at > 0 ? Math.min(2, Math.max(1, (atLeastPx - room(last)) / at)) : 1;
+  // A short story is stretched over the page.
+  const stretch = at > 0 ? Math.max(1, (atLeastPx - room(last)) / at) : 1;
   for (const [ms, x] of places) places.set(ms, x * stretch);
   const x = (/** @type {number} */ ms) => {
     const known = places.get(ms);

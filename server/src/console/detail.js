@@ -2,7 +2,7 @@
 
 import { Refusal, look, read } from './api.js';
 import { byId, el } from './dom.js';
-import { badge, facts, framed, join, list } from './facts.js';
+import { badge, draw as drawPicture, facts, join, list } from './facts.js';
 import { age, money, sentence, time } from './format.js';
 import { form } from './resolve.js';
 
@@ -43,20 +43,33 @@ function draw(news) {
       el('div', {}, el('h2', { id: 'detail-title', tabindex: -1 }, shown.attempt_id), el('p', { class: 'amount' }, money(shown.amount, shown.currency), ' ', badge(shown))),
     ),
     el('p', { id: 'news', role: 'status', class: 'news' }, news),
+    facts(shown),
     ...(operation ? [underWay(operation)] : []),
-    el('section', { class: 'card', 'aria-labelledby': 'look-title' }, el('h3', { id: 'look-title' }, 'What the PSP says now'), el('p', { class: 'hint' }, 'A look moves no money. What it shows is added to the timeline, and an effect that it shows ends what is parked or in doubt.'), button, el('div', { id: 'look-answer', role: 'status' })),
-    ...(operation?.state === 'parked' ? [el('section', { class: 'card', 'aria-labelledby': 'resolve-title' }, el('h3', { id: 'resolve-title' }, 'Resolve'), form(shown, resolved))] : []),
-    el('section', { 'aria-labelledby': 'timeline-title' }, el('h3', { id: 'timeline-title' }, 'Timeline'), el('div', { id: 'timeline' })),
-    el('section', { 'aria-labelledby': 'facts-title' }, el('h3', { id: 'facts-title' }, 'Facts'), facts(shown)),
+    section('picture', 'Timeline', null, el('div', { id: 'picture' })),
+    section('card', 'What the PSP says now', LOOK, button, el('div', { id: 'look-answer', role: 'status' })),
+    ...(operation?.state === 'parked' ? [section('card', 'Resolve', null, form(shown, resolved))] : []),
+    section('list', 'Timeline in words', null, el('div', { id: 'lines' })),
   );
   byId('news').hidden = !news;
   drawTimeline();
 }
 
 function drawTimeline() {
-  const place = byId('timeline');
-  place.replaceChildren(framed(shown, place.clientWidth), list(shown));
-  join(place);
+  drawPicture(byId('picture'), shown);
+  byId('lines').replaceChildren(list(shown));
+}
+
+const LOOK = 'A look moves no money. What it shows is added to the timeline, and an effect that it shows ends what is parked or in doubt.';
+
+/** @param {string} kind @param {string} title @param {string | null} hint @param {...Node} children */
+function section(kind, title, hint, ...children) {
+  const id = `title-${title.toLowerCase().replaceAll(' ', '-')}`;
+  return el('section', { class: kind, 'aria-labelledby': id }, el('h3', { id }, title), hint ? el('p', { class: 'hint' }, hint) : null, ...children);
+}
+
+/** Marks and lines light up together wherever they are on the page. */
+export function listen() {
+  join(byId('detail'));
 }
 
 /** @param {any} operation */

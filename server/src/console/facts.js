@@ -3,7 +3,7 @@
 import { el } from './dom.js';
 import { age, money, period, sentence, time, words } from './format.js';
 import { picture } from './picture.js';
-import { LANES, lane, tone } from './story.js';
+import { LANES, isBookkeeping, lane, tone } from './story.js';
 
 /** @type {Record<string, string>} */
 const STATUS_TONES = { CAPTURED: 'good', AUTHORIZED: 'good', DECLINED: 'bad', EXPIRED: 'bad', REQUIRES_ACTION: 'unknown' };
@@ -37,13 +37,13 @@ export function facts(attempt) {
 }
 
 /** The picture in a frame that scrolls, with its legend. @param {any} attempt @param {number} widthPx */
-export function framed(attempt, widthPx) {
+function framed(attempt, widthPx) {
   const frame = el('div', { class: 'frame', tabindex: 0, role: 'group', 'aria-label': 'Picture of the timeline; it may scroll sideways' });
   // Without the frame's padding and border.
   frame.append(picture(attempt, { nowMs: Date.now(), widthPx: widthPx - 10 }));
   const keys = [
     ['plain', 'a step'],
-    ['good', 'seen at the PSP'],
+    ['good', 'the money: seen at the PSP'],
     ['unknown', 'unknown, or waits for people'],
     ['bad', 'refused'],
   ];
@@ -60,21 +60,37 @@ export function list(attempt) {
     const after = Date.parse(line.at) - begun;
     return el(
       'tr',
-      { class: tone(line), 'data-seq': line.seq },
+      { class: `${tone(line)}${isBookkeeping(line) ? ' bookkeeping' : ''}`, 'data-seq': line.seq },
       el('td', { class: 'seq' }, String(line.seq)),
       el('td', { class: 'at' }, el('time', { datetime: line.at, title: time(line.at) }, after ? `+${period(after)}` : line.at.slice(11, 23))),
       el('td', { class: 'lane' }, LANES.find(([id]) => id === lane(line))?.[1] ?? ''),
-      el('td', {}, el('div', { class: 'event' }, sentence(line.event)), el('div', { class: 'details' }, details(line.details))),
+      el('td', {}, el('div', { class: 'event' }, sentence(line.event)), details(line.details, attempt.currency)),
     );
   });
   const head = el('tr', {}, ...['No.', 'When', 'Where', 'What'].map((name) => el('th', { scope: 'col' }, name)));
   return el('table', { class: 'lines' }, el('caption', { class: 'unseen' }, 'The timeline in words'), el('thead', {}, head), el('tbody', {}, ...rows));
 }
 
-/** @param {Record<string, any> | undefined} members */
-function details(members = {}) {
-  const shown = Object.entries(members).map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
-  return shown.join('  ');
+/** What a line says besides. @param {Record<string, any> | undefined} members @param {string} currency */
+function details(members = {}, currency) {
+  const known = Object.entries(members).filter(([name]) => name !== 'effects');
+  const effects = (members.effects ?? []).map((/** @type {any} */ one) => [one.kind, `${money(one.amount, currency)}, ${one.psp_reference}`]);
+  const shown = [...effects, ...known].map(([name, value]) => {
+    const isAmount = name.endsWith('amount') && typeof value === 'number';
+    const text = isAmount ? money(value, members.captured_currency ?? currency) : String(value);
+    return el('span', {}, el('b', {}, sentence(words(name))), ` ${text}`);
+  });
+  return el('div', { class: 'details' }, ...shown);
+}
+
+/** Fills a place that is on the page already with the picture. @param {HTMLElement} place @param {any} attempt */
+export function draw(place, attempt) {
+  const frame = place.querySelector('.frame');
+  const [scrolled, isFocused] = [frame?.scrollLeft ?? 0, document.activeElement === frame];
+  place.replaceChildren(framed(attempt, place.clientWidth));
+  const drawn = /** @type {HTMLElement} */ (place.querySelector('.frame'));
+  drawn.scrollLeft = scrolled;
+  if (isFocused) drawn.focus();
 }
 
 /** Shows which line of the list a mark of the picture is, and the other way round, under the pointer. @param {HTMLElement} page */

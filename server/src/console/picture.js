@@ -137,7 +137,8 @@ function shape(tone, x, y) {
 
 /** @param {Story['spans'][number]} one */
 function label(one) {
-  return `${one.name} · ${one.isOpen ? 'unknown' : period(one.toMs - one.fromMs)}`;
+  const ended = one.ended === 'outcome unknown' ? 'unknown' : one.ended;
+  return `${one.name} · ${one.isOpen ? ended : period(one.toMs - one.fromMs)}`;
 }
 
 /** A call. An end that nobody knows is left open. @param {Story['spans'][number]} one @param {(ms: number) => number} x @param {number} top */

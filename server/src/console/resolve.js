@@ -22,7 +22,7 @@ export function choices(attempt) {
           ...yes,
           label: isAutomatic ? `The PSP reserved or took ${amount}` : `The PSP reserved ${amount}`,
           does: isAutomatic
-            ? `The customer pays. The attempt goes on as authorized. If the PSP's books show no capture with it, Pay Once asks the PSP to take the ${amount} next.`
+            ? `The customer pays. At a PSP that reserves and takes in one call (Stripe) the attempt ends as captured, and nothing is sent. At any other it becomes authorized, and Pay Once asks the PSP to take the ${amount} next.`
             : `The ${amount} stay reserved on the customer's card. The attempt becomes authorized, and the merchant can capture or void it. Nothing is sent to the PSP now.`,
         },
         {

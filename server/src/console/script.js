@@ -1,7 +1,7 @@
 // The operator's page: the key, the address, and what is refreshed when.
 
 import { Refusal, key, search } from './api.js';
-import { close, open, refresh as refreshDetail } from './detail.js';
+import { close, listen, open, refresh as refreshDetail } from './detail.js';
 import { byId } from './dom.js';
 import { List, STATES, drawTiles, fillTile, firstPage, hideProblem, showProblem } from './lists.js';
 
@@ -118,5 +118,6 @@ document.addEventListener('keydown', (event) => {
   // Escape leads from an attempt back to the lists, unless a dialog takes it.
   if (event.key === 'Escape' && !byId('detail').hidden && !document.querySelector('dialog[open]')) location.hash = '#/';
 });
+listen();
 setInterval(() => !document.hidden && guarded(refresh)(), REFRESH_MS);
 guarded(go)();

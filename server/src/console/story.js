@@ -38,6 +38,9 @@ export const LANES = [
 /** Every record has these lines. They are in the list and would only fill the picture. */
 const BOOKKEEPING = /^(made by installation|requests to the PSP are written|return address given)/;
 
+/** @param {Line} line */
+export const isBookkeeping = (line) => BOOKKEEPING.test(line.event);
+
 /** @type {Array<[string, string]>} */
 const SOURCES = [
   ['the PSP answered:', 'answers'],
@@ -71,7 +74,7 @@ const ms = (/** @type {string} */ at) => Date.parse(at);
  */
 export function story(attempt, nowMs) {
   const lines = attempt.timeline ?? [];
-  const shown = lines.filter((line) => !BOOKKEEPING.test(line.event));
+  const shown = lines.filter((line) => !isBookkeeping(line));
   const beginMs = ms(lines[0]?.at ?? new Date(nowMs).toISOString());
   const lastMs = ms(lines.at(-1)?.at ?? new Date(nowMs).toISOString());
   const isOpen = attempt.operation !== undefined || !/CAPTURED|VOIDED|DECLINED|EXPIRED/.test(attempt.status);
@@ -80,21 +83,29 @@ export function story(attempt, nowMs) {
   const marks = shown
     .filter((line) => line.knowing !== 'dispatched')
     .map((line) => ({ seq: line.seq, atMs: ms(line.at), lane: lane(line), tone: tone(line), event: line.event }));
-  const spans = shown.filter((line) => line.knowing === 'dispatched').map((line) => span(line, shown, endMs));
+  const isInFlight = attempt.operation?.state === 'in_flight';
+  const spans = shown.filter((line) => line.knowing === 'dispatched').map((line) => span(line, shown, endMs, isInFlight));
   return { marks, spans, now: now(attempt, lastMs, endMs), beginMs, endMs };
 }
 
-/** A call: it ends with the first line that names it, and otherwise where the same operation is sent again. @param {Line} sent @param {Line[]} lines @param {number} endMs @returns {Span} */
-function span(sent, lines, endMs) {
+/**
+ * A call. It ends with the line that names it, and otherwise where something is sent again, or with the attempt.
+ * @param {Line} sent @param {Line[]} lines @param {number} endMs @param {boolean} isInFlight @returns {Span}
+ */
+function span(sent, lines, endMs, isInFlight) {
   const later = lines.filter((line) => line.seq > sent.seq);
   const answer = later.find((line) => line.knowing === 'observed' && line.details?.call === sent.details?.call);
   const again = later.find((line) => line.knowing === 'dispatched');
   const name = sent.event.replace(' sent to the PSP', '');
   const fromMs = ms(sent.details?.sent_at ?? sent.at);
-  const isOpen = !answer || tone(answer) === 'unknown';
-  const toMs = Math.max(fromMs, ms((answer ?? again)?.at ?? new Date(endMs).toISOString()));
-  const ended = answer ? answer.event.replace('the PSP answered: ', '') : 'no answer is recorded';
-  return { seq: sent.seq, fromMs, toMs, isOpen, name, tone: answer ? tone(answer) : 'unknown', ended };
+  const end = answer ?? again;
+  const toMs = Math.max(fromMs, end ? ms(end.at) : endMs);
+  if (answer) {
+    const isOpen = tone(answer) === 'unknown';
+    return { seq: sent.seq, fromMs, toMs, isOpen, name, tone: tone(answer), ended: answer.event.replace('the PSP answered: ', '') };
+  }
+  const mayCome = isInFlight && !again;
+  return { seq: sent.seq, fromMs, toMs, isOpen: true, name, tone: mayCome ? 'plain' : 'unknown', ended: mayCome ? 'no answer yet' : 'no answer' };
 }
 
 /** What the attempt is now, and since when. @param {any} attempt @param {number} lastMs @param {number} endMs @returns {Now} */
@@ -102,9 +113,9 @@ function now({ status, operation }, lastMs, endMs) {
   const name = status.toLowerCase().replaceAll('_', ' ');
   if (operation) {
     const state = operation.state.replaceAll('_', ' ');
-    const isKnown = operation.state === 'in_flight';
-    const fromMs = Math.max(ms(operation.since), 0);
-    return { fromMs: operation.state === 'parked' ? Math.max(fromMs, lastMs) : fromMs, toMs: endMs, name: `${operation.name} ${state}`, tone: isKnown ? 'plain' : 'unknown' };
+    const since = ms(operation.since);
+    const fromMs = operation.state === 'parked' ? Math.max(since, lastMs) : since;
+    return { fromMs, toMs: endMs, name: `${operation.name} ${state}`, tone: operation.state === 'in_flight' ? 'plain' : 'unknown' };
   }
   /** @type {Record<string, Tone>} */
   const tones = { CAPTURED: 'good', AUTHORIZED: 'good', DECLINED: 'bad', EXPIRED: 'bad', REQUIRES_ACTION: 'unknown' };
