@@ -8,6 +8,9 @@ import { LANES, isBookkeeping, lane, tone } from './story.js';
 /** @type {Record<string, string>} */
 const STATUS_TONES = { CAPTURED: 'good', AUTHORIZED: 'good', DECLINED: 'bad', EXPIRED: 'bad', REQUIRES_ACTION: 'unknown' };
 
+/** Details whose names are not words. @type {Record<string, string>} */
+const NAMES = { psp: 'PSP', psp_key: 'PSP key', psp_reference: 'PSP reference', effect: 'Generation', request_id: 'Request ID' };
+
 /** The status as a coloured word. @param {any} attempt */
 export function badge({ status, operation }) {
   const isOpen = operation?.state === 'parked' || operation?.state === 'in_doubt';
@@ -78,7 +81,7 @@ function details(members = {}, currency) {
   const shown = [...effects, ...known].map(([name, value]) => {
     const isAmount = name.endsWith('amount') && typeof value === 'number';
     const text = isAmount ? money(value, members.captured_currency ?? currency) : String(value);
-    return el('span', {}, el('b', {}, sentence(words(name))), ` ${text}`);
+    return el('span', {}, el('b', {}, NAMES[name] ?? sentence(words(name))), ` ${text}`);
   });
   return el('div', { class: 'details' }, ...shown);
 }

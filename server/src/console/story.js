@@ -89,13 +89,15 @@ export function story(attempt, nowMs) {
 }
 
 /**
- * A call. It ends with the line that names it, and otherwise where something is sent again, or with the attempt.
+ * A call. It ends with the line that names it, and otherwise where its outcome is seen in another way, where something is sent again, or
+ * with the attempt.
  * @param {Line} sent @param {Line[]} lines @param {number} endMs @param {boolean} isInFlight @returns {Span}
  */
 function span(sent, lines, endMs, isInFlight) {
   const later = lines.filter((line) => line.seq > sent.seq);
   const answer = later.find((line) => line.knowing === 'observed' && line.details?.call === sent.details?.call);
-  const again = later.find((line) => line.knowing === 'dispatched');
+  const isEnd = (/** @type {Line} */ line) => line.knowing === 'dispatched' || (line.knowing === 'observed' && tone(line) === 'good');
+  const again = later.find(isEnd);
   const name = sent.event.replace(' sent to the PSP', '');
   const fromMs = ms(sent.details?.sent_at ?? sent.at);
   const end = answer ?? again;
