@@ -147,7 +147,7 @@ inWorld('two operators have to agree', () => World.start({ needs: 2 }), async (w
   await world.searchable(second, [id]);
   await enter(world, second, KEYS.grace);
   await second.getByRole('link', { name: id }).click();
-  await second.getByText('ada proposes “did not happen”').waitFor();
+  await second.getByText('ada proposes “did not happen”: no charge in the books').waitFor();
   await picture(second, 'proposal');
   await second.getByRole('button', { name: 'Fill in the same' }).click();
   await second.getByLabel('Reason').fill('I see none either');

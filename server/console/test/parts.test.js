@@ -84,7 +84,7 @@ test('an operator has lanes of its own, and what is parked is parked until now',
   const operation = { name: 'authorize', state: 'parked', since: `${AT}0.000Z` };
   const { marks, now } = story({ timeline, status: 'AUTHORIZING', operation }, ms(8));
   assert.deepEqual(marks.map(({ lane, tone }) => [lane, tone]), [['requests', 'plain'], ['decisions', 'unknown'], ['operators', 'unknown'], ['operators', 'good']]);
-  assert.deepEqual(now, { fromMs: ms(3), toMs: ms(8), name: 'authorize parked', tone: 'unknown' });
+  assert.deepEqual(now, { fromMs: ms(1), toMs: ms(8), name: 'authorize parked', tone: 'unknown' });
 });
 
 test('each parked operation has choices that say what they do to the money', () => {

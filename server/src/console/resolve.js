@@ -116,7 +116,7 @@ export function form(attempt, done) {
   const made = el(
     'form',
     { class: 'resolve', submit: review, novalidate: false },
-    proposal ? proposed(proposal, adopt) : null,
+    proposal ? proposed(proposal, reasonOf(proposal, attempt.timeline), adopt) : null,
     el('fieldset', {}, el('legend', {}, `What do the PSP's own books show of this ${operation.name}?`), ...radios.map(({ shown }) => shown)),
     referenceField,
     el('div', { class: 'field' }, el('label', { for: 'reason' }, 'Reason'), reason, el('p', { id: 'reason-about', class: 'hint' }, 'Where you saw it, and the number of the incident. It is kept in the timeline with your name.')),
@@ -192,13 +192,19 @@ export function form(attempt, done) {
   return made;
 }
 
-/** Another operator's statement. @param {any} proposal @param {() => void} adopt */
-function proposed(proposal, adopt) {
+/** Why another operator proposed it, as the timeline has it. @param {any} proposal @param {import('./story.js').Line[]} [lines] */
+function reasonOf({ operator }, lines = []) {
+  const said = lines.findLast((line) => line.event.startsWith('an operator proposes') && line.details?.operator === operator);
+  return said?.details?.reason;
+}
+
+/** Another operator's statement. @param {any} proposal @param {string | undefined} reason @param {() => void} adopt */
+function proposed(proposal, reason, adopt) {
   const reference = proposal.psp_reference ? ` with the reference ${proposal.psp_reference}` : '';
   return el(
     'div',
     { class: 'proposal' },
-    el('p', {}, el('strong', {}, proposal.operator), ` proposes “${proposal.outcome.replaceAll('_', ' ')}”${reference}. It takes effect when another operator states the same. A different statement replaces it. The reason is in the timeline.`),
+    el('p', {}, el('strong', {}, proposal.operator), ` proposes “${proposal.outcome.replaceAll('_', ' ')}”${reference}${reason ? `: ${reason}` : ''}. It takes effect when another operator states the same. A different statement replaces it.`),
     el('button', { type: 'button', click: adopt }, 'Fill in the same'),
   );
 }

@@ -110,13 +110,16 @@ function span(sent, lines, endMs, isInFlight) {
   return { seq: sent.seq, fromMs, toMs, isOpen: true, name, tone: mayCome ? 'plain' : 'unknown', ended: mayCome ? 'no answer yet' : 'no answer' };
 }
 
-/** What the attempt is now, and since when. @param {any} attempt @param {number} lastMs @param {number} endMs @returns {Now} */
-function now({ status, operation }, lastMs, endMs) {
+/**
+ * What the attempt is now, and since when.
+ * @param {{timeline?: Line[], status: string, operation?: any}} attempt @param {number} lastMs @param {number} endMs @returns {Now}
+ */
+function now({ timeline = [], status, operation }, lastMs, endMs) {
   const name = status.toLowerCase().replaceAll('_', ' ');
   if (operation) {
     const state = operation.state.replaceAll('_', ' ');
-    const since = ms(operation.since);
-    const fromMs = operation.state === 'parked' ? Math.max(since, lastMs) : since;
+    const parked = timeline.findLast((line) => line.knowing === 'inferred' && line.event.endsWith('parked for an operator'));
+    const fromMs = ms(operation.state === 'parked' && parked ? parked.at : operation.since);
     return { fromMs, toMs: endMs, name: `${operation.name} ${state}`, tone: operation.state === 'in_flight' ? 'plain' : 'unknown' };
   }
   /** @type {Record<string, Tone>} */
