@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use pay_once_core::contract::error::Code;
 use pay_once_core::journal::invariant;
 use pay_once_core::{
-    Config, Entropy, Input, Record, Reply, Request, Response, Routed, UnixMillis, handle, route,
+    CallResult, Config, Entropy, Input, Record, Reply, Request, Response, Routed, UnixMillis, handle, route,
 };
 use serde_json::Value;
 
