@@ -90,7 +90,7 @@ inWorld('an operator resolves a parked payment by keyboard alone', World.start, 
   await picture(page, 'confirm');
   // Escape leads back to the form, and not out of the attempt.
   await page.keyboard.press('Escape');
-  await page.locator('dialog[open]').waitFor({ state: 'detached' }).catch(() => {});
+  await page.locator('dialog[open]').waitFor({ state: 'hidden' });
   assert.equal(await page.locator('#reason').inputValue(), 'incident 4711: the dashboard shows the charge');
   assert.deepEqual(sent, [`/attempts/${id}/look`]);
   await tabTo(page, 'button[type=submit].primary');

@@ -26,6 +26,11 @@ export async function refresh() {
   else drawTimeline();
 }
 
+/** Draws the picture anew, for a page of another width. */
+export function resize() {
+  if (shown) drawTimeline();
+}
+
 export function close() {
   shown = null;
   byId('detail').replaceChildren();
@@ -43,8 +48,7 @@ function draw(news) {
       el('div', {}, el('h2', { id: 'detail-title', tabindex: -1 }, shown.attempt_id), el('p', { class: 'amount' }, money(shown.amount, shown.currency), ' ', badge(shown))),
     ),
     el('p', { id: 'news', role: 'status', class: 'news' }, news),
-    facts(shown),
-    ...(operation ? [underWay(operation)] : []),
+    el('div', { id: 'state' }),
     section('picture', 'Timeline', null, el('div', { id: 'picture' })),
     section('card', 'What the PSP says now', LOOK, button, el('div', { id: 'look-answer', role: 'status' })),
     ...(operation?.state === 'parked' ? [section('card', 'Resolve', null, form(shown, resolved))] : []),
@@ -55,6 +59,8 @@ function draw(news) {
 }
 
 function drawTimeline() {
+  const { operation } = shown;
+  byId('state').replaceChildren(facts(shown), ...(operation ? [underWay(operation)] : []));
   drawPicture(byId('picture'), shown);
   byId('lines').replaceChildren(list(shown));
 }

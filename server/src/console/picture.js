@@ -90,7 +90,8 @@ function room(told) {
 /** @param {Story} told @param {Array<{ms: number, x: number}>} ticks @param {number} bottom */
 function grid(told, ticks, bottom) {
   return ticks.flatMap(({ ms, x }) => {
-    const words = ms === told.beginMs ? new Date(ms).toISOString().slice(11, 19) : `+${period(ms - told.beginMs)}`;
+    const after = `${ms === told.endMs && told.isOpen ? 'now, ' : ''}+${period(ms - told.beginMs)}`;
+    const words = ms === told.beginMs ? new Date(ms).toISOString().slice(11, 19) : after;
     const at = LEFT_PX + x;
     return [
       svg('line', { class: 'tick', x1: at, x2: at, y1: TOP_PX - 6, y2: bottom }),

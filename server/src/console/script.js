@@ -1,7 +1,7 @@
 // The operator's page: the key, the address, and what is refreshed when.
 
 import { Refusal, key, search } from './api.js';
-import { close, listen, open, refresh as refreshDetail } from './detail.js';
+import { close, listen, open, refresh as refreshDetail, resize } from './detail.js';
 import { byId } from './dom.js';
 import { List, STATES, drawTiles, fillTile, firstPage, hideProblem, showProblem } from './lists.js';
 
@@ -112,11 +112,13 @@ byId('find').addEventListener('submit', (/** @type {Event} */ event) => {
 });
 byId('refresh').addEventListener('click', guarded(refresh));
 window.addEventListener('hashchange', guarded(go));
+window.addEventListener('resize', resize);
 window.addEventListener('unhandledrejection', (event) => showProblem(event.reason));
 document.addEventListener('visibilitychange', () => !document.hidden && guarded(refresh)());
 document.addEventListener('keydown', (event) => {
-  // Escape leads from an attempt back to the lists, unless a dialog takes it.
-  if (event.key === 'Escape' && !byId('detail').hidden && !document.querySelector('dialog[open]')) location.hash = '#/';
+  // Escape leads from an attempt back to the lists, unless a dialog takes it, or somebody is writing.
+  const isTaken = document.querySelector('dialog[open]') || document.activeElement?.matches('input, textarea');
+  if (event.key === 'Escape' && !byId('detail').hidden && !isTaken) location.hash = '#/';
 });
 listen();
 setInterval(() => !document.hidden && guarded(refresh)(), REFRESH_MS);

@@ -22,7 +22,7 @@
  * @property {string} ended how, in words
  */
 /** @typedef {{fromMs: number, toMs: number, name: string, tone: Tone}} Now */
-/** @typedef {{marks: Mark[], spans: Span[], now: Now, beginMs: number, endMs: number}} Story */
+/** @typedef {{marks: Mark[], spans: Span[], now: Now, beginMs: number, endMs: number, isOpen: boolean}} Story */
 
 /** The lanes, from top to bottom, and what is on them. */
 export const LANES = [
@@ -85,7 +85,7 @@ export function story(attempt, nowMs) {
     .map((line) => ({ seq: line.seq, atMs: ms(line.at), lane: lane(line), tone: tone(line), event: line.event }));
   const isInFlight = attempt.operation?.state === 'in_flight';
   const spans = shown.filter((line) => line.knowing === 'dispatched').map((line) => span(line, shown, endMs, isInFlight));
-  return { marks, spans, now: now(attempt, lastMs, endMs), beginMs, endMs };
+  return { marks, spans, now: now(attempt, lastMs, endMs), beginMs, endMs, isOpen };
 }
 
 /**
