@@ -90,7 +90,7 @@ function underWay({ name, state, since, reason, next_check_at: next }) {
     'section',
     { class: `card operation ${state}`, 'aria-labelledby': 'operation-title' },
     el('h3', { id: 'operation-title' }, `${sentence(name)} is ${state.replaceAll('_', ' ')}`),
-    el('p', {}, `Since ${time(since)}, ${age(since)} ago. ${meaning[state] ?? ''}`),
+    el('p', {}, `It began at ${time(since)}, ${age(since)} ago. ${meaning[state] ?? ''}`),
     reason ? el('p', {}, `Why: ${reason}.`) : null,
     next ? el('p', {}, `The next look is at ${time(next)}.`) : null,
   );

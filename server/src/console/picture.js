@@ -83,7 +83,9 @@ function room(told) {
     // The name of a call has to fit into its span.
     const names = told.spans.filter((one) => one.fromMs === ms).map((one) => label(one).length * 6.4 + 40);
     const now = told.now.fromMs === ms ? told.now.name.length * 8 + 30 : 0;
-    return Math.max(marks, now, ...names);
+    // The last label of the axis.
+    const tick = ms === told.endMs ? 84 : 0;
+    return Math.max(marks, now, tick, ...names);
   };
 }
 
