@@ -22,6 +22,7 @@ mod world;
 mod backup;
 mod clocks;
 mod config_check;
+mod console;
 mod convergence;
 mod counters;
 mod crash;
