@@ -16,8 +16,11 @@ export interface PayOnceOptions extends Partial<PolicyOptions> {
   /** Where keys are kept before the first call. */
   keys: KeyStore;
   /** `fetch`, if it is not the global one. */
-  fetch?: typeof fetch;
+  fetch?: Fetch;
 }
+
+/** What is needed of `fetch`. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 /** The longest timer: a longer one would end at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
@@ -26,7 +29,7 @@ export class PayOnce {
   readonly #url: string;
   readonly #authorization: string | undefined;
   readonly #keys: KeyStore;
-  readonly #fetch: typeof fetch;
+  readonly #fetch: Fetch;
   readonly #options: PolicyOptions;
 
   constructor(options: PayOnceOptions) {
@@ -36,7 +39,7 @@ export class PayOnce {
     if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) refuse('The API key is not visible ASCII.');
     this.#authorization = apiKey === undefined ? undefined : `Bearer ${apiKey}`;
     this.#keys = keys;
-    this.#fetch = given ?? ((input, init) => fetch(input, init));
+    this.#fetch = given ?? ((address, init) => fetch(address, init));
     this.#options = checked({ ...DEFAULTS, ...defined(policy) });
   }
 

@@ -1,7 +1,7 @@
 // The client of Pay Once. See clients/README.md.
 
 export { PayOnce } from './client.js';
-export type { PayOnceOptions } from './client.js';
+export type { Fetch, PayOnceOptions } from './client.js';
 export * from './errors.js';
 export { MemoryKeyStore } from './keys.js';
 export type { KeyStore } from './keys.js';

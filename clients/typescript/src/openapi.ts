@@ -214,7 +214,7 @@ export interface components {
              * @default automatic
              * @enum {unknown}
              */
-            capture_method: "automatic";
+            capture_method?: "automatic";
             currency: components["schemas"]["Currency"];
             metadata?: components["schemas"]["Metadata"];
             order_id?: components["schemas"]["OrderId"];
@@ -227,7 +227,7 @@ export interface components {
              * @default manual
              * @enum {unknown}
              */
-            capture_method: "manual" | "automatic";
+            capture_method?: "manual" | "automatic";
             currency: components["schemas"]["Currency"];
             metadata?: components["schemas"]["Metadata"];
             order_id: components["schemas"]["OrderId"];
