@@ -144,6 +144,7 @@ function reason(error: unknown): string {
 /** Ends after `ms`, or fails when `signal` is aborted. */
 async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   for (let leftMs = ms; leftMs > 0; leftMs -= TIMER_MAX_MS) {
+    signal?.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
       const abort = () => {
         clearTimeout(timer);

@@ -4,7 +4,7 @@ import { NewTryRefused, WrongUse } from './errors.js';
 
 /**
  * Where the caller keeps keys: a table of its database, as durable as its orders. Values are opaque text of less than
- * 17 KiB. The name of a value starts with the name of the payment.
+ * 40 KiB. The name of a value starts with the name of the payment.
  */
 export interface KeyStore {
   /** The value that is kept under `name`. */

@@ -161,13 +161,16 @@ test('the API key is sent, and shown nowhere', async () => {
 });
 
 test('a call that is aborted ends, and its key stays', async () => {
-  const { client, keys, asked, close } = await scripted(['hang up', 'hang up'], { backoffFirstMs: 10_000 });
+  const { client, keys, asked, close } = await scripted([], { backoffFirstMs: 3_000_000, backoffMaxMs: 3_000_000, deadlineMs: null });
   const reason = new Error('the customer went away');
   const controller = new AbortController();
   const call = client.payment('a').charge(BODY, { signal: controller.signal });
   setTimeout(() => controller.abort(reason), 100);
   await assert.rejects(call, reason);
   close();
+  const fromProgress = new AbortController();
+  const onProgress = () => fromProgress.abort(reason);
+  await assert.rejects(client.payment('a').charge(BODY, { signal: fromProgress.signal, onProgress }), reason);
   const { key } = JSON.parse(keys.load('a#1') ?? '') as { key: string };
   assert.equal(asked[0]?.headers['idempotency-key'], key);
 });

@@ -17,7 +17,7 @@ from ._errors import WrongUse
 class KeyStore(Protocol):
     """Where the caller keeps keys: a table of its database, as durable as its orders.
 
-    Values are opaque text of less than 17 KiB. The name of a value starts with the name of the payment.
+    Values are opaque text of less than 40 KiB. The name of a value starts with the name of the payment.
     """
 
     def load(self, name: str) -> str | None:
