@@ -273,7 +273,7 @@ def test_at_the_deadline_the_outcome_is_unknown_and_the_same_name_finds_it() -> 
         assert unknown.value.retryable and not unknown.value.safe_new_key
         assert time.monotonic() - begun < 4
         with pytest.raises(NewTryRefused):
-            pay_once.payment("order-1", try_number=2).charge(charge(1))
+            pay_once.payment("order-1", try_number=2).charge(charge(1), deadline_ms=2_000)
         place.faults()
         attempt = pay_once.payment("order-1").charge(charge(1))
         assert place.violations({"order-1": (attempt, 1001)}, {"POST /charge": 1}) == []

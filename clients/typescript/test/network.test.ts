@@ -155,7 +155,8 @@ inWorld('at the deadline the outcome is unknown, and the same name finds it late
     return /not known yet; call again with the same name/.test(error.message);
   });
   assert.ok(performance.now() - begun < 4_000);
-  await assert.rejects(payOnce.payment('order-1', { tryNumber: 2 }).charge(terms(1)), NewTryRefused);
+  const early = payOnce.payment('order-1', { tryNumber: 2 }).charge(terms(1), { deadlineMs: 2_000 });
+  await assert.rejects(early, NewTryRefused);
   await world.faults({});
   const attempt = await payOnce.payment('order-1').charge(terms(1));
   const paid = new Map([['order-1', { attempt, amount: 1001 }]]);
