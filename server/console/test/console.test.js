@@ -44,7 +44,6 @@ inWorld('an operator resolves a parked payment by keyboard alone', World.start, 
   const orderId = 'ord <img src=x onerror=alert(1)>';
   const id = await world.parked(orderId);
   const page = await world.page();
-  await world.searchable(page, [id]);
   /** @type {string[]} */
   const sent = [];
   page.on('request', (request) => request.method() === 'POST' && sent.push(new URL(request.url()).pathname));
@@ -113,7 +112,6 @@ inWorld('an operator resolves a parked payment by keyboard alone', World.start, 
 inWorld('a look finds what happened to a payment whose answer is lost', World.start, async (world) => {
   const id = await world.lost('store', 'ord-look');
   const page = await world.page({ colorScheme: 'dark' });
-  await world.searchable(page, [id]);
   await enter(world, page, KEYS.reader);
   await page.getByRole('heading', { name: 'Parked' }).waitFor();
   await page.getByLabel('Order or attempt').fill(id);
@@ -133,7 +131,6 @@ inWorld('a look finds what happened to a payment whose answer is lost', World.st
 inWorld('two operators have to agree', () => World.start({ needs: 2 }), async (world) => {
   const id = await world.parked('ord-two');
   const first = await world.page();
-  await world.searchable(first, [id]);
   await enter(world, first, KEYS.ada);
   await first.getByRole('link', { name: id }).click();
   await first.getByLabel('The PSP did not do it').check();
@@ -144,7 +141,6 @@ inWorld('two operators have to agree', () => World.start({ needs: 2 }), async (w
   assert.equal((await world.read(id, KEYS.ada)).status, 'AUTHORIZING');
 
   const second = await world.page();
-  await world.searchable(second, [id]);
   await enter(world, second, KEYS.grace);
   await second.getByRole('link', { name: id }).click();
   await second.getByText('ada proposes “did not happen”: no charge in the books').waitFor();
@@ -160,7 +156,6 @@ inWorld('two operators have to agree', () => World.start({ needs: 2 }), async (w
 inWorld('a resolution whose answer is lost is sent again under its key', World.start, async (world) => {
   const id = await world.parked('ord-lost-answer');
   const page = await world.page();
-  await world.searchable(page, [id]);
   /** @type {string[]} */
   const keys = [];
   await page.route('**/resolve', async (route) => {
@@ -190,7 +185,6 @@ inWorld('a list goes on, and is found by the order', World.start, async (world) 
   const page = await world.page({ width: 1000 });
   const ids = [];
   for (const order of ['ord-a', 'ord-b', 'ord-c']) ids.push(await world.parked(order));
-  await world.searchable(page, ids);
   // Pages of two, so that three attempts are more than one.
   await page.route('**/attempts?*limit=50*', (route) => route.fallback({ url: route.request().url().replace('limit=50', 'limit=2') }));
   await enter(world, page, KEYS.ada);
@@ -220,7 +214,6 @@ inWorld('whoever is no operator is told, and sees nothing', World.start, async (
     for (const path of ['/attempts', '/charge', `/attempts/${id}/void`, '/webhooks/stripe'])
       assert.equal(await asked('POST', path, key), 404, `${path} is not here`);
   const page = await world.page();
-  await world.searchable(page, [id]);
   await enter(world, page, KEYS.shop);
   await page.getByRole('alert').filter({ hasText: 'Send the key of an operator' }).waitFor();
   await page.locator('#key:focus').waitFor();

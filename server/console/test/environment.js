@@ -26,7 +26,6 @@ export const KEYS = {
 };
 
 /** An attempt that nobody has. */
-const NOBODYS = 'pa_00000000000000000000000000';
 
 /** @type {import('playwright-core').Browser} */
 let browser;
@@ -176,33 +175,6 @@ export class World {
       if (['error', 'warning'].includes(message.type()) && !isRefusal) this.#complaints.push(message.text());
     });
     return page;
-  }
-
-  /**
-   * Stands in for `GET /attempts` where the server does not have it yet.
-   * @param {import('playwright-core').Page} page @param {string[]} ids
-   */
-  async searchable(page, ids) {
-    const origin = new URL(this.consoleUrl).origin;
-    const headers = { Authorization: `Bearer ${KEYS.ada}` };
-    const response = await fetch(`${origin}/attempts?state=parked`, { headers });
-    if (response.status === 200) return;
-    assert.equal(response.status, 405, 'the search is there, or the path has no GET');
-    await page.route(`${origin}/attempts?*`, async (route) => {
-      // Who asks is the server's to judge.
-      const asked = await fetch(`${origin}/attempts/${NOBODYS}`, { headers: { Authorization: route.request().headers().authorization ?? '' } });
-      if (asked.status !== 404) return route.fulfill({ status: asked.status, json: await asked.json() });
-      const query = new URL(route.request().url()).searchParams;
-      const all = await Promise.all(ids.map((id) => this.read(id, KEYS.ada)));
-      const stated = all.map(({ timeline, ...attempt }) => {
-        const since = attempt.operation?.since ?? timeline.at(-1).at;
-        return { ...attempt, merchant: 'shop', state: attempt.operation?.state ?? attempt.status.toLowerCase(), state_since: since };
-      });
-      const found = stated.filter((attempt) => (query.has('order_id') ? attempt.order_id === query.get('order_id') : attempt.state === query.get('state')));
-      const from = Number(query.get('after') ?? 0);
-      const to = from + Math.min(Number(query.get('limit') ?? 50), 50);
-      await route.fulfill({ json: { attempts: found.slice(from, to), ...(to < found.length ? { next: String(to) } : {}) } });
-    });
   }
 }
 
