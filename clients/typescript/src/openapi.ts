@@ -11,13 +11,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Attempts of an order, or in a state, page by page.
+         * @description A search has `order_id`, `state`, or both. Nothing is decided by what it finds. On Workers an attempt is found once it is parked or has ended, up to a minute late.
+         */
+        get: operations["search"];
         put?: never;
         /** Creates an attempt. No money moves. */
         post: operations["create"];
         delete?: never;
         options?: never;
-        head?: never;
+        /** The status and headers of a search, without the body. */
+        head: operations["searchHead"];
         patch?: never;
         trace?: never;
     };
@@ -67,6 +72,23 @@ export interface paths {
         put?: never;
         /** Takes the reserved funds, whole or in part, once. */
         post: operations["capture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/attempts/{attempt_id}/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks the PSP about the attempt now, and answers once it has. Only an operator with the role `read` may. */
+        post: operations["look"];
         delete?: never;
         options?: never;
         head?: never;
@@ -186,6 +208,7 @@ export interface components {
                 code: string;
                 message: string;
             };
+            look?: components["schemas"]["LookShown"];
             metadata?: components["schemas"]["Metadata"];
             /** @description Send the customer there, then ask again. Not there if the PSP named no page, as Stripe does without a `return_url`. */
             next_action?: {
@@ -196,7 +219,7 @@ export interface components {
             operation?: components["schemas"]["Operation"];
             order_id?: components["schemas"]["OrderId"];
             status: components["schemas"]["Status"];
-            /** @description What happened, in order, and how it is known. Only in the answer to GET. */
+            /** @description What happened, in order, and how it is known. Only in the answers to GET and to a look. */
             timeline?: components["schemas"]["Line"][];
         } & (unknown & unknown & unknown);
         /** @description Follows from the merchant and the key of its create: the same create always leads to the same attempt. */
@@ -392,6 +415,23 @@ export interface components {
                 safe_new_key: boolean;
             };
         };
+        Error501: {
+            error: {
+                attempt?: components["schemas"]["Attempt"];
+                /** @enum {unknown} */
+                code: "SEARCH_UNSUPPORTED";
+                /** @description The PSP's code; ours where the PSP did not decide (psp_unavailable, amount_mismatch, abandoned, resolved_by_operator). */
+                decline_code?: string;
+                /** @description The member at fault. */
+                field?: string;
+                /** @description What is wrong, and what to do. */
+                message: string;
+                /** @description Whether the same request with the same key may end differently. */
+                retryable: boolean;
+                /** @description Whether trying again under a new key is known not to pay twice. */
+                safe_new_key: boolean;
+            };
+        };
         Error502: {
             error: {
                 attempt?: components["schemas"]["Attempt"];
@@ -457,6 +497,27 @@ export interface components {
             knowing: "requested" | "intended" | "dispatched" | "observed" | "inferred";
             seq: number;
         };
+        Look: Record<string, never>;
+        /** @description What the PSP showed. Only in the answer to a look. */
+        LookShown: {
+            asked_at?: components["schemas"]["TimeMs"];
+            effects?: {
+                amount: number;
+                kind: string;
+                psp_reference: string;
+            }[];
+            /** @description In the words of the timeline. */
+            found?: string;
+            /** @description Whether the look added an entry to the timeline. */
+            is_new?: boolean;
+            /** @description Objects with the attempt's reference that are not known to be its own. */
+            not_ours?: string[];
+            /**
+             * @description too_soon: this process asked the PSP about the attempt a moment ago, and has not asked again.
+             * @enum {unknown}
+             */
+            state: "answered" | "too_soon";
+        };
         /** @description The merchant's own; kept, shown, and never interpreted. */
         Metadata: {
             [key: string]: string;
@@ -486,6 +547,16 @@ export interface components {
         };
         /** @description The merchant's own name of the order. */
         OrderId: string;
+        Page: {
+            attempts: (components["schemas"]["Attempt"] & {
+                /** @description The merchant that owns the attempt. Only operators are told. */
+                merchant?: string;
+                state: components["schemas"]["SearchState"];
+                state_since: components["schemas"]["TimeMs"];
+            })[];
+            /** @description The `after` of the next page. Not there on the last page. */
+            next?: string;
+        };
         /** @description The PSP's token. A card number (12 to 19 digits that pass the Luhn check) is refused. May come with create or with authorize, and is needed by then unless the merchant has a default. */
         PaymentMethod: string;
         Problem400: {
@@ -677,6 +748,27 @@ export interface components {
             /** @enum {unknown} */
             type: "urn:pay-once:error:RECORD_REFUSED";
         };
+        Problem501: {
+            attempt?: components["schemas"]["Attempt"];
+            /** @enum {unknown} */
+            code: "SEARCH_UNSUPPORTED";
+            /** @description The PSP's code; ours where the PSP did not decide (psp_unavailable, amount_mismatch, abandoned, resolved_by_operator). */
+            decline_code?: string;
+            detail: string;
+            /** @description The member at fault. */
+            field?: string;
+            /** @description What is wrong, and what to do. */
+            message: string;
+            /** @description Whether the same request with the same key may end differently. */
+            retryable: boolean;
+            /** @description Whether trying again under a new key is known not to pay twice. */
+            safe_new_key: boolean;
+            /** @constant */
+            status: 501;
+            title: string;
+            /** @enum {unknown} */
+            type: "urn:pay-once:error:SEARCH_UNSUPPORTED";
+        };
         Problem502: {
             attempt?: components["schemas"]["Attempt"];
             /** @enum {unknown} */
@@ -773,6 +865,8 @@ export interface components {
         };
         /** @description Where the PSP sends the customer once a 3-D Secure is over. May come with create or with authorize. Stripe names no page to send the customer to without it: there is no `next_action` then. It is kept in the record, told to the PSP, and in no answer of Pay Once's own. */
         ReturnUrl: string;
+        /** @enum {unknown} */
+        SearchState: "parked" | "in_doubt" | "unsent" | "requires_action" | "created" | "authorized" | "captured" | "declined" | "voided" | "expired";
         /**
          * @description CAPTURED, VOIDED, DECLINED and EXPIRED are final: they never change again.
          * @enum {unknown}
@@ -798,6 +892,109 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    search: {
+        parameters: {
+            query?: {
+                /** @description Attempts of this order. */
+                order_id?: components["schemas"]["OrderId"];
+                /** @description Attempts that wait for this, or have this status. */
+                state?: components["schemas"]["SearchState"];
+                /** @description Only those that have been so for this many seconds. */
+                older_than_s?: number;
+                /** @description Most attempts of the page; 20 by default. */
+                limit?: number;
+                /** @description The `next` of the page before, unchanged. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"];
+                };
+            };
+            /** @description IDEMPOTENCY_KEY_REQUIRED, IDEMPOTENCY_KEY_INVALID, INVALID_JSON, UNKNOWN_FIELD, MISSING_FIELD, INVALID_FIELD, INVALID_AMOUNT, INVALID_CURRENCY, CARD_NUMBER_REFUSED, WEBHOOK_SIGNATURE_INVALID, WEBHOOK_INVALID */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error400"];
+                    "application/problem+json": components["schemas"]["Problem400"];
+                };
+            };
+            /** @description UNAUTHORIZED */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error401"];
+                    "application/problem+json": components["schemas"]["Problem401"];
+                };
+            };
+            /** @description FORBIDDEN */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error403"];
+                    "application/problem+json": components["schemas"]["Problem403"];
+                };
+            };
+            /** @description BODY_TOO_LARGE */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error413"];
+                    "application/problem+json": components["schemas"]["Problem413"];
+                };
+            };
+            /** @description UNSUPPORTED_CONTENT_ENCODING */
+            415: {
+                headers: {
+                    /** @description `identity`: send the body uncompressed. */
+                    "Accept-Encoding": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error415"];
+                    "application/problem+json": components["schemas"]["Problem415"];
+                };
+            };
+            /** @description SEARCH_UNSUPPORTED */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error501"];
+                    "application/problem+json": components["schemas"]["Problem501"];
+                };
+            };
+            /** @description STORE_UNAVAILABLE, STORE_UNSAFE, NOT_CONFIGURED, OVERLOADED, PSP_UNAVAILABLE */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error503"];
+                    "application/problem+json": components["schemas"]["Problem503"];
+                };
+            };
+        };
+    };
     create: {
         parameters: {
             query?: never;
@@ -951,6 +1148,86 @@ export interface operations {
                     "application/json": components["schemas"]["Error507"];
                     "application/problem+json": components["schemas"]["Problem507"];
                 };
+            };
+        };
+    };
+    searchHead: {
+        parameters: {
+            query?: {
+                /** @description Attempts of this order. */
+                order_id?: components["schemas"]["OrderId"];
+                /** @description Attempts that wait for this, or have this status. */
+                state?: components["schemas"]["SearchState"];
+                /** @description Only those that have been so for this many seconds. */
+                older_than_s?: number;
+                /** @description Most attempts of the page; 20 by default. */
+                limit?: number;
+                /** @description The `next` of the page before, unchanged. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The search can be answered. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description IDEMPOTENCY_KEY_REQUIRED, IDEMPOTENCY_KEY_INVALID, INVALID_JSON, UNKNOWN_FIELD, MISSING_FIELD, INVALID_FIELD, INVALID_AMOUNT, INVALID_CURRENCY, CARD_NUMBER_REFUSED, WEBHOOK_SIGNATURE_INVALID, WEBHOOK_INVALID */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description UNAUTHORIZED */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description FORBIDDEN */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description BODY_TOO_LARGE */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description UNSUPPORTED_CONTENT_ENCODING */
+            415: {
+                headers: {
+                    /** @description `identity`: send the body uncompressed. */
+                    "Accept-Encoding": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description SEARCH_UNSUPPORTED */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description STORE_UNAVAILABLE, STORE_UNSAFE, NOT_CONFIGURED, OVERLOADED, PSP_UNAVAILABLE */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -1487,6 +1764,135 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Error507"];
                     "application/problem+json": components["schemas"]["Problem507"];
+                };
+            };
+        };
+    };
+    look: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                attempt_id: components["schemas"]["AttemptId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["Look"];
+            };
+        };
+        responses: {
+            /** @description The attempt, with what the PSP showed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attempt"];
+                };
+            };
+            /** @description IDEMPOTENCY_KEY_REQUIRED, IDEMPOTENCY_KEY_INVALID, INVALID_JSON, UNKNOWN_FIELD, MISSING_FIELD, INVALID_FIELD, INVALID_AMOUNT, INVALID_CURRENCY, CARD_NUMBER_REFUSED, WEBHOOK_SIGNATURE_INVALID, WEBHOOK_INVALID */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error400"];
+                    "application/problem+json": components["schemas"]["Problem400"];
+                };
+            };
+            /** @description UNAUTHORIZED */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error401"];
+                    "application/problem+json": components["schemas"]["Problem401"];
+                };
+            };
+            /** @description FORBIDDEN */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error403"];
+                    "application/problem+json": components["schemas"]["Problem403"];
+                };
+            };
+            /** @description NOT_FOUND, ATTEMPT_NOT_FOUND, UNKNOWN_PSP */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error404"];
+                    "application/problem+json": components["schemas"]["Problem404"];
+                };
+            };
+            /** @description IDEMPOTENCY_KEY_REUSE, TOO_MANY_KEYS, INVALID_STATE */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error409"];
+                    "application/problem+json": components["schemas"]["Problem409"];
+                };
+            };
+            /** @description BODY_TOO_LARGE */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error413"];
+                    "application/problem+json": components["schemas"]["Problem413"];
+                };
+            };
+            /** @description UNSUPPORTED_CONTENT_ENCODING */
+            415: {
+                headers: {
+                    /** @description `identity`: send the body uncompressed. */
+                    "Accept-Encoding": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error415"];
+                    "application/problem+json": components["schemas"]["Problem415"];
+                };
+            };
+            /** @description RECORD_REFUSED */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error500"];
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+            /** @description PSP_REJECTED_REQUEST, PSP_READ_FAILED */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error502"];
+                    "application/problem+json": components["schemas"]["Problem502"];
+                };
+            };
+            /** @description STORE_UNAVAILABLE, STORE_UNSAFE, NOT_CONFIGURED, OVERLOADED, PSP_UNAVAILABLE */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error503"];
+                    "application/problem+json": components["schemas"]["Problem503"];
                 };
             };
         };

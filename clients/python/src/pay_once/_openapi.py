@@ -41,6 +41,16 @@ ISO 4217, in upper case. Metals, funds, units of account and test codes are none
 """
 
 
+class Look(TypedDict):
+    pass
+
+
+class LookShownEffect(TypedDict):
+    amount: int
+    kind: str
+    psp_reference: str
+
+
 Metadata: TypeAlias = dict[str, str]
 """
 The merchant's own; kept, shown, and never interpreted.
@@ -120,6 +130,9 @@ ReturnUrl: TypeAlias = str
 """
 Where the PSP sends the customer once a 3-D Secure is over. May come with create or with authorize. Stripe names no page to send the customer to without it: there is no `next_action` then. It is kept in the record, told to the PSP, and in no answer of Pay Once's own.
 """
+
+
+SearchState: TypeAlias = Literal['parked', 'in_doubt', 'unsent', 'requires_action', 'created', 'authorized', 'captured', 'declined', 'voided', 'expired']
 
 
 Status: TypeAlias = Literal['CREATED', 'AUTHORIZING', 'REQUIRES_ACTION', 'AUTHORIZED', 'CAPTURING', 'CAPTURED', 'VOIDING', 'VOIDED', 'DECLINED', 'EXPIRED']
@@ -219,6 +232,31 @@ class Line(TypedDict):
     seq: int
 
 
+class LookShown(TypedDict):
+    """
+    What the PSP showed. Only in the answer to a look.
+    """
+
+    asked_at: NotRequired[TimeMs]
+    effects: NotRequired[list[LookShownEffect]]
+    found: NotRequired[str]
+    """
+    In the words of the timeline.
+    """
+    is_new: NotRequired[bool]
+    """
+    Whether the look added an entry to the timeline.
+    """
+    not_ours: NotRequired[list[str]]
+    """
+    Objects with the attempt's reference that are not known to be its own.
+    """
+    state: Literal['answered', 'too_soon']
+    """
+    too_soon: this process asked the PSP about the attempt a moment ago, and has not asked again.
+    """
+
+
 class Operation(TypedDict):
     """
     What is under way.
@@ -262,6 +300,7 @@ class Attempt(TypedDict):
     created_at: TimeS
     currency: Currency
     decline: NotRequired[Decline]
+    look: NotRequired[LookShown]
     metadata: NotRequired[Metadata]
     next_action: NotRequired[NextAction]
     """
@@ -272,7 +311,7 @@ class Attempt(TypedDict):
     status: Status
     timeline: NotRequired[list[Line]]
     """
-    What happened, in order, and how it is known. Only in the answer to GET.
+    What happened, in order, and how it is known. Only in the answers to GET and to a look.
     """
 
 
@@ -537,6 +576,35 @@ class Error500(TypedDict):
     error: Error500Error
 
 
+class Error501Error(TypedDict):
+    attempt: NotRequired[Attempt]
+    code: Literal['SEARCH_UNSUPPORTED']
+    decline_code: NotRequired[str]
+    """
+    The PSP's code; ours where the PSP did not decide (psp_unavailable, amount_mismatch, abandoned, resolved_by_operator).
+    """
+    field: NotRequired[str]
+    """
+    The member at fault.
+    """
+    message: str
+    """
+    What is wrong, and what to do.
+    """
+    retryable: bool
+    """
+    Whether the same request with the same key may end differently.
+    """
+    safe_new_key: bool
+    """
+    Whether trying again under a new key is known not to pay twice.
+    """
+
+
+class Error501(TypedDict):
+    error: Error501Error
+
+
 class Error502Error(TypedDict):
     attempt: NotRequired[Attempt]
     code: Literal['PSP_REJECTED_REQUEST', 'PSP_READ_FAILED']
@@ -622,6 +690,23 @@ class Error507Error(TypedDict):
 
 class Error507(TypedDict):
     error: Error507Error
+
+
+class Attempt1(Attempt):
+    merchant: NotRequired[str]
+    """
+    The merchant that owns the attempt. Only operators are told.
+    """
+    state: SearchState
+    state_since: TimeMs
+
+
+class Page(TypedDict):
+    attempts: list[Attempt1]
+    next: NotRequired[str]
+    """
+    The `after` of the next page. Not there on the last page.
+    """
 
 
 class Problem400(TypedDict):
@@ -883,6 +968,35 @@ class Problem500(TypedDict):
     status: Literal[500]
     title: str
     type: Literal['urn:pay-once:error:RECORD_REFUSED']
+
+
+class Problem501(TypedDict):
+    attempt: NotRequired[Attempt]
+    code: Literal['SEARCH_UNSUPPORTED']
+    decline_code: NotRequired[str]
+    """
+    The PSP's code; ours where the PSP did not decide (psp_unavailable, amount_mismatch, abandoned, resolved_by_operator).
+    """
+    detail: str
+    field: NotRequired[str]
+    """
+    The member at fault.
+    """
+    message: str
+    """
+    What is wrong, and what to do.
+    """
+    retryable: bool
+    """
+    Whether the same request with the same key may end differently.
+    """
+    safe_new_key: bool
+    """
+    Whether trying again under a new key is known not to pay twice.
+    """
+    status: Literal[501]
+    title: str
+    type: Literal['urn:pay-once:error:SEARCH_UNSUPPORTED']
 
 
 class Problem502(TypedDict):
