@@ -7,8 +7,11 @@ cd "$(dirname "$0")"
 
 bin=${PAY_ONCE_BIN:-../../target/debug}
 if [ ! -x "$bin/pay-once" ] || [ ! -x "$bin/pay-once-sandbox" ]; then
-  echo "no pay-once and pay-once-sandbox in $bin: cargo build -p pay-once -p pay-once-sandbox, or set PAY_ONCE_BIN" >&2
-  exit 1
+  if [ -n "${PAY_ONCE_BIN:-}" ]; then
+    echo "no pay-once and pay-once-sandbox in $bin: see PAY_ONCE_BIN" >&2
+    exit 1
+  fi
+  cargo build --locked --quiet --manifest-path ../../Cargo.toml -p pay-once -p pay-once-sandbox
 fi
 
 if ! [ -x "${CHROMIUM:-/usr/bin/chromium}" ]; then
