@@ -7,7 +7,6 @@ use crate::base::http::Response;
 use crate::base::id::Entropy;
 use crate::contract::answer::{self, ReplyContext};
 use crate::contract::search::{Found, Listed, Page, Search, SearchError, refusal, shown};
-use crate::contract::view::AttemptView;
 
 /// A search that was taken on. Perform [`PendingSearch::search`], and hand what it found to [`PendingSearch::answer`].
 #[derive(Clone, Debug)]
@@ -42,9 +41,7 @@ impl PendingSearch {
         for record in &found.records {
             let entry = record.index_entry();
             if self.search.matches(&entry) {
-                let work = StepBuilder::on(clock, record);
-                let view = AttemptView::finalized(record.id(), work.state())
-                    .with_operation(work.state(), &work.outlook());
+                let view = StepBuilder::on(clock, record).view();
                 attempts.push(Listed::new(&self.search, &entry, view));
             }
         }

@@ -127,7 +127,7 @@ fn paths_and_methods() {
         ("GET", "/attempts/%2e%2e".to_owned(), "ATTEMPT_NOT_FOUND"),
         ("POST", format!("/attempts/{none}/authorize"), "ATTEMPT_NOT_FOUND"),
         ("POST", format!("/attempts/{none}/resolve"), "FORBIDDEN"),
-        ("GET", "/attempts".to_owned(), "METHOD_NOT_ALLOWED"),
+        ("PATCH", "/attempts".to_owned(), "METHOD_NOT_ALLOWED"),
         ("GET", "/charge".to_owned(), "METHOD_NOT_ALLOWED"),
         ("PUT", "/charge".to_owned(), "METHOD_NOT_ALLOWED"),
         ("DELETE", format!("/attempts/{id}"), "METHOD_NOT_ALLOWED"),
