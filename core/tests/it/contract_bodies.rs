@@ -204,7 +204,7 @@ fn unknown_paths_and_methods_say_so() {
             "{method} {target}"
         );
         assert_eq!(answer.header("Allow"), Some(allow));
-        let words = format!("{target} knows only {}.", allow);
+        let words = format!("{target} knows only {allow}.");
         assert_eq!(body(&answer)["error"]["message"], words);
     }
     // A query is no part of the path.
