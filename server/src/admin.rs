@@ -28,8 +28,10 @@ use crate::ports::{Clock, PspTransport, Store};
 use crate::restored;
 use crate::server::Server;
 
-/// Most connections at a time. Scrapers and probes need few.
-const CONNECTIONS_MAX: usize = 32;
+/// Most connections at a time. A browser keeps some for each page, and probes must find a place all the same.
+const CONNECTIONS_MAX: usize = 128;
+/// How long a connection may be idle, or send a head, in seconds.
+const HEAD_S: u64 = 5;
 /// How long a connection takes requests, in seconds.
 const CONNECTION_S: u64 = 30;
 /// How long the request that is then under way may still take, in seconds: a look waits for its PSP. A connection that neither sends
@@ -102,7 +104,7 @@ async fn serve_connection<C: Clock, S: Store, P: PspTransport>(
     let connection = http1::Builder::new()
         .title_case_headers(true)
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(CONNECTION_S))
+        .header_read_timeout(Duration::from_secs(HEAD_S))
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let served = tokio::select! {

@@ -9,9 +9,24 @@ import { form } from './resolve.js';
 /** The attempt that is shown. @type {any} */
 let shown = null;
 
+/** Counts what was opened and closed: an answer that comes after another attempt was opened is not drawn on its page. */
+let visit = 0;
+
+/** What `asked` gives, if the page is still the one on which it was asked for. @param {Promise<any>} asked */
+async function here(asked) {
+  const asking = visit;
+  const got = await asked.catch((error) => {
+    if (asking === visit) throw error;
+  });
+  return asking === visit ? got : undefined;
+}
+
 /** Loads an attempt and shows it. @param {string} id */
 export async function open(id) {
-  shown = await read(id);
+  close();
+  const got = await here(read(id));
+  if (!got) return;
+  shown = got;
   draw('');
   byId('detail-title').focus();
 }
@@ -20,7 +35,10 @@ export async function open(id) {
 export async function refresh() {
   if (!shown) return;
   const before = shown;
-  shown = await read(shown.attempt_id);
+  const got = await here(read(shown.attempt_id));
+  // A look or a resolution may have shown more meanwhile.
+  if (!got || shown !== before) return;
+  shown = got;
   const parking = (/** @type {any} */ attempt) => `${attempt.operation?.state} ${attempt.operation?.generation} ${JSON.stringify(attempt.operation?.proposal)}`;
   if (parking(before) !== parking(shown)) draw('The attempt has changed.');
   else drawTimeline();
@@ -32,6 +50,7 @@ export function resize() {
 }
 
 export function close() {
+  visit += 1;
   shown = null;
   byId('detail').replaceChildren();
 }
@@ -99,11 +118,14 @@ function underWay({ name, state, since, reason, next_check_at: next }) {
 /** @param {HTMLButtonElement} button */
 async function lookNow(button) {
   const place = byId('look-answer');
+  const id = shown.attempt_id;
   button.disabled = true;
   place.replaceChildren(el('p', {}, 'The PSP is being asked …'));
   try {
     const before = shown.operation?.state;
-    shown = await look(shown.attempt_id);
+    const got = await here(look(shown.attempt_id));
+    if (!got) return;
+    shown = got;
     const told = said(shown.look);
     const hasEnded = before !== shown.operation?.state;
     if (hasEnded) draw('The look has changed what is under way.');
@@ -113,8 +135,11 @@ async function lookNow(button) {
     if (!(error instanceof Refusal)) throw error;
     place.replaceChildren(el('p', { class: 'says' }, error.message));
   } finally {
-    byId('look').disabled = false;
-    byId('look').focus();
+    // On the page of another attempt the button is that one's.
+    if (shown?.attempt_id === id) {
+      byId('look').disabled = false;
+      byId('look').focus();
+    }
   }
 }
 
@@ -133,7 +158,10 @@ function said({ state, asked_at: at, found, effects = [], not_ours: others = [],
 
 /** @param {{status: number, body: any}} answer */
 async function resolved({ status, body }) {
-  shown = body.timeline ? body : await read(body.attempt_id);
+  if (body.attempt_id !== shown?.attempt_id) return;
+  const got = body.timeline ? body : await here(read(body.attempt_id));
+  if (!got) return;
+  shown = got;
   const { operation } = shown;
   const isProposed = status === 202 && operation?.proposal;
   const next = operation ? `${sentence(operation.name)} is ${operation.state.replaceAll('_', ' ')} now.` : `The attempt is ${shown.status.toLowerCase()}.`;

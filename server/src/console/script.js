@@ -12,9 +12,18 @@ const REFRESH_MS = 10_000;
 let list = null;
 let isRefreshing = false;
 
+/** A part of the address; as it stands if it is no encoding. @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** What the part of the address behind `#` asks for. */
 function address() {
-  const [, first = '', second = ''] = decodeURIComponent(location.hash).split('/');
+  const [, first = '', second = ''] = location.hash.split('/').map(decoded);
   return { first: first || 'parked', second };
 }
 

@@ -1,6 +1,6 @@
 //! Whether a data directory may be served: the database against its high-water mark, and what an operator says of a loss.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::store::files::{Place, open_private};
 use crate::store::health::now_ms;
@@ -108,11 +108,25 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
         // The mark before the database: cut off in between, they differ, and the next start says so.
         mark.set(place, &position).map_err(|error| cannot(&error))?;
     }
-    bring_up(&mut connection, &position).map_err(|error| damaged(&error))?;
+    // A full disk says nothing of the database, and no backup has to be restored for it.
+    let failed = |error: &rusqlite::Error| {
+        let of_the_place = [
+            ErrorCode::DiskFull,
+            ErrorCode::SystemIoFailure,
+            ErrorCode::DatabaseBusy,
+            ErrorCode::DatabaseLocked,
+            ErrorCode::ReadOnly,
+        ];
+        match error.sqlite_error_code() {
+            Some(code) if of_the_place.contains(&code) => cannot(error),
+            _ => damaged(error),
+        }
+    };
+    bring_up(&mut connection, &position).map_err(|error| failed(&error))?;
     // SQLite does not make the name of a new log durable.
     place.sync().map_err(|error| cannot(&error))?;
     if found.as_ref().is_some_and(|found| found.epoch != position.epoch) {
-        set_epoch(&connection, position.epoch).map_err(|error| damaged(&error))?;
+        set_epoch(&connection, position.epoch).map_err(|error| failed(&error))?;
     }
     if !opening.skip_check {
         at_start(&connection).map_err(|why| damaged(&why))?;
@@ -121,7 +135,7 @@ pub(crate) fn open(place: &Place, installation: &str, opening: &Opening) -> Resu
     reindex(&mut connection, Which::Missing, |done| {
         tracing::info!(done, "records of an older build are indexed for the search");
     })
-    .map_err(|error| damaged(&error))?;
+    .map_err(|error| failed(&error))?;
     probe(&connection).map_err(refused)?;
     belongs_to(&connection, installation).map_err(refused)?;
     Ok(Opened {

@@ -8,6 +8,8 @@ use crate::store::schema::{FORM, connect, form, newer};
 
 /// Records of one transaction.
 const PAGE: usize = 1_000;
+/// The log is emptied after so many transactions.
+const PAGES_IN_LOG: u64 = 20;
 
 const MISSING: &str = "
 SELECT place, id, version, bytes, merchant, order_id, state, since_ms FROM records INDEXED BY records_not_indexed
@@ -106,7 +108,7 @@ pub(crate) fn reindex(
         Which::Missing => MISSING,
         Which::All => ALL,
     };
-    let (mut done, mut after) = (Reindexed::default(), i64::MIN);
+    let (mut done, mut after, mut pages) = (Reindexed::default(), i64::MIN, 0_u64);
     loop {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
@@ -140,6 +142,11 @@ pub(crate) fn reindex(
             done.changed += 1;
         }
         transaction.commit()?;
+        pages += 1;
+        if pages % PAGES_IN_LOG == 0 {
+            // Nobody else has the directory open. Otherwise the log would grow to several times the database.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
         progress(done.records);
     }
 }

@@ -203,6 +203,11 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap, health: &Health) -> rusqlit
 /// follows has little left to do and lets the log begin anew in the same file, whose space is then there already.
 pub(crate) fn look_after(connection: &Connection, shared: &Shared, is_running: &Receiver<()>) {
     let mut done_at = 0;
+    // A restart takes the writer's lock and then waits for readers: commits would wait for a slow search with it. It is tried again
+    // at the next checkpoint.
+    if let Err(error) = connection.busy_timeout(Duration::ZERO) {
+        tracing::warn!(%error, "checkpoints may wait for readers");
+    }
     let pause = Duration::from_millis(LOOK_EVERY_MS);
     while is_running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         if !shared.files_are_in_place() {
