@@ -15,6 +15,7 @@ const ACYCLIC: [&str; 7] = [
     "edge-cloudflare",
     "server",
     "fuzz/targets",
+    "postgres-sql",
     "psp-model",
     "sandbox",
 ];

@@ -9,7 +9,14 @@ use crate::world::{Host, Mode, SWEEP_KEY, World, ask, body};
 const OPERATOR: [(&str, &str); 1] = [("Authorization", "Bearer suite-token-of-operator")];
 
 fn search(host: &Host, headers: &[(&str, &str)], query: &str) -> Answer {
-    ask(&host.address, "GET", &format!("/attempts?{query}"), headers, &Value::Null).unwrap()
+    ask(
+        &host.address,
+        "GET",
+        &format!("/attempts?{query}"),
+        headers,
+        &Value::Null,
+    )
+    .unwrap()
 }
 
 fn ids(answer: &Answer) -> Vec<String> {
@@ -87,6 +94,14 @@ fn a_key_value_store_has_nothing_to_search_in() {
     let host = world.host();
     create(&host, "k1");
     let refused = search(&host, &[], "state=created");
-    assert_eq!((refused.status, refused.code().as_str()), (501, "SEARCH_UNSUPPORTED"));
-    assert!(refused.json()["error"]["message"].as_str().unwrap().contains("sqlite"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (501, "SEARCH_UNSUPPORTED")
+    );
+    assert!(
+        refused.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("sqlite")
+    );
 }

@@ -117,7 +117,10 @@ fn a_sweep_is_for_those_who_have_its_key() {
         let refused = host.sweep(key);
         assert_eq!((refused.status, refused.code().as_str()), (401, "UNAUTHORIZED"));
     }
-    assert_eq!(host.sweep(SWEEP_KEY).json(), json!({"due": 0, "woken": 0, "indexed": 0}));
+    assert_eq!(
+        host.sweep(SWEEP_KEY).json(),
+        json!({"due": 0, "woken": 0, "indexed": 0})
+    );
     world
         .variables
         .insert("sweep_key_sha256".to_owned(), String::new());

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use pay_once_postgres_sql::{ALIVE, Identity, signed};
 use tokio::sync::mpsc;
 use tokio_postgres::{Notification, Statement};
 
 use crate::counters::Counters;
 use crate::ports::Unavailable;
-use crate::postgres::batch::signed;
 use crate::postgres::connect::{Database, Link, reason};
-use crate::postgres::schema::ALIVE;
-use crate::postgres::trust::{Identity, check};
+use crate::postgres::trust::check;
 use crate::store::health::{Health, now_ms};
 
 /// How long a statement may take, in seconds.

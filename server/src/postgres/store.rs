@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use pay_once_core::{AttemptId, Config, Found, Search, SearchError, UnixMillis};
+use pay_once_postgres_sql::Identity;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, Transaction};
 
@@ -18,7 +19,7 @@ use crate::postgres::link::Shared;
 use crate::postgres::schema::{meta, migrate};
 use crate::postgres::search::{Searcher, searches};
 use crate::postgres::side::Due;
-use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
+use crate::postgres::trust::{belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Channels, Load, Write};
 use crate::store::health::{Health, now_ms};
 use crate::store::note::RestoreNote;
