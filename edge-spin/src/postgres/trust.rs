@@ -156,7 +156,7 @@ impl RestoreNote {
 pub(super) async fn note(link: &Link, expected: &Expected) -> Result<(), StoreError> {
     let statement = format!(
         "INSERT INTO pay_once.meta (name, value)
-        SELECT 'installation', $1 UNION ALL SELECT 'system', tables || '/' || timeline FROM (SELECT {IDENTITY}) AS found (tables, timeline)
+        SELECT 'installation', $1::text UNION ALL SELECT 'system', tables || '/' || timeline FROM (SELECT {IDENTITY}) AS found (tables, timeline)
         ON CONFLICT (name) DO NOTHING"
     );
     let values = vec![Value::Str(expected.installation.clone())];
