@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_postgres::config::Host as Place;
 use tokio_postgres::{Client, Config, NoTls};
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
@@ -25,17 +25,31 @@ const RESET: &str =
     "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all();
     DISCARD TEMP; DISCARD SEQUENCES;";
 
+/// Connections of an address. Whoever wants one more waits. Here all addresses have so many, as a test has one.
+const CONNECTIONS_MAX: usize = 64;
+
 /// Connections that nobody holds, by address.
-#[derive(Default)]
-pub struct Pools(Mutex<BTreeMap<String, Vec<Client>>>);
+pub struct Pools {
+    idle: Mutex<BTreeMap<String, Vec<Client>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Pools {
+    fn default() -> Self {
+        Self {
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        }
+    }
+}
 
 impl Pools {
     fn take(&self, address: &str) -> Option<Client> {
-        self.0.lock().ok()?.get_mut(address)?.pop()
+        self.idle.lock().ok()?.get_mut(address)?.pop()
     }
 
     fn give(&self, address: &str, client: Client) {
-        if let Ok(mut pools) = self.0.lock() {
+        if let Ok(mut pools) = self.idle.lock() {
             pools.entry(address.to_owned()).or_default().push(client);
         }
     }
@@ -46,6 +60,7 @@ struct Pooled {
     client: Option<Client>,
     address: String,
     shared: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Pooled {
@@ -75,22 +90,29 @@ async fn open(shared: Arc<Shared>, address: String) -> Result<Connection, Error>
             return Err(failed(&format!("address {place} is not permitted")));
         }
     }
+    let permits = Arc::clone(&shared.postgres.permits);
+    let permit = permits.acquire_owned().await.map_err(|error| failed(&error))?;
+    let mut reset = None;
     while let Some(client) = shared.postgres.take(&address) {
         if client.batch_execute(RESET).await.is_ok() {
-            return Ok(pooled(client, address, shared));
+            reset = Some(client);
+            break;
         }
     }
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| failed(&error))?;
-    tokio::spawn(connection);
-    Ok(pooled(client, address, shared))
-}
-
-fn pooled(client: Client, address: String, shared: Arc<Shared>) -> Connection {
-    Connection(Arc::new(Pooled {
+    let client = match reset {
+        Some(client) => client,
+        None => {
+            let (client, connection) = config.connect(NoTls).await.map_err(|error| failed(&error))?;
+            tokio::spawn(connection);
+            client
+        }
+    };
+    Ok(Connection(Arc::new(Pooled {
         client: Some(client),
         address,
         shared,
-    }))
+        _permit: permit,
+    })))
 }
 
 impl Connection {

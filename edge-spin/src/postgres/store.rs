@@ -10,6 +10,7 @@ use pay_once_postgres_sql::{
 
 use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};
 use crate::postgres::address::Address;
+use crate::postgres::kept::Kept;
 use crate::postgres::link::{Failure, Link, Row, Value, or_null};
 use crate::postgres::search::{self, column};
 use crate::postgres::trust::{self, Expected, unavailable};
@@ -20,7 +21,7 @@ pub struct PostgresStore {
     address: Address,
     expected: Expected,
     /// The connection, once its database has passed the checks.
-    open: RefCell<Option<Rc<Link>>>,
+    open: Kept,
     /// Why the database is refused.
     refused: RefCell<Option<StoreError>>,
     /// Whether the database notes whose it is, and which one it is.
@@ -33,15 +34,20 @@ pub struct PostgresStore {
     unknowns_behind: Cell<u64>,
 }
 
-/// A swap under way. If it is given up, its end is unknown.
-struct Pending<'a>(&'a PostgresStore, bool);
+/// A statement under way. If it fails, whatever it was, or is given up, the next one gets another connection.
+struct Pending<'a> {
+    store: &'a PostgresStore,
+    is_swap: bool,
+    has_ended: bool,
+}
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        let Self(store, is_known) = self;
-        if !*is_known {
-            store.unknowns.set(store.unknowns.get() + 1);
-            store.open.replace(None);
+        if !self.has_ended {
+            self.store.open.forget();
+            if self.is_swap {
+                self.store.unknowns.set(self.store.unknowns.get() + 1);
+            }
         }
     }
 }
@@ -53,7 +59,7 @@ impl PostgresStore {
         Self {
             address,
             expected,
-            open: RefCell::default(),
+            open: Kept::default(),
             refused: RefCell::default(),
             is_noted: Cell::default(),
             is_probed: Cell::default(),
@@ -68,9 +74,12 @@ impl PostgresStore {
         if let Some(refused) = refused {
             return Err(refused);
         }
+        let mut pending = self.pending(false);
         let checked = self.checked(writes).await;
-        if let Err(StoreError::Unsafe(_)) = &checked {
-            self.refused.replace(checked.as_ref().err().cloned());
+        match &checked {
+            Ok(_) => pending.has_ended = true,
+            Err(error @ StoreError::Unsafe(_)) => drop(self.refused.replace(Some(error.clone()))),
+            Err(StoreError::Unavailable(_)) => {}
         }
         checked
     }
@@ -78,14 +87,13 @@ impl PostgresStore {
     /// Each new connection is checked: behind the same address there may be another database. The first record of a database notes whose
     /// it is, and not the first look: a component that is up before it is configured looks too.
     async fn checked(&self, writes: bool) -> Result<Rc<Link>, StoreError> {
-        let open = self.open.borrow().clone();
-        let link = match open {
+        let link = match self.open.get() {
             Some(link) => link,
             None => {
                 let opened = Link::open(&self.address).await;
                 let link = Rc::new(opened.map_err(|failure| unavailable(&failure))?);
                 self.is_noted.set(trust::check(&link, &self.expected).await?);
-                self.open.replace(Some(Rc::clone(&link)));
+                self.open.keep(&link);
                 link
             }
         };
@@ -100,18 +108,29 @@ impl PostgresStore {
         Ok(link)
     }
 
-    /// Runs a statement to its end. After a failure, whatever it was, the next statement gets another connection.
-    async fn run(&self, link: &Link, statement: &str, values: Vec<Value>) -> Result<Vec<Row>, Failure> {
-        let done = link.run(statement, values).await;
-        if done.is_err() {
-            self.open.replace(None);
+    fn pending(&self, is_swap: bool) -> Pending<'_> {
+        Pending {
+            store: self,
+            is_swap,
+            has_ended: false,
         }
+    }
+
+    /// Runs something on the connection to its end.
+    async fn with<T>(
+        &self,
+        is_swap: bool,
+        done: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut pending = self.pending(is_swap);
+        let done = done.await;
+        pending.has_ended = done.is_ok();
         done
     }
 
     async fn ask(&self, statement: &str, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         let link = self.link(false).await?;
-        let rows = self.run(&link, statement, values).await;
+        let rows = self.with(false, link.run(statement, values)).await;
         rows.map_err(|failure| unavailable(&failure))
     }
 
@@ -157,13 +176,9 @@ impl Store for PostgresStore {
                 UPDATE_ONE
             }
         };
-        let mut pending = Pending(self, false);
-        match self.run(&link, statement, values).await {
-            Ok(rows) => {
-                pending.1 = true;
-                if rows.is_empty() {
-                    return Ok(Swapped::Conflict);
-                }
+        match self.with(true, link.run(statement, values)).await {
+            Ok(rows) if rows.is_empty() => Ok(Swapped::Conflict),
+            Ok(_) => {
                 tell(link, swap.id);
                 Ok(Swapped::Applied)
             }
@@ -202,10 +217,9 @@ impl Store for PostgresStore {
     async fn search(&self, search: Search) -> Result<Found, SearchError> {
         let mut walk = Walk::new(search)?;
         let link = self.link(false).await.map_err(|_| SearchError::Unavailable)?;
-        match search::through(&link, &mut walk).await {
+        match self.with(false, search::through(&link, &mut walk)).await {
             Ok(()) => Ok(walk.page()),
             Err(failure) => {
-                self.open.replace(None);
                 let line = format!("a search failed: {}", failure.text);
                 WasiWorld::default().log(&Line::error(None, &line));
                 Err(SearchError::Unavailable)
@@ -217,11 +231,8 @@ impl Store for PostgresStore {
         // This is asked for once a minute. If the database is restored from a copy, the loss begins at the copy's newest sign of life.
         self.alive().await?;
         let link = self.link(false).await?;
-        let indexed = search::index_missing(&link, limit).await;
-        indexed.map_err(|failure| {
-            self.open.replace(None);
-            unavailable(&failure)
-        })
+        let indexed = self.with(false, search::index_missing(&link, limit)).await;
+        indexed.map_err(|failure| unavailable(&failure))
     }
 
     async fn move_wake(

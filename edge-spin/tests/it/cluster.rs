@@ -54,7 +54,8 @@ impl Cluster {
             .arg(&self.dir)
             .arg("-D")
             .arg(self.dir.join("data"));
-        for setting in settings {
+        // Two hosts of 64 connections, and the test.
+        for setting in settings.iter().chain(&["max_connections=200"]) {
             server.args(["-c", setting]);
         }
         let log = File::options()

@@ -27,7 +27,8 @@ fn is_refused(world: &World, words: &[&str]) -> String {
     let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
     for word in words {
         assert!(message.contains(word), "{word}: {message}");
-        assert!(health.json().to_string().contains(word), "{word}: {health:?}");
+        let status = health.json()["status"].as_str().unwrap().to_owned();
+        assert!(status.contains(word), "{word}: {status}");
     }
     message
 }
@@ -115,7 +116,8 @@ fn a_swap_whose_answer_is_lost_is_read_back() {
     let host = world.host();
     creates(&host, "first", 201);
     proxy.cut_after_insert(|| {});
-    let id = creates(&host, "cut", 201);
+    // The loop finds its own write, and answers as for anybody who comes later.
+    let id = creates(&host, "cut", 200);
     assert!(proxy.has_cut());
     let unknown = |world: &World| {
         let is_one = |line: &Value| {
