@@ -3,20 +3,18 @@
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::http::Answer;
-use crate::world::{Host, Mode, SWEEP_KEY, World, ask, body};
+use crate::http::{self, Answer};
+use crate::world::{Host, Mode, SWEEP_KEY, World, body};
 
 const OPERATOR: [(&str, &str); 1] = [("Authorization", "Bearer suite-token-of-operator")];
 
 fn search(host: &Host, headers: &[(&str, &str)], query: &str) -> Answer {
-    ask(
-        &host.address,
-        "GET",
-        &format!("/attempts?{query}"),
-        headers,
-        &Value::Null,
-    )
-    .unwrap()
+    let target = format!("/attempts?{query}");
+    if headers.is_empty() {
+        return host.get(&target);
+    }
+    // Not as the suite's shop: of two keys none would count.
+    http::send(&host.address, "GET", &target, headers, b"").unwrap()
 }
 
 fn ids(answer: &Answer) -> Vec<String> {
