@@ -98,6 +98,7 @@ impl Adapter<'_> {
         match step.reply {
             Reply::Nothing => {}
             Reply::Now(response) => assert!(response.status < 300),
+            Reply::Look { .. } => panic!("nobody looks"),
             Reply::Wait { pending, .. } => self.drive(id, Input::Request(pending), psp_says),
         }
     }

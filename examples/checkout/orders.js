@@ -2,13 +2,14 @@
 //
 // The one thing that a merchant must get right before calling a payments API: the idempotency keys of a payment are on
 // disk *before* the first call. Then whoever comes after a crash makes the same calls under the same keys, and they are
-// the same payment. A key that is made anew after a crash is a second payment.
+// the same payment. A key that is made anew after a crash is a second payment. The client makes the keys and hands them
+// to `keep`, which is why an `Orders` is its key store.
 //
-// In your shop this is your database: a row for each (order, try), unique, with the keys in it, committed before the
-// first call. What matters is the same.
+// In your shop this is your database: a row for each (order, try), unique, and a table for what the client keeps. What
+// matters is the same.
 
 import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 
 /**
@@ -25,8 +26,7 @@ import { dirname } from 'node:path';
  * @typedef {object} Try
  * @property {number} number 1, 2, …
  * @property {string} at when it was begun, RFC 3339
- * @property {{create: string, authorize: string, capture: string}} keys one key for each call, used for every retry of it
- * @property {Record<string, unknown>} body what `POST /attempts` is sent, to the letter: a retry must not differ
+ * @property {import('pay-once').Create} body what `POST /attempts` is sent: a retry must not differ
  * @property {Ending | null} ending null while it is not known
  */
 
@@ -57,10 +57,12 @@ export function stateOf(order) {
   return ending.outcome === 'paid' ? 'paid' : 'unpaid';
 }
 
-/** All orders. One process owns the file. */
+/** All orders, and the client's keys. One process owns the file. */
 export class Orders {
   /** @type {Map<string, Order>} */
   #orders = new Map();
+  /** @type {Map<string, string>} */
+  #kept = new Map();
   #file;
 
   /** @param {string} path */
@@ -77,6 +79,21 @@ export class Orders {
   /** @param {string} id */
   get(id) {
     return this.#orders.get(id);
+  }
+
+  /** What the client keeps under this name. @param {string} name */
+  load(name) {
+    return this.#kept.get(name);
+  }
+
+  /**
+   * Keeps a value of the client, unless there is one under this name; gives the one that is kept.
+   * @param {string} name
+   * @param {string} value
+   */
+  keep(name, value) {
+    if (!this.#kept.has(name)) this.#write({ event: 'kept', name, value });
+    return /** @type {string} */ (this.#kept.get(name));
   }
 
   /** The orders whose end is not known: they go on after a restart. */
@@ -109,7 +126,6 @@ export class Orders {
       number,
       at: new Date().toISOString(),
       item,
-      keys: { create: randomUUID(), authorize: randomUUID(), capture: randomUUID() },
       body: {
         order_id: id,
         amount,
@@ -153,12 +169,15 @@ export class Orders {
   }
 
   /** @param {Record<string, any>} entry */
-  #apply({ event, order: id, number, at, item, keys, body, ...ending }) {
+  #apply({ event, order: id, number, at, item, body, keys, name, value, ...ending }) {
     const order = this.#orders.get(id);
-    if (event === 'begun' && number === (order?.tries.length ?? 0) + 1) {
+    // An earlier journal has keys in a try. To go on under new ones would be a second payment, so it is refused.
+    if (event === 'kept') {
+      this.#kept.set(name, value);
+    } else if (event === 'begun' && !keys && number === (order?.tries.length ?? 0) + 1) {
       /** @type {Order} */
       const made = order ?? { id, item, amount: body.amount, currency: body.currency, tries: [] };
-      made.tries.push({ number, at, keys, body, ending: null });
+      made.tries.push({ number, at, body, ending: null });
       this.#orders.set(id, made);
     } else if (event === 'ended' && order !== undefined && currentTry(order).number === number) {
       currentTry(order).ending = /** @type {Ending} */ (ending);

@@ -8,7 +8,7 @@ import { story } from './timeline.js';
 import { CARDS } from './shop.js';
 
 /** @typedef {import('./orders.js').Order} Order */
-/** @typedef {import('./pay-once.js').Attempt} Attempt */
+/** @typedef {import('pay-once').Attempt} Attempt */
 /** @typedef {ReturnType<typeof html>} Html */
 
 /** Seconds between two reloads of an unfinished page in a browser without JavaScript. */

@@ -5,6 +5,7 @@
 // first run are the same code.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Declined, InvalidState, PayOnceError } from 'pay-once';
 import { currentTry } from './orders.js';
 
 /** How long until a payment that only people can mend is tried again. */
@@ -13,7 +14,7 @@ const STUCK_MS = 30_000;
 /**
  * What is known of a payment while it is under way. For showing only: what has been decided is in the order.
  * @typedef {object} Progress
- * @property {import('./pay-once.js').Attempt} [attempt] as it was last seen
+ * @property {import('pay-once').Attempt} [attempt] as it was last seen
  * @property {boolean} inDoubt whether we cannot say at present what became of a call
  * @property {boolean} isRejected whether the PSP rejects Pay Once's own requests at present: somebody has to mend that
  */
@@ -28,7 +29,7 @@ export class Payments {
 
   /**
    * @param {import('./orders.js').Orders} orders
-   * @param {import('./pay-once.js').PayOnce} payOnce
+   * @param {import('pay-once').PayOnce} payOnce
    * @param {(line: string) => void} log
    */
   constructor(orders, payOnce, log) {
@@ -98,66 +99,86 @@ export class Payments {
    * @returns {Promise<import('./orders.js').Ending | {stuck: string}>}
    */
   async #run(order, progress) {
-    const { keys, body: terms } = currentTry(order);
-    /** @type {(path: string, key: string, body: Record<string, unknown> | null) => Promise<import('./pay-once.js').Answer>} */
-    const post = async (path, key, body) => {
-      const answer = await this.#payOnce.post(path, key, body, {
-        signal: this.#stop.signal,
-        onNews: (news) => {
-          if ('attempt' in news) progress.attempt = news.attempt;
-          else this.#log(`${order.id}: ${path}: ${news.unreachable}; asking again`);
-          progress.inDoubt = 'unreachable' in news || isInDoubt(news.attempt);
-          progress.isRejected = 'attempt' in news && news.isRejected;
-          // The client goes on asking under the same key; only a person can mend what the PSP rejects.
-          if (progress.isRejected) {
-            this.#log(`${order.id}: NEEDS A PERSON: ${path}: the PSP rejects Pay Once's requests; asking again (the operators' listener says why: /status)`);
-          }
-        },
-      });
-      progress.inDoubt = progress.isRejected = false;
-      if (answer.attempt) progress.attempt = answer.attempt;
-      return answer;
+    const { number, body } = currentTry(order);
+    const payment = this.#payOnce.payment(order.id, { tryNumber: number });
+    /** @type {import('pay-once').CallOptions} */
+    const options = {
+      // Nobody waits for this loop, and no time limit says that a payment has failed.
+      deadlineMs: null,
+      followAction: true,
+      signal: this.#stop.signal,
+      onProgress: (news) => this.#hear(order, progress, news),
     };
+    /** @param {Promise<import('pay-once').Attempt>} call */
+    const seen = async (call) => {
+      progress.attempt = await call;
+      progress.inDoubt = progress.isRejected = false;
+      return progress.attempt;
+    };
+    try {
+      const { attempt_id } = await seen(payment.createAttempt(body, options));
+      await seen(orAlready(payment.authorize({}, options), 'AUTHORIZED', 'CAPTURED'));
 
-    const created = await post('/attempts', keys.create, terms);
-    if (created.error) return notDone(created);
-    const id = created.attempt.attempt_id;
+      // The money is reserved, not taken. Here a shop makes sure that it can deliver: takes the kettle from its stock,
+      // under a key of its own that it can repeat. If it cannot, it calls `payment.void()` and no money moves.
 
-    const authorized = await post(`/attempts/${id}/authorize`, keys.authorize, null);
-    if (authorized.error && !has(authorized, 'AUTHORIZED', 'CAPTURED')) return notDone(authorized);
+      const { status } = await seen(orAlready(payment.capture({}, options), 'CAPTURED'));
+      return status === 'CAPTURED' ? { outcome: 'paid', attempt_id } : { stuck: `captured, but the attempt is ${status}` };
+    } catch (error) {
+      if (!(error instanceof PayOnceError)) throw error;
+      progress.attempt = error.attempt ?? progress.attempt;
+      return notDone(error);
+    }
+  }
 
-    // The money is reserved, not taken. Here a shop makes sure that it can deliver: takes the kettle from its stock,
-    // under a key of its own that it can repeat. If it cannot, it calls /void under a fourth key and no money moves.
-
-    const captured = await post(`/attempts/${id}/capture`, keys.capture, null);
-    if (has(captured, 'CAPTURED')) return { outcome: 'paid', attempt_id: id };
-    return captured.error ? notDone(captured) : { stuck: `captured, but the attempt is ${captured.attempt.status}` };
+  /**
+   * What is heard on the way to an answer.
+   * @param {import('./orders.js').Order} order
+   * @param {Progress} progress
+   * @param {import('pay-once').Progress} news
+   */
+  #hear(order, progress, { attempt, code, failure }) {
+    progress.attempt = attempt ?? progress.attempt;
+    progress.isRejected = code === 'PSP_REJECTED_REQUEST';
+    // No answer, or one that says nothing of the payment.
+    progress.inDoubt = attempt ? isInDoubt(attempt) : !progress.isRejected;
+    // The client goes on asking under the same key; only a person can mend what the PSP rejects.
+    if (progress.isRejected) {
+      this.#log(`${order.id}: NEEDS A PERSON: the PSP rejects Pay Once's requests; asking again (the operators' listener says why: /status)`);
+    } else if (failure ?? code) {
+      this.#log(`${order.id}: ${failure ?? code}; asking again`);
+    }
   }
 }
 
 /**
- * An answer that is not the one hoped for. Only `safe_new_key` says that the attempt has ended without money, and that a
- * try under new keys cannot pay twice: not the status code, and no guess of ours.
- * @param {import('./pay-once.js').Answer} answer
+ * An answer that is not the one hoped for. Only `safeNewKey` says that the attempt has ended without money, and that a
+ * new try cannot pay twice: not the status code, and no guess of ours.
+ * @param {PayOnceError} error
  * @returns {import('./orders.js').Ending | {stuck: string}}
  */
-function notDone({ status, error, attempt }) {
-  if (error?.safe_new_key !== true) return { stuck: `HTTP ${status} ${error?.code}: ${error?.message}` };
+function notDone(error) {
+  const { safeNewKey, attempt, declineCode, code } = error;
+  if (!safeNewKey) return { stuck: error.message };
   return {
-    outcome: status === 402 ? 'declined' : 'released',
+    outcome: error instanceof Declined ? 'declined' : 'released',
     attempt_id: attempt?.attempt_id,
-    code: error.decline_code ?? attempt?.status ?? error.code,
-    message: attempt?.decline?.message ?? error.message,
+    code: declineCode ?? attempt?.status ?? code,
+    message: attempt?.decline?.message,
   };
 }
 
 /**
- * Whether the attempt has come to one of these, also by another hand (409 INVALID_STATE shows the attempt as it is).
- * @param {import('./pay-once.js').Answer} answer
+ * The attempt, also if another hand has brought it to one of these statuses (409 shows the attempt as it is).
+ * @param {Promise<import('pay-once').Attempt>} call
  * @param {string[]} statuses
  */
-const has = (answer, ...statuses) => statuses.includes(answer.attempt?.status ?? '');
+const orAlready = (call, ...statuses) =>
+  call.catch((error) => {
+    if (error instanceof InvalidState && error.attempt && statuses.includes(error.attempt.status)) return error.attempt;
+    throw error;
+  });
 
-/** @param {import('./pay-once.js').Attempt} [attempt] */
+/** @param {import('pay-once').Attempt} [attempt] */
 export const isInDoubt = (attempt) =>
   attempt?.operation?.state === 'in_doubt' || attempt?.operation?.state === 'parked';

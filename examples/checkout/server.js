@@ -5,14 +5,16 @@ import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { PayOnce } from 'pay-once';
 import { Orders, currentTry, isOrderId, newOrderId, stateOf } from './orders.js';
-import { PayOnce } from './pay-once.js';
 import { Payments } from './payments.js';
 import { orderPage, plainPage, shopPage } from './pages.js';
 import { PRODUCT, isCard } from './shop.js';
 
 const HERE = import.meta.dirname;
 const FORM_BYTES_MAX = 4096;
+/** How long a page waits for the timeline, which it can do without. */
+const READ_WITHIN_MS = 2_000;
 
 const HELP = `A small shop that pays through Pay Once.
 
@@ -109,7 +111,8 @@ const SECURITY = {
 
 /** @type {Orders} */
 let orders;
-const payOnce = new PayOnce(client);
+/** @type {PayOnce} */
+let payOnce;
 /** @type {Payments} */
 let payments;
 
@@ -192,7 +195,7 @@ async function showOrder(response, id) {
   if (!known) return send(response, 404, plainPage('No such order', 'There is no order at this address.'));
   const progress = payments.progress(id);
   const attemptId = currentTry(known).ending?.attempt_id ?? progress?.attempt?.attempt_id;
-  const read = attemptId ? await payOnce.read(attemptId) : null;
+  const read = attemptId ? await payOnce.get(attemptId, { deadlineMs: READ_WITHIN_MS }).catch(() => null) : null;
   // The order may have moved on while that was read; and while the attempt cannot be read, what was heard last will do.
   const attempt = read ?? (currentTry(known).ending ? null : (payments.progress(id)?.attempt ?? null));
   const { inDoubt, isRejected } = payments.progress(id) ?? { inDoubt: false, isRejected: false };
@@ -248,6 +251,7 @@ server.on('error', (error) => {
 server.listen(port, host, () => {
   // The address first, then the journal: of two shops started by mistake at one address, one opens it.
   orders = new Orders(join(data, 'orders.jsonl'));
+  payOnce = new PayOnce({ ...client, keys: orders });
   payments = new Payments(orders, payOnce, log);
   const at = /** @type {import('node:net').AddressInfo} */ (server.address());
   const url = `http://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`;

@@ -20,6 +20,7 @@ if ! [ -x "${CHROMIUM:-/usr/bin/chromium}" ]; then
   fi
 fi
 
+../../clients/typescript/setup
 # npm leaves a copy of the lock file beside what it installed.
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   npm ci --no-audit --no-fund --silent

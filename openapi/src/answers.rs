@@ -7,7 +7,7 @@ use pay_once_core::limits::{
 };
 use pay_once_core::psp::amount::is_currency;
 use pay_once_core::recovery::OperationState;
-use pay_once_core::{SearchState, Status};
+use pay_once_core::{LookState, SearchState, Status};
 use serde_json::{Value, json};
 
 use crate::{schema, word};
@@ -36,6 +36,7 @@ pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
             json!({"enum": Status::ALL.map(word), "description": STATUS}),
         ),
         ("Operation", operation()),
+        ("LookShown", look()),
         ("Line", line()),
         ("TimeS", time(r"Z$")),
         ("TimeMs", time(r"\.[0-9]{3}Z$")),
@@ -124,12 +125,13 @@ fn attempt() -> Value {
             },
             "operation": schema("Operation"),
             "metadata": schema("Metadata"),
+            "look": schema("LookShown"),
             "timeline": {
                 "type": "array",
                 "items": schema("Line"),
                 "minItems": 1,
                 "maxItems": ENTRIES_MAX,
-                "description": "What happened, in order, and how it is known. Only in the answer to GET.",
+                "description": "What happened, in order, and how it is known. Only in the answers to GET and to a look.",
             },
         },
         "required": ["attempt_id", "amount", "currency", "status", "capture_method", "created_at", "charge_state"],
@@ -234,6 +236,40 @@ fn operation() -> Value {
             },
         },
         "required": ["name", "state", "since"],
+    })
+}
+
+fn look() -> Value {
+    json!({
+        "type": "object",
+        "description": "What the PSP showed. Only in the answer to a look.",
+        "properties": {
+            "state": {
+                "enum": LookState::ALL.map(word),
+                "description": "too_soon: this process asked the PSP about the attempt a moment ago, and has not asked again.",
+            },
+            "asked_at": schema("TimeMs"),
+            "is_new": {"type": "boolean", "description": "Whether the look added an entry to the timeline."},
+            "found": {"type": "string", "description": "In the words of the timeline."},
+            "effects": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "kind": {"type": "string"},
+                        "psp_reference": {"type": "string"},
+                        "amount": {"type": "integer", "minimum": 0},
+                    },
+                    "required": ["kind", "psp_reference", "amount"],
+                },
+            },
+            "not_ours": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Objects with the attempt's reference that are not known to be its own.",
+            },
+        },
+        "required": ["state"],
     })
 }
 

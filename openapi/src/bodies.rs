@@ -27,6 +27,7 @@ pub(crate) fn schemas() -> impl Iterator<Item = (String, Value)> {
         ("Capture", closed(json!({"amount": schema("Amount")}), &[])),
         ("Void", closed(json!({}), &[])),
         ("Resolve", resolve()),
+        ("Look", closed(json!({}), &[])),
         ("PaymentMethod", payment_method()),
         ("ReturnUrl", return_url()),
     ]

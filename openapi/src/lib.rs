@@ -62,7 +62,7 @@ pub fn text() -> &'static str {
 
 const ABOUT: &str = "A payments API that is safe to call as often as you like.
 
-Every POST but webhooks carries an `Idempotency-Key`. The same key with the same meaning (white space and the order of members \
+Every POST but webhooks and looks carries an `Idempotency-Key`. The same key with the same meaning (white space and the order of members \
 aside) is the same request: a retry gets the outcome of the first, however often it is sent, and the money moves once. Keys live \
 as long as their attempt.
 

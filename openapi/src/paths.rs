@@ -16,6 +16,7 @@ pub(crate) fn paths() -> Value {
         "/attempts/{attempt_id}/capture": {"post": operation(&CAPTURE)},
         "/attempts/{attempt_id}/void": {"post": operation(&VOID)},
         "/attempts/{attempt_id}/resolve": {"post": operation(&RESOLVE)},
+        "/attempts/{attempt_id}/look": {"post": look()},
         "/charge": {"post": charge()},
         "/webhooks/{psp}": {"post": webhook()},
     })
@@ -154,6 +155,22 @@ fn read() -> Value {
         "responses": responses(
             [(200, attempt("The attempt.", json!({}), true))],
             READ_REFUSALS,
+        ),
+    })
+}
+
+/// It has no key: a look moves no money, and a repeated one does no harm.
+fn look() -> Value {
+    json!({
+        "operationId": "look",
+        "tags": ["operators"],
+        "summary": "Asks the PSP about the attempt now, and answers once it has. Only an operator with the role `read` may.",
+        "security": [{"operator": []}],
+        "parameters": [attempt_id()],
+        "requestBody": body("Look", false, &json!({})),
+        "responses": responses(
+            [(200, attempt("The attempt, with what the PSP showed.", json!({}), true))],
+            &[400, 401, 403, 404, 409, 413, 415, 500, 502, 503],
         ),
     })
 }

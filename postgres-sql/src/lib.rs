@@ -16,7 +16,7 @@ mod trust;
 
 pub use records::{ALIVE, CHANNEL, DUE, INSERT_ONE, LOAD, LOAD_ONE, MOVE_ONE, NOTIFY, SWAP, UPDATE_ONE};
 pub use search::{IN_STATE, INDEX_ONE, MISSING, NEXT_MERCHANT_IN_STATE, NEXT_MERCHANT_OF_ORDER, OF_ORDER};
-pub use trust::{FORM, IDENTITY, Identity, NO_TABLES, SETTINGS, Settings, foreign, old_form};
+pub use trust::{FORM, FORM_MIN, Form, IDENTITY, Identity, NO_TABLES, SETTINGS, Settings, foreign};
 
 /// For how long whoever finds due records takes them, in milliseconds. If it ends meanwhile, another one finds them then.
 pub const TAKEN_FOR_MS: i64 = 15_000;

@@ -6,10 +6,48 @@ pub const FORM: i64 = 2;
 /// What a database without tables is refused with.
 pub const NO_TABLES: &str = "the database has no tables of Pay Once: run `pay-once migrate` first";
 
-/// What a database is refused with whose tables are of an older form.
-#[must_use]
-pub fn old_form(form: i64) -> String {
-    format!("the tables have form {form} and this build needs {FORM}: run `pay-once migrate` first")
+/// The oldest form whose builds may serve these tables as well. It is raised by a step that does more than add.
+pub const FORM_MIN: i64 = 1;
+
+/// Which tables there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Of the newest build that has migrated. 0: there are none.
+    pub number: i64,
+    /// Of the oldest build that may serve them.
+    pub oldest: i64,
+}
+
+impl Form {
+    /// By the values `form` and `form_min` of `meta`. `None`: there are no tables.
+    #[must_use]
+    pub fn read(number: Option<&str>, oldest: Option<&str>) -> Option<Self> {
+        let parsed = |value: Option<&str>| value.and_then(|value| value.parse().ok());
+        Some(Self {
+            number: parsed(number)?,
+            // A build that wrote no such value only added.
+            oldest: parsed(oldest).unwrap_or(1),
+        })
+    }
+
+    /// Whether this build may serve the tables.
+    ///
+    /// # Errors
+    /// One sentence that says what to do.
+    pub fn is_served(self) -> Result<(), String> {
+        let Self { number, oldest } = self;
+        if number < FORM {
+            return Err(format!(
+                "the tables have form {number} and this build needs {FORM}: run `pay-once migrate` first"
+            ));
+        }
+        if oldest > FORM {
+            return Err(format!(
+                "the tables have form {number}, which builds of form {oldest} or later can serve, and this build is of form {FORM}: use a later build"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What a database of another installation is refused with.

@@ -160,7 +160,7 @@ fn payment(config: &Config, n: u64) -> Swap {
     let id = AttemptId::derive("sandbox", "sandbox", &key);
     let mut now_ms = UnixMillis::new(BEGINNING_MS + n * 1_000);
     let mut requests = vec![("/attempts".to_owned(), key, create.as_str())];
-    if n % 10 != 0 {
+    if !n.is_multiple_of(10) {
         for operation in ["authorize", "capture"] {
             requests.push((format!("/attempts/{id}/{operation}"), operation.to_owned(), ""));
         }
@@ -203,7 +203,7 @@ fn payment(config: &Config, n: u64) -> Swap {
         }
     }
     let record: Arc<Record> = record.unwrap();
-    assert!(n % 10 == 0 || record.is_final(), "payment {n}");
+    assert!(n.is_multiple_of(10) || record.is_final(), "payment {n}");
     last.unwrap()
 }
 

@@ -1,8 +1,9 @@
-//! The operators' listener: liveness, readiness, metrics, counters, and the contract's document. It has its own address, on loopback
-//! unless the deployment says otherwise, and nothing of it is on the merchants' listener.
+//! The operators' listener: liveness, readiness, metrics, counters, the contract's document, and the operator's page with the part of the
+//! API that it needs. It has its own address, on loopback unless the deployment says otherwise.
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +22,28 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 
 use crate::bounds::psp_places::PspState;
+use crate::console;
+use crate::front::{Front, answer_operator};
 use crate::ports::{Clock, PspTransport, Store};
 use crate::restored;
 use crate::server::Server;
 
 /// Most connections at a time. Scrapers and probes need few.
 const CONNECTIONS_MAX: usize = 32;
-/// How long a connection may last, in seconds: one that neither sends nor reads takes nobody's place for longer.
+/// How long a connection takes requests, in seconds.
 const CONNECTION_S: u64 = 30;
-/// What is served here.
-const PATHS: [&str; 5] = ["/livez", "/readyz", "/metrics", "/status", "/openapi.json"];
+/// How long the request that is then under way may still take, in seconds: a look waits for its PSP. A connection that neither sends
+/// nor reads takes nobody's place for longer.
+const LAST_ANSWER_S: u64 = 90;
+/// What is served here, besides operators' requests about attempts.
+const PATHS: [&str; 6] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/status",
+    "/openapi.json",
+    console::PAGE,
+];
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -63,8 +76,7 @@ pub async fn serve<C: Clock, S: Store, P: PspTransport>(
             Ok((stream, _)) => {
                 let (server, checks) = (Rc::clone(&server), Rc::clone(&checks));
                 spawn_local(async move {
-                    let served = serve_connection(stream, &server, &checks);
-                    let _ = tokio::time::timeout(Duration::from_secs(CONNECTION_S), served).await;
+                    serve_connection(stream, &server, &checks).await;
                     drop(permit);
                 });
             }
@@ -81,29 +93,70 @@ async fn serve_connection<C: Clock, S: Store, P: PspTransport>(
     server: &Rc<Server<C, S, P>>,
     checks: &Rc<Vec<Check>>,
 ) {
+    let for_front = Rc::clone(server);
+    let front = Front::new(Arc::clone(server.intake()), Rc::new(move || for_front.now_ms()));
     let service = service_fn(|request| {
-        let answer = answer(server, checks, &request);
-        async move { Ok::<_, Infallible>(answer) }
+        let (server, checks, front) = (Rc::clone(server), Rc::clone(checks), front.clone());
+        async move { Ok::<_, Infallible>(answer(&server, &checks, &front, request).await) }
     });
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(CONNECTION_S))
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        biased;
+        served = connection.as_mut() => served,
+        () = tokio::time::sleep(Duration::from_secs(CONNECTION_S)) => {
+            connection.as_mut().graceful_shutdown();
+            let last = tokio::time::timeout(Duration::from_secs(LAST_ANSWER_S), connection).await;
+            last.unwrap_or(Ok(()))
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "an operator's connection broke");
     }
 }
 
-fn answer<C: Clock, S: Store, P: PspTransport>(
-    server: &Rc<Server<C, S, P>>,
+/// Whether core answers the request: it is about attempts that exist. What creates an attempt or moves money is the merchants'.
+fn is_of_core(request: &hyper::Request<Incoming>) -> bool {
+    let path = request.uri().path();
+    let mut parts = path
+        .strip_prefix("/attempts")
+        .unwrap_or_default()
+        .split('/')
+        .skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) => path == "/attempts" && matches!(*request.method(), Method::GET | Method::HEAD),
+        (Some(_), None | Some("look" | "resolve"), None) => true,
+        _ => false,
+    }
+}
+
+async fn answer<C: Clock, S: Store, P: PspTransport>(
+    server: &Server<C, S, P>,
+    checks: &[Check],
+    front: &Front,
+    request: hyper::Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
+    if is_of_core(&request) {
+        return answer_operator(front, request).await;
+    }
+    console::of_operators(&request).unwrap_or_else(|| answer_itself(server, checks, &request))
+}
+
+fn answer_itself<C: Clock, S: Store, P: PspTransport>(
+    server: &Server<C, S, P>,
     checks: &[Check],
     request: &hyper::Request<Incoming>,
 ) -> hyper::Response<Full<Bytes>> {
     let path = request.uri().path();
     if !PATHS.contains(&path) {
-        let error = format!("there is no {path} here; this listener has {}", PATHS.join(", "));
+        let error = format!(
+            "there is no {path} here; this listener has {}, and for operators GET /attempts, GET /attempts/{{id}}, and POST /attempts/{{id}}/look and /resolve",
+            PATHS.join(", ")
+        );
         return told(StatusCode::NOT_FOUND, &json!({ "error": error }));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {

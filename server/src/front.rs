@@ -17,11 +17,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::{
-    Admitted, Request, Response, UnixMillis, admit, body_did_not_arrive, not_answered, overloaded,
+    Account, Admitted, Request, Response, UnixMillis, admit, body_did_not_arrive, not_answered,
+    operators_only, overloaded,
 };
 use tokio::time::Instant;
 
 use crate::bounds::connections::Connection;
+use crate::console;
 use crate::intake::Intake;
 
 /// So many zeros are as much too large as what was sent in their place: core refuses both alike.
@@ -45,13 +47,32 @@ const BODY_TIMEOUT_S: u64 = 30;
 pub struct Front {
     intake: Arc<Intake>,
     now: Rc<dyn Fn() -> UnixMillis>,
+    has_pages: bool,
+}
+
+/// Who is served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    Everybody,
+    Operators,
 }
 
 impl Front {
     /// Requests go to `intake`; `now` is the time that answers state.
     #[must_use]
     pub fn new(intake: Arc<Intake>, now: Rc<dyn Fn() -> UnixMillis>) -> Self {
-        Self { intake, now }
+        Self {
+            intake,
+            now,
+            has_pages: false,
+        }
+    }
+
+    /// Shows an attempt as a page where a browser asks for it, if `has_pages`.
+    #[must_use]
+    pub fn with_pages(mut self, has_pages: bool) -> Self {
+        self.has_pages = has_pages;
+        self
     }
 }
 
@@ -126,11 +147,32 @@ async fn answer(
     place: Option<&Connection>,
     request: hyper::Request<Incoming>,
 ) -> hyper::Response<Full<Bytes>> {
-    let arrived = Instant::now();
     if request.uri().path() == "/healthz" {
         return healthz((front.now)());
     }
-    let response = decide(&front.intake, place, request).await;
+    if let Some(page) = front.has_pages.then(|| console::quick_start(&request)).flatten() {
+        return page;
+    }
+    answer_of_core(front, place, Served::Everybody, request).await
+}
+
+/// Answers a request of an operator about attempts, for the operators' listener. Whoever else sends one is refused, and so is the
+/// merchant that is served without a key.
+pub(crate) async fn answer_operator(
+    front: &Front,
+    request: hyper::Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
+    answer_of_core(front, None, Served::Operators, request).await
+}
+
+async fn answer_of_core(
+    front: &Front,
+    place: Option<&Connection>,
+    served: Served,
+    request: hyper::Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
+    let arrived = Instant::now();
+    let response = decide(&front.intake, place, served, request).await;
     if response.status == NOT_FOUND {
         tokio::time::sleep_until(arrived + Duration::from_millis(NOT_FOUND_AFTER_MS)).await;
     }
@@ -138,12 +180,22 @@ async fn answer(
     translate(response, (front.now)())
 }
 
-async fn decide(intake: &Intake, place: Option<&Connection>, request: hyper::Request<Incoming>) -> Response {
+async fn decide(
+    intake: &Intake,
+    place: Option<&Connection>,
+    served: Served,
+    request: hyper::Request<Incoming>,
+) -> Response {
     let (head, body) = request.into_parts();
     let admitted = {
         let headers = header_lines(&head);
         let request = self::request(&head, &headers, b"");
         match admit(&intake.config(), &request) {
+            Ok(Admitted { account, .. })
+                if served == Served::Operators && !matches!(account, Account::Operator(_)) =>
+            {
+                return operators_only(&request);
+            }
             // Before the body is read: what is not taken on takes no memory.
             Ok(admitted) if intake.admission.has_room(&admitted) => admitted,
             Ok(_) => return overloaded(&request),

@@ -42,11 +42,16 @@ pub fn threads(argument: Option<NonZeroUsize>) -> usize {
 }
 
 impl Fronts {
-    /// Starts `threads` threads that accept from `listener`.
+    /// Starts `threads` threads that accept from `listener`. With `has_pages` they show attempts to browsers.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn start(listener: &StdListener, threads: usize, intake: &Arc<Intake>) -> Result<Self, String> {
+    pub fn start(
+        listener: &StdListener,
+        threads: usize,
+        intake: &Arc<Intake>,
+        has_pages: bool,
+    ) -> Result<Self, String> {
         let cannot = |error: std::io::Error| format!("clients cannot be accepted: {error}");
         listener.set_nonblocking(true).map_err(cannot)?;
         let (stop, stopping) = watch::channel(false);
@@ -61,7 +66,7 @@ impl Fronts {
                     .enable_all()
                     .build()
                     .and_then(|runtime| {
-                        LocalSet::new().block_on(&runtime, serve(listener, intake, stopping))
+                        LocalSet::new().block_on(&runtime, serve(listener, intake, has_pages, stopping))
                     });
                 if let Err(error) = served {
                     tracing::error!(%error, "a thread that serves clients ended");
@@ -105,11 +110,13 @@ impl Drop for Ended {
 async fn serve(
     listener: StdListener,
     intake: Arc<Intake>,
+    has_pages: bool,
     mut stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let clock = SystemClock::default();
-    let front = Front::new(Arc::clone(&intake), Rc::new(move || clock.reading().wall_ms));
+    let front =
+        Front::new(Arc::clone(&intake), Rc::new(move || clock.reading().wall_ms)).with_pages(has_pages);
     let mut connections = JoinSet::new();
     let told = stopping.clone();
     loop {

@@ -77,9 +77,13 @@ impl Hold {
         }
     }
 
-    /// Whether the turn waits for a PSP. While it waits, it is not counted as work and holds no place for a call.
+    /// Whether the turn waits for a PSP. While it waits, it is not counted as work, holds no place for a call, and keeps nobody off the
+    /// attempt.
     pub(crate) fn waits(&mut self, waits: bool) {
         self.place = None;
+        if waits {
+            self.mine = None;
+        }
         match &mut self.permit {
             Some(permit) if waits => permit.pause(),
             Some(permit) => permit.resume(),

@@ -20,6 +20,7 @@ pub mod bounds;
 pub mod commands;
 pub mod config_check;
 pub mod config_source;
+mod console;
 pub mod counters;
 pub mod door;
 pub mod failure;

@@ -1,8 +1,9 @@
 //! What operators measure, in OpenMetrics text. `docs/operating.md` has each name with its meaning and what to do about it.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use pay_once_core::{Config, Status, error_codes};
+use pay_once_core::{Config, Status, UnixMillis, WaitsFor, error_codes};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -87,6 +88,8 @@ pub struct Metrics {
     pub waiting: Family<ByWaitsFor, Gauge>,
     /// Age of the oldest of them, in seconds.
     pub oldest: Family<ByWaitsFor, Gauge>,
+    /// What waits in the whole of a store that several servers share.
+    pub whole_store: WholeStore,
     /// Attempts that ended, by status.
     pub ended: Family<ByAttemptStatus, Counter>,
     /// 1 once the scan at the start has counted what was open.
@@ -97,6 +100,36 @@ pub struct Metrics {
     pub clock_in_doubt: Gauge,
     /// Where the bounds stand, as of the last scrape.
     pub bounds: BoundsMetrics,
+}
+
+/// Attempts that wait for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// For what.
+    pub waits_for: WaitsFor,
+    /// How many.
+    pub count: i64,
+    /// Since when the oldest has waited, in milliseconds since the Unix epoch.
+    pub oldest_ms: Option<UnixMillis>,
+}
+
+/// What waits in the whole of a store, as it was counted last. Nothing, if the store does not count.
+#[derive(Clone, Debug, Default)]
+pub struct WholeStore(Arc<Mutex<Vec<Waiting>>>);
+
+impl WholeStore {
+    /// It was counted.
+    pub fn put(&self, waiting: Vec<Waiting>) {
+        // Whoever panicked while it held these numbers has not changed them.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+
+    /// What waits for this.
+    #[must_use]
+    pub fn get(&self, waits_for: WaitsFor) -> Option<Waiting> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|waiting| waiting.waits_for == waits_for).copied()
+    }
 }
 
 /// Where the bounds of the server stand (`docs/operating.md`, “Limits”).
@@ -204,6 +237,7 @@ impl Default for Metrics {
             open_attempts: Family::default(),
             waiting: Family::default(),
             oldest: Family::default(),
+            whole_store: WholeStore::default(),
             ended: Family::default(),
             is_counted: Gauge::default(),
             restore_mode: Family::default(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pay_once_core::{AttemptId, Record, RecordVersion, Standing, Status, UnixMillis, WaitsFor};
 
-use crate::metrics::{ByAttemptStatus, ByWaitsFor, Metrics};
+use crate::metrics::{ByAttemptStatus, ByWaitsFor, Metrics, Waiting};
 
 /// Where each open attempt stands. About 100 bytes of memory for each.
 #[derive(Debug, Default)]
@@ -86,6 +86,22 @@ impl Standings {
         Some(standing)
     }
 
+    /// What waits for this, of the attempts that this server counts.
+    fn waiting(&self, waits_for: WaitsFor) -> Waiting {
+        let least = AttemptId::from_bytes([0; 16]);
+        let most = AttemptId::from_bytes([0xff; 16]);
+        let mut of_kind = self
+            .waiting
+            .range((waits_for, UnixMillis::EPOCH, least)..=(waits_for, UnixMillis::MAX, most));
+        let oldest_ms = of_kind.next().map(|(_, since_ms, _)| *since_ms);
+        let count = of_kind.count() + usize::from(oldest_ms.is_some());
+        Waiting {
+            waits_for,
+            count: i64::try_from(count).unwrap_or(i64::MAX),
+            oldest_ms,
+        }
+    }
+
     /// Writes them into the gauges.
     pub fn show(&self, metrics: &Metrics, now_ms: UnixMillis) {
         for status in Status::ALL {
@@ -97,21 +113,13 @@ impl Standings {
                 .set(count);
         }
         for waits_for in WaitsFor::ALL {
-            let least = AttemptId::from_bytes([0; 16]);
-            let most = AttemptId::from_bytes([0xff; 16]);
-            let mut of_kind = self
-                .waiting
-                .range((waits_for, UnixMillis::EPOCH, least)..=(waits_for, UnixMillis::MAX, most));
-            let since_ms = of_kind.next().map(|(_, since_ms, _)| *since_ms);
-            let count = of_kind.count() + usize::from(since_ms.is_some());
-            let age_ms = since_ms.map_or(0, |since_ms| (now_ms - since_ms).get());
+            let whole = metrics.whole_store.get(waits_for);
+            let waiting = whole.unwrap_or_else(|| self.waiting(waits_for));
+            let age_ms = waiting.oldest_ms.map_or(0, |since_ms| (now_ms - since_ms).get());
             let label = ByWaitsFor {
                 waits_for: waits_for.as_str(),
             };
-            metrics
-                .waiting
-                .get_or_create(&label)
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
+            metrics.waiting.get_or_create(&label).set(waiting.count);
             metrics
                 .oldest
                 .get_or_create(&label)
@@ -173,6 +181,23 @@ mod tests {
         assert_eq!(shown(&standings, Status::Authorized), [2, 1, 10]);
         standings.take(id(1));
         assert_eq!(shown(&standings, Status::Authorizing), [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_the_whole_store_counts_is_shown_instead() {
+        let metrics = Metrics::default();
+        let whole = Waiting {
+            waits_for: WaitsFor::Operator,
+            count: 3,
+            oldest_ms: Some(UnixMillis::new(40_000)),
+        };
+        metrics.whole_store.put(vec![whole]);
+        Standings::default().show(&metrics, UnixMillis::new(100_000));
+        let label = ByWaitsFor {
+            waits_for: "operator",
+        };
+        let shown = [&metrics.waiting, &metrics.oldest].map(|gauges| gauges.get_or_create(&label).get());
+        assert_eq!(shown, [3, 60]);
     }
 
     #[test]

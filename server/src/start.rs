@@ -19,6 +19,7 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::admin::{self, Check};
 use crate::bounds::Bounds;
 use crate::bounds::limits::Budget;
+use crate::console;
 use crate::counters::Counters;
 use crate::door::{Entered, Wanted, enter};
 use crate::failure::Failure;
@@ -29,7 +30,9 @@ use crate::psp_client::{HttpPsp, TcpConnect};
 use crate::restored::Losses;
 use crate::scan;
 use crate::server::Server;
-use crate::settings::{self, Arguments, Failover, SandboxPsp, SandboxSettings, Settings, settings};
+use crate::settings::{
+    self, Arguments, Failover, SANDBOX_OPERATOR_KEY, SandboxPsp, SandboxSettings, Settings, settings,
+};
 use crate::store::files::Place;
 use crate::store::health::Health;
 use crate::store::note::{RestoreNote, read_note, write_note};
@@ -241,7 +244,8 @@ fn announce(addresses: &Addresses) -> io::Result<()> {
     if let Some(sandbox) = sandbox {
         writeln!(
             out,
-            "\nPay once:\n  curl -i -X POST http://{clients}/charge -H 'Idempotency-Key: k1' -H 'Prefer: wait=5' \\\n       -d '{{\"order_id\": \"ord_123\", \"amount\": 2599, \"currency\": \"GBP\", \"payment_method\": \"pm_card_visa\"}}'\nAs often as you like. What happened to the money:\n  curl http://{sandbox}/ledger"
+            "\nPay once:\n  curl -i -X POST http://{clients}/charge -H 'Idempotency-Key: k1' -H 'Prefer: wait=5' \\\n       -d '{{\"order_id\": \"ord_123\", \"amount\": 2599, \"currency\": \"GBP\", \"payment_method\": \"pm_card_visa\"}}'\nAs often as you like. What happened to the money:\n  curl http://{sandbox}/ledger\nIn a browser: http://{clients}/attempts/ with the attempt_id of the answer, and http://{operators}{} with the key {SANDBOX_OPERATOR_KEY}",
+            console::PAGE
         )?;
     }
     out.flush()
@@ -289,7 +293,9 @@ async fn serve<C: Clock, S: Store, P: PspTransport>(
     losses: &Losses,
 ) -> Result<(), Failure> {
     let threads = fronts::threads(arguments.front_threads);
-    let mut fronts = Fronts::start(&listener, threads, server.intake())?;
+    // In the quick start a browser needs no key, so that an attempt can be a page.
+    let has_pages = arguments.config.is_none();
+    let mut fronts = Fronts::start(&listener, threads, server.intake(), has_pages)?;
     // The threads have clones: the socket is closed with the last of them.
     drop(listener);
     spawn_local(Rc::clone(&server).work());

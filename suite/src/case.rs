@@ -172,8 +172,8 @@ pub fn head(path: &str) -> Ask {
 #[must_use]
 pub fn post(path: &str) -> Ask {
     let ask = Ask::new("POST", path).status(200);
-    // No merchant may resolve.
-    if path.ends_with("/resolve") {
+    // No merchant may look at the PSP, or resolve.
+    if path.ends_with("/resolve") || path.ends_with("/look") {
         ask.by_operator()
     } else {
         ask

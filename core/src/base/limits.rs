@@ -108,5 +108,7 @@ pub const REJECTED_PAUSE_FIRST_MS: Millis = Millis::new(1_000);
 pub const REJECTED_PAUSE_MAX_MS: Millis = Millis::new(24 * 60 * 60 * 1000);
 /// Entries beyond the bound for other requests at which a void is still taken.
 pub const ENTRIES_FOR_VOID: usize = 40;
+/// How often an operator's look may ask the PSP about one attempt, in milliseconds.
+pub const LOOK_NOW_EVERY_MS: Millis = Millis::new(2_000);
 /// How often a client's question may have an open 3-D Secure read at the PSP, in milliseconds.
 pub const ACTION_READ_EVERY_MS: Millis = Millis::new(2_000);

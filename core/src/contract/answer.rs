@@ -171,6 +171,15 @@ pub fn lost() -> ApiError {
     error
 }
 
+/// The refusal of what needs a PSP that the configuration lacks.
+#[must_use]
+pub fn psp_not_configured(name: &str) -> ApiError {
+    ApiError::new(
+        Code::NotConfigured,
+        format!("The PSP \"{name}\" of this attempt is not configured here."),
+    )
+}
+
 /// The answer of a key whose form the PSP refused: the attempt can go on with another amount, under another key.
 fn form_refused(refused: &FormRefused, view: AttemptView) -> ApiError {
     let said = match refused.message.trim_end_matches(['.', ' ']) {

@@ -69,7 +69,7 @@ pub enum Code {
     NotConfigured,
     /// 502: the PSP rejected our credentials, our account or our request; nothing is said of the payment, and nothing was done.
     PspRejectedRequest,
-    /// 502: the PSP did not answer a read that a webhook caused.
+    /// 502: the PSP did not answer a look, or a read that a webhook caused.
     PspReadFailed,
     /// 503: this server has more to do than it can answer in time; nothing was begun for this request.
     Overloaded,

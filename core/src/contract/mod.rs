@@ -6,6 +6,7 @@ pub(crate) mod condition;
 pub mod error;
 pub mod json;
 pub mod key;
+pub mod look;
 pub mod search;
 pub mod search_walk;
 pub mod timeline;

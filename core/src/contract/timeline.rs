@@ -90,7 +90,8 @@ fn by(source: &Source) -> &'static str {
     }
 }
 
-fn saw(evidence: &Evidence) -> String {
+/// What evidence shows, in a few words.
+pub(super) fn saw(evidence: &Evidence) -> String {
     let mut words: Vec<&str> = evidence
         .effects
         .iter()
@@ -216,12 +217,16 @@ fn details(entry: &Entry) -> Map<String, Value> {
     }
 }
 
-fn observed(source: &Source, call: Option<String>, evidence: &Evidence) -> Value {
-    let effects: Vec<Value> = evidence
-        .effects
-        .iter()
+/// The effects that evidence shows.
+pub(super) fn effects(evidence: &Evidence) -> Vec<Value> {
+    let effects = evidence.effects.iter();
+    effects
         .map(|e| json!({"kind": e.kind, "psp_reference": e.id, "amount": e.amount_minor}))
-        .collect();
+        .collect()
+}
+
+fn observed(source: &Source, call: Option<String>, evidence: &Evidence) -> Value {
+    let effects = effects(evidence);
     let (operator, reason) = match source {
         Source::Operator { operator, reason } => (Some(operator), Some(reason.as_str())),
         Source::Response | Source::NamedResponse { .. } | Source::Webhook | Source::Lookup => (None, None),

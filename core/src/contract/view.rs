@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::look::LookView;
 use super::timeline::Line;
 use crate::base::id::AttemptId;
 use crate::base::time::{rfc3339_ms, rfc3339_s};
@@ -39,6 +40,8 @@ pub struct AttemptView {
     operation: Option<OperationView>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    look: Option<LookView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeline: Option<Vec<Line>>,
 }
@@ -142,6 +145,7 @@ impl AttemptView {
                 }),
             operation: None,
             metadata: state.terms.metadata.clone(),
+            look: None,
             timeline: None,
         }
     }
@@ -183,6 +187,13 @@ impl AttemptView {
             proposal: proposal(),
         });
         self.operation = under_way.or(differs);
+        self
+    }
+
+    /// Adds what an operator's look showed.
+    #[must_use]
+    pub(crate) fn with_look(mut self, look: LookView) -> Self {
+        self.look = Some(look);
         self
     }
 

@@ -3,6 +3,6 @@
 pub mod action;
 pub mod clock;
 pub mod measure;
-mod phase;
+pub(crate) mod phase;
 pub mod store;
 pub mod turn;

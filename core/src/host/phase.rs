@@ -1,15 +1,20 @@
-//! How far a turn has come.
+//! Where a turn stands.
 
 use crate::base::time::UnixMillis;
+use crate::machine::pending::PendingRequest;
 use crate::machine::routed::EventRead;
 use crate::machine::search::PendingSearch;
+use crate::psp::call::Call;
 
-/// What a turn does next, or what it waits for.
+/// Where a turn stands. A phase that ends in `ing` waits for the adapter.
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
     Read(Box<EventRead>),
     Reading(Box<EventRead>),
     Search(Box<PendingSearch>),
+    /// The call of an operator's look.
+    Look(Box<(Call, PendingRequest)>),
+    Looking(Box<(Call, PendingRequest)>),
     Load,
     Loading,
     Swap,

@@ -21,6 +21,8 @@
 //! From its first [`Action::Swap`] on, a turn is carried to its end although its client may hang up: a dispatch that is durable
 //! must be sent.
 
+mod put_off;
+
 use std::collections::VecDeque;
 
 use super::action::{Action, Note};
@@ -189,6 +191,17 @@ impl Turn {
                 self.phase = Phase::Search(pending);
                 Action::Search(search)
             }
+            Phase::Look(look) if !questions.may_ask(&look.0, now_ms) => {
+                self.input = Input::Request(Box::new(look.1.too_soon()));
+                self.phase = Phase::Loading;
+                Action::Load
+            }
+            Phase::Look(look) | Phase::Looking(look) => {
+                let mut call = Box::new(look.0.clone());
+                call.send_in(self.trace);
+                self.phase = Phase::Looking(look);
+                Action::Read(call)
+            }
             Phase::Load | Phase::Loading => {
                 self.phase = Phase::Loading;
                 Action::Load
@@ -251,6 +264,10 @@ impl Turn {
                         .map_or(until_ms, |at_ms| at_ms.min(until_ms)),
                 }
             }
+            Reply::Look { call, pending } => {
+                self.phase = Phase::Look(Box::new((*call, *pending)));
+                self.next(now_ms, questions)
+            }
         }
     }
 
@@ -277,6 +294,11 @@ impl Turn {
                 let (routed, report) = event_read(config, *read, result, now_ms);
                 self.notes.extend(report.map(Note::Psp));
                 self.routed(routed);
+            }
+            Phase::Look(look) | Phase::Looking(look) => {
+                let (call, pending) = *look;
+                self.input = Input::Request(Box::new(pending.told(call, result.clone())));
+                self.phase = Phase::Load;
             }
             other => self.phase = other,
         }
@@ -349,42 +371,6 @@ impl Turn {
         self.is_durable = false;
         self.reply = step.reply;
         self.phase = if is_written { Phase::Swap } else { Phase::Out };
-    }
-
-    /// The PSP that the decided step calls, for an adapter that bounds how many calls of a PSP are under way: it takes a place for
-    /// the call right after [`Turn::loaded`], or calls [`Turn::put_off`]. `None`: nothing is called, or the step cannot be put off, and
-    /// its call waits for a place until it may no longer be sent.
-    #[must_use]
-    pub fn psp_to_call(&self) -> Option<&str> {
-        let is_undone = !self.is_durable && self.input.can_be_put_off();
-        let call = self.calls.front().filter(|_| is_undone)?;
-        Some(&call.psp)
-    }
-
-    /// There is no place for the call of the decided step, until `again_ms` at least: nothing is written and nothing is called. A
-    /// client that asks for something new is refused, and one that only asks is answered. What nobody waits for is looked at again.
-    pub fn put_off(&mut self, again_ms: UnixMillis, now_ms: UnixMillis) {
-        if self.psp_to_call().is_none() {
-            debug_assert!(false, "no call was to be put off");
-            return;
-        }
-        match &self.input {
-            // The answer holds without the read that the question would have caused.
-            Input::Request(_) if self.write.is_none() => {
-                self.calls.clear();
-                self.arm = self.arm.map(|(at_ms, _)| (at_ms, false));
-            }
-            input @ Input::Request(_) => {
-                let pause_s = (again_ms - now_ms).seconds_rounded_up();
-                let response = input.psp_unavailable(pause_s);
-                self.forget_step();
-                self.answer(response);
-            }
-            Input::Wake | Input::Webhook(_) | Input::Outcome(_) => {
-                self.forget_step();
-                self.later(again_ms);
-            }
-        }
     }
 
     /// What [`Action::Swap`] came to.

@@ -49,6 +49,13 @@ pub fn overloaded(request: &Request<'_>) -> Response {
     refuse(&ApiError::new(Code::Overloaded, message), request)
 }
 
+/// The answer on a listener of operators to a request that no operator sent.
+#[must_use]
+pub fn operators_only(request: &Request<'_>) -> Response {
+    let message = "Send the key of an operator as \"Authorization: Bearer …\". This listener serves operators only; merchants have a listener of their own.";
+    refuse(&ApiError::new(Code::Unauthorized, message), request)
+}
+
 fn refuse(refusal: &ApiError, request: &Request<'_>) -> Response {
     let context = ReplyContext {
         problem_json: wants_problem_json(request),
@@ -64,7 +71,12 @@ fn read(config: &Config, request: &Request<'_>) -> Result<Admitted, ApiError> {
             event::psp_of(config, name)?;
             Account::Psp(name.to_owned())
         }
-        Path::Create | Path::Search | Path::Charge | Path::Attempt(_) | Path::Operation(..) => {
+        Path::Create
+        | Path::Search
+        | Path::Charge
+        | Path::Attempt(_)
+        | Path::Look(_)
+        | Path::Operation(..) => {
             let named = named(config, request)?;
             may(config, named, &path)?;
             match named {
@@ -76,7 +88,7 @@ fn read(config: &Config, request: &Request<'_>) -> Result<Admitted, ApiError> {
     let is_new = match path {
         Path::Create | Path::Charge => true,
         Path::Operation(_, kind) => matches!(kind, RequestKind::Create | RequestKind::Charge),
-        Path::Attempt(_) | Path::Search | Path::Webhook(_) => false,
+        Path::Attempt(_) | Path::Search | Path::Look(_) | Path::Webhook(_) => false,
     };
     Ok(Admitted {
         account,

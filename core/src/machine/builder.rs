@@ -13,6 +13,8 @@ use crate::base::loss::Loss;
 use crate::base::time::UnixMillis;
 use crate::base::version::RecordVersion;
 use crate::contract::answer;
+use crate::contract::look::Seen;
+use crate::contract::view::AttemptView;
 use crate::journal::entry::{Cause, Conclusion, Entry, Fact, Operation, Source};
 use crate::journal::evidence::{Evidence, Signal};
 use crate::journal::invariant;
@@ -48,6 +50,8 @@ pub(crate) struct StepBuilder<'a> {
     pub(crate) report: Option<PspReport>,
     /// Whether a read or look-up proves no absence only because its clock may have been wrong (rule 6).
     pub(crate) is_held_back: bool,
+    /// What a read or a whole look-up showed, for an operator who asked for it.
+    pub(crate) seen: Option<Seen>,
     ids_made: u8,
 }
 
@@ -61,6 +65,7 @@ impl<'a> StepBuilder<'a> {
             calls: Vec::new(),
             report: None,
             is_held_back: false,
+            seen: None,
             ids_made: 0,
         }
     }
@@ -73,6 +78,7 @@ impl<'a> StepBuilder<'a> {
             calls: Vec::new(),
             report: None,
             is_held_back: false,
+            seen: None,
             ids_made: 0,
         }
     }
@@ -433,6 +439,11 @@ impl<'a> StepBuilder<'a> {
     /// The 202 for the present state.
     pub(crate) fn under_way(&self, context: &answer::ReplyContext) -> Response {
         answer::under_way(self.record.id(), self.state(), &self.outlook(), context)
+    }
+
+    /// The attempt as it is, with what is under way.
+    pub(crate) fn view(&self) -> AttemptView {
+        AttemptView::finalized(self.record.id(), self.state()).with_operation(self.state(), &self.outlook())
     }
 
     /// What is known of the operation under way, and when the machine has to act on it.

@@ -20,6 +20,7 @@ use crate::journal::record::{Record, RecordError};
 use crate::journal::state::{BoundKey, State};
 use crate::journal::status::Status;
 use crate::machine::builder::{StepBuilder, StepContext};
+use crate::machine::look_now;
 use crate::machine::pending::{Asked, Caller, PendingRequest};
 use crate::machine::route::attempt_not_found;
 use crate::machine::step::{Reply, Step};
@@ -44,7 +45,8 @@ pub(crate) fn handle(
             work.read_open_action();
             Ok(work.finish(reply, false))
         }
-        (Asked::Read, None) => Ok(refuse(&attempt_not_found(), pending)),
+        (Asked::Look(look), Some(record)) => look_now::handle(clock, record, pending, look),
+        (Asked::Read | Asked::Look(_), None) => Ok(refuse(&attempt_not_found(), pending)),
         (
             Asked::Command {
                 key,
@@ -98,7 +100,7 @@ fn create(
         return Ok(refuse(&attempt_not_found(), pending));
     };
     let Some(psp) = clock.config.psps.get(&payment.psp) else {
-        return Ok(refuse(&psp_not_configured(&payment.psp), pending));
+        return Ok(refuse(&answer::psp_not_configured(&payment.psp), pending));
     };
     let amount_minor = payment.terms.money.amount_minor;
     let fact = Fact::Created {
@@ -156,10 +158,10 @@ fn on_known(
         return Ok(work.finish(reply, is_open));
     }
     if let Some(refusal) = no_room(work.record(), 1, matches!(command, Command::Void)) {
-        return Ok(refuse(&refusal.with_attempt(view(&work)), pending));
+        return Ok(refuse(&refusal.with_attempt(work.view()), pending));
     }
     let Some(psp) = work.psp() else {
-        return Ok(refuse(&psp_not_configured(&work.state().psp), pending));
+        return Ok(refuse(&answer::psp_not_configured(&work.state().psp), pending));
     };
     let begun = match condition(work.state(), command) {
         Ok(begun) => begun,
@@ -190,7 +192,7 @@ fn on_known(
     if let Some(again_ms) = too_soon(&work, &begun) {
         let pause_s = (again_ms - work.now_ms()).seconds_rounded_up().max(1);
         return Ok(Step::reply(answer::psp_rejected(
-            view(&work),
+            work.view(),
             pause_s,
             &pending.early(),
         )));
@@ -298,14 +300,14 @@ fn on_withdrawn(
         .map_or(UnixMillis::EPOCH, due::ask_again_ms);
     if pending.has_waited || now_ms < again_ms {
         let pause_s = (again_ms - now_ms).seconds_rounded_up().max(1);
-        let response = answer::psp_rejected(view(&work), pause_s, &pending.early());
+        let response = answer::psp_rejected(work.view(), pause_s, &pending.early());
         return Ok(Step::reply(response));
     }
     if let Some(refusal) = no_room(work.record(), 0, false) {
-        return Ok(refuse(&refusal.with_attempt(view(&work)), pending));
+        return Ok(refuse(&refusal.with_attempt(work.view()), pending));
     }
     let Some(psp) = work.psp() else {
-        return Ok(refuse(&psp_not_configured(&work.state().psp), pending));
+        return Ok(refuse(&answer::psp_not_configured(&work.state().psp), pending));
     };
     work.push(Fact::Resumed { key: key.to_owned() })?;
     work.begin(psp, operation, Cause::Client, amount_minor, None)?;
@@ -351,7 +353,7 @@ fn answer_first(work: StepBuilder<'_>, pending: &PendingRequest) -> Step {
             };
             answer_bound(&work, &pending, key)
         }
-        Asked::Read => Reply::Now(show(&work, &pending.context)),
+        Asked::Read | Asked::Look(_) => Reply::Now(show(&work, &pending.context)),
     };
     work.finish(reply, true)
 }
@@ -370,7 +372,7 @@ fn answer_bound(work: &StepBuilder<'_>, pending: &PendingRequest, key: &str) -> 
                 .as_ref()
                 .map_or(UnixMillis::EPOCH, due::ask_again_ms);
             let pause_s = (again_ms - work.now_ms()).seconds_rounded_up().max(1);
-            Reply::Now(answer::psp_rejected(view(work), pause_s, &pending.early()))
+            Reply::Now(answer::psp_rejected(work.view(), pause_s, &pending.early()))
         }
         None if work.now_ms() >= pending.answer_by_ms => Reply::Now(work.under_way(&pending.context)),
         None if work.waits_for_people(pending) => Reply::Now(work.under_way(&pending.early())),
@@ -406,6 +408,7 @@ pub(crate) fn finalized(id: AttemptId, record: &Record, pending: &PendingRequest
                 answer::shown(&view, &pending.context)
             })
         }
+        Asked::Look(_) => None,
         Asked::Command {
             key,
             fingerprint,
@@ -423,16 +426,13 @@ pub(crate) fn finalized(id: AttemptId, record: &Record, pending: &PendingRequest
 pub(crate) fn may_be_finalized(pending: &PendingRequest) -> bool {
     match &*pending.asked {
         Asked::Read => true,
+        Asked::Look(_) => false,
         Asked::Command { command, .. } => command.kind() != RequestKind::Create,
     }
 }
 
 fn show(work: &StepBuilder<'_>, context: &ReplyContext) -> Response {
-    answer::shown(&view(work).with_timeline(timeline(work.record())), context)
-}
-
-fn view(work: &StepBuilder<'_>) -> AttemptView {
-    AttemptView::finalized(work.record().id(), work.state()).with_operation(work.state(), &work.outlook())
+    answer::shown(&work.view().with_timeline(timeline(work.record())), context)
 }
 
 fn refuse(error: &ApiError, pending: &PendingRequest) -> Step {
@@ -442,10 +442,10 @@ fn refuse(error: &ApiError, pending: &PendingRequest) -> Step {
 fn refusal_with_view(refusal: Refusal, request: RequestKind, work: &StepBuilder<'_>) -> ApiError {
     match refusal {
         Refusal::State if work.may_lack_entries() => {
-            answer::after_restore(request, work.state().status, view(work))
+            answer::after_restore(request, work.state().status, work.view())
         }
-        Refusal::State => answer::invalid_state(request, work.state().status, view(work)),
-        Refusal::Error(error) if error.code == Code::InvalidState => error.with_attempt(view(work)),
+        Refusal::State => answer::invalid_state(request, work.state().status, work.view()),
+        Refusal::Error(error) if error.code == Code::InvalidState => error.with_attempt(work.view()),
         Refusal::Error(error) => error,
     }
 }
@@ -486,11 +486,4 @@ fn key_reuse(bound: RequestKind, asked: RequestKind) -> ApiError {
         asked.as_str()
     );
     ApiError::new(Code::IdempotencyKeyReuse, message)
-}
-
-fn psp_not_configured(name: &str) -> ApiError {
-    ApiError::new(
-        Code::NotConfigured,
-        format!("The PSP \"{name}\" of this attempt is not configured here."),
-    )
 }

@@ -5,6 +5,7 @@
 
 use super::builder::{StepBuilder, StepContext};
 use super::client;
+use super::outcome::apply_outcome;
 use super::step::{Input, Outcome, Reply, Step};
 use crate::base::clock::Now;
 use crate::base::config::Config;
@@ -12,15 +13,10 @@ use crate::base::http::Response;
 use crate::base::id::{AttemptId, Entropy};
 use crate::contract::answer;
 use crate::journal::entry::Source;
-use crate::journal::evidence::{Evidence, Signal};
 use crate::journal::record::{Record, RecordError};
 use crate::journal::state::State;
 use crate::journal::wire_form::WireForm;
-use crate::psp;
 use crate::psp::amount::Units;
-use crate::psp::call::{CallResult, Purpose};
-use crate::psp::driver::Reading;
-use crate::psp::report::PspReport;
 use crate::psp::webhook::WebhookEvent;
 use crate::recovery::ownership;
 
@@ -113,71 +109,6 @@ fn on_webhook(mut work: StepBuilder<'_>, event: &WebhookEvent) -> Result<Step, R
 }
 
 fn on_outcome(mut work: StepBuilder<'_>, outcome: &Outcome) -> Result<Step, RecordError> {
-    let Some(psp) = work.psp() else {
-        return Ok(work.finish(Reply::Nothing, false));
-    };
-    let purpose = &outcome.call.purpose;
-    let form = match purpose {
-        Purpose::Dispatched { call, .. } => work.state().wire_form_of(*call),
-        Purpose::Read { .. } | Purpose::Lookup(_) | Purpose::Event => work.state().wire_form,
-    };
-    let terms = std::sync::Arc::clone(&work.state().terms);
-    let reading = Reading {
-        id: work.record.id(),
-        terms: &terms,
-        units: Units::new(psp.connector, WireForm::of(form)),
-    };
-    let answer = psp::read(psp, reading, purpose, &outcome.result);
-    if matches!(outcome.result, CallResult::Answered { .. }) {
-        work.report = Some(PspReport {
-            psp: outcome.call.psp.clone(),
-            call: purpose.kind(),
-            rejection: answer.rejection.clone(),
-        });
-    }
-    work.suspect()?;
-    match purpose {
-        Purpose::Dispatched { call, .. } => {
-            let evidence = if work.state().may_have_sent_besides(*call) {
-                of_this_sending_only(answer.evidence)
-            } else {
-                answer.evidence
-            };
-            let source = match outcome.result.request_id() {
-                Some(request_id) => Source::NamedResponse { request_id },
-                None => Source::Response,
-            };
-            work.apply_evidence(source, Some(*call), &evidence)?;
-        }
-        Purpose::Read { asked } => {
-            let is_contradicted = work.contradicts(psp, *asked, outcome.result.date_ms());
-            work.apply_read(psp, *asked, is_contradicted, &answer)?;
-        }
-        Purpose::Lookup(page) => work.apply_page(psp, page, answer, &outcome.result)?,
-        // The result of such a read is handed to `event::event_read` (`Routed::Read`).
-        Purpose::Event => {}
-    }
-    Ok(work.finish(Reply::Nothing, true))
-}
-
-/// Weakens a refusal that is about one sending only, for the case that another sending under the same key may have had
-/// its effect. The outcome of the operation is not known from such a refusal (rule 9).
-fn of_this_sending_only(mut evidence: Evidence) -> Evidence {
-    match &mut evidence.signal {
-        Signal::FormRefused { code, .. } => {
-            let reason = format!("this sending was refused ({code}); another may have had its effect");
-            Evidence::unknown(reason)
-        }
-        Signal::Rejected { is_conclusive, .. } => {
-            *is_conclusive = false;
-            evidence
-        }
-        Signal::None
-        | Signal::Prepared { .. }
-        | Signal::ActionRequired { .. }
-        | Signal::Refused { .. }
-        | Signal::Unknown { .. }
-        | Signal::NotSent { .. }
-        | Signal::KeyUseless { .. } => evidence,
-    }
+    let arm = apply_outcome(&mut work, &outcome.call, &outcome.result)?;
+    Ok(work.finish(Reply::Nothing, arm))
 }

@@ -1,10 +1,13 @@
 //! What a look at the PSP proves, and what follows from one that failed (rule 6). A *look* is a read by id, or a
 //! look-up by the attempt's reference.
 
+use std::collections::BTreeSet;
+
 use crate::base::config::Psp;
 use crate::base::http_date;
 use crate::base::limits::EFFECTS_PER_EVIDENCE_MAX;
 use crate::base::time::UnixMillis;
+use crate::contract::look::{Seen, Shown};
 use crate::journal::entry::{Conclusion, Fact, Operation, Source};
 use crate::journal::evidence::Evidence;
 use crate::journal::record::RecordError;
@@ -38,8 +41,10 @@ impl StepBuilder<'_> {
         answer: &Answer,
     ) -> Result<(), RecordError> {
         if answer.is_failed_look {
+            self.seen = Some(Seen::failed(&answer.evidence));
             return self.look_failed(psp);
         }
+        self.seen = Some(Seen::Shown(Shown::of(&answer.evidence, BTreeSet::new())));
         self.apply_lookup(
             psp,
             Look {
@@ -73,6 +78,7 @@ impl StepBuilder<'_> {
         let mut found = page.found.clone();
         found.extend(answer.sightings);
         if answer.is_failed_look || is_stuck || found.len() > EFFECTS_PER_EVIDENCE_MAX {
+            self.seen = Some(Seen::failed(&answer.evidence));
             return self.look_failed(psp);
         }
         let is_contradicted = page.is_contradicted || self.contradicts(psp, page.asked, result.date_ms());
@@ -96,6 +102,8 @@ impl StepBuilder<'_> {
         let shows_all = sorted.is_all_ours() || is_of_own;
         sorted.ours.complete = shows_all && !is_open;
         self.note_foreign(&sorted.foreign)?;
+        let not_ours = sorted.foreign.union(&sorted.disputed).cloned().collect();
+        self.seen = Some(Seen::Shown(Shown::of(&sorted.ours, not_ours)));
         let look = Look {
             asked: page.asked,
             is_contradicted,

@@ -7,6 +7,8 @@ pub(crate) mod dispatch;
 pub mod event;
 pub mod handle;
 pub(crate) mod look;
+pub(crate) mod look_now;
+pub(crate) mod outcome;
 pub mod pending;
 pub mod put_off;
 pub mod route;

@@ -6,6 +6,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::time::UnixMillis;
 use crate::contract::answer::ReplyContext;
 use crate::contract::command::Command;
+use crate::psp::call::{Call, CallResult};
 
 /// A request that concerns one attempt, checked as far as it can be without the attempt. Adapters keep it, and hand it
 /// in again after a conflict or a change of the record. They do not look inside.
@@ -49,6 +50,8 @@ impl Caller {
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Read,
+    /// An operator's look at the PSP.
+    Look(Look),
     Command {
         key: String,
         fingerprint: Fingerprint,
@@ -56,7 +59,50 @@ pub(crate) enum Asked {
     },
 }
 
+/// How far an operator's look has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Look {
+    /// The PSP is to be asked.
+    Wanted,
+    /// This process asked the PSP about the attempt a moment ago.
+    TooSoon,
+    /// The PSP was asked, and this came of it.
+    Told(Box<Told>),
+}
+
+/// A call of a look, and what came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) call: Call,
+    pub(crate) result: CallResult,
+}
+
 impl PendingRequest {
+    /// The pending request of a look once its call has ended ([`super::step::Reply::Look`]).
+    #[must_use]
+    pub fn told(self, call: Call, result: CallResult) -> Self {
+        self.at(Look::Told(Box::new(Told { call, result })))
+    }
+
+    /// The pending request of a look whose call is left out, since the PSP was asked a moment ago
+    /// ([`super::step::Reply::Look`]).
+    #[must_use]
+    pub fn too_soon(self) -> Self {
+        self.at(Look::TooSoon)
+    }
+
+    fn at(self, look: Look) -> Self {
+        Self {
+            asked: Arc::new(Asked::Look(look)),
+            ..self
+        }
+    }
+
+    /// Whether it brings what a PSP answered.
+    pub(crate) fn brings_an_answer(&self) -> bool {
+        matches!(&*self.asked, Asked::Look(Look::Told(_)))
+    }
+
     /// The context of an answer that is not final and comes before its time. A `Prefer: wait` was then not applied.
     pub(crate) fn early(&self) -> ReplyContext {
         ReplyContext {

@@ -10,6 +10,11 @@ impl Input {
     /// Whether the step on this input can be put off. Evidence from a PSP is always stored, and the calls that follow
     /// from it wait for a place.
     pub(crate) fn can_be_put_off(&self) -> bool {
+        if let Self::Request(pending) = self
+            && pending.brings_an_answer()
+        {
+            return false;
+        }
         matches!(self, Self::Request(_) | Self::Wake)
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::event;
-use super::pending::{Asked, Caller, PendingRequest};
+use super::pending::{Asked, Caller, Look, PendingRequest};
 use super::routed::Routed;
 use super::search::PendingSearch;
 use super::step::Input;
@@ -76,6 +76,7 @@ pub(super) enum Path<'a> {
     Search,
     Charge,
     Attempt(&'a str),
+    Look(&'a str),
     Operation(&'a str, RequestKind),
     Webhook(&'a str),
 }
@@ -108,7 +109,11 @@ fn read(
         Path::Create => ("", RequestKind::Create),
         Path::Charge => ("", RequestKind::Charge),
         Path::Operation(id, kind) => (id, kind),
-        Path::Attempt(id) => return read_attempt(id, caller(named), now_ms, context),
+        Path::Attempt(id) => return ask(id, Asked::Read, caller(named), now_ms, context),
+        Path::Look(id) => {
+            Body::read(request.body)?.finish()?;
+            return ask(id, Asked::Look(Look::Wanted), caller(named), now_ms, context);
+        }
         Path::Search => return search(request, named, now_ms, context),
         Path::Webhook(_) => return Err(not_found(request.path())),
     };
@@ -162,8 +167,10 @@ fn search(
     })))
 }
 
-fn read_attempt(
+/// A question about an attempt. It has no key, since it asks for nothing to be done.
+fn ask(
     id: &str,
+    asked: Asked,
     caller: Caller,
     now_ms: UnixMillis,
     context: &ReplyContext,
@@ -171,7 +178,7 @@ fn read_attempt(
     let id = AttemptId::parse(id).ok_or_else(attempt_not_found)?;
     let pending = PendingRequest {
         caller,
-        asked: Arc::new(Asked::Read),
+        asked: Arc::new(asked),
         answer_by_ms: now_ms,
         has_waited: false,
         expects_read: false,
@@ -191,7 +198,7 @@ pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
     let allowed: &[&str] = match path {
         Path::Attempt(_) => &["GET", "HEAD"],
         Path::Create | Path::Search => &["POST", "GET", "HEAD"],
-        Path::Charge | Path::Operation(..) | Path::Webhook(_) => &["POST"],
+        Path::Charge | Path::Look(_) | Path::Operation(..) | Path::Webhook(_) => &["POST"],
     };
     if allowed.contains(&request.method) {
         return Ok(match path {
@@ -225,6 +232,7 @@ fn known(path: &str) -> Option<Path<'_>> {
         (Some("attempts"), None, None, None) => Some(Path::Create),
         (Some("charge"), None, None, None) => Some(Path::Charge),
         (Some("attempts"), Some(id), None, None) => Some(Path::Attempt(id)),
+        (Some("attempts"), Some(id), Some("look"), None) => Some(Path::Look(id)),
         (Some("attempts"), Some(id), Some("authorize"), None) => {
             Some(Path::Operation(id, RequestKind::Authorize))
         }
@@ -243,7 +251,7 @@ fn known(path: &str) -> Option<Path<'_>> {
 fn not_found(_path: &str) -> ApiError {
     ApiError::new(
         Code::NotFound,
-        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void and /resolve, POST /charge, GET /attempts, GET /attempts/{id} and POST /webhooks/{psp}.",
+        "No such path. There are POST /attempts, POST /attempts/{id}/authorize, /capture, /void, /look and /resolve, POST /charge, GET /attempts, GET /attempts/{id} and POST /webhooks/{psp}.",
     )
 }
 
@@ -272,25 +280,30 @@ pub(crate) fn attempt_not_found() -> ApiError {
     )
 }
 
-/// Refuses a path that the sender may not use. Merchants pay. Operators read attempts and resolve parked operations.
+/// Refuses a path that the sender may not use. Merchants pay. Operators read attempts, look at the PSP, and resolve parked
+/// operations.
 pub(super) fn may(config: &Config, named: Named<'_>, path: &Path<'_>) -> Result<(), ApiError> {
     let is_resolve = matches!(path, Path::Operation(_, RequestKind::Resolve));
+    let is_look = matches!(path, Path::Look(_));
+    let is_question = is_look || matches!(path, Path::Attempt(_) | Path::Search);
     let message = match (named, path) {
-        (Named::Merchant(_), _) if !is_resolve => return Ok(()),
+        (Named::Merchant(_), _) if !is_resolve && !is_look => return Ok(()),
+        (Named::Merchant(_), _) if config.operators.is_empty() && is_look => {
+            "No operators are configured, so nobody can look at the PSP here. Give somebody the role \"read\" under [operators.NAME]."
+        }
         (Named::Merchant(_), _) if config.operators.is_empty() => {
             "No operators are configured, so nothing can be resolved here. Give somebody the role \"resolve\" under [operators.NAME]."
+        }
+        (Named::Merchant(_), _) if is_look => {
+            "A merchant's key cannot look at the PSP. GET the attempt, or send the key of an operator with the role \"read\"."
         }
         (Named::Merchant(_), _) => {
             "A merchant's key cannot resolve. Send the key of an operator with the role \"resolve\"."
         }
         (Named::Operator(name), _) if is_resolve && config.allows(name, Role::Resolve) => return Ok(()),
-        (Named::Operator(name), Path::Attempt(_) | Path::Search) if config.allows(name, Role::Read) => {
-            return Ok(());
-        }
+        (Named::Operator(name), _) if is_question && config.allows(name, Role::Read) => return Ok(()),
         (Named::Operator(_), _) if is_resolve => "This operator does not have the role \"resolve\".",
-        (Named::Operator(_), Path::Attempt(_) | Path::Search) => {
-            "This operator does not have the role \"read\"."
-        }
+        (Named::Operator(_), _) if is_question => "This operator does not have the role \"read\".",
         (Named::Operator(_), _) => "An operator's key moves no money. Send a merchant's key.",
     };
     Err(ApiError::new(Code::Forbidden, message))

@@ -164,6 +164,14 @@ pub enum Reply {
         /// The pending request to hand in.
         pending: Box<PendingRequest>,
     },
+    /// Perform the call, and hand the pending request in again with what came of it ([`PendingRequest::told`]). A call that
+    /// [`crate::psp::questions::Questions`] leaves out is not performed ([`PendingRequest::too_soon`]).
+    Look {
+        /// A read or look-up. It moves no money.
+        call: Box<Call>,
+        /// The pending request to hand in.
+        pending: Box<PendingRequest>,
+    },
 }
 
 impl Step {

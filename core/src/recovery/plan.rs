@@ -444,7 +444,7 @@ pub(crate) fn first_step(state: &State, psp: &Psp, running: &CurrentOperation) -
 }
 
 /// A look at the PSP's own state, if there is a way: a read if the id is known (rule 12), otherwise a look-up.
-fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
+pub(super) fn look(state: &State, psp: &Psp) -> Option<RecoveryAction> {
     let running = state.running.as_ref()?;
     if lists_refund(running, psp) {
         let is_listed = psp.capabilities.addressable || psp.capabilities.lookup_lag_ms.is_some();

@@ -32,6 +32,7 @@ mod found;
 mod golden;
 mod invariants;
 mod layers;
+mod look_now;
 mod looking;
 mod model;
 mod operators;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use pay_once_core::journal::entry::{Fact, Operation};
 use pay_once_core::journal::invariant;
 use pay_once_core::{
-    AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Now, Outcome, Psp, Record, Reply,
-    Request, Response, Routed, Step, Timing, UnixMillis, Write, event_read, handle, route,
+    AttemptId, Call, CallResult, Config, Entropy, EventRead, Input, Now, Outcome, PendingRequest, Psp,
+    Record, Reply, Request, Response, Routed, Step, Timing, UnixMillis, Write, event_read, handle, route,
 };
 pub(crate) use pay_once_psp_model::sign;
 use serde_json::Value;
@@ -180,6 +180,7 @@ impl World {
                 self.note(&response.body);
             }
             Reply::Wait { until_ms, .. } => self.note(&until_ms.get().to_le_bytes()),
+            Reply::Look { call, .. } => self.note(call.http.url.as_bytes()),
             Reply::Nothing => {}
         }
     }
@@ -255,7 +256,8 @@ impl World {
         body: &[u8],
     ) -> Response {
         let mut headers = headers.to_vec();
-        if target.ends_with("/resolve") && !headers.iter().any(|(name, _)| *name == "authorization") {
+        let is_of_operators = target.ends_with("/resolve") || target.ends_with("/look");
+        if is_of_operators && !headers.iter().any(|(name, _)| *name == "authorization") {
             headers.push(ADA);
         }
         let mut routed = self.route(method, target, &headers, body);
@@ -271,7 +273,7 @@ impl World {
                 }
             };
         };
-        for _ in 0..3 {
+        for _ in 0..5 {
             match self.drive(id, input) {
                 Reply::Now(response) => return response,
                 Reply::Nothing => panic!("a request is answered"),
@@ -282,9 +284,20 @@ impl World {
                     }
                     input = Input::Request(pending);
                 }
+                Reply::Look { call, pending } => input = self.look(*call, *pending),
             }
         }
         panic!("no answer when it was due")
+    }
+
+    /// Performs the call of an operator's look.
+    fn look(&mut self, call: Call, pending: PendingRequest) -> Input {
+        self.calls.push(call.clone());
+        let result = match self.script.pop_front().unwrap_or(Told::Truth) {
+            Told::Instead(result) | Told::Lost(result) => result,
+            Told::Truth | Told::Hold => self.ledger.act(&call.http, self.now_ms),
+        };
+        Input::Request(Box::new(pending.told(call, result)))
     }
 
     /// What follows from the read of an event's object.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pay_once_core::{Loss, UnixMillis};
 use pay_once_postgres_sql::{
-    FORM, IDENTITY, INSERT_ONE, Identity, NO_TABLES, SETTINGS, Settings, UPDATE_ONE, foreign, old_form,
+    Form, IDENTITY, INSERT_ONE, Identity, NO_TABLES, SETTINGS, Settings, UPDATE_ONE, foreign,
 };
 use serde::Deserialize;
 
@@ -34,7 +34,7 @@ pub struct Expected {
 struct Found {
     settings: Settings,
     identity: Identity,
-    form: Option<i64>,
+    form: Option<Form>,
     installation: Option<String>,
     system: Option<String>,
     restore_note: Option<String>,
@@ -54,7 +54,7 @@ struct RestoreNote {
 /// Asks a database about itself. Says whether it notes an installation and an identity.
 pub(super) async fn check(link: &Link, expected: &Expected) -> Result<bool, StoreError> {
     let meta = |name: &str| format!("(SELECT value FROM pay_once.meta WHERE name = '{name}')");
-    let asked = ["form", "installation", "system", "restore_note"]
+    let asked = ["form", "form_min", "installation", "system", "restore_note"]
         .map(meta)
         .join(", ");
     let statement = format!("SELECT {SETTINGS}, {IDENTITY}, {asked}");
@@ -87,20 +87,16 @@ fn read(row: &Row) -> Option<Found> {
             // A standby has none, and is refused for what it is.
             timeline: text(8).unwrap_or_default(),
         },
-        form: text(9).and_then(|form| form.parse().ok()),
-        installation: text(10),
-        system: text(11),
-        restore_note: text(12),
+        form: Form::read(row.text(9), row.text(10)),
+        installation: text(11),
+        system: text(12),
+        restore_note: text(13),
     })
 }
 
 impl Found {
     fn judge(&self, expected: &Expected) -> Result<bool, String> {
-        match self.form {
-            Some(form) if form >= FORM => {}
-            Some(form) => return Err(old_form(form)),
-            None => return Err(NO_TABLES.to_owned()),
-        }
+        self.form.ok_or_else(|| NO_TABLES.to_owned())?.is_served()?;
         self.settings.check()?;
         if let Some(found) = &self.installation
             && *found != expected.installation
@@ -214,6 +210,8 @@ pub(super) fn unavailable(failure: &Failure) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use pay_once_postgres_sql::FORM;
+
     use super::*;
 
     fn loss(begins: u64, restored: u64) -> Loss {
@@ -232,6 +230,10 @@ mod tests {
         }
     }
 
+    fn form(number: i64, oldest: i64) -> Option<Form> {
+        Some(Form { number, oldest })
+    }
+
     fn found() -> Found {
         let on = || "on".to_owned();
         Found {
@@ -248,7 +250,7 @@ mod tests {
                 tables: "7.5.16390".to_owned(),
                 timeline: "00000001".to_owned(),
             },
-            form: Some(FORM),
+            form: form(FORM, 1),
             installation: Some("shop".to_owned()),
             system: Some("7.5.16390/00000001".to_owned()),
             restore_note: None,
@@ -298,7 +300,7 @@ mod tests {
         );
         refused(
             Found {
-                form: Some(FORM - 1),
+                form: form(FORM - 1, 1),
                 ..found()
             },
             "pay-once migrate",
@@ -313,8 +315,15 @@ mod tests {
         let mut unsynced = found();
         unsynced.settings.fsync = "off".to_owned();
         refused(unsynced, "fsync is off");
+        refused(
+            Found {
+                form: form(FORM + 1, FORM + 1),
+                ..found()
+            },
+            "use a later build",
+        );
         let later = Found {
-            form: Some(FORM + 1),
+            form: form(FORM + 1, FORM),
             ..found()
         };
         assert_eq!(later.judge(&expected()), Ok(true));

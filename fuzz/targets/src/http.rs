@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use pay_once_core::contract::error::Code;
 use pay_once_core::journal::invariant;
 use pay_once_core::{
-    Config, Entropy, Input, Record, Reply, Request, Response, Routed, SearchError, UnixMillis, handle, route,
+    CallResult, Config, Entropy, Input, Record, Reply, Request, Response, Routed, SearchError, UnixMillis,
+    handle, route,
 };
 use serde_json::Value;
 
@@ -188,6 +189,10 @@ fn answer(deployment: &Deployment, request: &Request<'_>) {
             Reply::Wait { until_ms, pending } => {
                 now_ms = now_ms.max(until_ms.get());
                 input = Input::Request(pending);
+            }
+            Reply::Look { call, pending } => {
+                let reason = "no PSP is there".to_owned();
+                input = Input::Request(Box::new(pending.told(*call, CallResult::NotSent { reason })));
             }
         }
     }

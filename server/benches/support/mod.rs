@@ -58,6 +58,16 @@ impl Server {
         Self::spawn(shell, "configured", false)
     }
 
+    /// One of several on a database, with the PSPs of a configuration file.
+    pub(crate) fn configured_on_database(url: &str, config: &std::path::Path, name: &str) -> Self {
+        let mut command = command();
+        command.arg("--config").arg(config);
+        command
+            .env("PAY_ONCE_STORE", url)
+            .env("BENCH_PSP_KEY", "sk_sandbox");
+        Self::spawn(command, name, false)
+    }
+
     fn spawn(command: Command, name: &str, has_sandbox: bool) -> Self {
         let dir = std::env::temp_dir().join(format!("pay-once-load-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);

@@ -10,17 +10,23 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::failure::Failure;
+
 /// How long a connection may take to come about, in seconds.
 const CONNECT_TIMEOUT_S: u64 = 3;
 /// How long bytes may stay without an acknowledgement before the connection counts as broken, in seconds.
 const UNACKNOWLEDGED_TIMEOUT_S: u64 = 5;
 /// Settings of each session. They are no startup parameters, which proxies refuse.
+///
+/// A statement whose end did not arrive keeps its locks until PostgreSQL knows that its connection is broken. By default it asks the
+/// other end after two hours.
 ///
 /// The statements have one good plan, by the index on ids, and PostgreSQL chooses another one while the tables are small: a plan that is
 /// kept, and reads all records once there are many.
@@ -31,6 +37,7 @@ const SESSION: &str = "
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan;
 SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 10000; SET client_min_messages = warning;
 SET default_transaction_isolation = 'read committed';
+SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 5; SET tcp_user_timeout = 5000;
 ";
 
 /// Where the database is. Its `Debug` shows no secret.
@@ -174,6 +181,28 @@ pub(crate) fn reason(error: &tokio_postgres::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What failed and why. Another try may succeed if the connection broke, or if the database had no place, no lock, or was ending.
+pub(crate) fn failure(what: &str, error: &tokio_postgres::Error) -> Failure {
+    let why = format!("{what}: {}", reason(error));
+    if is_temporary(error) {
+        Failure::Temporary(why)
+    } else {
+        Failure::Refused(why)
+    }
+}
+
+fn is_temporary(error: &tokio_postgres::Error) -> bool {
+    let Some(code) = error.code() else {
+        let cause = std::error::Error::source(error);
+        return error.is_closed() || cause.is_some_and(|cause| cause.is::<std::io::Error>());
+    };
+    // Connection exceptions, rolled back transactions, too few resources, and what an operator ended.
+    let is_of_class = |class: &&str| code.code().starts_with(*class);
+    ["08", "40", "53", "57"].iter().any(is_of_class)
+        || *code == SqlState::LOCK_NOT_AVAILABLE
+        || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, String> {

@@ -1,7 +1,7 @@
 //! Connections that are opened when they are needed, checked, and opened again after they broke.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use pay_once_postgres_sql::{ALIVE, Identity, signed};
@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use tokio_postgres::{Notification, Statement};
 
 use crate::counters::Counters;
+use crate::failure::Failure;
 use crate::ports::Unavailable;
 use crate::postgres::connect::{Database, Link, reason};
-use crate::postgres::trust::check;
+use crate::postgres::trust::{check, has_tables};
 use crate::store::health::{Health, now_ms};
 
 /// How long a statement may take, in seconds.
@@ -37,15 +38,43 @@ pub(super) struct Kept {
     open: Option<(Link, Statement)>,
     statement: &'static str,
     next_attempt: Option<Instant>,
+    /// How many connections are open of those that do the same work.
+    peers: Arc<AtomicUsize>,
 }
 
 impl Kept {
-    pub(super) fn new(shared: Arc<Shared>, statement: &'static str) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, statement: &'static str, peers: Arc<AtomicUsize>) -> Self {
         Self {
             shared,
             open: None,
             statement,
             next_attempt: None,
+            peers,
+        }
+    }
+
+    fn set(&mut self, open: Option<(Link, Statement)>) {
+        match (self.open.is_some(), open.is_some()) {
+            (false, true) => drop(self.peers.fetch_add(1, Ordering::AcqRel)),
+            (true, false) => drop(self.peers.fetch_sub(1, Ordering::AcqRel)),
+            (true, true) | (false, false) => {}
+        }
+        self.open = open;
+    }
+
+    /// Opens the connection before it is needed: the first requests after a start do not wait for it.
+    pub(super) async fn warm_up(&mut self) {
+        // If it fails, whoever needs it tries again.
+        let _ = self.get().await;
+    }
+
+    /// Returns once the connection is open, or if no other one could do its work. A connection that is broken refuses at once what it
+    /// takes, and so would take more than those that serve.
+    pub(super) async fn is_of_use(&mut self) {
+        while self.open.is_none() && self.peers.load(Ordering::Acquire) > 0 {
+            if self.get().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(RECONNECT_MS)).await;
+            }
         }
     }
 
@@ -59,7 +88,7 @@ impl Kept {
             .as_ref()
             .is_some_and(|(link, _)| link.client.is_closed())
         {
-            self.open = None;
+            self.set(None);
         }
         if self.open.is_none() {
             if self.next_attempt.is_some_and(|at| Instant::now() < at) {
@@ -67,7 +96,7 @@ impl Kept {
             }
             match connect(&self.shared, None).await {
                 Ok(link) => match bounded(link.client.prepare(self.statement)).await {
-                    Ok(statement) => self.open = Some((link, statement)),
+                    Ok(statement) => self.set(Some((link, statement))),
                     Err(error) => return Err(self.failed(&error)),
                 },
                 Err(why) => {
@@ -89,9 +118,15 @@ impl Kept {
 
     /// The connection is not used again.
     pub(super) fn failed(&mut self, error: &dyn std::fmt::Display) -> Unavailable {
-        self.open = None;
+        self.set(None);
         tracing::warn!(%error, "a statement failed; its connection is closed");
         Unavailable(error.to_string())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.set(None);
     }
 }
 
@@ -106,7 +141,10 @@ pub(super) async fn connect(
             .connect(notified)
             .await
             .map_err(|error| format!("the database cannot be reached: {}", reason(&error)))?;
-        let identity = check(&link.client, shared.is_replicated).await?;
+        let said = |failure: Failure| failure.to_string();
+        // A later build may have changed the tables since.
+        has_tables(&link.client).await.map_err(said)?;
+        let identity = check(&link.client, shared.is_replicated).await.map_err(said)?;
         if identity != shared.identity {
             shared.health.fail(format!(
                 "the database is another one than at the start: it was {}, and is {}. It was restored, or a standby was promoted, and may lack acknowledged payments. Start again: the start notes what may be missing",

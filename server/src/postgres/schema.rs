@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pay_once_postgres_sql::FORM;
+use pay_once_postgres_sql::{FORM_MIN, Form};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
@@ -11,7 +11,8 @@ const MIGRATION_LOCK: i64 = 0x7061_795f_6f6e_6365;
 /// How often a migration that waits for another one asks whether that is over, in milliseconds.
 const LOCK_EVERY_MS: u64 = 100;
 
-/// A step from one form to the next. A step only adds, so that servers of the build before go on beside it.
+/// A step from one form to the next. A step that only adds lets servers of the build before go on beside it. Any other raises
+/// [`FORM_MIN`].
 struct Migration {
     form: i64,
     /// One transaction, which locks no table for long.
@@ -90,12 +91,20 @@ pub(crate) async fn meta(
 ///
 /// # Errors
 /// What PostgreSQL says.
-pub(crate) async fn form(client: &Client) -> Result<Option<i64>, tokio_postgres::Error> {
-    match meta(client, "form").await {
-        Ok(form) => Ok(form.and_then(|form| form.parse().ok())),
-        Err(error) if is_undefined(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+pub(crate) async fn form(client: &impl GenericClient) -> Result<Option<Form>, tokio_postgres::Error> {
+    let said = client
+        .query_one(
+            "SELECT max(value) FILTER (WHERE name = 'form'), max(value) FILTER (WHERE name = 'form_min')
+             FROM pay_once.meta",
+            &[],
+        )
+        .await;
+    let row = match said {
+        Ok(row) => row,
+        Err(error) if is_undefined(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Form::read(row.try_get(0)?, row.try_get(1)?))
 }
 
 fn is_undefined(error: &tokio_postgres::Error) -> bool {
@@ -105,12 +114,19 @@ fn is_undefined(error: &tokio_postgres::Error) -> bool {
     )
 }
 
+/// What a migration found, and what it left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Migrated {
+    pub(crate) before: Form,
+    pub(crate) after: Form,
+}
+
 /// Brings the tables to this build's form. Servers may run meanwhile. Migrations come one after the other, and one that was cut off is
-/// taken up again. Returns the form before and the form after.
+/// taken up again. Tables of this form or a later one are left as they are.
 ///
 /// # Errors
 /// What PostgreSQL says.
-pub async fn migrate(client: &mut Client) -> Result<(i64, i64), tokio_postgres::Error> {
+pub(crate) async fn migrate(client: &mut Client) -> Result<Migrated, tokio_postgres::Error> {
     // Who waits in a statement holds back the indices that another one makes: it is asked again and again instead.
     let lock = "SELECT pg_try_advisory_lock($1)";
     while !client
@@ -127,35 +143,48 @@ pub async fn migrate(client: &mut Client) -> Result<(i64, i64), tokio_postgres::
     migrated
 }
 
-async fn steps(client: &mut Client) -> Result<(i64, i64), tokio_postgres::Error> {
+async fn steps(client: &mut Client) -> Result<Migrated, tokio_postgres::Error> {
     client.batch_execute(META).await?;
-    let before = form(client).await?.unwrap_or_default();
-    for step in MIGRATIONS.iter().filter(|step| step.form > before) {
+    let before = form(client).await?.unwrap_or(Form {
+        number: 0,
+        oldest: FORM_MIN,
+    });
+    let mut after = before;
+    for step in MIGRATIONS.iter().filter(|step| step.form > before.number) {
         let transaction = client.transaction().await?;
         transaction.batch_execute(step.sql).await?;
         transaction.commit().await?;
         for (name, definition) in step.indices {
             make_index(client, name, definition).await?;
         }
-        client
-            .execute(
-                "INSERT INTO pay_once.meta (name, value) VALUES ('form', $1)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                &[&step.form.to_string()],
-            )
-            .await?;
+        after = Form {
+            number: step.form,
+            oldest: FORM_MIN,
+        };
+        for (name, value) in [("form", after.number), ("form_min", after.oldest)] {
+            client
+                .execute(
+                    "INSERT INTO pay_once.meta (name, value) VALUES ($1, $2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    &[&name, &value.to_string()],
+                )
+                .await?;
+        }
     }
-    Ok((before, before.max(FORM)))
+    Ok(Migrated { before, after })
 }
 
 /// Makes an index while servers write. One whose making was cut off is of no use, and is made again.
 async fn make_index(client: &Client, name: &str, definition: &str) -> Result<(), tokio_postgres::Error> {
     let invalid =
         "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('pay_once.' || $1::text) AND NOT indisvalid";
+    // It waits for everything that runs, and holds up nothing.
+    client.batch_execute("SET lock_timeout = 0").await?;
     if client.query_opt(invalid, &[&name]).await?.is_some() {
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS pay_once.{name}");
         client.batch_execute(&drop).await?;
     }
     let create = format!("CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {definition}");
-    client.batch_execute(&create).await
+    client.batch_execute(&create).await?;
+    client.batch_execute("SET lock_timeout = 3000").await
 }

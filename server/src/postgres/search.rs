@@ -12,11 +12,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::postgres::connect::Link;
 use crate::postgres::link::{Shared, bounded, connect, id_of};
 use crate::postgres::reindex::missing;
+use crate::postgres::waiting::waiting;
+use crate::store::health::now_ms;
 
 /// Searches that may wait for the one that runs.
 const WAITING_MAX: usize = 16;
-/// How often records are looked for whose columns a server of an older build has not written, in milliseconds.
-const MISSING_EVERY_MS: u64 = 10_000;
+/// How often it is counted what waits, and records are looked for whose columns a server of an older build has not written, in
+/// milliseconds.
+const BESIDE_EVERY_MS: u64 = 10_000;
 
 /// One search, and who waits for it.
 struct Job {
@@ -53,7 +56,7 @@ impl Searches {
     /// Answers searches until nobody can ask any more, and mends in between what they go by.
     pub(super) async fn serve(mut self, shared: Arc<Shared>) {
         let mut link = None;
-        let mut beat = tokio::time::interval(Duration::from_millis(MISSING_EVERY_MS));
+        let mut beat = tokio::time::interval(Duration::from_millis(BESIDE_EVERY_MS));
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let job = tokio::select! {
@@ -90,7 +93,7 @@ impl Searches {
                     let _ = job.done.send(page);
                     said
                 }
-                None => bounded(missing(&open.client)).await.map(|_| ()),
+                None => bounded(beside(open, &shared)).await,
             };
             if let Err(error) = said {
                 tracing::warn!(error, "a search failed; its connection is opened again");
@@ -98,6 +101,14 @@ impl Searches {
             }
         }
     }
+}
+
+/// What is done every ten seconds.
+async fn beside(link: &Link, shared: &Shared) -> Result<(), tokio_postgres::Error> {
+    missing(&link.client).await?;
+    let waiting = waiting(&link.client, now_ms()).await?;
+    shared.counters.metrics.whole_store.put(waiting);
+    Ok(())
 }
 
 async fn through(link: &Link, walk: &mut Walk) -> Result<(), tokio_postgres::Error> {

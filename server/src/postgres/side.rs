@@ -44,7 +44,7 @@ pub(super) async fn side(
             let ours = bounded(listen(&link)).await.map_err(Unavailable)?;
             Ok((link, ours))
         };
-        let (link, ours) = match listening.await {
+        let (link, ours) = match polling(&changed, listening).await {
             Ok(listening) => listening,
             Err(error) => {
                 tracing::warn!(%error, "no notifications come; waiting requests poll");
@@ -96,6 +96,19 @@ pub(super) async fn side(
                 tracing::warn!(error, "a statement failed; its connection is opened again");
                 break;
             }
+        }
+    }
+}
+
+/// Has waiting requests poll until this is done.
+async fn polling<T>(changed: &mpsc::UnboundedSender<Changed>, work: impl Future<Output = T>) -> T {
+    let every = Duration::from_millis(POLL_MS);
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(every, work.as_mut()).await {
+            Ok(done) => return done,
+            // If nobody listens any more, the store is closed, and its owner ends this task.
+            Err(_) => drop(changed.send(Changed::Unheard)),
         }
     }
 }

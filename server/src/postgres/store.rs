@@ -7,22 +7,25 @@ use std::thread;
 use std::time::Duration;
 
 use pay_once_core::{AttemptId, Config, Found, Search, SearchError, UnixMillis};
-use pay_once_postgres_sql::Identity;
+use pay_once_postgres_sql::{FORM, Identity};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, Transaction};
 
 use crate::counters::Counters;
 use crate::failure::Failure;
 use crate::ports::{Changed, Scan, Store, Swap, Swapped, Unavailable};
-use crate::postgres::connect::{Database, reason, runtime};
+use crate::postgres::connect::{Database, failure, reason, runtime};
 use crate::postgres::link::Shared;
-use crate::postgres::schema::{meta, migrate};
+use crate::postgres::schema::{Migrated, meta, migrate};
 use crate::postgres::search::{Searcher, searches};
 use crate::postgres::side::Due;
 use crate::postgres::trust::{belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Channels, Load, Write};
 use crate::store::health::{Health, now_ms};
 use crate::store::note::RestoreNote;
+
+/// How long a start waits for the checks of the database, and again for the comparison with the one before.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The store of a server that is one of many.
 #[derive(Debug)]
@@ -71,6 +74,11 @@ impl Promises {
             send_window_ms: window.unwrap_or_default().get(),
             suspect_loss_since_ms,
         }
+    }
+
+    /// After which time no server of before sends anything more that the database before had acknowledged.
+    fn rest(&self) -> Duration {
+        Duration::from_millis(self.send_window_ms.saturating_add(self.skew_ms))
     }
 
     /// Whether the database may lack what another one had acknowledged. A promoted standby has the same tables under another timeline.
@@ -147,22 +155,38 @@ impl PostgresStore {
     }
 }
 
+/// A start waits no longer than this for what it asks of the database: its connection may be silent, and never break. A supervisor
+/// then starts it again.
+async fn in_time<T>(limit: Duration, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+        Err(Failure::Temporary(
+            "the database did not answer in time".to_owned(),
+        ))
+    })
+}
+
 /// Which database it is and what it may lack, if it may be served.
 async fn trusted(
     database: &Database,
     installation: &str,
     promises: Promises,
 ) -> Result<(Identity, Option<RestoreNote>), Failure> {
-    let mut link = database
-        .connect(None)
-        .await
-        .map_err(|error| Failure::Temporary(format!("it cannot be reached: {}", reason(&error))))?;
+    let connecting = async {
+        let link = database.connect(None).await;
+        link.map_err(|error| Failure::Temporary(format!("it cannot be reached: {}", reason(&error))))
+    };
+    let mut link = in_time(database.connect_timeout(), connecting).await?;
     let client = &mut link.client;
-    has_tables(client).await?;
-    let identity = check(client, promises.failover_is_synchronous).await?;
-    belongs_to(client, installation).await?;
-    probe(database).await?;
-    let note = same_as_before(client, &identity, promises).await?;
+    let checking = async {
+        has_tables(client).await?;
+        let identity = check(client, promises.failover_is_synchronous).await?;
+        belongs_to(client, installation).await?;
+        probe(database).await?;
+        Ok(identity)
+    };
+    let identity = in_time(START_TIMEOUT, checking).await?;
+    let comparing = same_as_before(client, &identity, promises);
+    let note = in_time(START_TIMEOUT + promises.rest(), comparing).await?;
     Ok((identity, note))
 }
 
@@ -172,13 +196,12 @@ async fn same_as_before(
     client: &mut Client,
     identity: &Identity,
     promises: Promises,
-) -> Result<Option<RestoreNote>, String> {
-    let said = |error: tokio_postgres::Error| format!("its identity cannot be compared: {}", reason(&error));
+) -> Result<Option<RestoreNote>, Failure> {
+    let said = |error: tokio_postgres::Error| failure("its identity cannot be compared", &error);
     let known = meta(client, "system").await.map_err(said)?;
     if promises.begins_loss(known.as_deref(), identity) {
         // Servers of before may still send what the database before had acknowledged. The restore is noted after that.
-        let rest_ms = promises.send_window_ms.saturating_add(promises.skew_ms);
-        tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+        tokio::time::sleep(promises.rest()).await;
     }
     let transaction = client.transaction().await.map_err(said)?;
     // A statement of its own: what another server has noted meanwhile is read after it.
@@ -208,7 +231,8 @@ async fn same_as_before(
         if since_ms > now_ms() {
             return Err(
                 "--suspect-loss-since is later than now; give a time that is certainly before the loss"
-                    .to_owned(),
+                    .to_owned()
+                    .into(),
             );
         }
         let is_noted = note.as_ref().is_some_and(|note| note.has_loss_since(since_ms));
@@ -257,7 +281,7 @@ fn written(note: &RestoreNote) -> Result<String, String> {
 /// # Errors
 /// A sentence that says what is wrong.
 pub fn write_note(database: &Database, note: &RestoreNote) -> Result<(), String> {
-    runtime()?.block_on(async {
+    let writing = async {
         let said = |error: tokio_postgres::Error| {
             format!("the note of the restore cannot be written: {}", reason(&error))
         };
@@ -274,7 +298,11 @@ pub fn write_note(database: &Database, note: &RestoreNote) -> Result<(), String>
             .await
             .map_err(said)?;
         transaction.commit().await.map_err(said)
-    })
+    };
+    let limit = database.connect_timeout() + START_TIMEOUT;
+    let written = runtime()?.block_on(async { tokio::time::timeout(limit, writing).await });
+    written
+        .unwrap_or_else(|_| Err("the note of the restore cannot be written in time; start again".to_owned()))
 }
 
 /// Makes the tables, or brings them to this build's form.
@@ -287,14 +315,21 @@ pub fn bring_up(database: &Database) -> Result<String, String> {
             format!("the tables in {database} cannot be made: {}", reason(&error))
         };
         let mut link = database.connect(None).await.map_err(said)?;
-        check(&link.client, false).await?;
-        let (before, after) = migrate(&mut link.client).await.map_err(said)?;
+        let checked = check(&link.client, false).await;
+        checked.map_err(|failure| failure.to_string())?;
+        let Migrated { before, after } = migrate(&mut link.client).await.map_err(said)?;
+        after.is_served()?;
         let installation = meta(&link.client, "installation").await.map_err(said)?;
         let bound = installation.map_or_else(
             || "bound to no installation yet".to_owned(),
             |name| format!("of installation {name:?}"),
         );
-        Ok(if before == after {
+        let (before, after) = (before.number, after.number);
+        Ok(if after > FORM {
+            format!(
+                "{database}, {bound}, has form {after} of a later build. This build, of form {FORM}, can run beside it. Nothing was changed."
+            )
+        } else if before == after {
             format!("{database}, {bound}, has form {after} already.")
         } else {
             format!("{database}, {bound}, has form {after} now; it had form {before}.")

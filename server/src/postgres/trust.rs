@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use pay_once_postgres_sql::{
-    FORM, IDENTITY, Identity, LOAD, NO_TABLES, SETTINGS, SWAP, Settings, foreign, old_form,
-};
+use pay_once_postgres_sql::{IDENTITY, Identity, LOAD, NO_TABLES, SETTINGS, SWAP, Settings, foreign};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use crate::failure::Failure;
 use crate::postgres::batch::{Batch, Entries};
-use crate::postgres::connect::{Database, Link, reason};
+use crate::postgres::connect::{Database, Link, failure};
 use crate::postgres::schema::{form, meta};
 
 /// How long the probe waits for a statement that nothing should hold up, in seconds.
@@ -22,13 +21,9 @@ const SESSION_ATTEMPTS: usize = 5;
 ///
 /// # Errors
 /// One sentence that says what is wrong and what to change.
-pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identity, String> {
-    let said = |error: tokio_postgres::Error| {
-        format!(
-            "the database cannot be asked for its settings: {}",
-            reason(&error)
-        )
-    };
+pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identity, Failure> {
+    let said =
+        |error: tokio_postgres::Error| failure("the database cannot be asked for its settings", &error);
     let row = client
         .query_one(&format!("SELECT {SETTINGS}"), &[])
         .await
@@ -48,7 +43,8 @@ pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identi
         return Err(format!(
             "--store-failover is synchronous, and synchronous_commit is {level} with synchronous_standby_names '{}': no standby has what is acknowledged. Set both, or leave the argument out",
             settings.standbys
-        ));
+        )
+        .into());
     }
     // A reload of the database's configuration does not change this session.
     client
@@ -65,16 +61,15 @@ pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identi
     })
 }
 
-/// Whether the tables are those of this build, or of a later one that added to them.
+/// Whether this build may serve the tables: they are its own, or those of a later build that lets this one run beside it.
 ///
 /// # Errors
 /// One sentence that says what to do.
-pub(crate) async fn has_tables(client: &Client) -> Result<(), String> {
-    match form(client).await {
-        Ok(Some(form)) if form >= FORM => Ok(()),
-        Ok(Some(form)) => Err(old_form(form)),
-        Ok(None) => Err(NO_TABLES.to_owned()),
-        Err(error) => Err(format!("the tables cannot be read: {}", reason(&error))),
+pub(crate) async fn has_tables(client: &Client) -> Result<(), Failure> {
+    let found = form(client).await;
+    match found.map_err(|error| failure("the tables cannot be read", &error))? {
+        Some(found) => found.is_served().map_err(Failure::Refused),
+        None => Err(NO_TABLES.to_owned().into()),
     }
 }
 
@@ -82,8 +77,8 @@ pub(crate) async fn has_tables(client: &Client) -> Result<(), String> {
 ///
 /// # Errors
 /// One sentence that says what to do.
-pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the installation cannot be read: {}", reason(&error));
+pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the installation cannot be read", &error);
     client
         .execute(
             "INSERT INTO pay_once.meta (name, value) VALUES ('installation', $1) ON CONFLICT (name) DO NOTHING",
@@ -93,7 +88,7 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
         .map_err(said)?;
     match meta(client, "installation").await.map_err(said)? {
         Some(found) if found == installation => Ok(()),
-        found => Err(foreign(found.as_deref(), installation)),
+        found => Err(foreign(found.as_deref(), installation).into()),
     }
 }
 
@@ -101,8 +96,8 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
 ///
 /// # Errors
 /// One sentence that says what is wrong.
-pub(crate) async fn probe(database: &Database) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
+pub(crate) async fn probe(database: &Database) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the probe failed", &error);
     let probed = async {
         let (first, second, third) = (
             database.connect(None).await.map_err(said)?,
@@ -115,7 +110,8 @@ pub(crate) async fn probe(database: &Database) -> Result<(), String> {
     tokio::time::timeout(Duration::from_secs(PROBE_TIMEOUT_S), probed)
         .await
         .map_err(|_| {
-            "the probe was not answered in time. A proxy that shares sessions between clients (PgBouncer in transaction mode) does that: connect to the database itself".to_owned()
+            // The network does that as well.
+            Failure::Temporary("the probe was not answered in time. A proxy that shares sessions between clients (PgBouncer in transaction mode) does that: connect to the database itself".to_owned())
         })?
 }
 
@@ -123,8 +119,8 @@ pub(crate) async fn probe(database: &Database) -> Result<(), String> {
 ///
 /// The first connection leaves a mark in its session. Then others hold transactions open: if the session can be given away, one of them
 /// has it, and the first gets another one. Each statement is one message: a prepared one is closed later, behind what is tried here.
-async fn is_one_session(first: &Client, others: &[&Client]) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe failed: {}", reason(&error));
+async fn is_one_session(first: &Client, others: &[&Client]) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the probe failed", &error);
     for attempt in 0..SESSION_ATTEMPTS {
         let mark = format!("SELECT set_config('pay_once.probe', 'first {attempt}', false)");
         first.batch_execute(&mark).await.map_err(said)?;
@@ -139,7 +135,7 @@ async fn is_one_session(first: &Client, others: &[&Client]) -> Result<(), String
             other.batch_execute("ROLLBACK").await.map_err(said)?;
         }
         if is_shared {
-            return Err("a proxy shares sessions between clients (PgBouncer in transaction mode): connect to the database itself, or through a pool in session mode".to_owned());
+            return Err("a proxy shares sessions between clients (PgBouncer in transaction mode): connect to the database itself, or through a pool in session mode".to_owned().into());
         }
     }
     Ok(())
@@ -157,8 +153,8 @@ async fn marked(client: &Client) -> Result<Option<String>, tokio_postgres::Error
 }
 
 /// Two connections insert one record: one of them wins, after the other has ended. Then one of two updates wins.
-async fn swaps_once(first: &Link, second: &Link) -> Result<(), String> {
-    let said = |error: tokio_postgres::Error| format!("the probe of the swap failed: {}", reason(&error));
+async fn swaps_once(first: &Link, second: &Link) -> Result<(), Failure> {
+    let said = |error: tokio_postgres::Error| failure("the probe of the swap failed", &error);
     // No attempt has this id: it is no digest.
     let id = vec![0u8; 16];
     let one = |expected: Option<i64>, version: i64| Batch {
@@ -202,6 +198,7 @@ async fn swaps_once(first: &Link, second: &Link) -> Result<(), String> {
     } else {
         Err(format!(
             "the probe of the swap failed: it was applied {applied:?} times, and [1, 1, 0, 0, 1, 0] is right"
-        ))
+        )
+        .into())
     }
 }

@@ -49,8 +49,15 @@ pub(super) async fn serve(shared: Arc<Shared>, channels: Channels) {
     let (committed, to_tell) = mpsc::unbounded_channel();
     let writes = Arc::new(Mutex::new(channels.writes));
     let mut tasks = tokio::task::JoinSet::new();
+    let writers = Arc::default();
     for _ in 0..WRITERS {
-        tasks.spawn(write(Arc::clone(&shared), Arc::clone(&writes), committed.clone()));
+        let kept = Kept::new(Arc::clone(&shared), SWAP, Arc::clone(&writers));
+        tasks.spawn(write(
+            kept,
+            Arc::clone(&shared),
+            Arc::clone(&writes),
+            committed.clone(),
+        ));
     }
     drop(committed);
     tasks.spawn(load(Arc::clone(&shared), channels.loads));
@@ -61,15 +68,19 @@ pub(super) async fn serve(shared: Arc<Shared>, channels: Channels) {
 
 /// Carries swaps out, in groups, until nobody can ask for any more.
 async fn write(
+    mut kept: Kept,
     shared: Arc<Shared>,
     writes: Arc<Mutex<mpsc::UnboundedReceiver<Write>>>,
     committed: mpsc::UnboundedSender<Vec<AttemptId>>,
 ) {
-    let mut kept = Kept::new(Arc::clone(&shared), SWAP);
+    kept.warm_up().await;
     let mut group = Vec::new();
     loop {
-        if group.is_empty() && writes.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
-            return;
+        if group.is_empty() {
+            kept.is_of_use().await;
+            if writes.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
+                return;
+            }
         }
         let (now, later) = split_twice(std::mem::take(&mut group), |write: &Write| write.swap.id);
         group = later;
@@ -145,7 +156,8 @@ async fn swap(kept: &mut Kept, shared: &Shared, group: &[Write]) -> Option<BTree
 
 /// Reads records, many with one statement, until nobody can ask for any more.
 async fn load(shared: Arc<Shared>, mut loads: mpsc::UnboundedReceiver<Load>) {
-    let mut kept = Kept::new(Arc::clone(&shared), LOAD);
+    let mut kept = Kept::new(Arc::clone(&shared), LOAD, Arc::default());
+    kept.warm_up().await;
     let (mut group, mut unknowns) = (Vec::new(), 0);
     while loads.recv_many(&mut group, GROUP_MAX).await > 0 {
         let ids: BTreeSet<[u8; 16]> = group.iter().map(|load| load.id.to_bytes()).collect();

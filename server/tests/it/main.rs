@@ -22,6 +22,7 @@ mod world;
 mod backup;
 mod clocks;
 mod config_check;
+mod console;
 mod convergence;
 mod counters;
 mod crash;
@@ -40,6 +41,8 @@ mod overload;
 mod ports;
 #[cfg(feature = "postgres-tests")]
 mod postgres;
+#[cfg(feature = "postgres-tests")]
+mod postgres_search;
 mod power;
 mod power_store;
 mod psp_places;

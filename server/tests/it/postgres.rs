@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A database server of its own.
 pub(crate) struct Cluster {
     dir: Dir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     settings: Vec<String>,
     running: Option<Child>,
     /// What `--store` takes.
@@ -55,10 +55,24 @@ impl Cluster {
 
     /// The same, with tables.
     pub(crate) fn migrated() -> Self {
+        Self::migrated_by(None)
+    }
+
+    /// The same, with the tables of another build.
+    pub(crate) fn migrated_by(binary: Option<&str>) -> Self {
         let cluster = Self::start(&[]);
-        let said = cluster.pay_once(&["migrate"]);
+        let mut migrate = binary.map_or_else(command, Command::new);
+        let said = migrate
+            .args(["migrate", "--store", &cluster.url])
+            .output()
+            .unwrap();
         assert!(said.status.success(), "{}", text(&said));
         cluster
+    }
+
+    /// What `--store` takes if the database is reached by this address.
+    pub(crate) fn url_through(&self, address: SocketAddr) -> String {
+        format!("postgres://postgres@{address}/postgres?sslmode=disable")
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -191,9 +205,9 @@ fn a_database_without_tables_or_of_another_installation_is_refused() {
     let said = cluster.refused();
     assert!(said.contains("run `pay-once migrate` first"), "{said}");
     let said = text(&cluster.pay_once(&["migrate"]));
-    assert!(said.contains("has form 1 now"), "{said}");
+    assert!(said.contains("has form 2 now"), "{said}");
     let said = text(&cluster.pay_once(&["migrate"]));
-    assert!(said.contains("has form 1 already"), "{said}");
+    assert!(said.contains("has form 2 already"), "{said}");
     cluster.psql("INSERT INTO pay_once.meta VALUES ('installation', 'another')");
     let said = cluster.refused();
     assert!(
@@ -357,21 +371,28 @@ fn a_server_hears_which_record_another_one_has_written() {
     };
     let (writes, hears) = (open(), open());
     let id = AttemptId::from_bytes([7; 16]);
-    let swap = Swap {
+    let swap = |version: u64| Swap {
         id,
-        expected_version: None,
-        version: RecordVersion::new(1),
+        expected_version: (version > 1).then(|| RecordVersion::new(version - 1)),
+        version: RecordVersion::new(version),
         wake_at_ms: None,
         bytes: vec![7],
         entry: entry(),
     };
     block_on(async {
-        // Both listen: the first word of each is that any record may have changed.
-        let first = (writes.changed().await, hears.changed().await);
-        assert_eq!(first, (Changed::Unheard, Changed::Unheard));
-        assert_eq!(writes.swap(swap).await, Swapped::Applied);
+        let writing = async {
+            // The other one may not listen yet.
+            for version in 1.. {
+                assert_eq!(writes.swap(swap(version)).await, Swapped::Applied);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
         let heard = async { while hears.changed().await != Changed::Record(id) {} };
-        tokio::time::timeout(PATIENCE, heard).await.unwrap();
+        let heard = tokio::time::timeout(PATIENCE, heard);
+        tokio::select! {
+            heard = heard => heard.unwrap(),
+            () = writing => {}
+        }
         assert_eq!(hears.load(id).await.unwrap(), Some(vec![7]));
     });
 }

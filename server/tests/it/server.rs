@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,6 +14,13 @@ use pay_once_suite::loopback::own_ip;
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
+
+/// How long a start may take.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a process may take to end whose start has failed.
+const END_LIMIT: Duration = Duration::from_secs(5);
+/// The exit status that asks a supervisor for another start (`docs/operating.md`).
+const START_AGAIN: i32 = 75;
 
 /// A directory that goes away with its owner.
 pub(crate) struct Dir(PathBuf);
@@ -41,7 +49,11 @@ impl Drop for Dir {
 
 /// The command that starts the binary, with nothing of this process's environment that configures it.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pay-once"));
+    command_of(env!("CARGO_BIN_EXE_pay-once"))
+}
+
+fn command_of(binary: &str) -> Command {
+    let mut command = Command::new(binary);
     for name in ["LISTEN", "DATA", "CONFIG", "TIME_BUDGET_MS", "LOG"] {
         command.env_remove(format!("PAY_ONCE_{name}"));
     }
@@ -56,8 +68,14 @@ pub(crate) const OPERATOR: (&str, &str) = ("Authorization", "Bearer sandbox_oper
 /// Environment variable that says how many files a server may have open.
 pub(crate) const OPEN_FILES: &str = "IT_OPEN_FILES";
 
-/// The same, with no more open files than the environment says.
+/// Environment variable that names another build's binary.
+pub(crate) const BINARY: &str = "IT_BINARY";
+
+/// The same, with no more open files than the environment says, or of the build that it names.
 fn limited(environment: &[(String, String)]) -> Command {
+    if let Some((_, binary)) = environment.iter().find(|(name, _)| name == BINARY) {
+        return command_of(binary);
+    }
     if !environment.iter().any(|(name, _)| name == OPEN_FILES) {
         return command();
     }
@@ -116,7 +134,8 @@ impl Server {
             &data,
             listen,
             &output,
-        );
+        )
+        .unwrap_or_else(|status| panic!("no start: {status}: {}", said(&output)));
         Self {
             child,
             readers,
@@ -139,7 +158,8 @@ impl Server {
         let (data, output) = (Dir::new(), Arc::default());
         let listen = Some(any_ports());
         let (child, readers, address, sandbox, operators) =
-            spawn(shell, &arguments, &[], &data, listen, &output);
+            spawn(shell, &arguments, &[], &data, listen, &output)
+                .unwrap_or_else(|status| panic!("no start: {status}: {}", said(&output)));
         Self {
             child,
             readers,
@@ -185,6 +205,32 @@ impl Server {
 
     /// Starts again on the same data and the same ports.
     pub(crate) fn restart(&mut self) {
+        let restarted = self.try_restart();
+        restarted.unwrap_or_else(|status| panic!("no restart: {status}: {}", self.output()));
+    }
+
+    /// The same as a supervisor does it: a start that asks for another one gets it, within `limit`.
+    pub(crate) fn supervised_restart(&mut self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while let Err(status) = self.try_restart() {
+            assert_eq!(status.code(), Some(START_AGAIN), "{}", self.output());
+            assert!(
+                Instant::now() < until,
+                "no restart within {limit:?}: {}",
+                self.output()
+            );
+        }
+    }
+
+    /// Gives the next start the binary of another build, or that of this one.
+    pub(crate) fn set_binary(&mut self, binary: Option<&str>) {
+        self.environment.retain(|(name, _)| name != BINARY);
+        let binary = binary.map(|binary| (BINARY.to_owned(), binary.to_owned()));
+        self.environment.extend(binary);
+    }
+
+    /// The same. The status that it ended with, if it does not serve.
+    pub(crate) fn try_restart(&mut self) -> Result<(), ExitStatus> {
         let listen = Some((self.address.clone(), self.sandbox.clone()));
         let arguments = without_listen(&self.arguments);
         let (child, readers, address, sandbox, operators) = spawn(
@@ -194,11 +240,12 @@ impl Server {
             &self.data,
             listen,
             &self.output,
-        );
+        )?;
         assert_eq!((&address, &sandbox), (&self.address, &self.sandbox));
         self.child = child;
         self.readers = readers;
         self.operators = operators;
+        Ok(())
     }
 
     /// The process.
@@ -228,7 +275,7 @@ impl Server {
 
     /// Everything written to standard output and standard error since the first start.
     pub(crate) fn output(&self) -> String {
-        String::from_utf8(self.output.lock().unwrap().clone()).unwrap()
+        said(&self.output)
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -359,6 +406,7 @@ fn without_listen(arguments: &[String]) -> Vec<String> {
 
 type Spawned = (Child, Vec<JoinHandle<()>>, String, String, String);
 
+/// A process that serves, or the status that it ended with.
 fn spawn(
     mut command: Command,
     arguments: &[String],
@@ -366,7 +414,7 @@ fn spawn(
     data: &Dir,
     listen: Option<(String, String)>,
     output: &Arc<Mutex<Vec<u8>>>,
-) -> Spawned {
+) -> Result<Spawned, ExitStatus> {
     let has_sandbox = !arguments.iter().any(|a| a == "--config");
     command.args(arguments).arg("--data").arg(data.path());
     if let Some((address, sandbox)) = &listen {
@@ -382,39 +430,63 @@ fn spawn(
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let stderr = keep(child.stderr.take().unwrap(), output);
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut after = |what: &str| {
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        output.lock().unwrap().extend_from_slice(line.as_bytes());
-        match line.trim_end().strip_prefix(what) {
-            Some(rest) => rest.to_owned(),
-            None => {
-                let _ = child.kill();
-                let _ = child.wait();
-                let said = output.lock().unwrap().clone();
-                panic!("instead of \"{what}…\": {}", String::from_utf8_lossy(&said));
-            }
+    let stderr = keep(child.stderr.take().unwrap(), output, None);
+    let (sent, lines) = channel();
+    let stdout = keep(child.stdout.take().unwrap(), output, Some(sent));
+    let until = Instant::now() + START_LIMIT;
+    let listening = || -> Option<(String, String, String)> {
+        let address = after(&lines, until, "listening on http://")?;
+        let sandbox = if has_sandbox {
+            after(&lines, until, "sandbox PSP on http://")?
+        } else {
+            String::new()
+        };
+        let operators = after(&lines, until, "operators on http://")?;
+        Some((address, sandbox, operators))
+    };
+    let found = listening();
+    let readers = vec![stderr, stdout];
+    let Some((address, sandbox, operators)) = found else {
+        let until = Instant::now() + END_LIMIT;
+        while child.try_wait().unwrap().is_none() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
         }
+        let _ = child.kill();
+        let status = child.wait().unwrap();
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        return Err(status);
     };
-    let address = after("listening on http://");
-    let sandbox = if has_sandbox {
-        after("sandbox PSP on http://")
-    } else {
-        String::new()
-    };
-    let operators = after("operators on http://");
-    let readers = vec![stderr, keep(stdout, output)];
-    (child, readers, address, sandbox, operators)
+    Ok((child, readers, address, sandbox, operators))
 }
 
-fn keep(mut from: impl Read + Send + 'static, output: &Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
+/// What follows these words in the next line. `None`: no line, or another one.
+fn after(lines: &Receiver<String>, until: Instant, what: &str) -> Option<String> {
+    let line = lines
+        .recv_timeout(until.saturating_duration_since(Instant::now()))
+        .ok()?;
+    line.trim_end().strip_prefix(what).map(str::to_owned)
+}
+
+fn said(output: &Mutex<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&output.lock().unwrap()).into_owned()
+}
+
+/// Keeps everything that is written, and sends its lines.
+fn keep(
+    from: impl Read + Send + 'static,
+    output: &Arc<Mutex<Vec<u8>>>,
+    lines: Option<Sender<String>>,
+) -> JoinHandle<()> {
     let output = Arc::clone(output);
     thread::spawn(move || {
-        let mut chunk = [0; 8192];
-        while let Ok(read @ 1..) = from.read(&mut chunk) {
-            output.lock().unwrap().extend_from_slice(&chunk[..read]);
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while let Ok(1..) = from.read_until(b'\n', &mut line) {
+            output.lock().unwrap().extend_from_slice(&line);
+            // Nobody reads any further than the first lines.
+            let text = String::from_utf8_lossy(&line).into_owned();
+            lines.as_ref().map(|lines| lines.send(text));
+            line.clear();
         }
     })
 }

@@ -223,7 +223,8 @@ impl Turn<'_> {
                 self.server(server).add(Job { origin, phase });
                 Ok(())
             }
-            (Reply::Nothing | Reply::Now(_), _) => Ok(()),
+            // Nobody looks in this tier.
+            (Reply::Nothing | Reply::Now(_) | Reply::Look { .. }, _) => Ok(()),
         }
     }
 

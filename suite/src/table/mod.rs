@@ -6,6 +6,7 @@ mod expiry;
 mod http;
 mod keys;
 mod lifecycle;
+mod looks;
 mod parallel;
 mod people;
 mod refusals;
@@ -37,6 +38,7 @@ pub fn cases() -> Vec<Case> {
         expiry::cases(),
         people::cases(),
         rejected::cases(),
+        looks::cases(),
     ]
     .into_iter()
     .flatten()
