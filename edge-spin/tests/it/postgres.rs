@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::proxy::Proxy;
-use crate::world::{Host, Mode, SWEEP_KEY, World, body, until};
+use crate::world::{Host, Mode, SWEEP_KEY, World, artifact, body, until};
 
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -202,6 +202,20 @@ fn a_manual_payment_is_five_writes() {
     let after = host.counters();
     let of = |counters: &Value| counters["postgres_writes"].as_u64().unwrap();
     assert_eq!(of(&after) - of(&before), 5, "{before} {after}");
+}
+
+/// A host that does not offer an interface starts no component that imports it.
+#[test]
+fn each_flavour_imports_its_own_stores_alone() {
+    for (component, has) in [
+        ("PAY_ONCE_SPIN_POSTGRES", [true, false, false]),
+        ("PAY_ONCE_SPIN_COMPONENT", [false, true, true]),
+    ] {
+        let bytes = std::fs::read(artifact(component)).unwrap();
+        let names = ["spin:postgres/", "spin:sqlite/", "wasi:keyvalue/"];
+        let imports = names.map(|name| bytes.windows(name.len()).any(|window| window == name.as_bytes()));
+        assert_eq!(imports, has, "{component}");
+    }
 }
 
 #[test]
