@@ -130,8 +130,8 @@ impl Found {
             let Some(loss) = losses.reduce(Loss::and) else {
                 continue;
             };
-            let declared = expected.losses.get(psp);
-            if declared.map(|declared| declared.and(loss)) != declared.copied() || declared.is_none() {
+            let covers = |declared: &Loss| declared.and(loss) == *declared;
+            if !expected.losses.get(psp).is_some_and(covers) {
                 let (begins, restored) = (loss.begins_ms.get(), loss.restored_ms.get());
                 return Err(format!(
                     "a server has noted that payments may be missing since a restore: write \"loss\": {{\"begins_ms\": {begins}, \"restored_ms\": {restored}}} for the PSP {psp:?} into config, until its payments are compared and a server was started with --reconciled {psp}:{restored}"

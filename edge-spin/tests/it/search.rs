@@ -96,7 +96,10 @@ fn what_a_server_of_an_older_build_wrote_is_indexed_by_the_sweep() {
 fn is_mended(host: &Host, old: &[String; 2]) {
     assert!(ids(&search(host, &[], "state=created")).is_empty());
     let new = create(host, "k3");
-    assert_eq!(ids(&search(host, &[], "state=created")), [new.clone()]);
+    assert_eq!(
+        ids(&search(host, &[], "state=created")),
+        std::slice::from_ref(&new)
+    );
     let swept = host.sweep(SWEEP_KEY);
     assert_eq!(swept.json()["indexed"], 2, "{swept:?}");
     let mut found = ids(&search(host, &[], "state=created"));
