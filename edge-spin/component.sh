@@ -3,16 +3,19 @@
 # A toolchain that has wasm32-wasip2 is used as it is (rustup target add wasm32-wasip2). Otherwise Debian's rustc-web,
 # cargo-web and rust-web-src build a core module with the standard library from source, wasm-opt makes it smaller, and
 # host/src/bin/componentize.rs makes a component of it; as root they are installed first.
-# CRATE and PROFILE: another crate of this workspace (the benchmark's), another profile.
+# CRATE and PROFILE: another crate of this workspace (the benchmark's), another profile. FEATURES: another flavour (postgres).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 crate=${CRATE:-pay-once-spin} profile=${PROFILE:-component}
-name=${crate//-/_}.wasm
+features=${FEATURES:-}
+built=${crate//-/_}.wasm name=${crate//-/_}${features:+.$features}.wasm
 target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_PROFILE_COMPONENT_DEBUG=false
 
 if ls "$(rustc --print target-libdir --target wasm32-wasip2 2>/dev/null)"/libcore-*.rlib >/dev/null 2>&1; then
-  cargo build --locked -p "$crate" --lib --target wasm32-wasip2 --profile "$profile" >&2
+  cargo build --locked -p "$crate" --features "$features" --lib --target wasm32-wasip2 --profile "$profile" >&2
+  # The flavours of a crate have one name.
+  [ "$name" = "$built" ] || cp "$target_dir/wasm32-wasip2/$profile/$built" "$target_dir/wasm32-wasip2/$profile/$name"
   echo "$target_dir/wasm32-wasip2/$profile/$name"
   exit
 fi
@@ -41,7 +44,7 @@ if ! [ -x $wasm_opt ]; then
 fi
 
 out=$target_dir/fallback
-module=$out/wasm32-unknown-unknown/$profile/$name
+module=$out/wasm32-unknown-unknown/$profile/$built
 # /usr/bin first, so that cargo finds Debian's rustc and not a rustup proxy, which would download. A panic is a trap
 # without words: its words would be a tenth of the component; derived Debug is printed by its names only. Names stay for
 # wasm-opt, which drops them.
@@ -49,7 +52,7 @@ env -u RUSTUP_TOOLCHAIN PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTR
   CARGO_UNSTABLE_BUILD_STD=std,panic_abort CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size \
   RUSTFLAGS="-Zlocation-detail=none -Zfmt-debug=shallow -Zunstable-options -Cpanic=immediate-abort" CARGO_PROFILE_COMPONENT_STRIP=none \
   CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22 \
-  /usr/bin/cargo build --locked -p "$crate" --lib --target wasm32-unknown-unknown --profile "$profile" >&2
+  /usr/bin/cargo build --locked -p "$crate" --features "$features" --lib --target wasm32-unknown-unknown --profile "$profile" >&2
 CARGO_TARGET_DIR=$target_dir/spin-host cargo build --locked --manifest-path edge-spin/host/Cargo.toml --bin componentize >&2
 
 # A minute's work, so only for another module.

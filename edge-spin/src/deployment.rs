@@ -12,7 +12,7 @@ use crate::ports::{FinalsWhen, MeasuresTo};
 pub struct Variables {
     /// `config`: the document, as JSON.
     pub config: String,
-    /// `store`: `sqlite` or `key-value`.
+    /// `store`: `sqlite`, `key-value` or `postgres`.
     pub store: String,
     /// `finals`: `off`, `fallback` or `first`.
     pub finals: String,
@@ -37,13 +37,15 @@ pub struct Deployment {
     pub sweep_digest: Option<[u8; 32]>,
 }
 
-/// The two authorities.
+/// The authorities. A build has the first two, or the third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     /// `spin:sqlite`.
     Sqlite,
     /// `wasi:keyvalue`, if it passes the probe.
     KeyValue,
+    /// `spin:postgres`, if the database passes its checks.
+    Postgres,
 }
 
 impl Variables {
@@ -89,9 +91,10 @@ impl Deployment {
             store: match variables.store.as_str() {
                 "sqlite" => StoreKind::Sqlite,
                 "key-value" => StoreKind::KeyValue,
+                "postgres" => StoreKind::Postgres,
                 other => {
                     return Err(format!(
-                        "the variable store is \"{other}\"; it is sqlite or key-value"
+                        "the variable store is \"{other}\"; it is sqlite, key-value or postgres"
                     ));
                 }
             },

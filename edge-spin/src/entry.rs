@@ -11,20 +11,19 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::Full;
 use spin_sdk::http::{IntoResponse, Request, Response};
-use spin_sdk::variables;
 
-use crate::deployment::{Deployment, StoreKind, Variables};
+use crate::deployment::{Deployment, Variables};
 use crate::finals::SpinFinals;
+use crate::flavour::{self, ChosenStore, variable};
 use crate::front;
 use crate::outbound::WasiPsp;
 use crate::ports::{Line, World};
 use crate::server::Server;
-use crate::stores::AnyStore;
 use crate::sweep::{BEHIND_REQUEST_MAX, EVERY_MS};
 use crate::wasi::{WasiWorld, nudged};
 use pay_once_core::UnixMillis;
 
-type SpinServer = Server<WasiWorld, AnyStore, WasiPsp<WasiWorld>, SpinFinals>;
+type SpinServer = Server<WasiWorld, ChosenStore, WasiPsp<WasiWorld>, SpinFinals>;
 
 struct Instance {
     server: Rc<SpinServer>,
@@ -61,10 +60,7 @@ async fn instance() -> Result<Rc<Instance>, String> {
     }
     let deployment = deployment().await?;
     let world = Rc::new(WasiWorld::default());
-    let store = match deployment.store {
-        StoreKind::Sqlite => AnyStore::sqlite(&deployment.config.installation),
-        StoreKind::KeyValue => AnyStore::key_value(Rc::clone(&world)),
-    };
+    let store = flavour::store(&deployment, &world).await?;
     let psp = WasiPsp::new(Rc::clone(&world));
     let finals = SpinFinals::new(deployment.finals);
     let instance = Rc::new(Instance {
@@ -91,17 +87,6 @@ async fn deployment() -> Result<Deployment, String> {
         secrets.insert(name, secret);
     }
     Deployment::read(&variables, &secrets)
-}
-
-async fn variable(name: &str) -> Result<String, String> {
-    variables::get(name)
-        .await
-        // Spin's own words would repeat the name, and somebody may have put the secret itself where its name belongs.
-        .map_err(|_| {
-            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            let shown = if is_name { name } else { "that config names" };
-            format!("the variable {shown}: it is not declared in spin.toml, or its provider does not answer")
-        })
 }
 
 /// Behind the answer, now and then: what a crash left in doubt is found without anybody's help.

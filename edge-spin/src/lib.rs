@@ -17,14 +17,19 @@
 
 pub mod bucket;
 mod calls;
+mod decoded;
 pub mod deployment;
 #[cfg(target_family = "wasm")]
 pub mod entry;
 pub mod finals;
+#[cfg(target_family = "wasm")]
+mod flavour;
 pub mod front;
 pub mod key_value;
 pub mod outbound;
 pub mod ports;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod probe;
 mod reports;
 pub mod server;

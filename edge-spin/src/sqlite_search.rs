@@ -1,9 +1,10 @@
 //! Searches the columns beside the records, and makes them where they are missing. The statements are those of the server's embedded
 //! store.
 
-use pay_once_core::{Ask, AttemptId, Found, Place, Record, Row, Search, SearchError, UnixMillis, Walk};
+use pay_once_core::{Ask, AttemptId, Found, Place, Row, Search, SearchError, UnixMillis, Walk};
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
+use crate::decoded::decoded;
 use crate::ports::{Line, World};
 use crate::wasi::WasiWorld;
 
@@ -102,15 +103,6 @@ fn read(row: &RowResult, merchant: &str) -> Option<Row> {
         id,
     };
     Some((place, decoded(id, row.get(2)?)))
-}
-
-/// A record that cannot be used is found by nobody.
-fn decoded(id: AttemptId, bytes: &[u8]) -> Option<Record> {
-    let log = |why: &pay_once_core::RecordError| {
-        let line = format!("a record is refused, and no search finds it: {why}");
-        WasiWorld::default().log(&Line::error(Some(id), &line));
-    };
-    Record::decode(id, bytes).inspect_err(log).ok()
 }
 
 /// Makes the columns of some records that a build without them has written. Says of how many.

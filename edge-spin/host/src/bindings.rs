@@ -6,6 +6,8 @@ wasmtime::component::bindgen!({
     imports: { default: async | trappable },
     with: {
         "spin:sqlite/sqlite.connection": crate::sqlite::Connection,
+        "spin:postgres/postgres.connection": crate::postgres::Connection,
+        "spin:postgres/postgres.connection-builder": crate::postgres::Builder,
         "spin:key-value/key-value.store": crate::key_value::Store,
         "wasi:keyvalue/store.bucket": crate::key_value::Store,
         "wasi:keyvalue/atomics.cas": crate::key_value::Cas,

@@ -9,6 +9,10 @@ pub struct Counters {
     pub sqlite_writes: AtomicU64,
     /// Statements of `spin:sqlite` that changed none.
     pub sqlite_reads: AtomicU64,
+    /// Statements of `spin:postgres` that changed rows and gave them.
+    pub postgres_writes: AtomicU64,
+    /// Other statements of `spin:postgres` that succeeded.
+    pub postgres_reads: AtomicU64,
     /// Swaps of `wasi:keyvalue` that were applied, whatever was reported.
     pub swaps: AtomicU64,
     /// Values set without a condition.
@@ -29,6 +33,8 @@ impl Counters {
         serde_json::json!({
             "sqlite_writes": get(&self.sqlite_writes),
             "sqlite_reads": get(&self.sqlite_reads),
+            "postgres_writes": get(&self.postgres_writes),
+            "postgres_reads": get(&self.postgres_reads),
             "swaps": get(&self.swaps),
             "sets": get(&self.sets),
             "deletes": get(&self.deletes),

@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{
 
 use crate::counters::Counters;
 use crate::key_value::Backend;
+use crate::postgres::Pools;
 
 /// What all instances share.
 pub struct Shared {
@@ -21,6 +22,7 @@ pub struct Shared {
     pub variables: BTreeMap<String, String>,
     pub allow: Vec<String>,
     pub counters: Arc<Counters>,
+    pub postgres: Pools,
 }
 
 /// One instance's.

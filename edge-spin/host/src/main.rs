@@ -5,6 +5,8 @@ mod bindings;
 mod counters;
 mod host;
 mod key_value;
+mod postgres;
+mod postgres_values;
 mod redis_kv;
 mod serve;
 mod sqlite;
@@ -97,6 +99,7 @@ async fn run(arguments: Arguments) -> wasmtime::Result<()> {
         variables,
         allow: arguments.allow,
         counters,
+        postgres: postgres::Pools::default(),
     };
     serve::serve(&arguments.component, arguments.listen, Arc::new(shared)).await
 }

@@ -61,6 +61,11 @@ fn a_key_value_store_whose_swap_is_right_has_one_winner_each() {
 }
 
 #[test]
+fn postgres_has_one_winner_each() {
+    one_winner_each(Mode::Postgres);
+}
+
+#[test]
 fn spins_default_key_value_store_is_refused_and_nothing_is_kept_in_it() {
     let world = World::new(Mode::SqliteKv);
     let host = world.host();

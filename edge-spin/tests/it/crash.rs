@@ -197,3 +197,8 @@ fn kill_9_under_load_on_sqlite() {
 fn kill_9_under_load_on_redis() {
     crashes(Mode::Redis);
 }
+
+#[test]
+fn kill_9_under_load_on_postgres() {
+    crashes(Mode::Postgres);
+}

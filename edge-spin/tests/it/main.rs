@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod cluster;
 #[path = "../../../server/tests/it/http.rs"]
 #[allow(
     dead_code,
@@ -20,6 +21,7 @@ mod http;
     reason = "the oracle of server's tests; not all of it is used here"
 )]
 mod oracle;
+mod proxy;
 #[path = "../../../server/tests/it/random.rs"]
 mod random;
 mod transport;
@@ -32,6 +34,7 @@ mod fresh;
 mod installation;
 mod openapi;
 mod outside;
+mod postgres;
 mod ratio;
 mod reports;
 mod scripted;

@@ -69,6 +69,7 @@ fn without_a_deployment_nobody_is_served() {
         ("config", r#"{"merchants": {}, "psps": {}}"#),
         ("config", "not json"),
         ("store", "redis"),
+        ("store", "postgres"),
     ] {
         let mut world = World::new(Mode::Sqlite);
         world.variables.insert(name.to_owned(), value.to_owned());

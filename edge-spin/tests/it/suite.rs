@@ -37,7 +37,7 @@ fn health_is_shown_to_get_and_head(address: &str) {
 fn passes(mode: Mode) {
     let listen = free_address().unwrap();
     let world = World::with_webhooks_to(mode, &listen.to_string());
-    let host = world.host_of(&artifact("PAY_ONCE_SPIN_COMPONENT"), listen);
+    let host = world.host_of(&world.component(), listen);
     check(&host.address, &world);
 }
 
@@ -54,6 +54,11 @@ fn the_suite_passes_on_redis() {
 #[test]
 fn the_suite_passes_on_a_key_value_store_whose_swap_is_right() {
     passes(Mode::Correct);
+}
+
+#[test]
+fn the_suite_passes_on_postgres() {
+    passes(Mode::Postgres);
 }
 
 struct Spin(Child);

@@ -35,7 +35,7 @@ fn captures(world: &World, id: &str) -> u64 {
 
 #[test]
 fn a_sweep_that_is_asked_for_ends_it() {
-    for mode in [Mode::Sqlite, Mode::Redis, Mode::Correct] {
+    for mode in [Mode::Sqlite, Mode::Redis, Mode::Correct, Mode::Postgres] {
         let world = World::new(mode);
         let mut host = world.host();
         let id = orphan(&world, &mut host, "orphan");
@@ -59,7 +59,7 @@ fn asked_for(host: &Host) -> u64 {
 /// A sweep between two operations moves what the index has of the attempt; the second operation is found all the same.
 #[test]
 fn what_comes_after_a_sweep_is_found_by_the_next() {
-    for mode in [Mode::Correct, Mode::Redis, Mode::Sqlite] {
+    for mode in [Mode::Correct, Mode::Redis, Mode::Sqlite, Mode::Postgres] {
         let world = World::new(mode);
         let mut host = world.host();
         let created = host.post("/attempts", "k", &body("k", "pm_card_visa"));

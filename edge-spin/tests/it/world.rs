@@ -17,6 +17,7 @@ use pay_once_suite::environment::{self, Secrets};
 use pay_once_suite::loopback::free_address;
 use serde_json::{Value, json};
 
+use crate::cluster::Cluster;
 use crate::http::{self, Answer};
 
 /// The key that sweeps are asked for with.
@@ -33,6 +34,8 @@ pub(crate) enum Mode {
     Correct,
     /// The key-value mode on Spin's default backend, which must be refused.
     SqliteKv,
+    /// The other flavour, on a PostgreSQL server.
+    Postgres,
 }
 
 pub(crate) struct World {
@@ -40,6 +43,9 @@ pub(crate) struct World {
     mode: Mode,
     pub(crate) sandbox: String,
     redis: Option<(Child, u16)>,
+    database: Option<Cluster>,
+    /// Where the component reaches the database.
+    database_place: String,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) allow: bool,
 }
@@ -64,17 +70,33 @@ fn digest(key: &str) -> String {
 
 impl World {
     pub(crate) fn new(mode: Mode) -> Self {
+        let world = Self::without_tables_in(mode);
+        if let Some(database) = &world.database {
+            database.pay_once("migrate");
+        }
+        world
+    }
+
+    /// On a database that `pay-once migrate` has not seen.
+    pub(crate) fn without_tables() -> Self {
+        Self::without_tables_in(Mode::Postgres)
+    }
+
+    fn without_tables_in(mode: Mode) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("pay-once-spin-{}-{serial}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         let redis = (mode == Mode::Redis).then(|| redis(&dir));
+        let database = (mode == Mode::Postgres).then(|| Cluster::start(&dir));
         let mut world = Self {
             dir,
             mode,
             sandbox: String::new(),
             redis,
+            database_place: database.as_ref().map_or_else(String::new, Cluster::address),
+            database,
             variables: BTreeMap::new(),
             allow: true,
         };
@@ -99,14 +121,19 @@ impl World {
 
     fn configure(&mut self) {
         let config = environment::config(&format!("http://{}", self.sandbox), &Secrets::default());
-        let store = if self.mode == Mode::Sqlite {
-            "sqlite"
-        } else {
-            "key-value"
+        let store = match self.mode {
+            Mode::Sqlite => "sqlite",
+            Mode::Postgres => "postgres",
+            Mode::Redis | Mode::Correct | Mode::SqliteKv => "key-value",
         };
         for (name, value) in [
             ("config", config.to_string().as_str()),
             ("store", store),
+            (
+                "postgres_url",
+                &format!("postgres://postgres@{}/postgres", self.database_place),
+            ),
+            ("postgres_identity", ""),
             ("finals", "fallback"),
             ("measures", "off"),
             ("sweep_key_sha256", &digest(SWEEP_KEY)),
@@ -122,7 +149,34 @@ impl World {
 
     /// Starts a host process over this world's stores.
     pub(crate) fn host(&self) -> Host {
-        self.host_of(&artifact("PAY_ONCE_SPIN_COMPONENT"), free_address().unwrap())
+        self.host_of(&self.component(), free_address().unwrap())
+    }
+
+    /// The flavour of the component that has this store.
+    pub(crate) fn component(&self) -> String {
+        artifact(match self.mode {
+            Mode::Postgres => "PAY_ONCE_SPIN_POSTGRES",
+            _ => "PAY_ONCE_SPIN_COMPONENT",
+        })
+    }
+
+    pub(crate) fn database(&self) -> &Cluster {
+        self.database.as_ref().unwrap()
+    }
+
+    pub(crate) fn database_mut(&mut self) -> &mut Cluster {
+        self.database.as_mut().unwrap()
+    }
+
+    /// For whoever stops it while this world is used.
+    pub(crate) fn take_database(&mut self) -> Cluster {
+        self.database.take().unwrap()
+    }
+
+    /// The component reaches the database by another way.
+    pub(crate) fn reach_database_at(&mut self, address: &str) {
+        address.clone_into(&mut self.database_place);
+        self.configure();
     }
 
     pub(crate) fn host_of(&self, component: &str, listen: SocketAddr) -> Host {
@@ -139,6 +193,7 @@ impl World {
             .arg(variables);
         if self.allow {
             command.args(["--allow", &format!("http://{}", self.sandbox)]);
+            command.args(["--allow", &format!("postgres://{}", self.database_place)]);
         }
         match (self.mode, &self.redis) {
             (Mode::Redis, Some((_, port))) => {
@@ -164,10 +219,14 @@ impl World {
         self.dir.join("stderr")
     }
 
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
     /// The structured lines of the log of this world's hosts.
     pub(crate) fn log(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.log_path()).unwrap_or_default();
-        text.lines()
+        self.stderr()
+            .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
     }
@@ -200,6 +259,7 @@ impl Drop for World {
             let _ = redis.kill();
             let _ = redis.wait();
         }
+        drop(self.database.take());
         if thread::panicking() {
             eprintln!("{}", std::fs::read_to_string(self.log_path()).unwrap_or_default());
         }

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use pay_once_core::{AttemptId, IndexEntry, Swap, Swapped};
+use pay_once_postgres_sql::{signed, text};
 use tokio_postgres::types::ToSql;
 
-/// Longest text of a column that is indexed, in characters: that of an order id.
-const TEXT_CHARS_MAX: usize = 255;
-
-/// The arguments of [`super::schema::SWAP`], one element for each swap, in the order of the ids.
+/// The arguments of [`pay_once_postgres_sql::SWAP`], one element for each swap, in the order of the ids.
 ///
 /// Servers that swap the same records take PostgreSQL's row locks in one order, so that they do not wait for each other in a circle.
 #[derive(Debug, Default)]
@@ -48,15 +46,6 @@ impl Entries {
     }
 }
 
-/// As a column can have it: PostgreSQL takes no character U+0000, and an index no text of any length. Two texts that become one here are
-/// told apart by their records.
-pub(super) fn text(text: &str) -> String {
-    text.chars()
-        .take(TEXT_CHARS_MAX)
-        .map(|letter| if letter == '\0' { '\u{fffd}' } else { letter })
-        .collect()
-}
-
 impl Batch {
     /// Of swaps of different records.
     pub(super) fn of<'a>(swaps: impl Iterator<Item = &'a Swap>) -> Self {
@@ -90,11 +79,6 @@ impl Batch {
             &self.entries.since,
         ]
     }
-}
-
-/// A version or a time that PostgreSQL cannot hold is beyond all that there is: the greatest stands for it.
-pub(super) fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Of which of these a statement can have one only, the first of each record: PostgreSQL would apply one of two at random. The others

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use pay_once_postgres_sql::{ALIVE, Identity, signed};
 use tokio::sync::mpsc;
 use tokio_postgres::{Notification, Statement};
 
 use crate::counters::Counters;
 use crate::failure::Failure;
 use crate::ports::Unavailable;
-use crate::postgres::batch::signed;
 use crate::postgres::connect::{Database, Link, reason};
-use crate::postgres::schema::ALIVE;
-use crate::postgres::trust::{Identity, check, has_tables};
+use crate::postgres::trust::{check, has_tables};
 use crate::store::health::{Health, now_ms};
 
 /// How long a statement may take, in seconds.

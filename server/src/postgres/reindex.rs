@@ -1,6 +1,7 @@
 //! Makes what a search finds records by from the records themselves.
 
 use pay_once_core::{AttemptId, IndexEntry, Record};
+use pay_once_postgres_sql::MISSING;
 use tokio_postgres::{Client, Row};
 
 use crate::postgres::batch::Entries;
@@ -11,10 +12,6 @@ use crate::store::reindex::Reindexed;
 /// Records of one statement.
 const PAGE: i64 = 500;
 
-const MISSING: &str = "
-SELECT id, version, bytes, merchant, order_id, state, since_ms FROM pay_once.records
-WHERE indexed_version IS DISTINCT FROM version AND id > $1 ORDER BY id LIMIT $2
-";
 const ALL: &str = "
 SELECT id, version, bytes, merchant, order_id, state, since_ms FROM pay_once.records WHERE id > $1 ORDER BY id LIMIT $2
 ";

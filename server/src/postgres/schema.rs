@@ -1,14 +1,11 @@
-//! Tables and statements, and how a database of an older build becomes one of this build.
+//! Tables, and how a database of an older build becomes one of this build. The statements are in `pay_once_postgres_sql`.
 
 use std::time::Duration;
 
+use pay_once_postgres_sql::{FORM_MIN, Form};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
-/// The form of the tables that this build makes, and the newest that it knows.
-pub const FORM: i64 = 2;
-/// The oldest form whose builds may serve these tables as well. It is raised by a step that does more than add.
-const FORM_MIN: i64 = 1;
 /// Migrations come one after the other: any number that nobody else locks by.
 const MIGRATION_LOCK: i64 = 0x7061_795f_6f6e_6365;
 /// How often a migration that waits for another one asks whether that is over, in milliseconds.
@@ -76,54 +73,6 @@ CREATE SCHEMA IF NOT EXISTS pay_once;
 CREATE TABLE IF NOT EXISTS pay_once.meta (name text PRIMARY KEY, value text NOT NULL);
 ";
 
-/// The records of many ids.
-pub(crate) const LOAD: &str = "SELECT id, bytes FROM pay_once.records WHERE id = ANY($1)";
-
-/// Many swaps in one statement, which is one transaction and one sync of the log. `expected` is null where no record may be there.
-/// The ids that it returns were swapped.
-pub(crate) const SWAP: &str = "
-WITH asked AS (
-    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[])
-        AS asked (id, expected, version, wake_at_ms, bytes, merchant, order_id, state, since_ms)
-), inserted AS (
-    INSERT INTO pay_once.records (id, version, wake_at_ms, bytes, merchant, order_id, state, since_ms, indexed_version)
-    SELECT id, version, wake_at_ms, bytes, merchant, order_id, state, since_ms, version FROM asked WHERE expected IS NULL
-    ON CONFLICT (id) DO NOTHING
-    RETURNING id
-), updated AS (
-    UPDATE pay_once.records AS record
-    SET version = asked.version, wake_at_ms = asked.wake_at_ms, bytes = asked.bytes, taken_until_ms = 0,
-        merchant = asked.merchant, order_id = asked.order_id, state = asked.state, since_ms = asked.since_ms,
-        indexed_version = asked.version
-    FROM asked
-    WHERE asked.expected IS NOT NULL AND record.id = asked.id AND record.version = asked.expected
-    RETURNING record.id
-)
-SELECT id FROM inserted UNION ALL SELECT id FROM updated";
-
-/// Takes what is due and is not taken by another server, soonest first.
-pub(crate) const DUE: &str = "
-WITH due AS MATERIALIZED (
-    SELECT id FROM pay_once.records
-    WHERE wake_at_ms <= $1 AND taken_until_ms < $2
-    ORDER BY wake_at_ms LIMIT $4
-    FOR UPDATE SKIP LOCKED
-)
-UPDATE pay_once.records AS record SET taken_until_ms = $3
-FROM due WHERE record.id = due.id
-RETURNING record.id, record.wake_at_ms";
-
-/// The channel of `LISTEN` and `NOTIFY`.
-pub(crate) const CHANNEL: &str = "pay_once_changed";
-/// Tells all servers which records have changed.
-pub(crate) const NOTIFY: &str = "SELECT pg_notify('pay_once_changed', $1)";
-
-/// Writes down that everything acknowledged before this time is in the database. A copy of the database says by it what it has. The last
-/// writer wins: a time that is too early is safe, and one of a clock that was ahead does not stay.
-pub(crate) const ALIVE: &str = "
-INSERT INTO pay_once.meta (name, value) VALUES ('alive_at_ms', $1::bigint::text)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-
 /// A value of `meta`.
 ///
 /// # Errors
@@ -136,36 +85,6 @@ pub(crate) async fn meta(
         .query_opt("SELECT value FROM pay_once.meta WHERE name = $1", &[&name])
         .await?;
     row.map(|row| row.try_get(0)).transpose()
-}
-
-/// Which tables there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
-    /// Of the newest build that has migrated. 0: there are none.
-    pub(crate) number: i64,
-    /// Of the oldest build that may serve them.
-    pub(crate) oldest: i64,
-}
-
-impl Form {
-    /// Whether this build may serve the tables.
-    ///
-    /// # Errors
-    /// One sentence that says what to do.
-    pub(crate) fn is_served(self) -> Result<(), String> {
-        let Self { number, oldest } = self;
-        if number < FORM {
-            return Err(format!(
-                "the tables have form {number} and this build needs {FORM}: run `pay-once migrate` first"
-            ));
-        }
-        if oldest > FORM {
-            return Err(format!(
-                "the tables have form {number}, which builds of form {oldest} or later can serve, and this build is of form {FORM}: use a later build"
-            ));
-        }
-        Ok(())
-    }
 }
 
 /// The form of the tables. `None`: there are none.
@@ -185,12 +104,7 @@ pub(crate) async fn form(client: &impl GenericClient) -> Result<Option<Form>, to
         Err(error) if is_undefined(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let number = |value: Option<String>| value.and_then(|value| value.parse().ok());
-    Ok(number(row.try_get(0)?).map(|form| Form {
-        number: form,
-        // A build that wrote no such value only added.
-        oldest: number(row.try_get(1).ok().flatten()).unwrap_or(1),
-    }))
+    Ok(Form::read(row.try_get(0)?, row.try_get(1)?))
 }
 
 fn is_undefined(error: &tokio_postgres::Error) -> bool {

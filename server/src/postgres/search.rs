@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pay_once_core::{Ask, AttemptId, Found, Place, Record, Row, Search, SearchError, UnixMillis, Walk};
+use pay_once_postgres_sql::{
+    IN_STATE, NEXT_MERCHANT_IN_STATE, NEXT_MERCHANT_OF_ORDER, OF_ORDER, signed, text,
+};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::postgres::batch::{signed, text};
 use crate::postgres::connect::Link;
 use crate::postgres::link::{Shared, bounded, connect, id_of};
 use crate::postgres::reindex::missing;
@@ -18,25 +20,6 @@ const WAITING_MAX: usize = 16;
 /// How often it is counted what waits, and records are looked for whose columns a server of an older build has not written, in
 /// milliseconds.
 const BESIDE_EVERY_MS: u64 = 10_000;
-
-/// The page of one merchant's attempts of an order. They are sorted by id, which never changes.
-const OF_ORDER: &str = "
-SELECT id, since_ms, bytes FROM pay_once.records
-WHERE order_id = $1 AND merchant = $2 AND id > $3 AND ($4::text IS NULL OR state = $4) AND since_ms <= $5
-ORDER BY id LIMIT $6
-";
-/// The page of one merchant's attempts in a state, oldest first.
-const IN_STATE: &str = "
-SELECT id, since_ms, bytes FROM pay_once.records
-WHERE state = $1 AND merchant = $2 AND (since_ms, id) > ($3, $4) AND since_ms <= $5
-ORDER BY since_ms, id LIMIT $6
-";
-const NEXT_MERCHANT_OF_ORDER: &str = "
-SELECT merchant FROM pay_once.records WHERE order_id = $1 AND merchant > $2 ORDER BY merchant LIMIT 1
-";
-const NEXT_MERCHANT_IN_STATE: &str = "
-SELECT merchant FROM pay_once.records WHERE state = $1 AND merchant > $2 ORDER BY merchant LIMIT 1
-";
 
 /// One search, and who waits for it.
 struct Job {

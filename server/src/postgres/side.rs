@@ -4,22 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pay_once_core::{AttemptId, UnixMillis};
+use pay_once_postgres_sql::{CHANNEL, DUE, NOTIFY, TAKEN_FOR_MS, signed};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::types::ToSql;
 
 use crate::ports::{Changed, Unavailable};
-use crate::postgres::batch::signed;
 use crate::postgres::connect::{Link, reason};
 use crate::postgres::link::{RECONNECT_MS, Shared, alive, bounded, connect, id_of};
-use crate::postgres::schema::{CHANNEL, DUE, NOTIFY};
 use crate::store::health::now_ms;
 
 /// Most groups of changes that one statement tells of.
 const GROUP_MAX: usize = 256;
 /// How often a server writes down that it is alive, in milliseconds.
 const ALIVE_EVERY_MS: u64 = 1_000;
-/// For how long a server takes upon itself what is due, in milliseconds. If it ends meanwhile, another one does it then.
-const TAKEN_FOR_MS: i64 = 15_000;
 /// How often waiting requests look at the store while no notifications come, in milliseconds.
 const POLL_MS: u64 = 50;
 /// Most ids of one notification: 32 digits each, in 8,000 bytes.

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use pay_once_core::{AttemptId, Config, Found, Search, SearchError, UnixMillis};
+use pay_once_postgres_sql::{FORM, Identity};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, Transaction};
 
@@ -15,10 +16,10 @@ use crate::failure::Failure;
 use crate::ports::{Changed, Scan, Store, Swap, Swapped, Unavailable};
 use crate::postgres::connect::{Database, failure, reason, runtime};
 use crate::postgres::link::Shared;
-use crate::postgres::schema::{FORM, Migrated, meta, migrate};
+use crate::postgres::schema::{Migrated, meta, migrate};
 use crate::postgres::search::{Searcher, searches};
 use crate::postgres::side::Due;
-use crate::postgres::trust::{Identity, belongs_to, check, has_tables, probe};
+use crate::postgres::trust::{belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Channels, Load, Write};
 use crate::store::health::{Health, now_ms};
 use crate::store::note::RestoreNote;

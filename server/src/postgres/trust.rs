@@ -2,42 +2,19 @@
 
 use std::time::Duration;
 
+use pay_once_postgres_sql::{IDENTITY, Identity, LOAD, NO_TABLES, SETTINGS, SWAP, Settings, foreign};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::failure::Failure;
 use crate::postgres::batch::{Batch, Entries};
 use crate::postgres::connect::{Database, Link, failure};
-use crate::postgres::schema::{LOAD, SWAP, form, meta};
+use crate::postgres::schema::{form, meta};
 
 /// How long the probe waits for a statement that nothing should hold up, in seconds.
 const PROBE_TIMEOUT_S: u64 = 5;
 
 /// How often it is tried whether a session is shared.
 const SESSION_ATTEMPTS: usize = 5;
-
-/// Which database a connection leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The identifier that `initdb` gave it, and the numbers of the database and of the table: a dump that is read in has other ones.
-    pub tables: String,
-    /// Its timeline: each promotion of a standby, and each restore to a point in time, begins another one.
-    pub timeline: String,
-}
-
-impl Identity {
-    /// One word for both.
-    #[must_use]
-    pub fn word(&self) -> String {
-        format!("{}/{}", self.tables, self.timeline)
-    }
-
-    /// Whether a word of before names the same tables, under any timeline.
-    #[must_use]
-    pub fn has_tables_of(&self, word: &str) -> bool {
-        word.rsplit_once('/')
-            .is_some_and(|(tables, _)| tables == self.tables)
-    }
-}
 
 /// Checks a new connection before anything is stored through it. A commit there must be durable. The result says which database it is.
 /// `is_replicated`: the deployment declares that an acknowledged commit is on a standby as well.
@@ -48,56 +25,34 @@ pub(crate) async fn check(client: &Client, is_replicated: bool) -> Result<Identi
     let said =
         |error: tokio_postgres::Error| failure("the database cannot be asked for its settings", &error);
     let row = client
-        .query_one(
-            "SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'),
-                    current_setting('synchronous_commit'), current_setting('transaction_read_only'),
-                    current_setting('server_version_num')::int, current_setting('synchronous_standby_names')",
-            &[],
-        )
+        .query_one(&format!("SELECT {SETTINGS}"), &[])
         .await
         .map_err(said)?;
-    let is_standby: bool = row.try_get(0).map_err(said)?;
-    if is_standby {
-        return Err("the database is a standby: name the primary, or all of them with target_session_attrs=read-write".to_owned().into());
-    }
-    for (at, setting, bad) in [
-        (1, "fsync", "off"),
-        (2, "full_page_writes", "off"),
-        (3, "synchronous_commit", "off"),
-        (4, "transaction_read_only", "on"),
-    ] {
-        let value: String = row.try_get(at).map_err(said)?;
-        if value == bad {
-            return Err(format!(
-                "{setting} is {bad}: what the database acknowledges would not be durable. Change it on the server, or for this user and database"
-            )
-            .into());
-        }
-    }
-    let version: i32 = row.try_get(5).map_err(said)?;
-    if version < 130_000 {
-        return Err(format!("PostgreSQL 13 or newer is needed; this is {}", version / 10_000).into());
-    }
-    let (level, standbys): (String, String) = (row.try_get(3).map_err(said)?, row.try_get(6).map_err(said)?);
-    if is_replicated && (standbys.is_empty() || !["on", "remote_apply"].contains(&level.as_str())) {
+    let settings = Settings {
+        is_standby: row.try_get(0).map_err(said)?,
+        fsync: row.try_get(1).map_err(said)?,
+        full_page_writes: row.try_get(2).map_err(said)?,
+        synchronous_commit: row.try_get(3).map_err(said)?,
+        read_only: row.try_get(4).map_err(said)?,
+        version: row.try_get(5).map_err(said)?,
+        standbys: row.try_get(6).map_err(said)?,
+    };
+    settings.check()?;
+    let level = &settings.synchronous_commit;
+    if is_replicated && !settings.is_replicated() {
         return Err(format!(
-            "--store-failover is synchronous, and synchronous_commit is {level} with synchronous_standby_names '{standbys}': no standby has what is acknowledged. Set both, or leave the argument out"
+            "--store-failover is synchronous, and synchronous_commit is {level} with synchronous_standby_names '{}': no standby has what is acknowledged. Set both, or leave the argument out",
+            settings.standbys
         )
         .into());
     }
     // A reload of the database's configuration does not change this session.
     client
-        .execute("SELECT set_config('synchronous_commit', $1, false)", &[&level])
+        .execute("SELECT set_config('synchronous_commit', $1, false)", &[level])
         .await
         .map_err(said)?;
     let row = client
-        .query_one(
-            "SELECT system_identifier::text || '.' || (SELECT oid FROM pg_database WHERE datname = current_database()) || '.'
-                 || coalesce(to_regclass('pay_once.records')::oid, 0),
-                    substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
-             FROM pg_control_system()",
-            &[],
-        )
+        .query_one(&format!("SELECT {IDENTITY}"), &[])
         .await
         .map_err(said)?;
     Ok(Identity {
@@ -114,11 +69,7 @@ pub(crate) async fn has_tables(client: &Client) -> Result<(), Failure> {
     let found = form(client).await;
     match found.map_err(|error| failure("the tables cannot be read", &error))? {
         Some(found) => found.is_served().map_err(Failure::Refused),
-        None => Err(
-            "the database has no tables of Pay Once: run `pay-once migrate` first"
-                .to_owned()
-                .into(),
-        ),
+        None => Err(NO_TABLES.to_owned().into()),
     }
 }
 
@@ -137,10 +88,7 @@ pub(crate) async fn belongs_to(client: &Client, installation: &str) -> Result<()
         .map_err(said)?;
     match meta(client, "installation").await.map_err(said)? {
         Some(found) if found == installation => Ok(()),
-        found => Err(format!(
-            "the database belongs to the installation {found:?}, and the configuration says {installation:?}: under another name no attempt is found, and a retry is a new payment"
-        )
-        .into()),
+        found => Err(foreign(found.as_deref(), installation).into()),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What waits for somebody in the whole database, for metrics: a server that has ended counts nothing any more.
 
 use pay_once_core::{SearchState, UnixMillis, WaitsFor};
+use pay_once_postgres_sql::signed;
 use tokio_postgres::Client;
 
 use crate::metrics::Waiting;
-use crate::postgres::batch::signed;
 
 const WAITING: &str = "
 SELECT count(*), min(since_ms) FROM pay_once.records WHERE state = $1 AND since_ms <= $2

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pay_once_core::{AttemptId, Swap, Swapped};
+use pay_once_postgres_sql::{LOAD, SWAP};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::types::ToSql;
 
@@ -16,7 +17,6 @@ use crate::ports::{Changed, Unavailable};
 use crate::postgres::batch::{Batch, outcome, split_twice};
 use crate::postgres::connect::reason;
 use crate::postgres::link::{Kept, Shared, TIMEOUT_S, alive, bounded, id_of};
-use crate::postgres::schema::{LOAD, SWAP};
 use crate::postgres::side::{Due, side};
 
 /// Connections that write. While they wait for their commits, the next statement gathers what comes.
