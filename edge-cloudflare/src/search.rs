@@ -124,6 +124,8 @@ pub(crate) async fn page(env: &Env, search: &Search) -> Result<Found, SearchErro
     let by_ms = system::now_ms() + PAGE_TIMEOUT_MS;
     let why = match system::until(by_ms, read(&store, search, prefix)).await {
         Some(Ok(found)) => return Ok(found),
+        // KV says no more of a cursor that it did not write.
+        Some(Err(_)) if search.after.is_some() => return Err(SearchError::ForeignCursor),
         Some(Err(error)) => error.to_string(),
         None => "no answer in time".to_owned(),
     };

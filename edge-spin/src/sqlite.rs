@@ -27,12 +27,15 @@ const SCHEMA: [&str; 4] = [
     "CREATE INDEX IF NOT EXISTS records_by_wake ON records (wake_at_ms) WHERE wake_at_ms IS NOT NULL",
 ];
 /// Run when a statement finds a table of a build without the columns of a search. What is there already is left as it is.
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 5] = [
     "ALTER TABLE records ADD COLUMN merchant TEXT",
     "ALTER TABLE records ADD COLUMN order_id TEXT",
     "ALTER TABLE records ADD COLUMN state TEXT",
     "ALTER TABLE records ADD COLUMN since_ms INTEGER",
     "ALTER TABLE records ADD COLUMN indexed_version INTEGER",
+];
+/// The indices of a search.
+const INDICES: [&str; 3] = [
     "CREATE INDEX IF NOT EXISTS records_by_state ON records (state, merchant, since_ms, id)",
     "CREATE INDEX IF NOT EXISTS records_by_order ON records (order_id, merchant, id) WHERE order_id IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS records_not_indexed ON records (place) WHERE indexed_version IS NOT version",
@@ -146,7 +149,7 @@ impl SqliteStore {
     }
 
     async fn add_columns(&self, connection: &Connection) -> Result<(), Error> {
-        for statement in COLUMNS {
+        for statement in COLUMNS.into_iter().chain(INDICES) {
             match execute(connection, statement, Vec::new()).await {
                 Err(Error::Io(why)) if why.contains(HAS_COLUMN) => {}
                 done => drop(done?),
@@ -242,6 +245,10 @@ impl Store for SqliteStore {
 
     async fn index_missing(&self, limit: usize) -> Result<usize, StoreError> {
         self.trusted(false).await?;
+        // A build that was cut off while it added them has left the columns alone, and no statement fails for want of an index.
+        for statement in INDICES {
+            self.run(statement, Vec::new()).await.map_err(unavailable)?;
+        }
         let run = async |statement, values| self.run(statement, values).await;
         sqlite_search::index_missing(run, limit)
             .await

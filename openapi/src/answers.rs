@@ -72,6 +72,9 @@ fn attempt() -> Value {
         "type": "object",
         "description": "An attempt to be paid once.",
         "properties": {
+            "merchant": {"type": "string", "description": "The merchant that owns the attempt. Only in a search of an operator's."},
+            "state": {"allOf": [schema("SearchState")], "description": "What the attempt waits for, or its status. Only in a search."},
+            "state_since": {"allOf": [schema("TimeMs")], "description": "Since when it has its state. Only in a search."},
             "attempt_id": schema("AttemptId"),
             "order_id": schema("OrderId"),
             "amount": schema("Amount"),
@@ -145,22 +148,13 @@ fn attempt() -> Value {
 
 /// A page of a search ([`pay_once_core::contract::search::Page`]).
 fn page() -> Value {
-    let listed = json!({
-        "type": "object",
-        "properties": {
-            "merchant": {"type": "string", "description": "The merchant that owns the attempt. Only operators are told."},
-            "state": schema("SearchState"),
-            "state_since": schema("TimeMs"),
-        },
-        "required": ["state", "state_since"],
-    });
     json!({
         "type": "object",
         "properties": {
             "attempts": {
                 "type": "array",
                 "maxItems": SEARCH_LIMIT_MAX,
-                "items": {"allOf": [schema("Attempt"), listed]},
+                "items": {"allOf": [schema("Attempt"), {"required": ["state", "state_since"]}]},
             },
             "next": {"type": "string", "description": "The `after` of the next page. Not there on the last page."},
         },

@@ -37,6 +37,7 @@ pub mod recent;
 pub mod report;
 pub mod restored;
 pub mod scan;
+mod search_share;
 pub mod server;
 pub mod settings;
 pub mod standings;

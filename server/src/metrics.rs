@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pay_once_core::{Config, Status, UnixMillis, WaitsFor, error_codes};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,6 +21,9 @@ const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.4, 0.8, 
 const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
 /// Upper bounds of how many records share a commit.
 const COMMIT_RECORDS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// For how long a count of the whole store is shown.
+const COUNT_HOLDS: Duration = Duration::from_secs(60);
 
 /// An HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,19 +119,23 @@ pub struct Waiting {
 
 /// What waits in the whole of a store, as it was counted last. Nothing, if the store does not count.
 #[derive(Clone, Debug, Default)]
-pub struct WholeStore(Arc<Mutex<Vec<Waiting>>>);
+pub struct WholeStore(Arc<Mutex<Option<Counted>>>);
+
+/// When it was counted, and what.
+type Counted = (Instant, Vec<Waiting>);
 
 impl WholeStore {
     /// It was counted.
     pub fn put(&self, waiting: Vec<Waiting>) {
         // Whoever panicked while it held these numbers has not changed them.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), waiting));
     }
 
-    /// What waits for this.
+    /// What waits for this, unless it was counted too long ago.
     #[must_use]
     pub fn get(&self, waits_for: WaitsFor) -> Option<Waiting> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, all) = counted.as_ref().filter(|(at, _)| at.elapsed() < COUNT_HOLDS)?;
         all.iter().find(|waiting| waiting.waits_for == waits_for).copied()
     }
 }

@@ -12,7 +12,7 @@ use crate::base::id::AttemptId;
 use crate::base::limits::{
     CURSOR_BYTES_MAX, ORDER_ID_CHARS_MAX, SEARCH_LIMIT_MAX, SEARCH_LIMIT_USUAL, SEARCH_OLDER_THAN_S_MAX,
 };
-use crate::base::time::{Millis, UnixMillis, rfc3339_ms};
+use crate::base::time::{Millis, UnixMillis};
 use crate::journal::indexed::{IndexEntry, SearchState};
 use crate::journal::record::Record;
 
@@ -50,6 +50,8 @@ pub enum SearchError {
     Unavailable,
     /// Others search at the moment, and more would wait too long.
     Busy,
+    /// It would take longer than a search may.
+    TooLong,
     /// The store has no index for this. The sentence says what it can search for.
     Unsupported(&'static str),
     /// The store did not write this `after`.
@@ -210,16 +212,17 @@ impl Search {
             .filter(|(place, _)| after.as_ref().is_none_or(|after| key(place) > *after))
             .collect();
         rows.sort_by_key(|(place, _)| key(place));
-        Ok(self.page(rows))
+        Ok(self.page(rows, None))
     }
 
     /// The page of the rows that a store found, which are one more than `limit` if there is another page. A row whose record cannot
-    /// be used has none.
+    /// be used has none. `goes_on`: where the page was cut off before it was full.
     #[must_use]
-    pub(super) fn page(&self, mut rows: Vec<(Place, Option<Record>)>) -> Found {
+    pub(super) fn page(&self, mut rows: Vec<(Place, Option<Record>)>, goes_on: Option<&Place>) -> Found {
         let is_last = rows.len() <= self.limit;
         rows.truncate(self.limit);
-        let next = rows.last().filter(|_| !is_last).map(|(place, _)| place.cursor());
+        let last = rows.last().filter(|_| !is_last).map(|(place, _)| place);
+        let next = last.or(goes_on).map(Place::cursor);
         Found {
             records: rows.into_iter().filter_map(|(_, record)| record).collect(),
             next,
@@ -269,33 +272,12 @@ pub fn refusal(why: SearchError) -> ApiError {
             Code::Overloaded,
             "Too many searches wait for the store. Nothing was begun for this one; send it again.",
         ),
+        SearchError::TooLong => ApiError::new(
+            Code::Overloaded,
+            "The search took longer than it may, so it was ended. Search for the order alone, or for the state alone.",
+        ),
         SearchError::Unsupported(what) => ApiError::new(Code::SearchUnsupported, what),
         SearchError::ForeignCursor => foreign_cursor(),
-    }
-}
-
-/// An attempt on a page.
-#[derive(Debug, Serialize)]
-pub struct Listed {
-    /// Only operators are told: a merchant knows its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    merchant: Option<String>,
-    state: &'static str,
-    state_since: String,
-    #[serde(flatten)]
-    attempt: AttemptView,
-}
-
-impl Listed {
-    /// As `search` shows it.
-    #[must_use]
-    pub fn new(search: &Search, entry: &IndexEntry, attempt: AttemptView) -> Self {
-        Self {
-            merchant: search.merchant.is_none().then(|| entry.merchant.to_string()),
-            state: entry.state.as_str(),
-            state_since: rfc3339_ms(entry.since_ms),
-            attempt,
-        }
     }
 }
 
@@ -303,7 +285,7 @@ impl Listed {
 #[derive(Debug, Serialize)]
 pub struct Page {
     /// The attempts.
-    pub attempts: Vec<Listed>,
+    pub attempts: Vec<AttemptView>,
     /// The `after` of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -8,6 +8,9 @@ use crate::base::id::AttemptId;
 use crate::base::time::UnixMillis;
 use crate::journal::record::Record;
 
+/// Most merchants of one page: of many, none may have what is searched for.
+const MERCHANTS_MAX: usize = 100;
+
 /// A row that a store found. A record that cannot be used is none.
 pub type Row = (Place, Option<Record>);
 
@@ -37,6 +40,9 @@ pub struct Walk {
     search: Search,
     rows: Vec<Row>,
     next: Option<Ask>,
+    merchants: usize,
+    /// Where the page ends before it is full.
+    goes_on: Option<Place>,
 }
 
 impl Walk {
@@ -48,6 +54,8 @@ impl Walk {
         let mut walk = Self {
             rows: Vec::new(),
             next: None,
+            merchants: 0,
+            goes_on: None,
             search,
         };
         let after = walk.search.after_place()?;
@@ -83,16 +91,32 @@ impl Walk {
             return;
         };
         self.rows.extend(rows);
-        if self.search.merchant.is_none() && self.wanted() > 0 {
+        self.merchants += 1;
+        if self.search.merchant.is_some() || self.wanted() == 0 {
+            return;
+        }
+        if self.merchants < MERCHANTS_MAX {
             self.next = Some(Ask::Merchant { after: merchant });
+        } else {
+            // After everything that this merchant can have.
+            self.goes_on = Some(Place {
+                merchant,
+                since_ms: UnixMillis::MAX,
+                id: AttemptId::from_bytes([0xff; 16]),
+            });
         }
     }
 
     /// The page.
     #[must_use]
     pub fn page(self) -> Found {
-        let Self { search, rows, .. } = self;
-        search.page(rows)
+        let Self {
+            search,
+            rows,
+            goes_on,
+            ..
+        } = self;
+        search.page(rows, goes_on.as_ref())
     }
 
     fn rows_of(&self, merchant: String, after: Option<(UnixMillis, AttemptId)>) -> Ask {

@@ -11,6 +11,7 @@ use crate::base::time::{rfc3339_ms, rfc3339_s};
 use crate::base::version::RecordVersion;
 use crate::journal::entry::{CaptureMethod, Operation};
 use crate::journal::evidence::EffectKind;
+use crate::journal::indexed::IndexEntry;
 use crate::journal::state::{Capture, State};
 use crate::journal::status::Status;
 use crate::recovery::{OperationState, Outlook};
@@ -19,6 +20,14 @@ use crate::recovery::{OperationState, Outlook};
 /// beside them.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttemptView {
+    /// Only in a search of an operator's: a merchant knows its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merchant: Option<String>,
+    /// Only in a search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_since: Option<String>,
     attempt_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<String>,
@@ -116,6 +125,9 @@ impl AttemptView {
     pub fn finalized(id: AttemptId, state: &State) -> Self {
         let psp = &state.psp;
         Self {
+            merchant: None,
+            state: None,
+            state_since: None,
             attempt_id: id.to_string(),
             order_id: state.terms.order_id.clone(),
             amount: state.terms.money.amount_minor,
@@ -194,6 +206,15 @@ impl AttemptView {
     #[must_use]
     pub(crate) fn with_look(mut self, look: LookView) -> Self {
         self.look = Some(look);
+        self
+    }
+
+    /// Adds by what a search found it. `shows_merchant`: to an operator.
+    #[must_use]
+    pub(crate) fn with_entry(mut self, entry: &IndexEntry, shows_merchant: bool) -> Self {
+        self.merchant = shows_merchant.then(|| entry.merchant.to_string());
+        self.state = Some(entry.state.as_str());
+        self.state_since = Some(rfc3339_ms(entry.since_ms));
         self
     }
 

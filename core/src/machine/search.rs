@@ -6,7 +6,7 @@ use crate::base::config::Config;
 use crate::base::http::Response;
 use crate::base::id::Entropy;
 use crate::contract::answer::{self, ReplyContext};
-use crate::contract::search::{Found, Listed, Page, Search, SearchError, refusal, shown};
+use crate::contract::search::{Found, Page, Search, SearchError, refusal, shown};
 
 /// A search that was taken on. Perform [`PendingSearch::search`], and hand what it found to [`PendingSearch::answer`].
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl PendingSearch {
             let entry = record.index_entry();
             if self.search.matches(&entry) {
                 let view = StepBuilder::on(clock, record).view();
-                attempts.push(Listed::new(&self.search, &entry, view));
+                attempts.push(view.with_entry(&entry, self.search.merchant.is_none()));
             }
         }
         let page = Page {

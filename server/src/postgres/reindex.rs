@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Row};
 use crate::postgres::batch::Entries;
 use crate::postgres::connect::{Database, reason, runtime};
 use crate::postgres::link::id_of;
+use crate::postgres::trust::has_tables;
 use crate::store::reindex::Reindexed;
 
 /// Records of one statement.
@@ -36,6 +37,9 @@ pub fn all(database: &Database, mut progress: impl FnMut(u64)) -> Result<Reindex
     runtime()?.block_on(async {
         let said = |error: tokio_postgres::Error| format!("{database} cannot be indexed: {}", reason(&error));
         let link = database.connect(None).await.map_err(said)?;
+        has_tables(&link.client)
+            .await
+            .map_err(|failure| failure.to_string())?;
         let (mut done, mut after) = (Reindexed::default(), Vec::new());
         while let Some((last, page)) = page(&link.client, ALL, &after).await.map_err(said)? {
             after = last;

@@ -10,6 +10,9 @@ use tokio_postgres::{Client, GenericClient};
 const MIGRATION_LOCK: i64 = 0x7061_795f_6f6e_6365;
 /// How often a migration that waits for another one asks whether that is over, in milliseconds.
 const LOCK_EVERY_MS: u64 = 100;
+/// How often a change of the tables is tried while somebody reads them, and the pause in between, in milliseconds.
+const LOCK_ATTEMPTS: u32 = 60;
+const LOCK_PAUSE_MS: u64 = 1_000;
 
 /// A step from one form to the next. A step that only adds lets servers of the build before go on beside it. Any other raises
 /// [`FORM_MIN`].
@@ -137,9 +140,10 @@ pub(crate) async fn migrate(client: &mut Client) -> Result<Migrated, tokio_postg
         tokio::time::sleep(Duration::from_millis(LOCK_EVERY_MS)).await;
     }
     let migrated = steps(client).await;
-    client
+    // If the connection is broken, the lock is gone with it, and `migrated` says why.
+    let _ = client
         .execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK])
-        .await?;
+        .await;
     migrated
 }
 
@@ -151,9 +155,7 @@ async fn steps(client: &mut Client) -> Result<Migrated, tokio_postgres::Error> {
     });
     let mut after = before;
     for step in MIGRATIONS.iter().filter(|step| step.form > before.number) {
-        let transaction = client.transaction().await?;
-        transaction.batch_execute(step.sql).await?;
-        transaction.commit().await?;
+        add(client, step.sql).await?;
         for (name, definition) in step.indices {
             make_index(client, name, definition).await?;
         }
@@ -172,6 +174,27 @@ async fn steps(client: &mut Client) -> Result<Migrated, tokio_postgres::Error> {
         }
     }
     Ok(Migrated { before, after })
+}
+
+/// Changes tables, once nobody reads them for a moment. Servers wait behind a change that waits: it waits for a short time, and again
+/// after a pause.
+async fn add(client: &mut Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    let mut attempts = 0;
+    loop {
+        let transaction = client.transaction().await?;
+        transaction
+            .batch_execute("SET LOCAL lock_timeout = '200ms'")
+            .await?;
+        let Err(error) = transaction.batch_execute(sql).await else {
+            return transaction.commit().await;
+        };
+        transaction.rollback().await?;
+        attempts += 1;
+        if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || attempts == LOCK_ATTEMPTS {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(LOCK_PAUSE_MS)).await;
+    }
 }
 
 /// Makes an index while servers write. One whose making was cut off is of no use, and is made again.

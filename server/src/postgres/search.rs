@@ -9,27 +9,34 @@ use pay_once_postgres_sql::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::ports::Unavailable;
 use crate::postgres::connect::Link;
 use crate::postgres::link::{Shared, bounded, connect, id_of};
 use crate::postgres::reindex::missing;
 use crate::postgres::waiting::waiting;
+use crate::search_share::{Share, Shares, WAITING_MAX};
 use crate::store::health::now_ms;
 
-/// Searches that may wait for the one that runs.
-const WAITING_MAX: usize = 16;
 /// How often it is counted what waits, and records are looked for whose columns a server of an older build has not written, in
 /// milliseconds.
 const BESIDE_EVERY_MS: u64 = 10_000;
+
+/// How long a statement may take, in milliseconds.
+const STATEMENT_MS: u64 = 2_000;
+/// PostgreSQL's words for one that took longer.
+const CANCELED: &str = "canceling statement due to statement timeout";
 
 /// One search, and who waits for it.
 struct Job {
     search: Search,
     done: oneshot::Sender<Result<Found, SearchError>>,
+    /// Its place among those that wait, for as long as it waits or runs.
+    _share: Share,
 }
 
 /// The way to the thread that searches.
 #[derive(Clone, Debug)]
-pub(super) struct Searcher(mpsc::Sender<Job>);
+pub(super) struct Searcher(mpsc::Sender<Job>, Shares);
 
 /// The other end.
 pub(super) struct Searches(mpsc::Receiver<Job>);
@@ -37,14 +44,19 @@ pub(super) struct Searches(mpsc::Receiver<Job>);
 /// Both ends.
 pub(super) fn searches() -> (Searcher, Searches) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Searcher(sender), Searches(receiver))
+    (Searcher(sender, Shares::default()), Searches(receiver))
 }
 
 impl Searcher {
     /// Asks for a page.
     pub(super) async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        let share = self.1.take(&search).ok_or(SearchError::Busy)?;
         let (done, found) = oneshot::channel();
-        match self.0.try_send(Job { search, done }) {
+        match self.0.try_send(Job {
+            search,
+            done,
+            _share: share,
+        }) {
             Ok(()) => found.await.unwrap_or(Err(SearchError::Unavailable)),
             Err(mpsc::error::TrySendError::Full(_)) => Err(SearchError::Busy),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SearchError::Unavailable),
@@ -61,16 +73,17 @@ impl Searches {
         loop {
             let job = tokio::select! {
                 biased;
+                // First, so that no flood of searches holds it up.
+                _ = beat.tick() => None,
                 job = self.0.recv() => match job {
                     // Whoever asked may have gone away while it waited.
                     Some(job) if job.done.is_closed() => continue,
                     Some(job) => Some(job),
                     None => return,
                 },
-                _ = beat.tick() => None,
             };
             if link.as_ref().is_none_or(|link: &Link| link.client.is_closed()) {
-                link = connect(&shared, None)
+                link = opened(&shared)
                     .await
                     .inspect_err(|error| tracing::warn!(%error, "searches are not answered"))
                     .ok();
@@ -86,6 +99,8 @@ impl Searches {
                     let (page, said) = match Walk::new(job.search) {
                         Ok(mut walk) => match bounded(through(open, &mut walk)).await {
                             Ok(()) => (Ok(walk.page()), Ok(())),
+                            // PostgreSQL ended a statement; the connection is sound.
+                            Err(error) if error.contains(CANCELED) => (Err(SearchError::TooLong), Ok(())),
                             Err(error) => (Err(SearchError::Unavailable), Err(error)),
                         },
                         Err(why) => (Err(why), Ok(())),
@@ -101,6 +116,14 @@ impl Searches {
             }
         }
     }
+}
+
+/// A connection for searches. Nothing that it writes has to be known to have ended, so that its statements have a limit.
+async fn opened(shared: &Shared) -> Result<Link, Unavailable> {
+    let link = connect(shared, None).await?;
+    let limit = format!("SET statement_timeout = {STATEMENT_MS}");
+    let limited = bounded(link.client.batch_execute(&limit)).await;
+    limited.map_err(Unavailable).map(|()| link)
 }
 
 /// What is done every ten seconds.
@@ -139,13 +162,13 @@ async fn next_merchant(
     let row = match &search.order_id {
         Some(order_id) => {
             link.client
-                .query_opt(NEXT_MERCHANT_OF_ORDER, &[&text(order_id), &after])
+                .query_opt(NEXT_MERCHANT_OF_ORDER, &[&text(order_id), &text(after)])
                 .await?
         }
         None => {
             let state = search.state.map(|state| state.as_str());
             link.client
-                .query_opt(NEXT_MERCHANT_IN_STATE, &[&state, &after])
+                .query_opt(NEXT_MERCHANT_IN_STATE, &[&state, &text(after)])
                 .await?
         }
     };

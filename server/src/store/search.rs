@@ -2,15 +2,19 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use pay_once_core::{Ask, AttemptId, Found, Place, Record, Row, Search, SearchError, UnixMillis, Walk};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use tokio::sync::oneshot;
 
+use crate::search_share::{Share, Shares, WAITING_MAX};
 use crate::store::schema::connect_to_read;
 
-/// Searches that may wait for the one that runs.
-const WAITING_MAX: usize = 16;
+/// How long a search may take, in milliseconds.
+const SEARCH_MS: u64 = 1_000;
+/// After how many of SQLite's own steps that is looked at.
+const WATCH_EVERY: i32 = 10_000;
 
 /// The page of one merchant's attempts of an order. They are sorted by id, which never changes.
 const OF_ORDER: &str = "
@@ -38,11 +42,12 @@ WHERE state = ?1 AND merchant > ?2 ORDER BY merchant LIMIT 1
 struct Job {
     search: Search,
     done: oneshot::Sender<Result<Found, SearchError>>,
+    share: Share,
 }
 
 /// The way to the thread that searches.
 #[derive(Clone, Debug)]
-pub(crate) struct Searcher(SyncSender<Job>);
+pub(crate) struct Searcher(SyncSender<Job>, Shares);
 
 /// The other end.
 #[derive(Debug)]
@@ -51,14 +56,15 @@ pub(crate) struct Searches(Receiver<Job>);
 /// Both ends.
 pub(crate) fn searches() -> (Searcher, Searches) {
     let (sender, receiver) = sync_channel(WAITING_MAX);
-    (Searcher(sender), Searches(receiver))
+    (Searcher(sender, Shares::default()), Searches(receiver))
 }
 
 impl Searcher {
     /// Asks for a page.
     pub(crate) async fn search(&self, search: Search) -> Result<Found, SearchError> {
+        let share = self.1.take(&search).ok_or(SearchError::Busy)?;
         let (done, found) = oneshot::channel();
-        match self.0.try_send(Job { search, done }) {
+        match self.0.try_send(Job { search, done, share }) {
             Ok(()) => found.await.unwrap_or(Err(SearchError::Unavailable)),
             Err(TrySendError::Full(_)) => Err(SearchError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(SearchError::Unavailable),
@@ -70,14 +76,19 @@ impl Searches {
     /// Answers searches until nobody can ask any more.
     pub(crate) fn serve(&self, path: &Path) {
         let mut connection = None;
-        while let Ok(Job { search, done }) = self.0.recv() {
+        while let Ok(Job {
+            search,
+            done,
+            share: _share,
+        }) = self.0.recv()
+        {
             // Whoever asked may have gone away while it waited.
             if done.is_closed() {
                 continue;
             }
             let found = match connection.take().map_or_else(|| connect_to_read(path), Ok) {
-                Ok(open) => {
-                    let found = page(&open, search);
+                Ok(mut open) => {
+                    let found = in_time(&mut open, search);
                     // A connection that has failed is opened anew.
                     connection = Some(open).filter(|_| found != Err(SearchError::Unavailable));
                     found
@@ -94,11 +105,24 @@ fn unavailable(error: &rusqlite::Error) -> Result<Found, SearchError> {
     Err(SearchError::Unavailable)
 }
 
+/// The page of a search, if it does not take too long: what is asked for may be the last of very many.
+fn in_time(connection: &mut Connection, search: Search) -> Result<Found, SearchError> {
+    let until = Instant::now() + Duration::from_millis(SEARCH_MS);
+    let watching = connection.progress_handler(WATCH_EVERY, Some(move || Instant::now() > until));
+    if let Err(error) = watching {
+        return unavailable(&error);
+    }
+    page(connection, search)
+}
+
 /// The page of a search.
 fn page(connection: &Connection, search: Search) -> Result<Found, SearchError> {
     let mut walk = Walk::new(search)?;
     match through(connection, &mut walk) {
         Ok(()) => Ok(walk.page()),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            Err(SearchError::TooLong)
+        }
         Err(error) => unavailable(&error),
     }
 }
