@@ -10,13 +10,15 @@
 //! Names have no room for any text, so that orders and merchants stand there as digests. A name that could not be deleted leads to a
 //! record that is not what was searched for.
 
-use futures_util::future::join_all;
 use pay_once_core::{
     AttemptId, Found, IndexEntry, Millis, Record, Search, SearchError, SearchState, key_digest,
 };
 use serde_json::json;
 use worker::Env;
-use worker::kv::{KvError, KvStore};
+use worker::js_sys::futures::JsFuture;
+use worker::js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
+use worker::kv::KvError;
+use worker::wasm_bindgen::{JsCast, JsValue};
 
 use crate::system;
 
@@ -75,18 +77,22 @@ pub(crate) async fn keep(env: &Env, id: AttemptId, bytes: &[u8], before: Option<
         return true;
     };
     let entry = record.index_entry();
+    let name = state_name(id, &entry);
+    let before = before.filter(|before| *before != name);
+    // The copy first: a name without one leads nowhere.
+    let mut entries = vec![(format!("record/{id}"), bytes)];
+    if is_kept(entry.state) {
+        entries.extend(entry.order_id.as_ref().map(|order_id| {
+            let prefix = order_prefix(order_id, Some(&entry.merchant));
+            (format!("{prefix}{id}"), &[][..])
+        }));
+        entries.push((name, &[][..]));
+    }
     let put = async {
-        // The copy first: a name without one leads nowhere.
-        store.put_bytes(&format!("record/{id}"), bytes)?.execute().await?;
-        let name = state_name(id, &entry);
-        if is_kept(entry.state) {
-            store.put(&name, "")?.execute().await?;
-            if let Some(order_id) = &entry.order_id {
-                let prefix = order_prefix(order_id, Some(&entry.merchant));
-                store.put(&format!("{prefix}{id}"), "")?.execute().await?;
-            }
+        for (name, value) in entries {
+            store.put_bytes(&name, value)?.execute().await?;
         }
-        if let Some(before) = before.filter(|before| *before != name) {
+        if let Some(before) = before {
             store.delete(before).await?;
         }
         Ok::<_, KvError>(())
@@ -104,11 +110,11 @@ pub(crate) async fn keep(env: &Env, id: AttemptId, bytes: &[u8], before: Option<
 
 /// The page of a search.
 pub(crate) async fn page(env: &Env, search: &Search) -> Result<Found, SearchError> {
-    let Ok(store) = env.kv(BINDING) else {
+    if env.kv(BINDING).is_err() {
         return Err(SearchError::Unsupported(
             "This deployment has no KV namespace SEARCH, and so nothing to search in.",
         ));
-    };
+    }
     if search.state.is_some_and(|state| !is_kept(state)) {
         return Err(SearchError::Unsupported(
             "On Workers an attempt is found once it is parked or has ended. Search for the states parked, captured, declined, voided or expired.",
@@ -122,38 +128,75 @@ pub(crate) async fn page(env: &Env, search: &Search) -> Result<Found, SearchErro
         (None, None) => return Ok(Found::default()),
     };
     let by_ms = system::now_ms() + PAGE_TIMEOUT_MS;
-    let why = match system::until(by_ms, read(&store, search, prefix)).await {
+    let why = match system::until(by_ms, read(env, search, &prefix)).await {
         Some(Ok(found)) => return Ok(found),
         // KV says no more of a cursor that it did not write.
         Some(Err(_)) if search.after.is_some() => return Err(SearchError::ForeignCursor),
-        Some(Err(error)) => error.to_string(),
+        Some(Err(error)) => format!("{error:?}"),
         None => "no answer in time".to_owned(),
     };
     system::error(&json!({"level": "ERROR", "message": "a search failed", "error": why}));
     Err(SearchError::Unavailable)
 }
 
-async fn read(store: &KvStore, search: &Search, prefix: String) -> Result<Found, KvError> {
-    let mut list = store.list().prefix(prefix).limit(search.limit as u64);
-    if let Some(after) = &search.after {
-        list = list.cursor(after.clone());
-    }
-    let listed = list.execute().await?;
-    let ids = listed.keys.iter().filter_map(|key| {
-        let (_, id) = key.name.rsplit_once('/')?;
-        AttemptId::parse(id)
-    });
-    let copies = ids.map(|id| async move {
+async fn read(env: &Env, search: &Search, prefix: &str) -> Result<Found, JsValue> {
+    let store = Reflect::get(env, &BINDING.into())?;
+    let listed = list(&store, prefix, search).await?;
+    let get = method(&store, "get")?;
+    let asked = Array::new();
+    for id in &listed.ids {
         let name = format!("record/{id}");
-        let bytes = store.get(&name).bytes().await?;
-        Ok::<_, KvError>(bytes.and_then(|bytes| Record::decode(id, &bytes).ok()))
-    });
-    let copies = join_all(copies)
-        .await
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()?;
+        asked.push(&get.call2(&store, &name.into(), &"arrayBuffer".into())?);
+    }
+    let copies: Array = JsFuture::from(Promise::all(&asked)).await?.dyn_into()?;
+    let copy = |(id, copy): (AttemptId, JsValue)| {
+        // A copy that is not there is null.
+        let is_there = copy.is_instance_of::<ArrayBuffer>();
+        let bytes = is_there.then(|| Uint8Array::new(&copy).to_vec())?;
+        Record::decode(id, &bytes).ok()
+    };
     Ok(Found {
-        records: copies.into_iter().flatten().collect(),
-        next: listed.cursor.filter(|_| !listed.list_complete),
+        records: listed
+            .ids
+            .into_iter()
+            .zip(copies.iter())
+            .filter_map(copy)
+            .collect(),
+        next: listed.next,
+    })
+}
+
+fn method(store: &JsValue, name: &str) -> Result<Function, JsValue> {
+    Reflect::get(store, &name.into())?.dyn_into()
+}
+
+/// A page of names.
+struct Listed {
+    ids: Vec<AttemptId>,
+    next: Option<String>,
+}
+
+/// Lists by hand, as `read` reads: the binding's own ways bring readers of any value along, which is a twentieth of the module.
+async fn list(store: &JsValue, prefix: &str, search: &Search) -> Result<Listed, JsValue> {
+    let options = Object::new();
+    let set = |name: &str, value: JsValue| Reflect::set(&options, &name.into(), &value).map(|_| ());
+    set("prefix", prefix.into())?;
+    set("limit", JsValue::from_f64(search.limit as f64))?;
+    if let Some(after) = &search.after {
+        set("cursor", after.as_str().into())?;
+    }
+    let promise: Promise = method(store, "list")?.call1(store, &options)?.dyn_into()?;
+    let listed = JsFuture::from(promise).await?;
+    let keys: Array = Reflect::get(&listed, &"keys".into())?.dyn_into()?;
+    let id = |key: JsValue| {
+        let name = Reflect::get(&key, &"name".into()).ok()?.as_string()?;
+        let (_, id) = name.rsplit_once('/')?;
+        AttemptId::parse(id)
+    };
+    let is_last = Reflect::get(&listed, &"list_complete".into())?.is_truthy();
+    let cursor = Reflect::get(&listed, &"cursor".into())?.as_string();
+    Ok(Listed {
+        ids: keys.iter().filter_map(id).collect(),
+        next: cursor.filter(|_| !is_last),
     })
 }
