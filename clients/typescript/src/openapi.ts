@@ -209,6 +209,8 @@ export interface components {
                 message: string;
             };
             look?: components["schemas"]["LookShown"];
+            /** @description The merchant that owns the attempt. Only in a search of an operator's. */
+            merchant?: string;
             metadata?: components["schemas"]["Metadata"];
             /** @description Send the customer there, then ask again. Not there if the PSP named no page, as Stripe does without a `return_url`. */
             next_action?: {
@@ -218,6 +220,10 @@ export interface components {
             };
             operation?: components["schemas"]["Operation"];
             order_id?: components["schemas"]["OrderId"];
+            /** @description What the attempt waits for, or its status. Only in a search. */
+            state?: components["schemas"]["SearchState"];
+            /** @description Since when it has its state. Only in a search. */
+            state_since?: components["schemas"]["TimeMs"];
             status: components["schemas"]["Status"];
             /** @description What happened, in order, and how it is known. Only in the answers to GET and to a look. */
             timeline?: components["schemas"]["Line"][];
@@ -548,12 +554,7 @@ export interface components {
         /** @description The merchant's own name of the order. */
         OrderId: string;
         Page: {
-            attempts: (components["schemas"]["Attempt"] & {
-                /** @description The merchant that owns the attempt. Only operators are told. */
-                merchant?: string;
-                state: components["schemas"]["SearchState"];
-                state_since: components["schemas"]["TimeMs"];
-            })[];
+            attempts: (components["schemas"]["Attempt"] & unknown)[];
             /** @description The `after` of the next page. Not there on the last page. */
             next?: string;
         };

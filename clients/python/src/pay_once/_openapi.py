@@ -301,6 +301,10 @@ class Attempt(TypedDict):
     currency: Currency
     decline: NotRequired[Decline]
     look: NotRequired[LookShown]
+    merchant: NotRequired[str]
+    """
+    The merchant that owns the attempt. Only in a search of an operator's.
+    """
     metadata: NotRequired[Metadata]
     next_action: NotRequired[NextAction]
     """
@@ -308,6 +312,14 @@ class Attempt(TypedDict):
     """
     operation: NotRequired[Operation]
     order_id: NotRequired[OrderId]
+    state: NotRequired[SearchState]
+    """
+    What the attempt waits for, or its status. Only in a search.
+    """
+    state_since: NotRequired[TimeMs]
+    """
+    Since when it has its state. Only in a search.
+    """
     status: Status
     timeline: NotRequired[list[Line]]
     """
@@ -692,17 +704,8 @@ class Error507(TypedDict):
     error: Error507Error
 
 
-class Attempt1(Attempt):
-    merchant: NotRequired[str]
-    """
-    The merchant that owns the attempt. Only operators are told.
-    """
-    state: SearchState
-    state_since: TimeMs
-
-
 class Page(TypedDict):
-    attempts: list[Attempt1]
+    attempts: list[Attempt]
     next: NotRequired[str]
     """
     The `after` of the next page. Not there on the last page.
