@@ -255,7 +255,13 @@ impl ApiError {
     #[must_use]
     pub fn body(&self, problem_json: bool) -> Vec<u8> {
         let (word, status, title, _) = self.code.facts();
+        let kind = format!("urn:pay-once:error:{word}");
+        let problem = |text| problem_json.then_some(text);
         let facts = Facts {
+            kind: problem(&*kind),
+            title: problem(title),
+            status: problem_json.then_some(status),
+            detail: problem(&*self.message),
             code: word,
             message: &self.message,
             field: self.field.as_deref(),
@@ -265,14 +271,7 @@ impl ApiError {
             attempt: self.attempt.as_deref(),
         };
         let bytes = if problem_json {
-            let kind = format!("urn:pay-once:error:{word}");
-            serde_json::to_vec(&Problem {
-                kind: &kind,
-                title,
-                status,
-                detail: &self.message,
-                facts,
-            })
+            serde_json::to_vec(&facts)
         } else {
             serde_json::to_vec(&Envelope { error: facts })
         };
@@ -310,19 +309,17 @@ struct Envelope<'a> {
     error: Facts<'a>,
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    #[serde(flatten)]
-    facts: Facts<'a>,
-}
-
+/// A refusal in both forms. The first four members are those of RFC 9457.
 #[derive(Serialize)]
 struct Facts<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     code: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,14 +19,10 @@ pub(crate) enum Seen {
 }
 
 /// What the PSP has of the attempt.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
-    /// In the words of the timeline.
     found: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     effects: Vec<Value>,
-    /// Objects with the attempt's reference that are not known to be its own.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     not_ours: BTreeSet<String>,
 }
 
@@ -69,8 +65,14 @@ pub struct LookView {
     /// Whether the timeline has an entry more by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     is_new: Option<bool>,
-    #[serde(flatten)]
-    shown: Option<Shown>,
+    /// In the words of the timeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    effects: Vec<Value>,
+    /// Objects with the attempt's reference that are not known to be its own.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    not_ours: BTreeSet<String>,
 }
 
 /// What became of a look.
@@ -95,7 +97,9 @@ impl LookView {
             state: LookState::Answered,
             asked_at: Some(rfc3339_ms(asked_at_ms)),
             is_new: Some(is_new),
-            shown: Some(shown),
+            found: Some(shown.found),
+            effects: shown.effects,
+            not_ours: shown.not_ours,
         }
     }
 
@@ -105,7 +109,9 @@ impl LookView {
             state: LookState::TooSoon,
             asked_at: None,
             is_new: None,
-            shown: None,
+            found: None,
+            effects: Vec::new(),
+            not_ours: BTreeSet::new(),
         }
     }
 }

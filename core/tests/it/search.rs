@@ -1,6 +1,6 @@
 //! `GET /attempts`: who finds what, in which order, page by page.
 
-use pay_once_core::{AttemptId, IndexEntry, Place, Response, SearchState, UnixMillis};
+use pay_once_core::{Ask, AttemptId, IndexEntry, Place, Response, Search, SearchState, UnixMillis, Walk};
 use serde_json::Value;
 
 use crate::support::{ADA, CREATE, Kind, START_MS, Told, World, closed, code, json, not_sent, timeout};
@@ -266,4 +266,43 @@ fn a_cursor_is_read_as_it_was_written() {
     for bad in ["", "77", "77.pa_x.shop", "x.pa_00000000000000000000000000.shop"] {
         assert_eq!(Place::read(bad), None, "{bad}");
     }
+}
+
+/// Of many merchants none may have what an operator searches for: a page ends after a hundred, and says where it goes on.
+#[test]
+fn a_page_looks_at_so_many_merchants_and_no_more() {
+    let names: Vec<String> = (0..250).map(|n| format!("merchant-{n:03}")).collect();
+    let (mut after, mut asked, mut pages) = (None, Vec::new(), 0);
+    loop {
+        let query = match &after {
+            Some(after) => format!("state=parked&older_than_s=60&after={after}"),
+            None => "state=parked&older_than_s=60".to_owned(),
+        };
+        let search = Search::read(&query, None, UnixMillis::new(START_MS)).unwrap();
+        let mut walk = Walk::new(search).unwrap();
+        while let Some(ask) = walk.next().cloned() {
+            match ask {
+                Ask::Merchant { after } => {
+                    let next = names.iter().find(|name| **name > after);
+                    walk.found_merchant(next.cloned());
+                }
+                Ask::Rows { merchant, after, .. } => {
+                    // Where a page goes on, nothing of the merchant before is left.
+                    if after.is_none() {
+                        asked.push(merchant);
+                    }
+                    walk.found_rows(Vec::new());
+                }
+            }
+        }
+        let page = walk.page();
+        assert!(page.records.is_empty());
+        pages += 1;
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(asked, names, "each merchant is looked at once");
+    assert_eq!(pages, 3);
 }

@@ -250,3 +250,43 @@ inWorld('the quick start shows a newcomer the first payment', World.quickStart, 
   await page.goto(`${world.url}/attempts/pa_00000000000000000000000000`);
   await page.getByText('There is no such attempt').waitFor();
 });
+
+inWorld('what comes late is not shown on the page of another attempt', World.start, async (world) => {
+  const [first, second] = [await world.parked('first'), await world.parked('second')];
+  const page = await world.page();
+  await enter(world, page, KEYS.ada);
+  const open = (/** @type {string} */ id) => page.evaluate((wanted) => (location.hash = `#/attempts/${wanted}`), id);
+  /** @type {(() => void)[]} */
+  const held = [];
+  const hold = (/** @type {string} */ path) =>
+    page.route(path, async (route) => {
+      await new Promise((go) => held.push(() => go(undefined)));
+      await route.continue();
+    });
+  const only = async (/** @type {string} */ id, /** @type {string} */ other) => {
+    await page.getByRole('heading', { name: id }).waitFor();
+    await page.waitForTimeout(500);
+    const text = await page.locator('#detail').innerText();
+    assert.ok(text.includes(id) && !text.includes(other), text);
+  };
+  // A look that is answered after somebody has gone on.
+  await open(first);
+  await page.locator('#look').waitFor();
+  await hold(`**/attempts/${first}/look`);
+  await page.locator('#look').click();
+  while (!held.length) await page.waitForTimeout(20);
+  await open(second);
+  await page.getByRole('heading', { name: second }).waitFor();
+  held.forEach((go) => go());
+  await only(second, first);
+  // An attempt that opens slowly.
+  held.length = 0;
+  await hold(`**/attempts/${first}`);
+  await open(first);
+  while (!held.length) await page.waitForTimeout(20);
+  await page.evaluate(() => (location.hash = '#/'));
+  await open(second);
+  await page.getByRole('heading', { name: second }).waitFor();
+  held.forEach((go) => go());
+  await only(second, first);
+});

@@ -20,6 +20,7 @@ mod server;
 mod world;
 
 mod backup;
+mod checkpoint;
 mod clocks;
 mod config_check;
 mod console;

@@ -20,6 +20,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a process may take to end whose start has failed.
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// The exit status that asks a supervisor for another start (`docs/operating.md`).
+#[cfg(feature = "postgres-tests")]
 const START_AGAIN: i32 = 75;
 
 /// A directory that goes away with its owner.
@@ -210,6 +211,7 @@ impl Server {
     }
 
     /// The same as a supervisor does it: a start that asks for another one gets it, within `limit`.
+    #[cfg(feature = "postgres-tests")]
     pub(crate) fn supervised_restart(&mut self, limit: Duration) {
         let until = Instant::now() + limit;
         while let Err(status) = self.try_restart() {
@@ -223,6 +225,7 @@ impl Server {
     }
 
     /// Gives the next start the binary of another build, or that of this one.
+    #[cfg(feature = "postgres-tests")]
     pub(crate) fn set_binary(&mut self, binary: Option<&str>) {
         self.environment.retain(|(name, _)| name != BINARY);
         let binary = binary.map(|binary| (BINARY.to_owned(), binary.to_owned()));
