@@ -31,6 +31,7 @@ if ! ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libcore-*.
   unset RUSTUP_TOOLCHAIN
   # /usr/bin before rustup's proxies, which would download.
   export PATH="$shim:/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort
+  export CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
 fi
 
