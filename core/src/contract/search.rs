@@ -145,7 +145,9 @@ impl Search {
                     let limit = number(&name, &value, 1, SEARCH_LIMIT_MAX as u64)?;
                     search.limit = usize::try_from(limit).unwrap_or(SEARCH_LIMIT_MAX);
                 }
-                "after" if value.len() <= CURSOR_BYTES_MAX => search.after = Some(value.into_owned()),
+                "after" if (1..=CURSOR_BYTES_MAX).contains(&value.len()) => {
+                    search.after = Some(value.into_owned())
+                }
                 "after" => return Err(foreign_cursor()),
                 _ => {
                     let message = format!(

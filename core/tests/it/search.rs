@@ -187,6 +187,7 @@ fn a_search_that_cannot_be_read_is_refused_with_its_parameter() {
         ("state=parked&older_than_s=-1", "INVALID_FIELD", "older_than_s"),
         ("state=parked&older_than_s=1e3", "INVALID_FIELD", "older_than_s"),
         ("state=parked&after=nonsense", "INVALID_FIELD", "after"),
+        ("state=parked&after=", "INVALID_FIELD", "after"),
         ("state=parked&merchant=other", "UNKNOWN_FIELD", "merchant"),
     ] {
         let refused = search(&mut world, DEMO, query);
