@@ -121,7 +121,7 @@ pub use base::version::RecordVersion;
 pub use contract::error::{error_code, error_codes};
 pub use contract::look::LookState;
 pub use contract::search::{Found, Place, Search, SearchError};
-pub use contract::search_walk::{Ask, Row, Walk};
+pub use contract::search_walk::{Ask, Range, Row, Walk};
 pub use host::action::{Action, Note};
 pub use host::clock::{Clock, ClockNote};
 pub use host::measure::Measure;

@@ -1,7 +1,7 @@
 //! Searches the columns beside the records, and makes them where they are missing. The statements are those of the server's embedded
 //! store.
 
-use pay_once_core::{Ask, AttemptId, Found, Place, Row, Search, SearchError, UnixMillis, Walk};
+use pay_once_core::{Ask, AttemptId, Found, Place, Row, Search, SearchError, Walk};
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::decoded::decoded;
@@ -57,37 +57,17 @@ async fn through(
                 let name = rows.first().and_then(|row| row.get::<&str>(0));
                 walk.found_merchant(name.map(str::to_owned));
             }
-            Ask::Rows {
-                merchant,
-                after,
-                limit,
-            } => {
-                let until_ms = search
-                    .since_until_ms
-                    .map_or(Value::Integer(i64::MAX), |until_ms| integer(until_ms.get()));
-                let limit = integer(limit as u64);
-                let (after_ms, after_id) = after
-                    .map_or((Value::Integer(-1), Vec::new()), |(since_ms, id)| {
-                        (integer(since_ms.get()), id.to_bytes().to_vec())
-                    });
-                let after_id = Value::Blob(after_id);
-                let rows = match &search.order_id {
-                    Some(order_id) => {
-                        let order_id = text(order_id);
-                        run(
-                            OF_ORDER,
-                            vec![order_id, text(&merchant), after_id, state, until_ms, limit],
-                        )
-                        .await?
-                    }
+            Ask::Rows { merchant, range } => {
+                let (merchant_text, after_id) = (text(&merchant), Value::Blob(range.after_id));
+                let (statement, mut values) = match &search.order_id {
+                    Some(order_id) => (OF_ORDER, vec![text(order_id), merchant_text, after_id, state]),
                     None => {
-                        run(
-                            IN_STATE,
-                            vec![state, text(&merchant), after_ms, after_id, until_ms, limit],
-                        )
-                        .await?
+                        let after_ms = Value::Integer(range.after_ms);
+                        (IN_STATE, vec![state, merchant_text, after_ms, after_id])
                     }
                 };
+                values.extend([Value::Integer(range.until_ms), Value::Integer(range.limit)]);
+                let rows = run(statement, values).await?;
                 walk.found_rows(rows.iter().filter_map(|row| read(row, &merchant)).collect());
             }
         }
@@ -96,13 +76,10 @@ async fn through(
 }
 
 fn read(row: &RowResult, merchant: &str) -> Option<Row> {
-    let id = AttemptId::from_bytes(row.get::<&[u8]>(0)?.try_into().ok()?);
-    let place = Place {
-        merchant: merchant.to_owned(),
-        since_ms: UnixMillis::new(row.get(1)?),
-        id,
-    };
-    Some((place, decoded(id, row.get(2)?)))
+    let id: [u8; 16] = row.get::<&[u8]>(0)?.try_into().ok()?;
+    let place = Place::of_row(merchant, row.get(1)?, id);
+    let record = decoded(place.id, row.get(2)?);
+    Some((place, record))
 }
 
 /// Makes the columns of some records that a build without them has written. Says of how many.

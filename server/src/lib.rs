@@ -37,7 +37,7 @@ pub mod recent;
 pub mod report;
 pub mod restored;
 pub mod scan;
-mod search_share;
+mod search_queue;
 pub mod server;
 pub mod settings;
 pub mod standings;

@@ -74,18 +74,7 @@ impl Body {
     pub(crate) fn string(&mut self, name: &str, max_chars: usize) -> Result<Option<String>, ApiError> {
         match self.members.remove(name) {
             None => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Err(invalid(
-                name,
-                format!("\"{name}\" is empty. Leave it out, or give it a value."),
-            )),
-            Some(Value::String(text)) if is_longer(&text, max_chars) => Err(invalid(
-                name,
-                format!("\"{name}\" is longer than {max_chars} characters."),
-            )),
-            Some(Value::String(text)) if text.chars().any(char::is_control) => {
-                Err(invalid(name, format!("\"{name}\" holds control characters.")))
-            }
-            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::String(value)) => text(name, value, max_chars).map(Some),
             Some(other) => Err(invalid(
                 name,
                 format!("\"{name}\" must be a string, not {}.", kind(&other)),
@@ -206,6 +195,25 @@ pub(crate) fn missing(name: &str) -> ApiError {
 /// The error for a member with an impossible value.
 pub(crate) fn invalid(name: &str, message: String) -> ApiError {
     ApiError::new(Code::InvalidField, message).field(name)
+}
+
+/// A text of 1 to `max_chars` characters, without control characters.
+///
+/// # Errors
+/// It is none. `name` is the member or the parameter.
+pub(super) fn text(name: &str, value: String, max_chars: usize) -> Result<String, ApiError> {
+    if value.is_empty() {
+        let message = format!("\"{name}\" is empty. Leave it out, or give it a value.");
+        return Err(invalid(name, message));
+    }
+    if is_longer(&value, max_chars) {
+        let message = format!("\"{name}\" is longer than {max_chars} characters.");
+        return Err(invalid(name, message));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(invalid(name, format!("\"{name}\" holds control characters.")));
+    }
+    Ok(value)
 }
 
 fn is_longer(text: &str, max_chars: usize) -> bool {

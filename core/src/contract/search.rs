@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::answer::{self, ReplyContext};
 use super::error::{ApiError, Code};
+use super::json::text;
 use super::view::AttemptView;
 use crate::base::http::Response;
 use crate::base::id::AttemptId;
@@ -96,11 +97,23 @@ impl Place {
         let since_ms = UnixMillis::new(parts.next()?.parse().ok()?);
         let id = AttemptId::parse(parts.next()?)?;
         let merchant = parts.next()?.to_owned();
-        Some(Self {
+        // Not every database takes one.
+        let is_text = !merchant.chars().any(char::is_control);
+        is_text.then_some(Self {
             merchant,
             since_ms,
             id,
         })
+    }
+
+    /// By the columns of a row of this merchant.
+    #[must_use]
+    pub fn of_row(merchant: &str, since_ms: i64, id: [u8; 16]) -> Self {
+        Self {
+            merchant: merchant.to_owned(),
+            since_ms: UnixMillis::new(u64::try_from(since_ms).unwrap_or_default()),
+            id: AttemptId::from_bytes(id),
+        }
     }
 }
 
@@ -125,16 +138,9 @@ impl Search {
             }
             seen.push(name.clone().into_owned());
             match &*name {
-                "order_id" if is_order_id(&value) => {
-                    search.order_id = Some(value.into_owned());
-                }
+                // As the body of a create can have it.
                 "order_id" => {
-                    return Err(invalid(
-                        &name,
-                        &format!(
-                            "it must have 1 to {ORDER_ID_CHARS_MAX} characters, none of them a control character"
-                        ),
-                    ));
+                    search.order_id = Some(text(&name, value.into_owned(), ORDER_ID_CHARS_MAX)?);
                 }
                 "state" => search.state = Some(state(&value)?),
                 "older_than_s" => {
@@ -230,11 +236,6 @@ impl Search {
             next,
         }
     }
-}
-
-/// As the body of a create can have it.
-fn is_order_id(value: &str) -> bool {
-    (1..=ORDER_ID_CHARS_MAX).contains(&value.chars().count()) && !value.chars().any(char::is_control)
 }
 
 fn state(value: &str) -> Result<SearchState, ApiError> {

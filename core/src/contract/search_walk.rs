@@ -27,11 +27,23 @@ pub enum Ask {
     Rows {
         /// The merchant.
         merchant: String,
-        /// Only those that come after this one: since when it has its state, and its id. A search for an order goes by the id alone.
-        after: Option<(UnixMillis, AttemptId)>,
-        /// At most so many.
-        limit: usize,
+        /// Which of its attempts.
+        range: Range,
     },
+}
+
+/// Which attempts of a merchant a page takes, in the numbers of databases, which have no unsigned ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Only those that have their state since later than this, in milliseconds since the Unix epoch, or since then and have a greater id.
+    /// A search for an order goes by the id alone. -1: from the beginning.
+    pub after_ms: i64,
+    /// See `after_ms`. Empty: from the beginning.
+    pub after_id: Vec<u8>,
+    /// Only those that have their state since then or longer, in milliseconds since the Unix epoch.
+    pub until_ms: i64,
+    /// At most so many.
+    pub limit: i64,
 }
 
 /// A search on its way.
@@ -59,10 +71,9 @@ impl Walk {
             search,
         };
         let after = walk.search.after_place()?;
-        let position = |place: &Place| (place.since_ms, place.id);
         walk.next = Some(match (&walk.search.merchant, after) {
-            (Some(own), after) => walk.rows_of(own.to_string(), after.as_ref().map(position)),
-            (None, Some(place)) => walk.rows_of(place.merchant.clone(), Some(position(&place))),
+            (Some(own), after) => walk.rows_of(own.to_string(), after.as_ref()),
+            (None, Some(place)) => walk.rows_of(place.merchant.clone(), Some(&place)),
             (None, None) => Ask::Merchant { after: String::new() },
         });
         Ok(walk)
@@ -119,12 +130,15 @@ impl Walk {
         search.page(rows, goes_on.as_ref())
     }
 
-    fn rows_of(&self, merchant: String, after: Option<(UnixMillis, AttemptId)>) -> Ask {
-        Ask::Rows {
-            merchant,
-            after,
-            limit: self.wanted(),
-        }
+    fn rows_of(&self, merchant: String, after: Option<&Place>) -> Ask {
+        let signed = |at_ms: UnixMillis| i64::try_from(at_ms.get()).unwrap_or(i64::MAX);
+        let range = Range {
+            after_ms: after.map_or(-1, |place| signed(place.since_ms)),
+            after_id: after.map_or(Vec::new(), |place| place.id.to_bytes().to_vec()),
+            until_ms: self.search.since_until_ms.map_or(i64::MAX, signed),
+            limit: i64::try_from(self.wanted()).unwrap_or(i64::MAX),
+        };
+        Ask::Rows { merchant, range }
     }
 
     /// One more than the page has shows that there is another one.

@@ -264,7 +264,13 @@ fn a_cursor_is_read_as_it_was_written() {
     };
     let place = Place::of(&entry, AttemptId::from_bytes([9; 16]));
     assert_eq!(Place::read(&place.cursor()), Some(place));
-    for bad in ["", "77", "77.pa_x.shop", "x.pa_00000000000000000000000000.shop"] {
+    for bad in [
+        "",
+        "77",
+        "77.pa_00000000000000000000000000.a\0",
+        "77.pa_x.shop",
+        "x.pa_00000000000000000000000000.shop",
+    ] {
         assert_eq!(Place::read(bad), None, "{bad}");
     }
 }
@@ -287,9 +293,9 @@ fn a_page_looks_at_so_many_merchants_and_no_more() {
                     let next = names.iter().find(|name| **name > after);
                     walk.found_merchant(next.cloned());
                 }
-                Ask::Rows { merchant, after, .. } => {
+                Ask::Rows { merchant, range } => {
                     // Where a page goes on, nothing of the merchant before is left.
-                    if after.is_none() {
+                    if range.after_id.is_empty() {
                         asked.push(merchant);
                     }
                     walk.found_rows(Vec::new());

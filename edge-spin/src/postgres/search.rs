@@ -1,6 +1,6 @@
 //! Searches the columns beside the records, and makes them where they are missing, by the server's statements.
 
-use pay_once_core::{Ask, AttemptId, Place, Row as Found, UnixMillis, Walk};
+use pay_once_core::{Ask, AttemptId, Place, Row as Found, Walk};
 use pay_once_postgres_sql::{
     IN_STATE, INDEX_ONE, MISSING, NEXT_MERCHANT_IN_STATE, NEXT_MERCHANT_OF_ORDER, OF_ORDER, signed, text,
 };
@@ -24,29 +24,19 @@ pub(super) async fn through(link: &Link, walk: &mut Walk) -> Result<(), Failure>
                 let name = rows.first().and_then(|row| row.text(0));
                 walk.found_merchant(name.map(str::to_owned));
             }
-            Ask::Rows {
-                merchant,
-                after,
-                limit,
-            } => {
-                let until_ms = search
-                    .since_until_ms
-                    .map_or(i64::MAX, |until_ms| signed(until_ms.get()));
-                let (after_ms, after_id) = after.map_or((-1, Vec::new()), |(since_ms, id)| {
-                    (signed(since_ms.get()), id.to_bytes().to_vec())
-                });
-                let after_id = Value::Binary(after_id);
+            Ask::Rows { merchant, range } => {
+                let after_id = Value::Binary(range.after_id);
                 let (statement, mut values) = match order_id {
                     Some(order_id) => (
                         OF_ORDER,
                         vec![column(order_id), column(&merchant), after_id, state],
                     ),
                     None => {
-                        let after_ms = Value::Int64(after_ms);
+                        let after_ms = Value::Int64(range.after_ms);
                         (IN_STATE, vec![state, column(&merchant), after_ms, after_id])
                     }
                 };
-                values.extend([Value::Int64(until_ms), Value::Int64(signed(limit as u64))]);
+                values.extend([Value::Int64(range.until_ms), Value::Int64(range.limit)]);
                 let rows = link.run(statement, values).await?;
                 walk.found_rows(rows.iter().filter_map(|row| read(row, &merchant)).collect());
             }
@@ -56,13 +46,9 @@ pub(super) async fn through(link: &Link, walk: &mut Walk) -> Result<(), Failure>
 }
 
 fn read(row: &Row, merchant: &str) -> Option<Found> {
-    let id = AttemptId::from_bytes(row.bytes(0)?.try_into().ok()?);
-    let place = Place {
-        merchant: merchant.to_owned(),
-        since_ms: UnixMillis::new(u64::try_from(row.integer(1)?).ok()?),
-        id,
-    };
-    Some((place, decoded(id, row.bytes(2)?)))
+    let place = Place::of_row(merchant, row.integer(1)?, row.bytes(0)?.try_into().ok()?);
+    let record = decoded(place.id, row.bytes(2)?);
+    Some((place, record))
 }
 
 /// Makes the columns of some records that a build without them has written. Says of how many.

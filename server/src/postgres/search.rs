@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pay_once_core::{Ask, AttemptId, Found, Place, Record, Row, Search, SearchError, UnixMillis, Walk};
-use pay_once_postgres_sql::{
-    IN_STATE, NEXT_MERCHANT_IN_STATE, NEXT_MERCHANT_OF_ORDER, OF_ORDER, signed, text,
-};
-use tokio::sync::{mpsc, oneshot};
+use pay_once_core::{Ask, Place, Range, Row, Search, SearchError, Walk};
+use pay_once_postgres_sql::{IN_STATE, NEXT_MERCHANT_IN_STATE, NEXT_MERCHANT_OF_ORDER, OF_ORDER, text};
+use tokio::sync::mpsc;
 
 use crate::ports::Unavailable;
 use crate::postgres::connect::Link;
 use crate::postgres::link::{Shared, bounded, connect, id_of};
 use crate::postgres::reindex::missing;
 use crate::postgres::waiting::waiting;
-use crate::search_share::{Share, Shares, WAITING_MAX};
+use crate::search_queue::{Job, found};
 use crate::store::health::now_ms;
 
 /// How often it is counted what waits, and records are looked for whose columns a server of an older build has not written, in
@@ -26,94 +24,53 @@ const STATEMENT_MS: u64 = 2_000;
 /// PostgreSQL's words for one that took longer.
 const CANCELED: &str = "canceling statement due to statement timeout";
 
-/// One search, and who waits for it.
-struct Job {
-    search: Search,
-    done: oneshot::Sender<Result<Found, SearchError>>,
-    /// Its place among those that wait, for as long as it waits or runs.
-    _share: Share,
-}
-
-/// The way to the thread that searches.
-#[derive(Clone, Debug)]
-pub(super) struct Searcher(mpsc::Sender<Job>, Shares);
-
-/// The other end.
-pub(super) struct Searches(mpsc::Receiver<Job>);
-
-/// Both ends.
-pub(super) fn searches() -> (Searcher, Searches) {
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Searcher(sender, Shares::default()), Searches(receiver))
-}
-
-impl Searcher {
-    /// Asks for a page.
-    pub(super) async fn search(&self, search: Search) -> Result<Found, SearchError> {
-        let share = self.1.take(&search).ok_or(SearchError::Busy)?;
-        let (done, found) = oneshot::channel();
-        match self.0.try_send(Job {
-            search,
-            done,
-            _share: share,
-        }) {
-            Ok(()) => found.await.unwrap_or(Err(SearchError::Unavailable)),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(SearchError::Busy),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(SearchError::Unavailable),
+/// Answers searches until nobody can ask any more, and mends in between what they go by.
+pub(super) async fn serve(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
+    let mut link = None;
+    let mut beat = tokio::time::interval(Duration::from_millis(BESIDE_EVERY_MS));
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let job = tokio::select! {
+            biased;
+            // First, so that no flood of searches holds it up.
+            _ = beat.tick() => None,
+            job = jobs.recv() => match job {
+                Some(job) if job.waiting.is_over() => continue,
+                Some(job) => Some(job),
+                None => return,
+            },
+        };
+        if link.as_ref().is_none_or(|link: &Link| link.client.is_closed()) {
+            link = opened(&shared)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "searches are not answered"))
+                .ok();
         }
-    }
-}
-
-impl Searches {
-    /// Answers searches until nobody can ask any more, and mends in between what they go by.
-    pub(super) async fn serve(mut self, shared: Arc<Shared>) {
-        let mut link = None;
-        let mut beat = tokio::time::interval(Duration::from_millis(BESIDE_EVERY_MS));
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let job = tokio::select! {
-                biased;
-                // First, so that no flood of searches holds it up.
-                _ = beat.tick() => None,
-                job = self.0.recv() => match job {
-                    // Whoever asked may have gone away while it waited.
-                    Some(job) if job.done.is_closed() => continue,
-                    Some(job) => Some(job),
-                    None => return,
-                },
-            };
-            if link.as_ref().is_none_or(|link: &Link| link.client.is_closed()) {
-                link = opened(&shared)
-                    .await
-                    .inspect_err(|error| tracing::warn!(%error, "searches are not answered"))
-                    .ok();
+        let Some(open) = &link else {
+            if let Some(job) = job {
+                job.waiting.told(Err(SearchError::Unavailable));
             }
-            let Some(open) = &link else {
-                if let Some(job) = job {
-                    let _ = job.done.send(Err(SearchError::Unavailable));
-                }
-                continue;
-            };
-            let said = match job {
-                Some(job) => {
-                    let (page, said) = match Walk::new(job.search) {
-                        Ok(mut walk) => match bounded(through(open, &mut walk)).await {
-                            Ok(()) => (Ok(walk.page()), Ok(())),
-                            // PostgreSQL ended a statement; the connection is sound.
-                            Err(error) if error.contains(CANCELED) => (Err(SearchError::TooLong), Ok(())),
-                            Err(error) => (Err(SearchError::Unavailable), Err(error)),
-                        },
-                        Err(why) => (Err(why), Ok(())),
-                    };
-                    let _ = job.done.send(page);
-                    said
-                }
-                None => bounded(beside(open, &shared)).await,
-            };
-            if let Err(error) = said {
-                tracing::warn!(error, "a search failed; its connection is opened again");
-                link = None;
+            continue;
+        };
+        let said = match job {
+            Some(job) => {
+                let (page, said) = match Walk::new(job.search) {
+                    Ok(mut walk) => match bounded(through(open, &mut walk)).await {
+                        Ok(()) => (Ok(walk.page()), Ok(())),
+                        // PostgreSQL ended a statement; the connection is sound.
+                        Err(error) if error.contains(CANCELED) => (Err(SearchError::TooLong), Ok(())),
+                        Err(error) => (Err(SearchError::Unavailable), Err(error)),
+                    },
+                    Err(why) => (Err(why), Ok(())),
+                };
+                job.waiting.told(page);
+                said
             }
+            None => bounded(beside(open, &shared)).await,
+        };
+        if let Err(error) = said {
+            tracing::warn!(error, "a search failed; its connection is opened again");
+            link = None;
         }
     }
 }
@@ -141,12 +98,8 @@ async fn through(link: &Link, walk: &mut Walk) -> Result<(), tokio_postgres::Err
                 let name = next_merchant(link, walk.search(), &after).await?;
                 walk.found_merchant(name);
             }
-            Ask::Rows {
-                merchant,
-                after,
-                limit,
-            } => {
-                let rows = of_merchant(link, walk.search(), &text(&merchant), after, limit).await?;
+            Ask::Rows { merchant, range } => {
+                let rows = of_merchant(link, walk.search(), &text(&merchant), &range).await?;
                 walk.found_rows(rows);
             }
         }
@@ -162,13 +115,13 @@ async fn next_merchant(
     let row = match &search.order_id {
         Some(order_id) => {
             link.client
-                .query_opt(NEXT_MERCHANT_OF_ORDER, &[&text(order_id), &text(after)])
+                .query_opt(NEXT_MERCHANT_OF_ORDER, &[&text(order_id), &after])
                 .await?
         }
         None => {
             let state = search.state.map(|state| state.as_str());
             link.client
-                .query_opt(NEXT_MERCHANT_IN_STATE, &[&state, &text(after)])
+                .query_opt(NEXT_MERCHANT_IN_STATE, &[&state, &after])
                 .await?
         }
     };
@@ -179,24 +132,22 @@ async fn of_merchant(
     link: &Link,
     search: &Search,
     merchant: &str,
-    after: Option<(UnixMillis, AttemptId)>,
-    limit: usize,
+    range: &Range,
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let Range {
+        after_ms,
+        after_id,
+        until_ms,
+        limit,
+    } = range;
     let state = search.state.map(|state| state.as_str());
-    let until_ms = search
-        .since_until_ms
-        .map_or(i64::MAX, |until_ms| signed(until_ms.get()));
-    let limit = signed(limit as u64);
-    let (after_ms, after_id) = after.map_or((-1, Vec::new()), |(since_ms, id)| {
-        (signed(since_ms.get()), id.to_bytes().to_vec())
-    });
     let found = match &search.order_id {
         Some(order_id) => {
             let order_id = text(order_id);
             link.client
                 .query(
                     OF_ORDER,
-                    &[&order_id, &merchant, &after_id, &state, &until_ms, &limit],
+                    &[&order_id, &merchant, after_id, &state, until_ms, limit],
                 )
                 .await?
         }
@@ -204,7 +155,7 @@ async fn of_merchant(
             link.client
                 .query(
                     IN_STATE,
-                    &[&state, &merchant, &after_ms, &after_id, &until_ms, &limit],
+                    &[&state, &merchant, after_ms, after_id, until_ms, limit],
                 )
                 .await?
         }
@@ -214,17 +165,7 @@ async fn of_merchant(
 
 fn read(row: &tokio_postgres::Row, merchant: &str) -> Result<Row, tokio_postgres::Error> {
     let (id, bytes): (&[u8], &[u8]) = (row.try_get(0)?, row.try_get(2)?);
-    let id = AttemptId::from_bytes(id_of(id).unwrap_or_default());
-    let since_ms: i64 = row.try_get(1)?;
-    let place = Place {
-        merchant: merchant.to_owned(),
-        since_ms: UnixMillis::new(u64::try_from(since_ms).unwrap_or_default()),
-        id,
-    };
-    let record = Record::decode(id, bytes)
-        .inspect_err(
-            |error| tracing::error!(attempt = %id, %error, "a record is refused, and left out of a page"),
-        )
-        .ok();
+    let place = Place::of_row(merchant, row.try_get(1)?, id_of(id).unwrap_or_default());
+    let record = found(place.id, bytes);
     Ok((place, record))
 }

@@ -17,10 +17,11 @@ use crate::ports::{Changed, Scan, Store, Swap, Swapped, Unavailable};
 use crate::postgres::connect::{Database, failure, reason, runtime};
 use crate::postgres::link::Shared;
 use crate::postgres::schema::{Migrated, meta, migrate};
-use crate::postgres::search::{Searcher, searches};
+use crate::postgres::search;
 use crate::postgres::side::Due;
 use crate::postgres::trust::{belongs_to, check, has_tables, probe};
 use crate::postgres::worker::{self, Channels, Load, Write};
+use crate::search_queue::{self, Searcher};
 use crate::store::health::{Health, now_ms};
 use crate::store::note::RestoreNote;
 
@@ -130,10 +131,10 @@ impl PostgresStore {
             .name("store-postgres".to_owned())
             .spawn(move || runtime.block_on(worker::serve(shared, channels)))
             .map_err(|error| format!("the thread of the store cannot be started: {error}"))?;
-        let (searcher, searches) = searches();
+        let (searcher, searches) = search_queue::queue();
         thread::Builder::new()
             .name("search-postgres".to_owned())
-            .spawn(move || runtime_of_searches.block_on(searches.serve(for_searches)))
+            .spawn(move || runtime_of_searches.block_on(search::serve(for_searches, searches)))
             .map_err(|error| format!("the thread of searches cannot be started: {error}"))?;
         Ok(OpenedStore {
             store: Self {

@@ -1,14 +1,13 @@
 //! Searches the columns beside the records, on a thread and a connection of its own: no payment waits for a search.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use pay_once_core::{Ask, AttemptId, Found, Place, Record, Row, Search, SearchError, UnixMillis, Walk};
+use pay_once_core::{Ask, Found, Place, Range, Row, Search, SearchError, Walk};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
-use crate::search_share::{Share, Shares, WAITING_MAX};
+use crate::search_queue::{Job, found};
 use crate::store::schema::connect_to_read;
 
 /// How long a search may take, in milliseconds.
@@ -37,66 +36,23 @@ SELECT merchant FROM records INDEXED BY records_by_state
 WHERE state = ?1 AND merchant > ?2 ORDER BY merchant LIMIT 1
 ";
 
-/// One search, and who waits for it.
-#[derive(Debug)]
-struct Job {
-    search: Search,
-    done: oneshot::Sender<Result<Found, SearchError>>,
-    share: Share,
-}
-
-/// The way to the thread that searches.
-#[derive(Clone, Debug)]
-pub(crate) struct Searcher(SyncSender<Job>, Shares);
-
-/// The other end.
-#[derive(Debug)]
-pub(crate) struct Searches(Receiver<Job>);
-
-/// Both ends.
-pub(crate) fn searches() -> (Searcher, Searches) {
-    let (sender, receiver) = sync_channel(WAITING_MAX);
-    (Searcher(sender, Shares::default()), Searches(receiver))
-}
-
-impl Searcher {
-    /// Asks for a page.
-    pub(crate) async fn search(&self, search: Search) -> Result<Found, SearchError> {
-        let share = self.1.take(&search).ok_or(SearchError::Busy)?;
-        let (done, found) = oneshot::channel();
-        match self.0.try_send(Job { search, done, share }) {
-            Ok(()) => found.await.unwrap_or(Err(SearchError::Unavailable)),
-            Err(TrySendError::Full(_)) => Err(SearchError::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(SearchError::Unavailable),
+/// Answers searches until nobody can ask any more.
+pub(crate) fn serve(jobs: &mut mpsc::Receiver<Job>, path: &Path) {
+    let mut connection = None;
+    while let Some(Job { search, waiting }) = jobs.blocking_recv() {
+        if waiting.is_over() {
+            continue;
         }
-    }
-}
-
-impl Searches {
-    /// Answers searches until nobody can ask any more.
-    pub(crate) fn serve(&self, path: &Path) {
-        let mut connection = None;
-        while let Ok(Job {
-            search,
-            done,
-            share: _share,
-        }) = self.0.recv()
-        {
-            // Whoever asked may have gone away while it waited.
-            if done.is_closed() {
-                continue;
+        let found = match connection.take().map_or_else(|| connect_to_read(path), Ok) {
+            Ok(mut open) => {
+                let found = in_time(&mut open, search);
+                // A connection that has failed is opened anew.
+                connection = Some(open).filter(|_| found != Err(SearchError::Unavailable));
+                found
             }
-            let found = match connection.take().map_or_else(|| connect_to_read(path), Ok) {
-                Ok(mut open) => {
-                    let found = in_time(&mut open, search);
-                    // A connection that has failed is opened anew.
-                    connection = Some(open).filter(|_| found != Err(SearchError::Unavailable));
-                    found
-                }
-                Err(error) => unavailable(&error),
-            };
-            let _ = done.send(found);
-        }
+            Err(error) => unavailable(&error),
+        };
+        waiting.told(found);
     }
 }
 
@@ -134,12 +90,8 @@ fn through(connection: &Connection, walk: &mut Walk) -> rusqlite::Result<()> {
                 let name = next_merchant(connection, walk.search(), &after)?;
                 walk.found_merchant(name);
             }
-            Ask::Rows {
-                merchant,
-                after,
-                limit,
-            } => {
-                let rows = of_merchant(connection, walk.search(), &merchant, after, limit)?;
+            Ask::Rows { merchant, range } => {
+                let rows = of_merchant(connection, walk.search(), &merchant, &range)?;
                 walk.found_rows(rows);
             }
         }
@@ -162,29 +114,18 @@ fn of_merchant(
     connection: &Connection,
     search: &Search,
     merchant: &str,
-    after: Option<(UnixMillis, AttemptId)>,
-    limit: usize,
+    range: &Range,
 ) -> rusqlite::Result<Vec<Row>> {
-    let signed = |at_ms: UnixMillis| i64::try_from(at_ms.get()).unwrap_or(i64::MAX);
+    let Range {
+        after_ms,
+        after_id,
+        until_ms,
+        limit,
+    } = range;
     let state = search.state.map(|state| state.as_str());
-    let until_ms = search.since_until_ms.map_or(i64::MAX, signed);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let (after_ms, after_id) = after.map_or((-1, Vec::new()), |(since_ms, id)| {
-        (signed(since_ms), id.to_bytes().to_vec())
-    });
     let read = |row: &rusqlite::Row<'_>| {
-        let id = AttemptId::from_bytes(row.get(0)?);
-        let since_ms = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
-        let place = Place {
-            merchant: merchant.to_owned(),
-            since_ms: UnixMillis::new(since_ms),
-            id,
-        };
-        let record = Record::decode(id, &row.get::<_, Vec<u8>>(2)?)
-            .inspect_err(
-                |error| tracing::error!(attempt = %id, %error, "a record is refused, and left out of a page"),
-            )
-            .ok();
+        let place = Place::of_row(merchant, row.get(1)?, row.get(0)?);
+        let record = found(place.id, &row.get::<_, Vec<u8>>(2)?);
         Ok((place, record))
     };
     if let Some(order_id) = &search.order_id {

@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 
 use crate::counters::Counters;
 use crate::ports::{Store, Swap, Swapped, Unavailable};
+use crate::search_queue::{self, Searcher};
 use crate::store::files::{DirLock, NotLocked, OpenFiles, Place};
 use crate::store::health::Health;
 use crate::store::opening::{Opened, Opening, open};
 use crate::store::schema::{DUE, KNOWN, LOAD, connect};
-use crate::store::search::{Searcher, searches};
+use crate::store::search;
 use crate::store::writer::{Job, Shared, look_after, write_groups};
 
 /// The store of one process, which holds its directory for itself.
@@ -84,7 +85,7 @@ impl SqliteStore {
         });
         let (writer, jobs) = channel();
         let (running, is_running) = channel();
-        let (searcher, searches) = searches();
+        let (searcher, mut searches) = search_queue::queue();
         let database = place.database();
         let (for_writer, for_looking) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads = vec![
@@ -94,7 +95,7 @@ impl SqliteStore {
             spawn("store-checkpoint", move || {
                 look_after(&checkpointing, &for_looking, &is_running);
             })?,
-            spawn("store-search", move || searches.serve(&database))?,
+            spawn("store-search", move || search::serve(&mut searches, &database))?,
         ];
         Ok(Self {
             reader: RefCell::new(reader),
