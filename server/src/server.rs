@@ -1,15 +1,16 @@
 //! What the loop of core ([`Turn`]) asks for, on tokio. `Server::run` carries a turn out. One thread does all of it; threads in front
 //! of it ([`crate::fronts`]) hand it requests.
 
+mod calls;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pay_once_core::limits::STORE_FAILED_RETRY_MS;
 use pay_once_core::{
-    Action, AttemptId, Call, CallResult, ClockNote, Config, Input, Millis, Now, Questions, Record,
-    RecordError, Response, TraceParent, Turn, UnixMillis, Write,
+    Action, AttemptId, ClockNote, Config, Input, Millis, Now, Questions, Record, RecordError, Response,
+    TraceParent, Turn, UnixMillis, Write,
 };
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -17,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::bounds::Bounds;
 use crate::bounds::admission::Queue;
-use crate::bounds::psp_places::{Health, Place};
 use crate::counters::{Count, Counters};
 use crate::front::{header_lines, request};
 use crate::hold::Hold;
@@ -391,68 +391,6 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
         }
     }
 
-    /// Performs a call on a task of its own.
-    fn start(self: &Rc<Self>, call: Call, place: Option<Place>) {
-        self.calls_under_way.set(self.calls_under_way.get() + 1);
-        let server = Rc::clone(self);
-        spawn_local(async move {
-            server.perform(call, place).await;
-            server.calls_under_way.set(server.calls_under_way.get() - 1);
-            server.call_ended.notify_waiters();
-        });
-    }
-
-    /// Performs one PSP call, in its place or in one that it waits for.
-    async fn send(&self, call: &Call, place: Option<Place>) -> CallResult {
-        let Some(place) = self.place(call, place).await else {
-            let reason = "its PSP takes no calls at present".to_owned();
-            return CallResult::NotSent { reason };
-        };
-        let may_send = || call.may_send(self.now());
-        let was_late = Cell::new(false);
-        let asked = || {
-            let may = may_send();
-            was_late.set(!may);
-            may
-        };
-        self.report.call_began(call);
-        let sent = self.clock.reading();
-        let begun = Instant::now();
-        let result = self.psp.send(call, asked).await;
-        let took_all = begun.elapsed() >= Duration::from_millis(call.timeout_ms.get());
-        place.told(Health::of(&result, was_late.get(), took_all));
-        let took_ms = Millis::new(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-        self.report.call_ended(call, &result, took_ms);
-        if let Some(psp) = self.config().psps.get(&call.psp) {
-            let ended = self.clock.reading();
-            self.time.borrow_mut().answered(psp, &result, sent, ended);
-        }
-        self.tell_of_clock();
-        result
-    }
-
-    /// Performs one PSP call and feeds back what came of it.
-    async fn perform(self: &Rc<Self>, call: Call, place: Option<Place>) {
-        let result = self.send(&call, place).await;
-        if let Some(mut turn) = Turn::outcome(call, result, self.now_ms()) {
-            let config = self.config();
-            self.run(&config, &mut turn, &mut Hold::default(), false, |_| {})
-                .await;
-        }
-    }
-
-    /// The place of a call. What follows from a PSP's word has none yet: it waits for one, until it may no longer be sent.
-    async fn place(&self, call: &Call, place: Option<Place>) -> Option<Place> {
-        if place.is_some() {
-            return place;
-        }
-        tokio::select! {
-            biased;
-            place = self.bounds.psps.wait(&call.psp) => place,
-            () = self.sleep_until(call.send_by_ms) => None,
-        }
-    }
-
     async fn run_timers(self: Rc<Self>) {
         let mut scan_at_ms = UnixMillis::EPOCH;
         loop {
@@ -488,17 +426,6 @@ impl<C: Clock, S: Store, P: PspTransport> Server<C, S, P> {
                 () = self.timers.earlier() => {}
                 () = self.sleep_until(next_ms) => {}
             }
-        }
-    }
-
-    /// Returns once no PSP call is under way, and no step whose writing has begun.
-    pub async fn quiet(&self) {
-        loop {
-            self.steps.ended().await;
-            if self.calls_under_way.get() == 0 {
-                return;
-            }
-            self.call_ended.notified().await;
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `ARCHITECTURE.md`, “Code map”: imports of core go downwards only, and no files of these crates import each other in a circle.
+//! `ARCHITECTURE.md`, “Code map”: imports of core go downwards only, no files of these crates import each other in a circle, and no file
+//! is too long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -219,6 +220,34 @@ fn no_files_import_each_other_in_a_circle() {
     for krate in ACYCLIC {
         assert_eq!(circle(&imports(krate)), None, "{krate}");
     }
+}
+
+/// More than one reader holds.
+const LINES_MAX: usize = 500;
+
+fn long_files(folder: &Path, found: &mut BTreeMap<String, usize>, seen: &mut usize) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "node_modules" {
+            long_files(&path, found, seen);
+        } else if name.ends_with(".rs") {
+            *seen += 1;
+            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+            if lines > LINES_MAX {
+                found.insert(path.display().to_string(), lines);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_holds() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (mut found, mut seen) = (BTreeMap::new(), 0);
+    long_files(root, &mut found, &mut seen);
+    assert!(seen > 300, "{seen} files were seen");
+    assert_eq!(found, BTreeMap::new());
 }
 
 #[test]
