@@ -131,7 +131,7 @@ pub use journal::indexed::{IndexEntry, SearchState};
 pub use journal::record::{Record, RecordError};
 pub use journal::standing::{Standing, WaitsFor};
 pub use journal::status::Status;
-pub use machine::admit::{Account, Admitted, admit, operators_only, overloaded};
+pub use machine::admit::{Account, Admitted, admit, admit_operator, is_for_operators, overloaded};
 pub use machine::event::event_read;
 pub use machine::handle::{finalized, handle, may_be_finalized};
 pub use machine::pending::PendingRequest;

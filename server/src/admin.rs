@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pay_once_core::{Request, is_for_operators};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -121,19 +122,14 @@ async fn serve_connection<C: Clock, S: Store, P: PspTransport>(
     }
 }
 
-/// Whether core answers the request: it is about attempts that exist. What creates an attempt or moves money is the merchants'.
+/// Whether core answers the request.
 fn is_of_core(request: &hyper::Request<Incoming>) -> bool {
-    let path = request.uri().path();
-    let mut parts = path
-        .strip_prefix("/attempts")
-        .unwrap_or_default()
-        .split('/')
-        .skip(1);
-    match (parts.next(), parts.next(), parts.next()) {
-        (None, ..) => path == "/attempts" && matches!(*request.method(), Method::GET | Method::HEAD),
-        (Some(_), None | Some("look" | "resolve"), None) => true,
-        _ => false,
-    }
+    is_for_operators(&Request {
+        method: request.method().as_str(),
+        target: request.uri().path(),
+        headers: &[],
+        body: b"",
+    })
 }
 
 async fn answer<C: Clock, S: Store, P: PspTransport>(

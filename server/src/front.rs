@@ -17,8 +17,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use pay_once_core::limits::PSP_ANSWER_BYTES_MAX;
 use pay_once_core::{
-    Account, Admitted, Request, Response, UnixMillis, admit, body_did_not_arrive, not_answered,
-    operators_only, overloaded,
+    Admitted, Request, Response, UnixMillis, admit, admit_operator, body_did_not_arrive, not_answered,
+    overloaded,
 };
 use tokio::time::Instant;
 
@@ -51,7 +51,7 @@ pub struct Front {
 }
 
 /// Who is served.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Served {
     Everybody,
     Operators,
@@ -190,12 +190,11 @@ async fn decide(
     let admitted = {
         let headers = header_lines(&head);
         let request = self::request(&head, &headers, b"");
+        let admit = match served {
+            Served::Everybody => admit,
+            Served::Operators => admit_operator,
+        };
         match admit(&intake.config(), &request) {
-            Ok(Admitted { account, .. })
-                if served == Served::Operators && !matches!(account, Account::Operator(_)) =>
-            {
-                return operators_only(&request);
-            }
             // Before the body is read: what is not taken on takes no memory.
             Ok(admitted) if intake.admission.has_room(&admitted) => admitted,
             Ok(_) => return overloaded(&request),

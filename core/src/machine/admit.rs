@@ -1,7 +1,7 @@
 //! Decisions about a request that need its head only: whether its body is read, how much of it, and which account it counts for.
 
 use super::event;
-use super::route::{Path, body_bytes_max, may, named, path_of, wants_problem_json};
+use super::route::{Path, body_bytes_max, may, named, path, path_of, wants_problem_json};
 use crate::base::config::{Config, Named};
 use crate::base::http::{Request, Response};
 use crate::contract::answer;
@@ -49,11 +49,29 @@ pub fn overloaded(request: &Request<'_>) -> Response {
     refuse(&ApiError::new(Code::Overloaded, message), request)
 }
 
-/// The answer on a listener of operators to a request that no operator sent.
+/// Whether an operator can ask for this: a read, a search, a look or a resolution. Whether this operator may is for [`admit`] to say.
 #[must_use]
-pub fn operators_only(request: &Request<'_>) -> Response {
+pub fn is_for_operators(request: &Request<'_>) -> bool {
+    match path(request.path()) {
+        Ok(Path::Attempt(_) | Path::Look(_) | Path::Operation(_, RequestKind::Resolve)) => true,
+        // The same path creates attempts.
+        Ok(Path::Create | Path::Search) => matches!(path_of(request), Ok(Path::Search)),
+        Ok(Path::Charge | Path::Operation(..) | Path::Webhook(_)) | Err(_) => false,
+    }
+}
+
+/// As [`admit`], on a listener that serves operators only: whoever else sends a request is refused, and so is the merchant that is
+/// served without a key.
+///
+/// # Errors
+/// The answer to give.
+pub fn admit_operator(config: &Config, request: &Request<'_>) -> Result<Admitted, Response> {
+    let admitted = admit(config, request)?;
+    if let Account::Operator(_) = admitted.account {
+        return Ok(admitted);
+    }
     let message = "Send the key of an operator as \"Authorization: Bearer …\". This listener serves operators only; merchants have a listener of their own.";
-    refuse(&ApiError::new(Code::Unauthorized, message), request)
+    Err(refuse(&ApiError::new(Code::Unauthorized, message), request))
 }
 
 fn refuse(refusal: &ApiError, request: &Request<'_>) -> Response {

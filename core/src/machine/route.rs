@@ -214,7 +214,7 @@ pub(super) fn path_of<'a>(request: &Request<'a>) -> Result<Path<'a>, ApiError> {
     Err(error)
 }
 
-fn path(path: &str) -> Result<Path<'_>, ApiError> {
+pub(super) fn path(path: &str) -> Result<Path<'_>, ApiError> {
     // This is checked first, because `/attempts/` would be the path of an attempt with an empty id.
     let shorter = path.strip_suffix('/').filter(|shorter| !shorter.ends_with('/'));
     if shorter.and_then(known).is_some() {
