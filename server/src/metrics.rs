@@ -22,7 +22,7 @@ const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05
 /// Upper bounds of how many records share a commit.
 const COMMIT_RECORDS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// For how long a count of the whole store is shown.
+/// For how long a count of the whole store is news.
 const COUNT_HOLDS: Duration = Duration::from_secs(60);
 
 /// An HTTP status.
@@ -96,7 +96,7 @@ pub struct Metrics {
     pub whole_store: WholeStore,
     /// Attempts that ended, by status.
     pub ended: Family<ByAttemptStatus, Counter>,
-    /// 1 once the scan at the start has counted what was open.
+    /// 1 once the scan at the start has counted what was open; 0 while the count of a whole store is old.
     pub is_counted: Gauge,
     /// 1 while the store may lack payments of the PSP, since it was restored.
     pub restore_mode: Family<ByPsp, Gauge>,
@@ -131,11 +131,18 @@ impl WholeStore {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), waiting));
     }
 
-    /// What waits for this, unless it was counted too long ago.
+    /// Whether it was counted too long ago. What waits is shown all the same: it may still wait, and its age goes on.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.as_ref().is_some_and(|(at, _)| at.elapsed() > COUNT_HOLDS)
+    }
+
+    /// What waits for this.
     #[must_use]
     pub fn get(&self, waits_for: WaitsFor) -> Option<Waiting> {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, all) = counted.as_ref().filter(|(at, _)| at.elapsed() < COUNT_HOLDS)?;
+        let (_, all) = counted.as_ref()?;
         all.iter().find(|waiting| waiting.waits_for == waits_for).copied()
     }
 }
@@ -374,7 +381,7 @@ impl Metrics {
         );
         registry.register(
             "attempts_counted",
-            "1 once the attempts that were open at the start are counted",
+            "1 once the attempts that were open at the start are counted, and 0 while the count of a database is more than a minute old",
             self.is_counted.clone(),
         );
         registry.register(

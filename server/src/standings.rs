@@ -125,7 +125,8 @@ impl Standings {
                 .get_or_create(&label)
                 .set(i64::try_from(age_ms / 1_000).unwrap_or(i64::MAX));
         }
-        metrics.is_counted.set(i64::from(self.ended_meanwhile.is_none()));
+        let is_counted = self.ended_meanwhile.is_none() && !metrics.whole_store.is_old();
+        metrics.is_counted.set(i64::from(is_counted));
     }
 }
 
