@@ -58,13 +58,16 @@ test("what has ended is found by its status and by its order", async () => {
 });
 
 test("what is under way is not found, and the answer says so", async () => {
-  const { json } = await place.post("/attempts", randomUUID(), order());
+  const order_id = randomUUID();
+  await place.post("/attempts", randomUUID(), order({ order_id }));
+  // It has its entry by now: whatever is done after it has one.
+  const ended = await place.post("/charge", randomUUID(), order({ order_id }), wait);
+  await finds([ended.json.attempt_id], `order_id=${order_id}`);
   for (const state of ["created", "authorized", "in_doubt", "unsent", "requires_action"]) {
     const { status, json: refused } = await search(`state=${state}`);
     assert.deepEqual([status, refused.error.code], [501, "SEARCH_UNSUPPORTED"]);
     assert.match(refused.error.message, /parked/);
   }
-  await finds([], `order_id=${json.attempt_id}`);
 });
 
 test("what is parked is found until it is resolved", async () => {

@@ -45,7 +45,7 @@ pub(crate) fn serve(jobs: &mut mpsc::Receiver<Job>, path: &Path) {
         }
         let found = match connection.take().map_or_else(|| connect_to_read(path), Ok) {
             Ok(mut open) => {
-                let found = in_time(&mut open, search);
+                let found = in_time(&mut open, search, Duration::from_millis(SEARCH_MS));
                 // A connection that has failed is opened anew.
                 connection = Some(open).filter(|_| found != Err(SearchError::Unavailable));
                 found
@@ -62,8 +62,8 @@ fn unavailable(error: &rusqlite::Error) -> Result<Found, SearchError> {
 }
 
 /// The page of a search, if it does not take too long: what is asked for may be the last of very many.
-fn in_time(connection: &mut Connection, search: Search) -> Result<Found, SearchError> {
-    let until = Instant::now() + Duration::from_millis(SEARCH_MS);
+fn in_time(connection: &mut Connection, search: Search, limit: Duration) -> Result<Found, SearchError> {
+    let until = Instant::now() + limit;
     let watching = connection.progress_handler(WATCH_EVERY, Some(move || Instant::now() > until));
     if let Err(error) = watching {
         return unavailable(&error);
@@ -136,4 +136,34 @@ fn of_merchant(
     let values = params![state, merchant, after_ms, after_id, until_ms, limit];
     let mut statement = connection.prepare_cached(IN_STATE)?;
     statement.query_map(values, read)?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pay_once_core::UnixMillis;
+
+    use super::*;
+    use crate::store::mark::Position;
+    use crate::store::schema::bring_up;
+
+    /// More rows of one order than a search may go through in no time at all, and none of them parked.
+    const ROWS: usize = 20_000;
+
+    #[test]
+    fn a_search_that_takes_too_long_is_ended_and_the_next_one_is_answered() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        bring_up(&mut connection, &Position::first().unwrap()).unwrap();
+        let rows = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+             INSERT INTO records (id, version, bytes, merchant, order_id, state, since_ms)
+             SELECT randomblob(16), 1, x'00', 'shop', 'o', 'created', i FROM n"
+        );
+        connection.execute_batch(&rows).unwrap();
+        let search =
+            || Search::read("order_id=o&state=parked", Some("shop".into()), UnixMillis::new(1)).unwrap();
+        let ended = in_time(&mut connection, search(), Duration::ZERO);
+        assert_eq!(ended, Err(SearchError::TooLong));
+        let answered = in_time(&mut connection, search(), Duration::from_secs(60));
+        assert_eq!(answered, Ok(Found::default()));
+    }
 }

@@ -96,3 +96,53 @@ fn reindex_goes_through_all_records() {
     }
     assert_eq!(found(&server, "order_id=k1", 10), [id]);
 }
+
+/// Somebody who holds a lock on the table for some seconds, while `meanwhile` runs.
+fn with_lock<T>(cluster: &Cluster, mode: &str, seconds: u32, meanwhile: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| {
+            let lock = format!("LOCK TABLE pay_once.records IN {mode} MODE; SELECT pg_sleep({seconds})");
+            cluster.psql(&lock)
+        });
+        until("the lock is held", || {
+            let found = cluster.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+            (!found.stdout.is_empty()).then_some(())
+        });
+        let done = meanwhile();
+        assert!(held.join().unwrap().status.success());
+        done
+    })
+}
+
+#[test]
+fn a_search_that_takes_too_long_is_ended_and_the_next_one_is_answered() {
+    let cluster = Cluster::migrated();
+    let server = server(&cluster, "stripe");
+    let id = server.create("k1", "pm_card_visa");
+    let refused = with_lock(&cluster, "ACCESS EXCLUSIVE", 4, || {
+        server.get("/attempts?order_id=k1")
+    });
+    assert_eq!((refused.status, refused.code().as_str()), (503, "OVERLOADED"));
+    assert!(
+        refused.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("longer")
+    );
+    assert_eq!(found(&server, "order_id=k1", 10), [id]);
+}
+
+#[test]
+fn a_migration_waits_for_a_reader_longer_than_for_a_lock() {
+    let cluster = Cluster::migrated();
+    let form_1 = "
+        ALTER TABLE pay_once.records DROP COLUMN merchant, DROP COLUMN order_id, DROP COLUMN state, DROP COLUMN since_ms,
+            DROP COLUMN indexed_version;
+        UPDATE pay_once.meta SET value = '1' WHERE name = 'form'";
+    assert!(cluster.psql(form_1).status.success());
+    // A dump, or a report.
+    let said = with_lock(&cluster, "ACCESS SHARE", 4, || cluster.pay_once(&["migrate"]));
+    let text = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+    assert!(said.status.success(), "{text}");
+    assert!(text.contains("has form 2 now; it had form 1"), "{text}");
+}

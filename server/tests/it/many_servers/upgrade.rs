@@ -102,13 +102,10 @@ fn tables_that_this_build_cannot_serve_are_refused() {
     place.is_ready_when(1, true);
 }
 
-/// `PAY_ONCE_OLDER_BINARY` names the binary of an older build. Without it there is nothing to upgrade from.
 #[test]
+#[ignore = "PAY_ONCE_OLDER_BINARY has to name the binary of an older build"]
 fn servers_of_an_older_build_are_replaced_under_load() {
-    let Ok(older) = std::env::var("PAY_ONCE_OLDER_BINARY") else {
-        eprintln!("PAY_ONCE_OLDER_BINARY names no older build: skipped");
-        return;
-    };
+    let older = std::env::var("PAY_ONCE_OLDER_BINARY").unwrap();
     let place = Arc::new(Place::start(&Plan {
         latency_ms: 200,
         capabilities: LOOK_UP_ONLY,
