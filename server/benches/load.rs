@@ -15,7 +15,7 @@
 use std::time::{Duration, Instant};
 
 mod support;
-use support::{Client, Server, join_all, percentiles};
+use support::{CREATE, Client, Server, join_all, percentiles};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -145,9 +145,6 @@ async fn counters(address: &str) -> serde_json::Value {
         .await;
     serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()["counters"].clone()
 }
-
-const CREATE: &str =
-    r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 
 async fn closed(in_flight: usize, length: Duration, bare_commits: f64) {
     let server = Server::start("0..0");

@@ -31,7 +31,7 @@ use pay_once_core::{
 use serde_json::Value;
 
 mod support;
-use support::{Client, Server, join_all, percentiles};
+use support::{CREATE, Client, Server, join_all, percentiles};
 
 const FEW: u64 = 1_000;
 /// Payments of one turn of a server.
@@ -260,8 +260,6 @@ async fn compare(few: &Server, large: &Server) {
 }
 
 async fn pay(client: &mut Client, name: &str, times: &mut Vec<f64>) {
-    const CREATE: &str =
-        r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
     let mut id = String::new();
     for operation in ["", "/authorize", "/capture"] {
         let (path, body) = match id.is_empty() {

@@ -30,39 +30,26 @@ use tokio::sync::Semaphore;
 use tokio_postgres::{NoTls, Statement};
 
 mod support;
-use support::{Client, Server, join_all, percentiles};
+use support::{CREATE, Client, Server, empty_database, join_all, percentiles};
 
 /// Connections of the recipe to the database, and to the PSP.
 const POOL: usize = 16;
-const CREATE: &str =
-    r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let Some(url) = arguments.first().filter(|a| a.starts_with("postgres")) else {
-        eprintln!(
-            "name an empty database: cargo bench -p pay-once --bench postgres -- postgres://USER@HOST/DATABASE"
-        );
+    let Some((url, seconds)) = empty_database("postgres") else {
         return;
     };
-    let seconds = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(10);
-    let migrated = std::process::Command::new(env!("CARGO_BIN_EXE_pay-once"))
-        .arg("migrate")
-        .env("PAY_ONCE_STORE", url)
-        .status()
-        .unwrap();
-    assert!(migrated.success());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let server = Server::on_database(url);
+    let server = Server::on_database(&url);
     runtime.block_on(async {
         let dials = r#"{"webhooks_enabled": false}"#;
         let mut sandbox = Client::connect(&server.sandbox).await;
         assert_eq!(sandbox.call("PUT", "/dials", "-", dials).await.status, 200);
     });
-    let recipe = Recipe::start(url, &server.sandbox);
+    let recipe = Recipe::start(&url, &server.sandbox);
     for in_flight in [1, 16, 64] {
         let length = Duration::from_secs(seconds);
         let (before, kept_before) = (runtime.block_on(commits(&server)), recipe.commits());

@@ -22,34 +22,21 @@ use pay_once_sandbox::{Dials, RangeMs, Settings};
 use serde_json::Value;
 
 mod support;
-use support::{Client, Server, join_all, percentiles};
+use support::{CREATE, Client, Server, empty_database, join_all, percentiles};
 
 const SERVERS: usize = 3;
 const KEY: &str = "sk_bench_three_servers";
-const CREATE: &str =
-    r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 /// The pause before a client asks again, in milliseconds.
 const AGAIN_MS: u64 = 200;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let Some(url) = arguments.first().filter(|a| a.starts_with("postgres")) else {
-        eprintln!(
-            "name an empty database: cargo bench -p pay-once --bench three_servers -- postgres://USER@HOST/DATABASE"
-        );
+    let Some((url, seconds)) = empty_database("three_servers") else {
         return;
     };
-    let seconds = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(10);
-    let migrated = std::process::Command::new(env!("CARGO_BIN_EXE_pay-once"))
-        .arg("migrate")
-        .env("PAY_ONCE_STORE", url)
-        .status()
-        .unwrap();
-    assert!(migrated.success());
     let config = std::env::temp_dir().join(format!("pay-once-three-servers-{}.toml", std::process::id()));
     std::fs::write(&config, configuration(&psp())).unwrap();
     let servers: Vec<Server> = (0..SERVERS)
-        .map(|nth| Server::configured_on_database(url, &config, &nth.to_string()))
+        .map(|nth| Server::configured_on_database(&url, &config, &nth.to_string()))
         .collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

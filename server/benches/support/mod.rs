@@ -10,6 +10,30 @@ use tokio::net::TcpStream;
 /// The body of a charge.
 pub(crate) const CHARGE: &str = r#"{"amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
 
+/// The body of a create.
+pub(crate) const CREATE: &str =
+    r#"{"order_id":"ord_123","amount":2599,"currency":"GBP","payment_method":"pm_card_visa"}"#;
+
+/// The empty database that the arguments name, with tables, and for how many seconds each load is to run. `None`: they name none, and
+/// standard error says how.
+pub(crate) fn empty_database(bench: &str) -> Option<(String, u64)> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(url) = arguments.iter().find(|argument| argument.starts_with("postgres")) else {
+        eprintln!(
+            "name an empty database: cargo bench -p pay-once --bench {bench} -- postgres://USER@HOST/DATABASE"
+        );
+        return None;
+    };
+    let seconds = arguments.iter().find_map(|argument| argument.parse().ok());
+    let migrated = Command::new(env!("CARGO_BIN_EXE_pay-once"))
+        .arg("migrate")
+        .env("PAY_ONCE_STORE", url)
+        .status()
+        .unwrap();
+    assert!(migrated.success());
+    Some((url.clone(), seconds.unwrap_or(10)))
+}
+
 const LISTEN: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
 
 fn command() -> Command {
