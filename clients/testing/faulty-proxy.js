@@ -7,6 +7,7 @@
 //   GET /proxy                       what it did, and which keys it saw
 
 import { Agent, createServer, request as httpRequest } from 'node:http';
+import { lottery } from './lottery.js';
 
 const [upstream, seed] = process.argv.slice(2);
 const { hostname, port } = new URL(upstream);
@@ -24,17 +25,6 @@ const counts = { requests: 0, lost_request: 0, lost_answer: 0, repeated: 0, cut:
 /** By key: the bodies that were sent under it, the calls it was used for, and the losses since an answer passed. */
 const keys = new Map();
 
-/** A source of numbers from 0 to 1 (mulberry32). */
-function lottery(start) {
-  let state = start >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 const draw = lottery(Number(seed));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -2,6 +2,7 @@
 // the same time or late, and everything may take its time.
 
 import { Agent, createServer, request as httpRequest } from 'node:http';
+import { lottery } from '../../../clients/testing/lottery.js';
 import { pause } from './processes.js';
 
 /**
@@ -20,18 +21,6 @@ export const FOUL = { drop: 0.25, refuse: 0.1, twice: 0.3, gateway: 0.1, delayMs
 
 /** The most messages of one call that are lost one after the other: a case must come to its end. */
 const LOST_MAX = 3;
-
-/** @param {number} seed a source of numbers from 0 to 1 (mulberry32) */
-function lottery(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export class LossyProxy {
   /** What was done to messages, over the whole life. */
