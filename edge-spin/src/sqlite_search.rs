@@ -4,7 +4,7 @@
 use pay_once_core::{Ask, AttemptId, Found, Place, Row, Search, SearchError, Walk};
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
-use crate::decoded::decoded;
+use crate::decoded::{MALFORMED, decoded};
 use crate::ports::{Line, World};
 use crate::wasi::WasiWorld;
 
@@ -68,7 +68,8 @@ async fn through(
                 };
                 values.extend([Value::Integer(range.until_ms), Value::Integer(range.limit)]);
                 let rows = run(statement, values).await?;
-                walk.found_rows(rows.iter().filter_map(|row| read(row, &merchant)).collect());
+                let read: Option<Vec<Row>> = rows.iter().map(|row| read(row, &merchant)).collect();
+                walk.found_rows(read.ok_or_else(|| Error::Io(MALFORMED.to_owned()))?);
             }
         }
     }

@@ -5,7 +5,7 @@ use pay_once_postgres_sql::{
     IN_STATE, INDEX_ONE, MISSING, NEXT_MERCHANT_IN_STATE, NEXT_MERCHANT_OF_ORDER, OF_ORDER, signed, text,
 };
 
-use crate::decoded::decoded;
+use crate::decoded::{MALFORMED, decoded};
 use crate::postgres::link::{Failure, Link, Row, Value, or_null};
 
 /// Answers what the page of a search needs.
@@ -38,11 +38,19 @@ pub(super) async fn through(link: &Link, walk: &mut Walk) -> Result<(), Failure>
                 };
                 values.extend([Value::Int64(range.until_ms), Value::Int64(range.limit)]);
                 let rows = link.run(statement, values).await?;
-                walk.found_rows(rows.iter().filter_map(|row| read(row, &merchant)).collect());
+                let read: Option<Vec<Found>> = rows.iter().map(|row| read(row, &merchant)).collect();
+                walk.found_rows(read.ok_or_else(malformed)?);
             }
         }
     }
     Ok(())
+}
+
+fn malformed() -> Failure {
+    Failure {
+        code: None,
+        text: MALFORMED.to_owned(),
+    }
 }
 
 fn read(row: &Row, merchant: &str) -> Option<Found> {

@@ -111,6 +111,26 @@ fn is_mended(host: &Host, old: &[String; 2]) {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_fails_the_search_and_does_not_shorten_its_page() {
+    let world = World::new(Mode::Sqlite);
+    let mut host = world.host();
+    let made = [create(&host, "k1"), create(&host, "k2")];
+    assert_eq!(ids(&search(&host, &[], "state=created")).len(), 2);
+    host.kill();
+    let database = Connection::open(world.sqlite_path()).unwrap();
+    let short = "UPDATE records SET id = x'0102' WHERE place = (SELECT min(place) FROM records)";
+    assert_eq!(database.execute(short, []).unwrap(), 1);
+    drop(database);
+    host.restart();
+    let failed = search(&host, &[], "state=created");
+    assert_eq!(
+        (failed.status, failed.code().as_str()),
+        (503, "STORE_UNAVAILABLE")
+    );
+    assert_eq!(host.get(&format!("/attempts/{}", made[1])).status, 200);
+}
+
+#[test]
 fn a_key_value_store_has_nothing_to_search_in() {
     let world = World::new(Mode::Redis);
     let host = world.host();
