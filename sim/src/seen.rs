@@ -8,7 +8,6 @@ use std::sync::Arc;
 use pay_once_core::{AttemptId, CallResult, Record};
 use pay_once_sandbox::LedgerEvent;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::plan::Plan;
 use crate::shopper::Ask;
@@ -287,30 +286,56 @@ pub(crate) struct AcknowledgedEvent {
     pub intent: Option<String>,
 }
 
+/// The members of an event that oracles read, of the acquirer's and of Stripe's.
+#[derive(Default, Deserialize)]
+struct EventBody {
+    status: Option<String>,
+    reference: Option<String>,
+    psp_reference: Option<String>,
+    data: Option<EventData>,
+    related_object: Option<EventObject>,
+}
+
+#[derive(Deserialize)]
+struct EventData {
+    object: Option<EventObject>,
+}
+
+#[derive(Default, Deserialize)]
+struct EventObject {
+    id: Option<String>,
+    object: Option<String>,
+    status: Option<String>,
+    payment_intent: Option<String>,
+    metadata: Option<EventMetadata>,
+}
+
+#[derive(Deserialize)]
+struct EventMetadata {
+    attempt_id: Option<String>,
+}
+
 impl AcknowledgedEvent {
     fn read(at_ms: u64, body: &[u8]) -> Self {
-        let event: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
-        let owned = |pointer: &str| text(pointer).map(str::to_owned);
-        let pair = |attempt: &str, id: &str| Some((owned(attempt)?, owned(id)?));
-        let is_approved = text("/status") == Some("approved");
-        let has_moved = matches!(
-            text("/data/object/status"),
-            Some("succeeded" | "requires_capture")
-        );
-        let is_intent = text("/data/object/object") == Some("payment_intent");
+        let event: EventBody = serde_json::from_slice(body).unwrap_or_default();
+        let object = event.data.and_then(|data| data.object).unwrap_or_default();
+        let is_approved = event.status.as_deref() == Some("approved");
+        let has_moved = matches!(object.status.as_deref(), Some("succeeded" | "requires_capture"));
+        let is_intent = object.object.as_deref() == Some("payment_intent");
         let effect = if is_approved {
-            pair("/reference", "/psp_reference")
+            event.reference.zip(event.psp_reference)
         } else if has_moved && is_intent {
-            pair("/data/object/metadata/attempt_id", "/data/object/id")
+            let attempt = object.metadata.and_then(|metadata| metadata.attempt_id);
+            attempt.zip(object.id.clone())
         } else {
             None
         };
+        let related = event.related_object.and_then(|related| related.id);
         Self {
             at_ms,
             effect,
-            object: owned("/data/object/id").or_else(|| owned("/related_object/id")),
-            intent: owned("/data/object/payment_intent"),
+            object: object.id.or(related),
+            intent: object.payment_intent,
         }
     }
 }

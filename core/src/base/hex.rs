@@ -1,12 +1,18 @@
 //! Bytes as hexadecimal digits.
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Two lower-case digits for each byte.
 pub(crate) fn write(bytes: &[u8]) -> String {
-    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    // A nibble is a digit.
-    let digits = nibbles.map(|nibble| char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
     let mut text = String::with_capacity(2 * bytes.len());
-    text.extend(digits);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            // A nibble is below 16.
+            text.push(char::from(
+                DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'),
+            ));
+        }
+    }
     text
 }
 

@@ -1,43 +1,108 @@
 //! The timeline: the journal in words. GET shows it; nothing else is kept beside it (`docs/store.md`, “The record”).
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+use serde_json::{Value, json};
 
 use crate::base::hex;
-use crate::base::time::rfc3339_ms;
-use crate::journal::entry::{CallStep, Cause, Conclusion, Entry, EntryKind, Fact, Source};
-use crate::journal::evidence::{EffectKind, Evidence, Signal};
-use crate::journal::record::Record;
+use crate::base::id::LocalId;
+use crate::base::time::{UnixMillis, rfc3339_ms};
+use crate::base::version::RecordVersion;
+use crate::journal::entry::{CallStep, Cause, Conclusion, Entry, Fact, RequestKind, Source};
+use crate::journal::evidence::{Effect, EffectKind, Evidence, Signal};
+use crate::journal::record::{Link, Record};
 
-/// One line of the timeline.
-#[derive(Clone, Debug, Serialize)]
+/// One line of the timeline. It shares its entry with the record, and makes its words when it is written.
+#[derive(Clone, Debug)]
 pub struct Line {
     seq: usize,
-    at: String,
-    knowing: EntryKind,
-    event: String,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    details: Map<String, Value>,
-    hash: String,
+    entry: Arc<Entry>,
+    link: Link,
 }
 
 /// The whole timeline of a record.
 #[must_use]
 pub fn timeline(record: &Record) -> Vec<Line> {
-    record
-        .entries()
-        .iter()
-        .zip(record.links())
-        .enumerate()
+    let linked = record.entries().iter().zip(record.links()).enumerate();
+    linked
         .map(|(seq, (entry, link))| Line {
             seq,
-            at: rfc3339_ms(entry.at_ms),
-            knowing: entry.fact.kind(),
-            event: event(&entry.fact),
-            details: details(entry),
-            hash: hex::write(link),
+            entry: Arc::clone(entry),
+            link: *link,
         })
         .collect()
+}
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fact = &self.entry.fact;
+        let details = Details(details(fact));
+        let has_details = details.0.iter().any(|(_, detail)| detail.is_there());
+        let mut line = serializer.serialize_struct("Line", 5 + usize::from(has_details))?;
+        line.serialize_field("seq", &self.seq)?;
+        line.serialize_field("at", &rfc3339_ms(self.entry.at_ms))?;
+        line.serialize_field("knowing", &fact.kind())?;
+        line.serialize_field("event", &event(fact))?;
+        if has_details {
+            line.serialize_field("details", &details)?;
+        }
+        line.serialize_field("hash", &hex::write(&self.link))?;
+        line.end()
+    }
+}
+
+/// The members of a line's `details`, in the order of their names. Members that have no value are left out.
+struct Details<'a>(Vec<(&'static str, Detail<'a>)>);
+
+/// The value of a member of `details`.
+enum Detail<'a> {
+    Text(&'a str),
+    MaybeText(Option<&'a str>),
+    Number(u64),
+    Request(RequestKind),
+    Version(RecordVersion),
+    Time(UnixMillis),
+    Call(Option<LocalId>),
+    /// Left out if there is none.
+    Effects(&'a [Effect]),
+}
+
+impl Detail<'_> {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::MaybeText(text) => text.is_some(),
+            Self::Call(call) => call.is_some(),
+            Self::Effects(effects) => !effects.is_empty(),
+            Self::Text(_) | Self::Number(_) | Self::Request(_) | Self::Version(_) | Self::Time(_) => true,
+        }
+    }
+}
+
+impl Serialize for Detail<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::MaybeText(text) => text.serialize(serializer),
+            Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Request(request) => request.serialize(serializer),
+            Self::Version(version) => version.serialize(serializer),
+            Self::Time(at_ms) => serializer.serialize_str(&rfc3339_ms(*at_ms)),
+            Self::Call(call) => call.map(|call| call.with_prefix("call_")).serialize(serializer),
+            Self::Effects(effects) => serializer.collect_seq(effects.iter().map(effect)),
+        }
+    }
+}
+
+impl Serialize for Details<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        debug_assert!(self.0.is_sorted_by_key(|(name, _)| name));
+        let mut members = serializer.serialize_map(None)?;
+        for (name, detail) in self.0.iter().filter(|(_, detail)| detail.is_there()) {
+            members.serialize_entry(name, detail)?;
+        }
+        members.end()
+    }
 }
 
 /// What happened, in a few words; also the `event` of log lines.
@@ -144,27 +209,36 @@ fn concluded(conclusion: &Conclusion) -> String {
     }
 }
 
-fn details(entry: &Entry) -> Map<String, Value> {
-    let value = match &entry.fact {
+fn details(fact: &Fact) -> Vec<(&'static str, Detail<'_>)> {
+    match fact {
         Fact::Created {
             key, request, psp, ..
-        } => json!({"idempotency_key": key, "request": request, "psp": psp}),
-        Fact::Requested { key, .. } => json!({"idempotency_key": key}),
+        } => vec![
+            ("idempotency_key", Detail::Text(key)),
+            ("psp", Detail::Text(psp)),
+            ("request", Detail::Request(*request)),
+        ],
+        Fact::Requested { key, .. } | Fact::Resumed { key } => vec![("idempotency_key", Detail::Text(key))],
         // The address itself is the shop's own, and may name its customer's session.
-        Fact::ReturnTo { .. } => json!({}),
-        Fact::Installation { name } => json!({"installation": name}),
-        Fact::WireForm { form } => json!({"wire_form": form}),
-        Fact::Resumed { key } => json!({"idempotency_key": key}),
-        Fact::Proposed { key, proposal } => json!({
-            "idempotency_key": key,
-            "operator": proposal.operator,
-            "reason": proposal.reason,
-            "generation": proposal.version,
-            "psp_reference": proposal.psp_reference,
-        }),
+        Fact::ReturnTo { .. } => Vec::new(),
+        Fact::Installation { name } => vec![("installation", Detail::Text(name))],
+        Fact::WireForm { form } => vec![("wire_form", Detail::Number(u64::from(*form)))],
+        Fact::Proposed { key, proposal } => vec![
+            ("generation", Detail::Version(proposal.version)),
+            ("idempotency_key", Detail::Text(key)),
+            ("operator", Detail::Text(&proposal.operator)),
+            (
+                "psp_reference",
+                Detail::MaybeText(proposal.psp_reference.as_deref()),
+            ),
+            ("reason", Detail::Text(&proposal.reason)),
+        ],
         Fact::Intended {
             amount_minor, target, ..
-        } => json!({"amount": amount_minor, "target": target}),
+        } => vec![
+            ("amount", Detail::Number(*amount_minor)),
+            ("target", Detail::MaybeText(target.as_deref())),
+        ],
         Fact::Dispatched {
             call,
             generation,
@@ -173,71 +247,81 @@ fn details(entry: &Entry) -> Map<String, Value> {
             sent_at_ms,
             send_by_ms,
             ..
-        } => json!({
-            "call": call.with_prefix("call_"),
-            "effect": generation,
-            "psp_key": psp_key,
-            "target": target,
-            "sent_at": rfc3339_ms(*sent_at_ms),
-            "send_by": rfc3339_ms(*send_by_ms),
-        }),
+        } => vec![
+            ("call", Detail::Call(Some(*call))),
+            ("effect", Detail::Number(u64::from(*generation))),
+            ("psp_key", Detail::Text(psp_key)),
+            ("send_by", Detail::Time(*send_by_ms)),
+            ("sent_at", Detail::Time(*sent_at_ms)),
+            ("target", Detail::MaybeText(target.as_deref())),
+        ],
         Fact::Observed {
             source,
             call,
             evidence,
             ..
-        } => observed(source, call.map(|c| c.with_prefix("call_")), evidence),
+        } => observed(source, *call, evidence),
         Fact::Suspected {
             begins_ms,
             restored_ms,
-        } => json!({"loss_begins_at": rfc3339_ms(*begins_ms), "restored_at": rfc3339_ms(*restored_ms)}),
-        Fact::Inferred { conclusion } => match conclusion {
-            Conclusion::NoEffect { generation, .. } => json!({"effect": generation}),
-            Conclusion::NotCarriedOut { code, message, .. } => json!({"code": code, "message": message}),
-            Conclusion::Parked { reason, .. } => json!({"reason": reason}),
-            Conclusion::Unwanted { reference, .. } | Conclusion::Foreign { reference } => {
-                json!({"psp_reference": reference})
-            }
-            Conclusion::Withdrawn { generation, .. } => json!({"effect": generation}),
-            Conclusion::CaptureMismatch {
-                reference,
-                asked_minor,
-                captured,
-            } => json!({
-                "psp_reference": reference,
-                "requested_amount": asked_minor,
-                "captured_amount": captured.amount_minor,
-                "captured_currency": captured.currency,
-            }),
-        },
-    };
-    match value {
-        Value::Object(members) => members.into_iter().filter(|(_, v)| !v.is_null()).collect(),
-        _ => Map::new(),
+        } => vec![
+            ("loss_begins_at", Detail::Time(*begins_ms)),
+            ("restored_at", Detail::Time(*restored_ms)),
+        ],
+        Fact::Inferred { conclusion } => of_conclusion(conclusion),
+    }
+}
+
+fn of_conclusion(conclusion: &Conclusion) -> Vec<(&'static str, Detail<'_>)> {
+    match conclusion {
+        Conclusion::NoEffect { generation, .. } | Conclusion::Withdrawn { generation, .. } => {
+            vec![("effect", Detail::Number(u64::from(*generation)))]
+        }
+        Conclusion::NotCarriedOut { code, message, .. } => {
+            vec![("code", Detail::Text(code)), ("message", Detail::Text(message))]
+        }
+        Conclusion::Parked { reason, .. } => vec![("reason", Detail::Text(reason))],
+        Conclusion::Unwanted { reference, .. } | Conclusion::Foreign { reference } => {
+            vec![("psp_reference", Detail::Text(reference))]
+        }
+        Conclusion::CaptureMismatch {
+            reference,
+            asked_minor,
+            captured,
+        } => vec![
+            ("captured_amount", Detail::Number(captured.amount_minor)),
+            ("captured_currency", Detail::Text(&captured.currency)),
+            ("psp_reference", Detail::Text(reference)),
+            ("requested_amount", Detail::Number(*asked_minor)),
+        ],
     }
 }
 
 /// The effects that evidence shows.
 pub(super) fn effects(evidence: &Evidence) -> Vec<Value> {
-    let effects = evidence.effects.iter();
-    effects
-        .map(|e| json!({"kind": e.kind, "psp_reference": e.id, "amount": e.amount_minor}))
-        .collect()
+    evidence.effects.iter().map(effect).collect()
 }
 
-fn observed(source: &Source, call: Option<String>, evidence: &Evidence) -> Value {
-    let effects = effects(evidence);
+fn effect(effect: &Effect) -> Value {
+    json!({"kind": effect.kind, "psp_reference": effect.id, "amount": effect.amount_minor})
+}
+
+fn observed<'a>(
+    source: &'a Source,
+    call: Option<LocalId>,
+    evidence: &'a Evidence,
+) -> Vec<(&'static str, Detail<'a>)> {
     let (operator, reason) = match source {
-        Source::Operator { operator, reason } => (Some(operator), Some(reason.as_str())),
+        Source::Operator { operator, reason } => (Some(operator.as_str()), Some(reason.as_str())),
         Source::Response | Source::NamedResponse { .. } | Source::Webhook | Source::Lookup => (None, None),
     };
     let request_id = match source {
-        Source::NamedResponse { request_id } => Some(request_id),
+        Source::NamedResponse { request_id } => Some(request_id.as_str()),
         _ => None,
     };
     let (code, words) = match &evidence.signal {
         Signal::Refused { code, message } | Signal::FormRefused { code, message, .. } => {
-            (Some(code), Some(message.as_str()))
+            (Some(code.as_str()), Some(message.as_str()))
         }
         Signal::Unknown { reason } | Signal::NotSent { reason } | Signal::KeyUseless { reason } => {
             (None, Some(reason.as_str()))
@@ -247,13 +331,13 @@ fn observed(source: &Source, call: Option<String>, evidence: &Evidence) -> Value
             (None, None)
         }
     };
-    json!({
-        "call": call,
-        "request_id": request_id,
-        "effects": if effects.is_empty() { Value::Null } else { Value::Array(effects) },
-        "code": code,
-        "message": words,
-        "operator": operator,
-        "reason": reason,
-    })
+    vec![
+        ("call", Detail::Call(call)),
+        ("code", Detail::MaybeText(code)),
+        ("effects", Detail::Effects(&evidence.effects)),
+        ("message", Detail::MaybeText(words)),
+        ("operator", Detail::MaybeText(operator)),
+        ("reason", Detail::MaybeText(reason)),
+        ("request_id", Detail::MaybeText(request_id)),
+    ]
 }

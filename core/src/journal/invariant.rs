@@ -8,7 +8,7 @@ use crate::base::id::LocalId;
 use crate::base::limits::{ENTRIES_MAX, KEYS_PER_ATTEMPT_MAX, RECORD_BYTES_MAX};
 use crate::journal::entry::{CaptureMethod, Conclusion, Entry, Fact, Operation};
 use crate::journal::record::Record;
-use crate::journal::state::State;
+use crate::journal::state::{BoundKey, State};
 use crate::journal::status::Status;
 
 /// A broken invariant: its name, and what was found.
@@ -26,8 +26,7 @@ pub fn check(record: &Record) -> Result<(), Broken> {
     calls_are_unique(record.entries())?;
     effect_moves_only_with_proof(record.entries())?;
     return_address_comes_first(record.entries())?;
-    status_never_goes_back(record)?;
-    answers_stay_as_they_are(record)?;
+    every_prefix_holds(record)?;
     created_means_idle(record.state())
 }
 
@@ -205,8 +204,9 @@ fn return_address_comes_first(entries: &[Arc<Entry>]) -> Result<(), Broken> {
     })
 }
 
-/// Rule 10, and “status never goes back for any reader”. It is checked on every prefix of the journal.
-fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
+/// What holds of every prefix of the journal: rule 10 with “status never goes back for any reader”, and that answers stay as they
+/// are. The journal is folded once for both.
+fn every_prefix_holds(record: &Record) -> Result<(), Broken> {
     let mut entries = record.entries().iter().enumerate();
     let Some(mut state) = entries
         .next()
@@ -214,12 +214,15 @@ fn status_never_goes_back(record: &Record) -> Result<(), Broken> {
     else {
         return Err(("store: a journal begins with Created", "it does not".to_owned()));
     };
-    let first = state.status;
-    let later = entries.map(|(index, entry)| {
+    let mut statuses = Vec::with_capacity(record.entries().len());
+    statuses.push(state.status);
+    answers_stay_as_they_are(record.state(), &state, 0)?;
+    for (index, entry) in entries {
         state.apply(index, entry);
-        state.status
-    });
-    never_goes_back(std::iter::once(first).chain(later))
+        statuses.push(state.status);
+        answers_stay_as_they_are(record.state(), &state, index)?;
+    }
+    never_goes_back(statuses.into_iter())
 }
 
 fn never_goes_back(statuses: impl Iterator<Item = Status>) -> Result<(), Broken> {
@@ -234,14 +237,11 @@ fn never_goes_back(statuses: impl Iterator<Item = Status>) -> Result<(), Broken>
 }
 
 /// `docs/http.md`, “Replays”: in the state as of the entry that finalized a key, the key is already finalized by that
-/// entry.
-fn answers_stay_as_they_are(record: &Record) -> Result<(), Broken> {
-    for bound in &record.state().keys {
-        let Some(index) = bound.finalized_at else { continue };
-        let then = record
-            .state_at(index)
-            .bound(&bound.key)
-            .and_then(|b| b.finalized_at);
+/// entry. `then` is the state as of the entry at `index`.
+fn answers_stay_as_they_are(now: &State, then: &State, index: usize) -> Result<(), Broken> {
+    let finalized = |bound: &&BoundKey| bound.finalized_at == Some(index);
+    for bound in now.keys.iter().filter(finalized) {
+        let then = then.bound(&bound.key).and_then(|b| b.finalized_at);
         ensure(then == Some(index), "http: replays are final", || {
             format!("key finalized at {index}, then at {then:?}")
         })?;

@@ -1,7 +1,6 @@
 //! What executing a call comes to.
 
 use serde::Serialize;
-use serde_json::Value;
 
 /// What executing a call came to, before any fault changes the answer.
 #[derive(Clone, Debug)]
@@ -23,16 +22,17 @@ impl Outcome {
     }
 
     /// A refusal before execution.
-    pub(crate) fn refused(status: u16, body: &Value) -> Self {
+    pub(crate) fn refused(status: u16, body: &impl Serialize) -> Self {
         Self {
             status,
-            body: body.to_string(),
+            body: written(body),
             keep: false,
         }
     }
 }
 
-fn written(body: &impl Serialize) -> String {
+/// A body as text.
+pub(crate) fn written(body: &impl Serialize) -> String {
     // Bodies are plain structs and values with text for names, so writing them does not fail.
     serde_json::to_string(body).unwrap_or_default()
 }

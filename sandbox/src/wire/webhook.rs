@@ -6,6 +6,7 @@ use sha2::Sha256;
 use crate::base::draw::Draw;
 use crate::base::face::Face;
 use crate::base::hex;
+use crate::base::outcome::written;
 use crate::base::settings::{Settings, Stats};
 use crate::ledger::work::{Notice, Work};
 
@@ -58,7 +59,7 @@ pub(crate) fn send(
         if lost && !sending.certain {
             continue;
         }
-        let body = notice.body.to_string();
+        let body = written(&notice.body);
         for copy in 0..sending
             .copies
             .saturating_add(u64::from(settings.dials.webhook_duplicates))

@@ -145,7 +145,8 @@ pub(super) enum Event {
 pub(super) struct Queued {
     pub(super) at_ms: u64,
     pub(super) number: u64,
-    pub(super) event: Event,
+    /// Behind a pointer: the queue moves what it orders, and an event is large.
+    pub(super) event: Box<Event>,
 }
 
 impl PartialEq for Queued {

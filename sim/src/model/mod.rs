@@ -185,13 +185,13 @@ impl<'a> Sim<'a> {
             }
             self.now_ms = self.now_ms.max(next.at_ms);
             // Scans end with the run, however many days it has.
-            self.happened += u64::from(!matches!(next.event, Event::Scan { .. }));
+            self.happened += u64::from(!matches!(*next.event, Event::Scan { .. }));
             if self.happened > EVENTS_MAX {
                 let what = format!("more than {EVENTS_MAX} events: something is repeated without pauses");
                 self.broken.push(what);
                 self.queue.clear();
             } else {
-                self.happen(next.event);
+                self.happen(*next.event);
             }
         }
     }
@@ -293,7 +293,7 @@ impl<'a> Sim<'a> {
         self.queue.push(Queued {
             at_ms: at_ms.max(self.now_ms),
             number: self.queued,
-            event,
+            event: Box::new(event),
         });
     }
 

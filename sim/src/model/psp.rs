@@ -234,9 +234,12 @@ impl Sim<'_> {
 
 /// What a PSP says to a key that it knows from another request.
 pub(crate) fn key_reused(answer: &Answer) -> Option<String> {
+    if answer.status != 400 {
+        return None;
+    }
     let words = String::from_utf8_lossy(&answer.body);
     let is_reuse = words.contains("\"idempotency_error\"") || words.contains("\"idempotency_key_reuse\"");
-    (answer.status == 400 && is_reuse).then(|| words.into_owned())
+    is_reuse.then(|| words.into_owned())
 }
 
 /// Header names as core sees them.

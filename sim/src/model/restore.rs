@@ -43,7 +43,7 @@ impl Sim<'_> {
         }
         // What a dead server wrote does not come to the store that is put in its place.
         self.queue
-            .retain(|queued| !matches!(queued.event, Event::LateSwap { .. }));
+            .retain(|queued| !matches!(*queued.event, Event::LateSwap { .. }));
         self.late_swaps = 0;
         let lost = self.store.restore(backup.rows);
         self.note(Host::Store, Kind::Fault, || {

@@ -49,11 +49,11 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             .shown
             .as_ref()
             .is_some_and(|shown| shown.status == Status::Declined);
-        let is_unavailable = told
-            .body
-            .windows(UNAVAILABLE.len())
-            .any(|words| words == UNAVAILABLE);
-        if is_declined && (only_rejects || !is_unavailable && told.status == 402) {
+        let is_unavailable = || {
+            let mut words = told.body.windows(UNAVAILABLE.len());
+            words.any(|words| words == UNAVAILABLE)
+        };
+        if is_declined && (only_rejects || told.status == 402 && !is_unavailable()) {
             let what = "DECLINED was answered, and the PSP declined nothing: it rejected calls at most, or did not answer";
             return Err((heard.ended_ms, what.to_owned()));
         }

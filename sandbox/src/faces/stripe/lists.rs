@@ -1,6 +1,7 @@
 //! Lists, newest first.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::base::outcome::Outcome;
 use crate::ledger::state::State;
@@ -52,7 +53,7 @@ fn page_of(work: &Work<'_>, page: &Page, expand_charge: bool, goes_on: bool) -> 
     let from = newer_than.clone().map_or(from.clone(), |place| from.max(place));
     let until = older_than.map_or(until.clone(), |place| until.min(place));
     if from >= until {
-        return list_of("/v1/payment_intents", Vec::new(), false);
+        return list_of::<Value>("/v1/payment_intents", Vec::new(), false);
     }
     let range = state
         .intents_by_age
@@ -78,7 +79,7 @@ fn page_of(work: &Work<'_>, page: &Page, expand_charge: bool, goes_on: bool) -> 
     let data = ids
         .into_iter()
         .filter_map(|id| state.intents.get(id))
-        .map(|intent| json!(intent.render(&settings.public_url, expand_charge)))
+        .map(|intent| intent.render(&settings.public_url, expand_charge))
         .collect();
     list_of("/v1/payment_intents", data, has_more)
 }
@@ -99,9 +100,22 @@ pub(crate) fn refunds(state: &State, id: &str, limit: usize) -> Outcome {
 }
 
 /// A list object as Stripe writes it.
-fn list_of(url: &str, data: Vec<Value>, has_more: bool) -> Outcome {
-    let body = json!({"object": "list", "url": url, "has_more": has_more, "data": data});
+fn list_of<T: Serialize>(url: &str, data: Vec<T>, has_more: bool) -> Outcome {
+    let body = List {
+        object: "list",
+        url,
+        has_more,
+        data,
+    };
     Outcome::refused(200, &body)
+}
+
+#[derive(Serialize)]
+struct List<'a, T> {
+    object: &'static str,
+    url: &'a str,
+    has_more: bool,
+    data: Vec<T>,
 }
 
 #[cfg(test)]
