@@ -9,7 +9,7 @@ use crate::store::files::Place;
 use crate::store::mark::Position;
 
 /// How long a statement waits for another process's lock, in seconds.
-const BUSY_TIMEOUT_S: u64 = 5;
+pub(crate) const BUSY_TIMEOUT_S: u64 = 5;
 /// The form of the tables, as SQLite's `user_version`. 0 is a new database, or one of a build before `ids` and `position`; 1 is one
 /// of a build before the columns of a search.
 pub const FORM: i64 = 2;

@@ -1,8 +1,9 @@
-//! One writer thread commits swaps in groups, so that many payments share one sync of the disk. Another thread keeps the
-//! write-ahead log short, and looks after the files when nobody writes.
+//! One writer thread commits swaps in groups, so that many payments share one sync of the disk. Another thread copies the
+//! write-ahead log into the database, and looks after the files when nobody writes. The writer lets the log begin anew between two
+//! commits: nobody else gets its lock while it has work.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -13,18 +14,23 @@ use crate::ports::{Swap, Swapped};
 use crate::store::files::OpenFiles;
 use crate::store::health::Health;
 use crate::store::mark::{Mark, Position};
-use crate::store::schema::{COMMITS, COUNT_COMMIT, INSERT, INSERT_ID, TAKE_BACK, UPDATE};
+use crate::store::schema::{BUSY_TIMEOUT_S, COMMITS, COUNT_COMMIT, INSERT, INSERT_ID, TAKE_BACK, UPDATE};
 
 /// Most swaps in one commit.
 const GROUP_MAX: usize = 256;
-/// Once swaps come in company, a commit waits this long for more of them, in microseconds. A lone swap never waits.
-const GATHER_US: u64 = 300;
-/// A commit that has this many swaps waits for no more.
-const GATHER_ENOUGH: usize = 24;
 /// The write-ahead log is checkpointed after this many commits and swaps, about 15 MB of it.
 const CHECKPOINT_AFTER: u64 = 2_000;
 /// How often that is looked at, the mark is synced and the files are looked after, in milliseconds.
 const LOOK_EVERY_MS: u64 = 500;
+
+/// What the writer does next.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Commits a swap.
+    Swap(Job),
+    /// Lets the log begin anew, and says whether it did.
+    RestartLog(Sender<bool>),
+}
 
 /// One swap, and who waits for it.
 #[derive(Debug)]
@@ -58,17 +64,25 @@ impl Shared {
     }
 }
 
-/// Commits swaps until nobody can send any more.
+/// Carries orders out until nobody can send any more.
 pub(crate) fn write_groups(
     mut connection: Connection,
-    jobs: &Receiver<Job>,
+    orders: &Receiver<Order>,
     shared: &Shared,
     mut position: Position,
 ) {
-    let mut last_group = 1;
-    while let Ok(first) = jobs.recv() {
-        let group = gather(first, jobs, last_group > 1);
-        last_group = group.len();
+    let mut next = None;
+    while let Some(order) = next.take().or_else(|| orders.recv().ok()) {
+        let first = match order {
+            Order::Swap(job) => job,
+            Order::RestartLog(done) => {
+                // Whoever asked may be gone.
+                let _ = done.send(restart_log(&connection));
+                continue;
+            }
+        };
+        let group;
+        (group, next) = gather(first, orders);
         let results = write(&mut connection, &group, shared, &mut position);
         for (job, result) in group.into_iter().zip(results) {
             // Whoever waited may be gone; the swap stands.
@@ -117,21 +131,19 @@ fn write(
     }
 }
 
-/// Takes what is there, and, in company, waits a little for more: one sync for all of them.
-fn gather(first: Job, jobs: &Receiver<Job>, in_company: bool) -> Vec<Job> {
+/// Takes the swaps that are there: those that came while the last commit was synced. The slower the disk, the more there are. Waiting
+/// for more of them costs more than it saves, measured at 16 payments in flight: 2,930 payments/s without, 2,310 with 300 µs.
+/// The second result is the order that came after the swaps, if it is another one.
+fn gather(first: Job, orders: &Receiver<Order>) -> (Vec<Job>, Option<Order>) {
     let mut group = vec![first];
-    let until = Instant::now() + Duration::from_micros(GATHER_US);
     while group.len() < GROUP_MAX {
-        match jobs.try_recv() {
-            Ok(job) => group.push(job),
-            Err(_) if !in_company || group.len() >= GATHER_ENOUGH => break,
-            Err(_) => match jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(job) => group.push(job),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            },
+        match orders.try_recv() {
+            Ok(Order::Swap(job)) => group.push(job),
+            Ok(order @ Order::RestartLog(_)) => return (group, Some(order)),
+            Err(_) => break,
         }
     }
-    group
+    (group, None)
 }
 
 /// One transaction: what became of each swap, and how many commits the store has now.
@@ -199,15 +211,34 @@ fn apply(transaction: &Transaction<'_>, swap: &Swap, health: &Health) -> rusqlit
     Ok(Swapped::Applied)
 }
 
-/// Looks after the files until the store is closed. The passive pass of a checkpoint copies while commits go on; the restart that
-/// follows has little left to do and lets the log begin anew in the same file, whose space is then there already.
-pub(crate) fn look_after(connection: &Connection, shared: &Shared, is_running: &Receiver<()>) {
-    let mut done_at = 0;
-    // A restart takes the writer's lock and then waits for readers: commits would wait for a slow search with it. It is tried again
-    // at the next checkpoint.
-    if let Err(error) = connection.busy_timeout(Duration::ZERO) {
-        tracing::warn!(%error, "checkpoints may wait for readers");
+/// Copies what is left of the log, and lets the next commit write at its beginning. Says whether it may. A reader of the log, such as
+/// a slow search, prevents it: commits do not wait for readers.
+fn restart_log(connection: &Connection) -> bool {
+    let restarted = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| {
+            Ok(row.get::<_, i64>(0)? == 0)
+        })
+    });
+    let waits = connection.busy_timeout(Duration::from_secs(BUSY_TIMEOUT_S));
+    match restarted.and_then(|restarted| waits.map(|()| restarted)) {
+        Ok(restarted) => restarted,
+        Err(error) => {
+            tracing::warn!(%error, "a checkpoint did not finish; it is tried again");
+            false
+        }
     }
+}
+
+/// Looks after the files until the store is closed. Passive passes of a checkpoint copy while commits go on: the second one has little
+/// to copy, and what the writer then copies itself is less still. The log begins anew in the same file, whose space is then there
+/// already.
+pub(crate) fn look_after(
+    connection: &Connection,
+    shared: &Shared,
+    writer: &Sender<Order>,
+    is_running: &Receiver<()>,
+) {
+    let mut done_at = 0;
     let pause = Duration::from_millis(LOOK_EVERY_MS);
     while is_running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         if !shared.files_are_in_place() {
@@ -221,14 +252,16 @@ pub(crate) fn look_after(connection: &Connection, shared: &Shared, is_running: &
         if written < done_at + CHECKPOINT_AFTER {
             continue;
         }
-        for pass in ["PASSIVE", "RESTART"] {
-            if let Err(error) =
-                connection.query_row(&format!("PRAGMA wal_checkpoint({pass})"), [], |_| Ok(()))
-            {
-                tracing::warn!(%error, pass, "a checkpoint did not finish; it is tried again");
+        for _ in 0..2 {
+            if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+                tracing::warn!(%error, "a checkpoint did not finish; it is tried again");
             }
         }
+        let (done, restarted) = channel();
+        // A writer that is gone closes the log itself.
+        if writer.send(Order::RestartLog(done)).is_ok() && restarted.recv() == Ok(true) {
+            done_at = written;
+        }
         shared.counters.add(Count::Checkpoint);
-        done_at = written;
     }
 }

@@ -45,15 +45,20 @@ pub(crate) fn entry() -> IndexEntry {
     }
 }
 
-pub(crate) fn insert(store: &SqliteStore, n: u64, wake_at_ms: Option<u64>) -> Swapped {
-    block_on(store.swap(Swap {
+/// The first write of the `n`th record.
+pub(crate) fn swap(n: u64, wake_at_ms: Option<u64>) -> Swap {
+    Swap {
         id: id(n),
         expected_version: None,
         version: RecordVersion::new(1),
         bytes: bytes(n),
         wake_at_ms: wake_at_ms.map(UnixMillis::new),
         entry: entry(),
-    }))
+    }
+}
+
+pub(crate) fn insert(store: &SqliteStore, n: u64, wake_at_ms: Option<u64>) -> Swapped {
+    block_on(store.swap(swap(n, wake_at_ms)))
 }
 
 /// A closed store with so many records, all of it in the database file.
