@@ -3,9 +3,8 @@
 # (rustup target add wasm32-unknown-unknown); otherwise Debian's builds it from source. `./setup` first.
 set -euo pipefail
 cd "$(dirname "$0")"
-target=wasm32-unknown-unknown
-work=${CARGO_TARGET_DIR:-$PWD/../target}/worker
-mkdir -p "$work"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/../target}
+. ../core/wasm32.sh
 
 export PATH="$PWD/.tools/bin:$PATH"
 # worker-build would download these if it were not told where they are.
@@ -15,25 +14,21 @@ export ESBUILD_BIN="$PWD/node_modules/.bin/esbuild"
 for program in "$PWD/.tools/bin/worker-build" "$WASM_BINDGEN_BIN" "$WASM_OPT_BIN" "$ESBUILD_BIN"; do
   [ -x "$program" ] || { echo "$program is missing: run ./setup first" >&2; exit 1; }
 done
-export CARGO_TARGET_DIR=$work
-export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=z
-export CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_PANIC=abort
 
-if ! ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libcore-*.rlib >/dev/null 2>&1; then
-  [ -d /usr/lib/rustlib/src/rust/library ] || { echo "no wasm32 standard library: run ./setup first" >&2; exit 1; }
+wasm32_ready wasm32-unknown-unknown
+if [ -n "$wasm32_from_source" ]; then
   # worker-build runs `rustup target add` unless `rustc --print target-libdir` names a directory that exists. With a
   # standard library built from source there is none; this rustc names one.
-  shim=$work/rustc-shim
+  shim=$wasm32_dir/rustc-shim
   mkdir -p "$shim/lib"
   printf '#!/bin/sh\n[ "$*" = "--target %s --print target-libdir" ] && exec echo "%s"\nexec /usr/bin/rustc "$@"\n' \
-    "$target" "$shim/lib" >"$shim/rustc"
+    wasm32-unknown-unknown "$shim/lib" >"$shim/rustc"
   chmod +x "$shim/rustc"
-  unset RUSTUP_TOOLCHAIN
-  # /usr/bin before rustup's proxies, which would download.
-  export PATH="$shim:/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort
-  export CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size
-  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
+  export PATH="$shim:$PATH"
 fi
 
-"$PWD/.tools/bin/worker-build" --release --locked >&2
+CARGO_TARGET_DIR=$wasm32_dir "$PWD/.tools/bin/worker-build" --release --locked >&2
+# worker-build keeps the names of functions, and optimizes once.
+"$WASM_OPT_BIN" -Oz -Oz --strip-debug --strip-producers build/index_bg.wasm -o build/index_bg.wasm.small
+mv build/index_bg.wasm.small build/index_bg.wasm
 ls -l build/index_bg.wasm >&2

@@ -1,10 +1,12 @@
 //! What was seen of a run, for oracles to judge: what clients were told, what the PSP's ledger holds, what was asked
 //! of the PSP. Truth never comes from our own store (its journals are judged too, as one more witness).
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use memchr::memmem;
 use pay_once_core::{AttemptId, CallResult, Record};
 use pay_once_sandbox::LedgerEvent;
 use serde::Deserialize;
@@ -153,12 +155,25 @@ pub struct Told {
     pub body: Vec<u8>,
 }
 
+/// What begins the last member of an attempt that is shown with its timeline. A string within the body cannot contain it: its quotes
+/// are escaped there.
+pub(crate) const TIMELINE: &str = r#","timeline":["#;
+
+/// The body without its timeline, which is most of it and is judged as text.
+fn without_timeline(body: &[u8]) -> Cow<'_, [u8]> {
+    match memmem::find(body, TIMELINE.as_bytes()).and_then(|at| body.get(..at)) {
+        Some(head) => Cow::Owned([head, b"}"].concat()),
+        None => Cow::Borrowed(body),
+    }
+}
+
 impl Told {
     /// Reads an answer. What cannot be read is kept as bytes: no oracle takes it for anything.
     #[must_use]
     pub fn read(status: u16, is_replay: bool, body: Vec<u8>) -> Self {
         let (code, safe_new_key, retryable, shown) = if status < 300 {
-            (None, false, false, serde_json::from_slice::<Shown>(&body).ok())
+            let shown = serde_json::from_slice::<Shown>(&without_timeline(&body)).ok();
+            (None, false, false, shown)
         } else {
             match serde_json::from_slice::<ErrorBody>(&body) {
                 Ok(ErrorBody { error }) => (

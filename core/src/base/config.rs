@@ -248,6 +248,18 @@ pub fn key_digest(api_key: &str) -> [u8; 32] {
     Sha256::digest(api_key.as_bytes()).into()
 }
 
+/// Compares digests in constant time, a word at a time: every request compares those of all merchants.
+fn is_same(one: &[u8; 32], other: &[u8; 32]) -> Choice {
+    let words = |digest: &[u8; 32]| {
+        let (words, _) = digest.as_chunks::<8>();
+        <[[u8; 8]; 4]>::try_from(words)
+            .unwrap_or_default()
+            .map(u64::from_ne_bytes)
+    };
+    let pairs = words(one).into_iter().zip(words(other));
+    pairs.fold(Choice::from(1), |same, (one, other)| same & one.ct_eq(&other))
+}
+
 impl Config {
     /// Whom a bearer token names. Every digest is compared, each in constant time.
     #[must_use]
@@ -256,7 +268,7 @@ impl Config {
         let is_of = |known: &[[u8; 32]]| {
             let hits = known
                 .iter()
-                .fold(Choice::from(0), |hit, known| hit | digest.ct_eq(known));
+                .fold(Choice::from(0), |hit, known| hit | is_same(&digest, known));
             bool::from(hits)
         };
         let mut found = None;

@@ -28,6 +28,8 @@ pub const VERSION: u8 = 1;
 const MAGIC: &[u8; 7] = b"payonce";
 const HEADER_BYTES: usize = 7 + 1 + 16;
 const HEAD_BYTES: usize = 32;
+/// Most entries are shorter.
+const ENTRY_BYTES_USUAL: usize = 192;
 
 /// A link of the hash chain: a SHA-256 digest.
 pub type Link = [u8; 32];
@@ -364,7 +366,8 @@ impl Record {
     }
 
     fn chain(&mut self, entry: &Entry) -> Result<(), RecordError> {
-        let body = postcard::to_stdvec(entry).map_err(|_| RecordError::Full)?;
+        let body = Vec::with_capacity(ENTRY_BYTES_USUAL);
+        let body = postcard::to_extend(entry, body).map_err(|_| RecordError::Full)?;
         if self.size_bytes() + 2 + body.len() > RECORD_BYTES_MAX {
             return Err(RecordError::Full);
         }

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use wasmtime::component::{Component, GuestTaskId, Linker};
-use wasmtime::{Config, Engine, Store, StoreContextMut};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
@@ -111,6 +111,7 @@ pub async fn serve(component: &Path, listen: SocketAddr, shared: Arc<Shared>) ->
     let listener = TcpListener::bind(listen).await?;
     let mut config = Config::new();
     config.wasm_component_model_async(true);
+    config.cache(Some(compiled()?));
     let engine = Engine::new(&config)?;
     let component = Component::from_file(&engine, component)?;
     let mut linker: Linker<Host> = Linker::new(&engine);
@@ -130,6 +131,13 @@ pub async fn serve(component: &Path, listen: SocketAddr, shared: Arc<Shared>) ->
         stream.set_nodelay(true)?;
         tokio::spawn(connection(stream, Arc::clone(&handler), Arc::clone(&shared)));
     }
+}
+
+/// Compiled components, beside this program: tests start it a hundred times with three of them.
+fn compiled() -> wasmtime::Result<Cache> {
+    let mut config = CacheConfig::new();
+    config.with_directory(std::env::current_exe()?.with_file_name("compiled"));
+    Cache::new(config)
 }
 
 async fn connection(stream: TcpStream, handler: Arc<ProxyHandler<App>>, shared: Arc<Shared>) {

@@ -3,8 +3,9 @@
 //! evidence is always taken in).
 
 use super::{Case, Oracle, Wrong};
-use crate::seen::Heard;
+use crate::seen::{Heard, TIMELINE};
 use crate::world::EPOCH_MS;
+use memchr::memmem;
 use pay_once_core::Record;
 use pay_once_core::journal::entry::{Fact, Source};
 use pay_once_core::journal::evidence::Evidence;
@@ -57,10 +58,10 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
             continue;
         }
         let whole = (0..)
-            .zip(lines.match_indices(r#"{"seq":"#))
-            .all(|(n, (at, found))| {
+            .zip(memmem::find_iter(lines.as_bytes(), SEQ))
+            .all(|(n, at)| {
                 lines
-                    .get(at + found.len()..)
+                    .get(at + SEQ.len()..)
                     .is_some_and(|rest| rest.starts_with(&format!("{n},")))
             });
         if !whole {
@@ -100,6 +101,9 @@ fn judge(case: &Case<'_>) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// What each line of a timeline begins with.
+const SEQ: &str = r#"{"seq":"#;
+
 /// When the journal holds what a webhook said for the second time. A repetition is no news, whatever came between.
 fn repeated_webhook_ms(record: &Record) -> Option<u64> {
     let mut heard: Vec<&Evidence> = Vec::new();
@@ -131,7 +135,7 @@ fn is_named(words: &str, operation: Operation) -> bool {
 /// The timeline's lines as text, without the closing bracket, so that a longer one begins with a shorter one.
 fn timeline(heard: &Heard) -> Option<&str> {
     let told = heard.told.as_ref().filter(|told| told.status == 200)?;
-    let text = std::str::from_utf8(&told.body).ok()?;
-    let (_, lines) = text.split_once(r#""timeline":["#)?;
-    lines.strip_suffix("]}")
+    let at = memmem::find(&told.body, TIMELINE.as_bytes())?;
+    let lines = told.body.get(at + TIMELINE.len()..)?;
+    std::str::from_utf8(lines).ok()?.strip_suffix("]}")
 }
