@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::base::draw::Draw;
 use crate::base::face::Face;
 use crate::base::settings::Settings;
@@ -35,7 +33,8 @@ pub(crate) struct Work<'a> {
 /// Something to tell by webhook.
 pub(crate) struct Notice {
     pub(crate) face: Face,
-    pub(crate) body: Value,
+    /// JSON.
+    pub(crate) body: String,
 }
 
 /// The money side of an effect, for [`Work::enter`].
@@ -114,7 +113,7 @@ impl<'a> Work<'a> {
     }
 
     /// Queues a webhook. `body` is only made when there is somewhere to send it.
-    pub(crate) fn notify(&mut self, face: Face, body: impl FnOnce(&mut Self) -> Value) {
+    pub(crate) fn notify(&mut self, face: Face, body: impl FnOnce(&mut Self) -> String) {
         if self.settings.webhook_url.is_some() && self.settings.dials.webhooks_enabled {
             let body = body(self);
             self.notices.push(Notice { face, body });

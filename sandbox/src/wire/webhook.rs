@@ -6,7 +6,6 @@ use sha2::Sha256;
 use crate::base::draw::Draw;
 use crate::base::face::Face;
 use crate::base::hex;
-use crate::base::outcome::written;
 use crate::base::settings::{Settings, Stats};
 use crate::ledger::work::{Notice, Work};
 
@@ -59,14 +58,13 @@ pub(crate) fn send(
         if lost && !sending.certain {
             continue;
         }
-        let body = written(&notice.body);
         for copy in 0..sending
             .copies
             .saturating_add(u64::from(settings.dials.webhook_duplicates))
         {
             let after_ms = sending.after_ms.saturating_add(copy * COPY_GAP_MS);
             let at_s = sending.now_ms.saturating_add(after_ms) / 1000;
-            let signature = signature(settings.webhook_secret.as_bytes(), at_s, body.as_bytes());
+            let signature = signature(settings.webhook_secret.as_bytes(), at_s, notice.body.as_bytes());
             let (path, header) = match notice.face {
                 Face::Stripe => ("stripe", "Stripe-Signature"),
                 Face::Acquirer => ("acquirer", "Acquirer-Signature"),
@@ -78,7 +76,7 @@ pub(crate) fn send(
                     ("Content-Type", "application/json".to_owned()),
                     (header, signature),
                 ],
-                body: body.clone().into_bytes(),
+                body: notice.body.clone().into_bytes(),
             });
         }
     }

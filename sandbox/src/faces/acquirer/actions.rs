@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::base::face::Face;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::{Outcome, written};
 use crate::base::tokens::{self, Behaviour, Operation};
 use crate::ledger::challenge::Challenge;
 use crate::ledger::entry::Change;
@@ -223,7 +223,7 @@ fn conclude(work: &mut Work<'_>, told: &Told<'_>, refusal: Option<Refusal>) -> O
                 members.insert("of".to_owned(), json!(of));
             }
         }
-        body
+        written(&body)
     });
     Outcome::kept(200, &answer)
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::face::Face;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::{Outcome, written};
 use crate::base::tokens::Operation;
 use crate::ledger::event::Cause;
 use crate::ledger::work::{Entry, Work};
@@ -67,7 +67,7 @@ pub(crate) fn make_foreign(work: &mut Work<'_>, asked: &ForeignAuthorization) ->
         && let Some(members) = body.as_object_mut()
     {
         members.insert("type".to_owned(), json!(Operation::Authorize));
-        work.notify(Face::Acquirer, |_| body);
+        work.notify(Face::Acquirer, |_| written(&body));
     }
     outcome
 }
@@ -143,7 +143,7 @@ pub(crate) fn reverse(work: &mut Work<'_>, id: &str) -> Outcome {
         "currency": found.currency,
         "created": work.now_ms / 1000,
     });
-    work.notify(Face::Acquirer, |_| body.clone());
+    work.notify(Face::Acquirer, |_| written(&body));
     Outcome::kept(200, &body)
 }
 
