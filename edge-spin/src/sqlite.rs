@@ -8,6 +8,7 @@ use std::rc::Rc;
 use pay_once_core::{AttemptId, Found, Search, SearchError, UnixMillis};
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
+use crate::decoded::readable;
 use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};
 use crate::sqlite_search;
 use crate::wasi::WasiWorld;
@@ -231,7 +232,7 @@ impl Store for SqliteStore {
             let at_ms = UnixMillis::new(row.get(1)?);
             Some((AttemptId::from_bytes(id.try_into().ok()?), at_ms))
         };
-        Ok(rows.iter().filter_map(read).collect())
+        Ok(readable(rows.iter().map(read)))
     }
 
     async fn search(&self, search: Search) -> Result<Found, SearchError> {

@@ -8,6 +8,7 @@ use pay_once_postgres_sql::{
     ALIVE, DUE, INSERT_ONE, LOAD_ONE, MOVE_ONE, NOTIFY, TAKEN_FOR_MS, UPDATE_ONE, signed,
 };
 
+use crate::decoded::readable;
 use crate::ports::{Line, Store, StoreError, Swap, Swapped, World};
 use crate::postgres::address::Address;
 use crate::postgres::kept::Kept;
@@ -209,7 +210,7 @@ impl Store for PostgresStore {
             let at_ms = u64::try_from(row.integer(1)?).ok()?;
             Some((id, UnixMillis::new(at_ms)))
         };
-        let mut due: Vec<_> = rows.iter().filter_map(read).collect();
+        let mut due = readable(rows.iter().map(read));
         due.sort_by_key(|(_, at_ms)| *at_ms);
         Ok(due)
     }

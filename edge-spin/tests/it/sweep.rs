@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::oracle::{check, is_settled};
@@ -47,6 +48,31 @@ fn a_sweep_that_is_asked_for_ends_it() {
         });
         until("it ends", LIMIT, || ended(&world, &host, &id).then_some(()));
     }
+}
+
+/// What is due of it cannot be done, and its operator has to know.
+#[test]
+fn a_row_whose_id_cannot_be_read_is_told_and_hides_no_other() {
+    let world = World::new(Mode::Sqlite);
+    let mut host = world.host();
+    let ids = ["lost", "kept"].map(|key| orphan(&world, &mut host, key));
+    host.kill();
+    let database = Connection::open(world.sqlite_path()).unwrap();
+    let short = "UPDATE records SET id = x'0102' WHERE place = (SELECT min(place) FROM records)";
+    assert_eq!(database.execute(short, []).unwrap(), 1);
+    drop(database);
+    host.restart();
+    until("the other one is ended", LIMIT, || {
+        asked_for(&host);
+        ended(&world, &host, &ids[1]).then_some(())
+    });
+    until("the row is told of", LIMIT, || {
+        asked_for(&host);
+        world
+            .stderr()
+            .contains("1 rows that are due have no readable id")
+            .then_some(())
+    });
 }
 
 /// Records that a sweep woke.
