@@ -120,7 +120,9 @@ impl Sim<'_> {
             self.broken
                 .push(format!("{id}: another wrote to an object's record"));
         }
-        let synced_ms = self.now_ms + latency_ms;
+        // An object's writes reach the disk in their order: what is on disk has all that was written before.
+        let before_ms = self.synced_ms(server, Some(id));
+        let synced_ms = before_ms.max(self.now_ms + latency_ms);
         let now_ms = self.now_ms;
         let at = self.server(server);
         at.unsynced.retain(|(synced_ms, ..)| *synced_ms > now_ms);
