@@ -19,14 +19,14 @@ use crate::store::health::Health;
 use crate::store::opening::{Opened, Opening, open};
 use crate::store::schema::{DUE, KNOWN, LOAD, connect};
 use crate::store::search;
-use crate::store::writer::{Job, Order, Shared, look_after, write_groups};
+use crate::store::writer::{Job, Shared, Task, look_after, write_groups};
 
 /// The store of one process, which holds its directory for itself.
 #[derive(Debug)]
 pub struct SqliteStore {
     reader: RefCell<Connection>,
     /// `None` while the store closes.
-    writer: Option<Sender<Order>>,
+    writer: Option<Sender<Task>>,
     /// `None` while the store closes.
     searcher: Option<Searcher>,
     /// The threads run until the senders are gone: the one that looks after the log has one of the writer's, and ends first.
@@ -83,7 +83,7 @@ impl SqliteStore {
             mark,
             files: OpenFiles::of(place).map_err(Unavailable)?,
         });
-        let (writer, orders) = channel();
+        let (writer, tasks) = channel();
         let writer_for_looking = writer.clone();
         let (running, is_running) = channel();
         let (searcher, mut searches) = search_queue::queue();
@@ -91,7 +91,7 @@ impl SqliteStore {
         let (for_writer, for_looking) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads = vec![
             spawn("store-writer", move || {
-                write_groups(writing, &orders, &for_writer, position);
+                write_groups(writing, &tasks, &for_writer, position);
             })?,
             spawn("store-checkpoint", move || {
                 look_after(&checkpointing, &for_looking, &writer_for_looking, &is_running);
@@ -182,7 +182,7 @@ impl Store for SqliteStore {
         let Some(writer) = &self.writer else {
             return Swapped::Unknown;
         };
-        if writer.send(Order::Swap(Job { swap, done })).is_err() {
+        if writer.send(Task::Swap(Job { swap, done })).is_err() {
             return Swapped::Unknown;
         }
         result.await.unwrap_or(Swapped::Unknown)

@@ -25,7 +25,7 @@ const LOOK_EVERY_MS: u64 = 500;
 
 /// What the writer does next.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum Task {
     /// Commits a swap.
     Swap(Job),
     /// Lets the log begin anew, and says whether it did.
@@ -64,25 +64,25 @@ impl Shared {
     }
 }
 
-/// Carries orders out until nobody can send any more.
+/// Carries tasks out until nobody can send any more.
 pub(crate) fn write_groups(
     mut connection: Connection,
-    orders: &Receiver<Order>,
+    tasks: &Receiver<Task>,
     shared: &Shared,
     mut position: Position,
 ) {
     let mut next = None;
-    while let Some(order) = next.take().or_else(|| orders.recv().ok()) {
-        let first = match order {
-            Order::Swap(job) => job,
-            Order::RestartLog(done) => {
+    while let Some(task) = next.take().or_else(|| tasks.recv().ok()) {
+        let first = match task {
+            Task::Swap(job) => job,
+            Task::RestartLog(done) => {
                 // Whoever asked may be gone.
                 let _ = done.send(restart_log(&connection));
                 continue;
             }
         };
         let group;
-        (group, next) = gather(first, orders);
+        (group, next) = gather(first, tasks);
         let results = write(&mut connection, &group, shared, &mut position);
         for (job, result) in group.into_iter().zip(results) {
             // Whoever waited may be gone; the swap stands.
@@ -133,13 +133,13 @@ fn write(
 
 /// Takes the swaps that are there: those that came while the last commit was synced. The slower the disk, the more there are. Waiting
 /// for more of them costs more than it saves, measured at 16 payments in flight: 2,930 payments/s without, 2,310 with 300 µs.
-/// The second result is the order that came after the swaps, if it is another one.
-fn gather(first: Job, orders: &Receiver<Order>) -> (Vec<Job>, Option<Order>) {
+/// The second result is the task that came after the swaps, if it is another one.
+fn gather(first: Job, tasks: &Receiver<Task>) -> (Vec<Job>, Option<Task>) {
     let mut group = vec![first];
     while group.len() < GROUP_MAX {
-        match orders.try_recv() {
-            Ok(Order::Swap(job)) => group.push(job),
-            Ok(order @ Order::RestartLog(_)) => return (group, Some(order)),
+        match tasks.try_recv() {
+            Ok(Task::Swap(job)) => group.push(job),
+            Ok(task @ Task::RestartLog(_)) => return (group, Some(task)),
             Err(_) => break,
         }
     }
@@ -235,7 +235,7 @@ fn restart_log(connection: &Connection) -> bool {
 pub(crate) fn look_after(
     connection: &Connection,
     shared: &Shared,
-    writer: &Sender<Order>,
+    writer: &Sender<Task>,
     is_running: &Receiver<()>,
 ) {
     let mut done_at = 0;
@@ -259,7 +259,7 @@ pub(crate) fn look_after(
         }
         let (done, restarted) = channel();
         // A writer that is gone closes the log itself.
-        if writer.send(Order::RestartLog(done)).is_ok() && restarted.recv() == Ok(true) {
+        if writer.send(Task::RestartLog(done)).is_ok() && restarted.recv() == Ok(true) {
             done_at = written;
         }
         shared.counters.add(Count::Checkpoint);
