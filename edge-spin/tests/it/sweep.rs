@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::oracle::{check, is_settled};
@@ -57,10 +56,7 @@ fn a_row_whose_id_cannot_be_read_is_told_and_hides_no_other() {
     let mut host = world.host();
     let ids = ["lost", "kept"].map(|key| orphan(&world, &mut host, key));
     host.kill();
-    let database = Connection::open(world.sqlite_path()).unwrap();
-    let short = "UPDATE records SET id = x'0102' WHERE place = (SELECT min(place) FROM records)";
-    assert_eq!(database.execute(short, []).unwrap(), 1);
-    drop(database);
+    world.damage_first_id();
     host.restart();
     until("the other one is ended", LIMIT, || {
         asked_for(&host);

@@ -15,6 +15,7 @@ use pay_once_sandbox::Settings;
 use pay_once_sandbox::server::{Options, serve};
 use pay_once_suite::environment::{self, Secrets};
 use pay_once_suite::loopback::free_address;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -217,6 +218,13 @@ impl World {
 
     fn log_path(&self) -> PathBuf {
         self.dir.join("stderr")
+    }
+
+    /// Makes the id of the oldest record in the SQLite database one that cannot be read.
+    pub(crate) fn damage_first_id(&self) {
+        let database = Connection::open(self.sqlite_path()).unwrap();
+        let short = "UPDATE records SET id = x'0102' WHERE place = (SELECT min(place) FROM records)";
+        assert_eq!(database.execute(short, []).unwrap(), 1);
     }
 
     pub(crate) fn stderr(&self) -> String {
