@@ -54,9 +54,5 @@ wasm32_ready() {
 }
 
 wasm32_cargo() {
-  if [ -n "$wasm32_from_source" ]; then
-    CARGO_TARGET_DIR=$wasm32_dir /usr/bin/cargo "$@"
-  else
-    CARGO_TARGET_DIR=$wasm32_dir cargo "$@"
-  fi
+  CARGO_TARGET_DIR=$wasm32_dir cargo "$@"
 }
